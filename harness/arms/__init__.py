@@ -1,0 +1,65 @@
+"""The `Arm` protocol and the literal table of families.
+
+An arm family is a module with an integer `VERSION` (raise it when results may change; it is part of `train_id`), a
+`train` function and a `load` function. Families: `untrained` (few-shot too), `sft` (full, LoRA, QLoRA, any PEFT
+config), `dpo`, `imported`, `toy`. Modules are imported when asked for, so that listing arms loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from harness.models import Model
+from harness.records import Artefact, Ledger, RunPlan, TrainingData
+
+FAMILIES: dict[str, str] = {
+    "untrained": "harness.arms.untrained",
+    "few_shot": "harness.arms.untrained",
+    "full": "harness.arms.sft",
+    "lora": "harness.arms.sft",
+    "qlora": "harness.arms.sft",
+    "peft": "harness.arms.sft",
+    "dpo": "harness.arms.dpo",
+    "imported": "harness.arms.imported",
+    "toy": "harness.arms.toy",
+}
+TRAINED = frozenset({"full", "lora", "qlora", "peft", "dpo"})
+"""Methods that train, need a seed and are held to the budget."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a phase, steps done and steps in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What training leaves: an artefact in the run folder, what it cost, and notes for the leaderboard."""
+
+    artefact: Artefact
+    ledger: Ledger
+    notes: tuple[str, ...] = ()
+
+
+class Arm(Protocol):
+    """An arm family (a module)."""
+
+    VERSION: int
+
+    def train(self, plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
+        """Train (or prepare) into `plan.run_folder`, resuming from its last complete checkpoint.
+
+        Writes `train_log.jsonl` (TrainLogRow) and the artefact there. Raises Diverged, OutOfMemory, Interrupted or
+        another HarnessError; anything else is a bug and is recorded as `failed`.
+        """
+        ...
+
+    def load(self, plan: RunPlan, artefact: Artefact) -> Model:
+        """The trained model, ready to score."""
+        ...
+
+
+def family(method: str) -> Arm:
+    """The module that implements `method`."""
+    return cast(Arm, importlib.import_module(FAMILIES[method]))

@@ -1,0 +1,58 @@
+"""The `Model` protocol: everything that scoring asks of a model, in token ids.
+
+Backends: `hf` (transformers and peft), `toy` (no torch). `load_model` in each turns a run's artefact into a Model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.records import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Generated token ids (without the end-of-sequence token), their text, and why it ended."""
+
+    tokens: tuple[int, ...]
+    text: str
+    finish: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """Token ids of a context and of the continuation to score; an empty context scores from the first token given BOS."""
+
+    context: tuple[int, ...]
+    target: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Logprob:
+    """Sum of natural-log probabilities of the target tokens given the context, and whether each was the argmax."""
+
+    logprob: float
+    tokens: int
+    greedy: bool
+
+
+class Model(Protocol):
+    """A loaded model. One batch per call: the caller plans batches, so that a batch can be repeated bit for bit."""
+
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
+        """Greedy continuations of one batch of prompts, in the order given; left-padded inside."""
+        ...
+
+    def logprobs(self, requests: Sequence[Continuation]) -> list[Logprob]:
+        """Log-probabilities of one batch of continuations, in the order given."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text, no special tokens added."""
+        ...
+
+    def close(self) -> None:
+        """Free the memory."""
+        ...
