@@ -362,15 +362,7 @@ class ToySpec(ArmBase):
 
 
 ArmSpec = Annotated[
-    UntrainedSpec
-    | FewShotSpec
-    | FullSpec
-    | LoraArmSpec
-    | QloraSpec
-    | PeftSpec
-    | DpoSpec
-    | ImportedSpec
-    | ToySpec,
+    UntrainedSpec | FewShotSpec | FullSpec | LoraArmSpec | QloraSpec | PeftSpec | DpoSpec | ImportedSpec | ToySpec,
     Field(discriminator="method"),
 ]
 """Every arm, told apart by `method`."""

@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`. Both install first when they must.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: install run run-full test check app bench clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+run: install
+	$(BIN)/harness run baselines/visit_notes.yaml
+
+run-full: install
+	$(BIN)/harness run baselines/visit_notes-full.yaml
+
+test: install check
+	$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+app: install
+	$(BIN)/streamlit run app.py --server.address 127.0.0.1 --browser.gatherUsageStats false
+
+bench: install
+	$(BIN)/python bench/store_race.py
+	$(BIN)/python bench/resume.py
+
+clean:
+	rm -rf .venv .harness build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,251 @@
+"""The command line: parse, call, print. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.errors import DiskFull, HarnessError, Interrupted, UsageError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Tells which fine-tuning method to ship for a task, with evidence.",
+)
+store_app = typer.Typer(no_args_is_help=True, help="Look after the database file.")
+app.add_typer(store_app, name="store")
+
+Home = Annotated[Path, typer.Option("--home", envvar="HARNESS_HOME", help="Folder of the store, runs and artefacts.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")]
+Experiment = Annotated[
+    str | None, typer.Argument(help="Experiment file or name; without it the newest one.", show_default=False)
+]
+HOME = Path(".harness")
+
+
+def main() -> None:
+    """Run the command line and turn every error into one line and an exit code."""
+    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+
+
+def _guarded(call: Callable[[], Any]) -> int:
+    try:
+        result = call()
+        return result if isinstance(result, int) else 0
+    except HarnessError as error:
+        return _fail(error)
+    except typer.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail(Interrupted("stopped", hint="what was finished is kept; the same command goes on"))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(DiskFull("no space left on the device", hint="free some space; the same command goes on"))
+        return _crash()
+    except Exception as error:
+        # Usage errors of the command-line library, whose base class has no public name in every version of it.
+        if hasattr(error, "format_message"):
+            return _fail(
+                UsageError(str(error.format_message()).rstrip("."), hint="`harness COMMAND --help` shows the options")
+            )
+        return _crash()
+
+
+def _fail(error: HarnessError) -> int:
+    print(f"harness: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _crash() -> int:
+    import traceback
+
+    traceback.print_exc()
+    print("harness: this is a bug in the harness; what was stored is kept", file=sys.stderr)
+    return 70
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    print()
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="Experiment file, for example baselines/visit_notes.yaml.")],
+    home: Home = HOME,
+    retry: Annotated[bool, typer.Option("--retry", help="Try diverged arms again, too.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Train every arm under one budget, score all on the sealed test split, print the leaderboard.
+
+    What is finished is never repeated: the same command goes on after a kill. Exit code 6: some arm failed.
+    """
+    from harness import pipeline, report
+    from harness.progress import Reporter
+
+    with Reporter() as reporter:
+        result = pipeline.run(Path(experiment), home, reporter, retry=retry)
+    _show_board(result.board, as_json, report)
+    return 6 if result.failed else 0
+
+
+def _show_board(board: Any, as_json: bool, report: Any) -> None:
+    if as_json:
+        _print_json(report.to_json(board))
+    else:
+        report.print_board(board)
+
+
+@app.command()
+def check(
+    path: Annotated[Path | None, typer.Argument(help="A task, arm or experiment file, or a folder of them.")] = None,
+) -> None:
+    """Validate files that people write, and the data they name, without loading a model."""
+    from harness import load, metrics
+
+    for line in load.check(path or Path(), known_metrics=metrics.METRICS):
+        print(line)
+
+
+@app.command()
+def preview(
+    task: Annotated[Path, typer.Argument(help="Task folder or file.")],
+    model: Annotated[str, typer.Option("--model", help="Model folder or hub id, for its tokenizer.")],
+    context: Annotated[int | None, typer.Option("--context", help="Longest sequence, in tokens.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Which three examples.")] = 0,
+) -> None:
+    """Print three rendered prompts with their label masks, length percentiles and truncation counts."""
+    from harness import pipeline
+
+    for line in pipeline.preview(task, model, context, seed):
+        print(line)
+
+
+@app.command()
+def leaderboard(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+    """Print the leaderboard of a stored experiment, with paired intervals against the reference arm."""
+    from harness import pipeline, report
+
+    _show_board(pipeline.board(experiment, home), as_json, report)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="An arm of the experiment.")],
+    b: Annotated[str, typer.Argument(help="The arm it is compared with.")],
+    experiment: Annotated[str | None, typer.Option("--experiment", help="File or name; default: the newest.")] = None,
+    samples: Annotated[int, typer.Option("--samples", help="How many of the most different answers to show.")] = 3,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Paired difference of two arms (a minus b) per metric, and the examples where they differ most."""
+    from harness import pipeline, report
+
+    comparison = pipeline.compare(a, b, experiment, home, samples)
+    if as_json:
+        _print_json(report.comparison_to_json(comparison))
+    else:
+        report.print_comparison(comparison)
+
+
+@app.command()
+def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+    """Print what every run was given and what it cost."""
+    from harness import pipeline, report
+
+    board = pipeline.board(experiment, home)
+    if as_json:
+        _print_json(report.ledger_to_json(board))
+    else:
+        report.print_ledger(board)
+
+
+@app.command()
+def score(
+    metric: Annotated[list[str], typer.Option("--metric", help="Metric to add; may be given several times.")],
+    experiment: Experiment = None,
+    home: Home = HOME,
+) -> None:
+    """Add a metric to a stored experiment from its stored predictions and likelihoods; loads no model."""
+    from harness import pipeline
+
+    for line in pipeline.score(metric, experiment, home):
+        print(line)
+
+
+@app.command()
+def doctor(home: Home = HOME, as_json: Json = False) -> int:
+    """Show hardware and versions, what is missing and how to get it."""
+    from harness import doctor as checks
+
+    report = checks.examine(home)
+    if as_json:
+        _print_json(checks.to_json(report))
+    else:
+        for line in checks.lines(report):
+            print(line)
+    return 0 if report.ready else 1
+
+
+@app.command(name="app")
+def app_command(
+    home: Home = HOME,
+    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 8501,
+) -> None:
+    """Open the leaderboard in a browser (Streamlit, bound to 127.0.0.1)."""
+    from harness import load
+
+    os.environ["HARNESS_HOME"] = str(home.absolute())
+    options = ["--server.address=127.0.0.1", f"--server.port={port}", "--browser.gatherUsageStats=false"]
+    script = str(load.stock_folder() / "app.py")
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", script, *options])
+
+
+@store_app.command(name="info")
+def store_info(home: Home = HOME, as_json: Json = False) -> None:
+    """Print the rows of every table and the stored experiments."""
+    from harness import pipeline
+
+    info = pipeline.store_info(home)
+    if as_json:
+        _print_json(info)
+    else:
+        for name, rows in info["tables"].items():
+            print(f"{name:<16}{rows:>10}")
+        for line in info["experiments"]:
+            print(f"{line['name']:<24}{line['experiment_id']}  {line['created']}")
+
+
+@store_app.command(name="rebuild")
+def store_rebuild(home: Home = HOME) -> None:
+    """Make the database again from the run folders and the journal of votes; adds what is missing, removes nothing."""
+    from harness import pipeline
+
+    print(pipeline.rebuild(home))
+
+
+@store_app.command(name="export")
+def store_export(
+    folder: Annotated[Path, typer.Argument(help="New folder for parquet files and the schema.")], home: Home = HOME
+) -> None:
+    """Write every table as a parquet file, readable by any later DuckDB."""
+    from harness import pipeline
+
+    print(pipeline.export(home, folder))
+
+
+if __name__ == "__main__":
+    main()

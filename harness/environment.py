@@ -1,0 +1,129 @@
+"""Where a result was made: package versions, hardware, commit. Reads metadata only; imports no library it reports."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.records import Provenance
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "trl",
+    "bitsandbytes",
+    "accelerate",
+    "datasets",
+    "lm_eval",
+    "evaluate",
+    "rouge-score",
+    "sacrebleu",
+    "duckdb",
+    "streamlit",
+    "numpy",
+)
+SCORING = ("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "lm_eval")
+"""Packages whose version may move a score: part of every `eval_id`."""
+
+
+def now() -> str:
+    """The present moment in UTC, ISO 8601 with seconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+@lru_cache
+def packages() -> dict[str, str]:
+    """Installed versions of the libraries that results depend on; those that are missing are left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@lru_cache
+def hardware() -> dict[str, Any]:
+    """Processor, cores and memory of this machine, and its accelerator where the driver names one."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_bytes": memory,
+        "accelerators": accelerators(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+@lru_cache
+def accelerators() -> list[str]:
+    """Names of the NVIDIA devices that the driver shows; empty without a driver. Loads no torch."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line.strip() for line in answer.stdout.splitlines() if line.strip()] if answer.returncode == 0 else []
+
+
+@lru_cache
+def commit() -> tuple[str | None, bool | None]:
+    """The commit of the working directory and whether it has uncommitted changes; None outside a repository."""
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=20, check=False)
+        if head.returncode:
+            return None, None
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None, None
+    return head.stdout.strip(), bool(status.stdout.strip())
+
+
+def provenance() -> Provenance:
+    """Everything above as one record."""
+    revision, dirty = commit()
+    return Provenance(
+        harness_version=__version__,
+        commit=revision,
+        dirty=dirty,
+        packages=packages(),
+        hardware=hardware(),
+        started=now(),
+    )
+
+
+def scoring_environment(device: str) -> dict[str, str]:
+    """What may move a score without a change of model or data: library versions, and the kind of device."""
+    return {"device": device, "python": platform.python_version()} | {
+        name: version for name, version in packages().items() if name in SCORING
+    }

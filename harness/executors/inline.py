@@ -1,0 +1,25 @@
+"""One arm after the other in this process: imports and the machine's caches stay warm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from harness.progress import Reporter
+from harness.records import RunPlan
+from harness.worker import Outcome, execute_or_block
+
+
+def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Iterator[Outcome]:
+    """Yield the outcome of each plan, in order; `workers` is always one here."""
+    failed: dict[str, str] = {}
+    for plan in plans:
+        reporter.label = label(plan)
+        outcome = execute_or_block(plan, failed, reporter)
+        if outcome.run.status != "ok":
+            failed[plan.train_id] = outcome.run.error or outcome.run.status
+        yield outcome
+
+
+def label(plan: RunPlan) -> str:
+    """How a plan is called in progress lines."""
+    return plan.arm_name if plan.seed is None else f"{plan.arm_name} (seed {plan.seed})"
