@@ -227,6 +227,15 @@ class TrainLogRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainLog:
+    """The training log of one attempt, in the order it was written: what the store takes in and gives back."""
+
+    train_id: str
+    attempt: int
+    rows: tuple[TrainLogRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a result comes from."""
 
@@ -337,6 +346,25 @@ class Look:
     who: str
     why: str
     when: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """One vote of blind review. An undo or a second thought is a later `revision` of the same assignment."""
+
+    id: str
+    """Made by the one who votes, so that a vote sent twice is stored once."""
+    assignment: str
+    """Opaque token of the assignment; says nothing about the arms."""
+    revision: int
+    rater: str
+    winner: Literal["left", "right", "tie", "both_bad", "skip"]
+    seconds: float
+    """From showing the pair to the vote."""
+    when: str
+    """ISO 8601, UTC."""
+    flags: tuple[str, ...] = ()
+    comment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
