@@ -143,6 +143,24 @@ class Splits:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceData:
+    """A task's data as read, before it is split (or in the splits it came in)."""
+
+    examples: tuple[Example, ...]
+    """Every example, in data order."""
+    by_split: Mapping[Split, tuple[Example, ...]] | None
+    """The same examples by the split they came in; None where the harness splits."""
+    pairs: tuple[PreferencePair, ...]
+    """Preference pairs of any example."""
+    texts: Mapping[str, str]
+    """Example id → what the row contributes to its prompt (no literal text of the template): leak checks compare it."""
+    provenance: Mapping[str, Any]
+    """File hashes, Python version, data set revision: where the rows came from."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know, such as merged duplicate rows."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingData:
     """All that a trainer is handed: no test example can be reached from here."""
 
