@@ -1,0 +1,383 @@
+"""The metrics: one literal table, and the functions that turn predictions and likelihoods into Scores.
+
+A metric is a pure function of one item. `kind` says how items become one number: `example` metrics are averaged over
+items, `corpus` metrics sum their sufficient statistics first and `combine` the sum. Heavy libraries (rouge-score,
+sacrebleu, numpy) are imported when a metric is first computed, so that naming metrics costs nothing.
+
+lm-eval's metrics are not in the table: they are called `TASK/METRIC` (`clinic_choice/acc`) and come with their own
+per-document values; `metric` answers for them too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import DataError, UsageError
+from harness.metrics import facts, likelihood, text
+from harness.records import Example, FinishReason, Likelihood, Prediction, Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Facts = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a metric of a generated text may look at."""
+
+    text: str
+    references: tuple[str, ...]
+    facts: Facts | None
+    """[{slot, value}, …], None where the task or the example has none."""
+    finish: FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One item's value, and its sufficient statistics where the metric is a corpus metric.
+
+    A value of None beside statistics means that the single item has no value of its own.
+    """
+
+    value: float | None
+    statistics: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. `score` maps an Answer (source `prediction`) or an item's Likelihoods to Measured, or None: missing.
+
+    `version` is raised when values may change; stored scores carry it.
+    """
+
+    name: str
+    description: str
+    """Formula and weighting, in one line."""
+    score: Callable[[Any], Measured | None] = field(repr=False)
+    direction: Literal["higher", "lower"] = "higher"
+    kind: Literal["example", "corpus"] = "example"
+    source: Literal["prediction", "likelihood", "lm_eval"] = "prediction"
+    suite: str = "test"
+    """`test`, `retention`, `preferences` or `lm_eval:TASK`."""
+    unit: str = ""
+    bounds: tuple[float, float] | None = (0.0, 1.0)
+    """Smallest and largest possible value of an item; None where there is no upper bound."""
+    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(default=None, repr=False)
+    """For corpus metrics: summed statistics [..., k] → values [...]."""
+    version: int = 1
+
+
+def _rouge(kind: str, answer: Answer) -> Measured:
+    return Measured(text.rouge(kind, answer.text, answer.references))
+
+
+def _exact_match(answer: Answer) -> Measured:
+    return Measured(text.exact_match(answer.text, answer.references))
+
+
+def _bleu(answer: Answer) -> Measured:
+    statistics = text.bleu_statistics(answer.text, answer.references)
+    return Measured(text.sentence_bleu(statistics), statistics)
+
+
+def _chrf(answer: Answer) -> Measured:
+    import numpy as np
+
+    statistics = text.chrf_statistics(answer.text, answer.references)
+    return Measured(float(text.combine_chrf(np.asarray(statistics))), statistics)
+
+
+def _length_limited(answer: Answer) -> Measured:
+    return Measured(float(answer.finish == "length"))
+
+
+def _facts(function: Callable[[str, Facts], float], answer: Answer) -> Measured | None:
+    return None if answer.facts is None else Measured(float(function(answer.text, answer.facts)))
+
+
+def _perplexity(rows: Sequence[Likelihood]) -> Measured | None:
+    return _of_sums(likelihood.token_statistics(rows), likelihood.combine_perplexity)
+
+
+def _bits_per_byte(rows: Sequence[Likelihood]) -> Measured | None:
+    return _of_sums(likelihood.byte_statistics(rows), likelihood.combine_bits_per_byte)
+
+
+def _of_sums(
+    statistics: tuple[float, ...] | None, combine: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> Measured | None:
+    import numpy as np
+
+    if statistics is None:
+        return None
+    value = float(combine(np.asarray(statistics)))
+    return Measured(value if math.isfinite(value) else None, statistics)
+
+
+def _preference(rows: Sequence[Likelihood]) -> Measured | None:
+    value = likelihood.preference(rows)
+    return None if value is None else Measured(value)
+
+
+def _from_lm_eval(_: Any) -> Measured | None:
+    return None
+
+
+METRICS: dict[str, Metric] = {
+    "rouge_1": Metric(
+        "rouge_1",
+        "F1 of common words, best of several references; mean over examples",
+        functools.partial(_rouge, "rouge1"),
+    ),
+    "rouge_2": Metric(
+        "rouge_2",
+        "F1 of common word pairs, best of several references; mean over examples",
+        functools.partial(_rouge, "rouge2"),
+    ),
+    "rouge_l": Metric(
+        "rouge_l",
+        "F1 of the longest common subsequence of words, best of several references; mean over examples",
+        functools.partial(_rouge, "rougeL"),
+    ),
+    "bleu": Metric(
+        "bleu",
+        "BP · exp(mean log n-gram precision, n ≤ 4), 13a tokens, exponential smoothing; n-gram counts summed over "
+        "examples",
+        _bleu,
+        kind="corpus",
+        unit="0–100",
+        bounds=(0.0, 100.0),
+        combine=text.combine_bleu,
+    ),
+    "chrf": Metric(
+        "chrf",
+        "F2 of character n-grams, n ≤ 6, without white space; counts summed over examples",
+        _chrf,
+        kind="corpus",
+        unit="0–100",
+        bounds=(0.0, 100.0),
+        combine=text.combine_chrf,
+    ),
+    "exact_match": Metric(
+        "exact_match",
+        "share of answers equal to a reference, white space at the ends aside; mean over examples",
+        _exact_match,
+    ),
+    "fact_recall": Metric(
+        "fact_recall",
+        "stated facts / true facts of an example; mean over examples",
+        functools.partial(_facts, facts.fact_recall),
+        version=facts.VERSION,
+    ),
+    "fabrications": Metric(
+        "fabrications",
+        "facts stated that are not true, a count an answer; mean over examples",
+        functools.partial(_facts, facts.fabrications),
+        version=facts.VERSION,
+        direction="lower",
+        unit="an answer",
+        bounds=None,
+    ),
+    "omissions": Metric(
+        "omissions",
+        "true facts left out, a count an answer; mean over examples",
+        functools.partial(_facts, facts.omissions),
+        version=facts.VERSION,
+        direction="lower",
+        unit="an answer",
+        bounds=None,
+    ),
+    "all_facts": Metric(
+        "all_facts",
+        "share of answers with every fact right; mean over examples",
+        functools.partial(_facts, facts.all_facts),
+        version=facts.VERSION,
+    ),
+    "length_limited": Metric(
+        "length_limited",
+        "share of answers cut off at max_new_tokens; mean over examples",
+        _length_limited,
+        direction="lower",
+    ),
+    "perplexity": Metric(
+        "perplexity",
+        "exp(-Σ log p / Σ tokens) of the target given the prompt; every token weighs alike",
+        _perplexity,
+        direction="lower",
+        kind="corpus",
+        source="likelihood",
+        bounds=None,
+        combine=likelihood.combine_perplexity,
+    ),
+    "bits_per_byte": Metric(
+        "bits_per_byte",
+        "-Σ log2 p / Σ bytes of the target given the prompt; every byte weighs alike",
+        _bits_per_byte,
+        direction="lower",
+        kind="corpus",
+        source="likelihood",
+        unit="bits",
+        bounds=None,
+        combine=likelihood.combine_bits_per_byte,
+    ),
+    "retention_perplexity": Metric(
+        "retention_perplexity",
+        "exp(-Σ log p / Σ tokens) of text from before the fine-tuning; every token weighs alike",
+        _perplexity,
+        direction="lower",
+        kind="corpus",
+        source="likelihood",
+        suite="retention",
+        bounds=None,
+        combine=likelihood.combine_perplexity,
+    ),
+    "retention_bits_per_byte": Metric(
+        "retention_bits_per_byte",
+        "-Σ log2 p / Σ bytes of text from before the fine-tuning; every byte weighs alike",
+        _bits_per_byte,
+        direction="lower",
+        kind="corpus",
+        source="likelihood",
+        suite="retention",
+        unit="bits",
+        bounds=None,
+        combine=likelihood.combine_bits_per_byte,
+    ),
+    "preference_accuracy": Metric(
+        "preference_accuracy",
+        "share of held-out pairs whose better answer has the higher log p (sum, not by length); mean over pairs",
+        _preference,
+        source="likelihood",
+        suite="preferences",
+    ),
+}
+
+_LOWER_IN_LM_EVAL = ("perplexity", "bits_per_byte", "brier_score", "ter", "wer")
+_SHARES_IN_LM_EVAL = ("acc", "acc_norm", "acc_bytes", "exact_match", "f1")
+
+
+def metric(name: str) -> Metric:
+    """The metric called `name`: one of METRICS, or lm-eval's `TASK/METRIC`.
+
+    Raises:
+        UsageError: no such metric; names the nearest one.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    if "/" in name:
+        return _lm_eval_metric(name)
+    near = difflib.get_close_matches(name.lower().replace("-", "_"), METRICS, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(METRICS)}, and lm-eval's TASK/METRIC"
+    raise UsageError(f"no metric is called {name!r}", hint=hint)
+
+
+def _lm_eval_metric(name: str) -> Metric:
+    task, _, kind = name.rpartition("/")
+    if not task or not kind:
+        raise UsageError(f"no metric is called {name!r}", hint="lm-eval's metrics are called TASK/METRIC")
+    bare = kind.partition(",")[0]
+    return Metric(
+        name,
+        f"lm-eval's {bare} on its task {task}; mean over documents",
+        _from_lm_eval,
+        direction="lower" if bare.endswith(_LOWER_IN_LM_EVAL) else "higher",
+        source="lm_eval",
+        suite=f"lm_eval:{task}",
+        bounds=(0.0, 1.0) if bare in _SHARES_IN_LM_EVAL else None,
+    )
+
+
+def score_predictions(
+    metrics: Sequence[str],
+    eval_id: str,
+    predictions: Iterable[Prediction],
+    examples: Iterable[Example],
+    facts_column: str | None = None,
+) -> list[Score]:
+    """Scores of one evaluation's predictions on the test examples, for those of `metrics` that look at predictions.
+
+    One Score for each example and metric, in the order of `examples`; an example without a prediction, or without
+    facts where the metric needs them, gets status `missing` and value None.
+
+    Raises:
+        DataError: a prediction for an example that is not given, or facts that are not [{slot, value}, …].
+        UsageError: an unknown metric.
+    """
+    chosen = [known for known in map(metric, metrics) if known.source == "prediction"]
+    answers = {row.example: row for row in predictions if row.eval_id == eval_id}
+    scores = []
+    for example in examples:
+        row = answers.pop(example.id, None)
+        answer = None
+        if row is not None:
+            answer = Answer(row.text, example.references, facts_of(example, facts_column), row.finish)
+        for known in chosen:
+            scores.append(_record(known, eval_id, example.id, known.score(answer) if answer else None))
+    if answers:
+        raise DataError(
+            f"predictions for {len(answers)} examples that the test split does not hold, such as {next(iter(answers))}",
+            hint="Score with the task that the predictions were made for",
+        )
+    return scores
+
+
+def score_likelihoods(metrics: Sequence[str], likelihoods: Iterable[Likelihood]) -> list[Score]:
+    """Scores of likelihoods, for those of `metrics` that look at likelihoods; one for each item of a metric's suite.
+
+    Likelihoods of several evaluations may be mixed. An item that cannot be scored gets status `missing`.
+
+    Raises:
+        UsageError: an unknown metric.
+    """
+    chosen = [known for known in map(metric, metrics) if known.source == "likelihood"]
+    items: dict[tuple[str, str, str], list[Likelihood]] = {}
+    for row in likelihoods:
+        items.setdefault((row.eval_id, row.suite, row.item), []).append(row)
+    return [
+        _record(known, eval_id, item, known.score(rows))
+        for (eval_id, suite, item), rows in items.items()
+        for known in chosen
+        if known.suite == suite
+    ]
+
+
+def facts_of(example: Example, column: str | None) -> Facts | None:
+    """The facts of an example: its column as it came, or as JSON text (csv); None without the column or a value.
+
+    Raises:
+        DataError: the column holds something else than [{slot, value}, …].
+    """
+    raw = example.fields.get(column) if column else None
+    if raw is None:
+        return None
+    try:
+        rows = json.loads(raw) if isinstance(raw, str) else list(raw)
+        if all({"slot", "value"} <= set(row) for row in rows):
+            return list(rows)
+    except (TypeError, ValueError):
+        pass
+    raise DataError(
+        f"example {example.id}: column {column!r} does not hold facts", hint="Facts are a list of {slot, value}"
+    )
+
+
+def _record(known: Metric, eval_id: str, item: str, measured: Measured | None) -> Score:
+    return Score(
+        eval_id=eval_id,
+        suite=known.suite,
+        item=item,
+        metric=known.name,
+        filter="none",
+        version=known.version,
+        status="missing" if measured is None else "ok",
+        value=measured.value if measured else None,
+        statistics=measured.statistics if measured else None,
+    )
