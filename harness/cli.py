@@ -53,12 +53,10 @@ def _guarded(call: Callable[[], Any]) -> int:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(DiskFull("no space left on the device", hint="free some space; the same command goes on"))
         return _crash()
-    except Exception as error:
-        # Usage errors of the command-line library, whose base class has no public name in every version of it.
-        if hasattr(error, "format_message"):
-            return _fail(
-                UsageError(str(error.format_message()).rstrip("."), hint="`harness COMMAND --help` shows the options")
-            )
+    except typer.TyperException as error:
+        text = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
+        return _fail(UsageError(text.rstrip("."), hint="`harness COMMAND --help` shows the options"))
+    except Exception:
         return _crash()
 
 

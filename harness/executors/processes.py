@@ -54,5 +54,5 @@ def _outcome(plan: RunPlan, future: Future[Outcome]) -> Outcome:
         return future.result()
     except BrokenProcessPool:
         return not_run(
-            plan, "its process was killed (the kernel does this when memory runs out); run it again to go on"
+            plan, "its process was killed (the kernel does this when memory runs out); run again to go on"
         )

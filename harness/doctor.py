@@ -1,0 +1,139 @@
+"""What this machine has, what is missing, and how to get it. Imports none of the heavy libraries to say so."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import __version__, environment
+from harness.records import to_json as record_to_json
+
+SCHEMA = "harness.doctor/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: `missing` stops the main job, `note` does not."""
+
+    name: str
+    state: Literal["ok", "missing", "note"]
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Everything that was looked at."""
+
+    version: str
+    hardware: dict[str, Any]
+    packages: dict[str, str]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing that the main job needs is missing."""
+        return all(finding.state != "missing" for finding in self.findings)
+
+
+def examine(home: Path) -> Diagnosis:
+    """Look at packages, accelerator, disk, embedded base, home folder and hub log-in; changes nothing."""
+    findings = [*_packages(), _accelerator(), _memory(), _disk(home), _embedded_base(), _home(home), _hub()]
+    return Diagnosis(__version__, environment.hardware(), environment.packages(), tuple(findings))
+
+
+def _packages() -> list[Finding]:
+    try:
+        wanted = importlib.metadata.requires("finetune-harness") or []
+    except importlib.metadata.PackageNotFoundError:
+        return [Finding("harness", "missing", "not installed as a package", "pip install -c constraints.txt -e .")]
+    missing = []
+    for requirement in wanted:
+        name = re.match(r"[A-Za-z0-9_.-]+", requirement)
+        if name is None or "extra ==" in requirement:
+            continue
+        try:
+            importlib.metadata.version(name.group())
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name.group())
+    if missing:
+        remedy = f"pip install -c constraints.txt {' '.join(missing)}"
+        return [Finding("packages", "missing", f"not installed: {', '.join(missing)}", remedy)]
+    return [Finding("packages", "ok", "every dependency is installed")]
+
+
+def _accelerator() -> Finding:
+    found = environment.accelerators()
+    if not found:
+        return Finding(
+            "accelerator", "note", "none: training runs on the processor", "models of 1 B parameters want a GPU"
+        )
+    torch = environment.packages().get("torch", "")
+    if torch.endswith("+cpu"):
+        return Finding("accelerator", "note", f"{found[0]}, unused by torch {torch}", "pip install torch==2.13.0")
+    return Finding("accelerator", "ok", "; ".join(found))
+
+
+def _memory() -> Finding:
+    free = environment.hardware()["memory_bytes"] / 2**30
+    state: Literal["ok", "note"] = "ok" if free >= 6 else "note"
+    return Finding("memory", state, f"{free:.0f} GiB", "" if state == "ok" else "the embedded job wants 6 GiB")
+
+
+def _disk(home: Path) -> Finding:
+    place = home.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 2**30
+    if free < 2:
+        return Finding("disk", "missing", f"{free:.1f} GiB free under {place}", "free 2 GiB, or give another --home")
+    return Finding("disk", "ok", f"{free:.0f} GiB free for the home folder")
+
+
+def _embedded_base() -> Finding:
+    from harness.load import stock_folder
+
+    folder = stock_folder() / "baselines" / "base"
+    if not (folder / "model.safetensors").exists():
+        return Finding("embedded base", "missing", f"no model.safetensors in {folder}", "check out again")
+    size = (folder / "model.safetensors").stat().st_size / 1e6
+    return Finding("embedded base", "ok", f"{folder} ({size:.1f} MB)")
+
+
+def _home(home: Path) -> Finding:
+    if not home.exists():
+        return Finding("home folder", "note", f"{home} does not exist yet", "`harness run` makes it")
+    if not os.access(home, os.W_OK):
+        return Finding("home folder", "missing", f"{home} cannot be written", "give another --home")
+    return Finding("home folder", "ok", str(home))
+
+
+def _hub() -> Finding:
+    token = os.environ.get("HF_TOKEN") or (Path.home() / ".cache" / "huggingface" / "token").exists()
+    if token:
+        return Finding("model hub", "ok", "a token is set")
+    return Finding("model hub", "note", "not logged in; local folders and open models work", "hf auth login")
+
+
+def lines(diagnosis: Diagnosis) -> list[str]:
+    """The diagnosis as plain lines."""
+    machine = diagnosis.hardware
+    out = [
+        f"harness {diagnosis.version} on {machine['processor']}, {machine['cores']} cores",
+        "  " + ", ".join(f"{name} {version}" for name, version in diagnosis.packages.items()),
+    ]
+    for finding in diagnosis.findings:
+        remedy = f"  -> {finding.remedy}" if finding.remedy else ""
+        out.append(f"  {finding.state:<8}{finding.name:<15}{finding.detail}{remedy}")
+    out.append("ready" if diagnosis.ready else "not ready: see the lines marked missing")
+    return out
+
+
+def to_json(diagnosis: Diagnosis) -> dict[str, Any]:
+    """The diagnosis as JSON with its schema's name."""
+    return {"schema": SCHEMA, "ready": diagnosis.ready} | record_to_json(diagnosis)

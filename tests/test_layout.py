@@ -1,0 +1,135 @@
+"""The walls: which module may import which, what importing the command line costs, and the README's file tree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "harness"
+
+ALLOWED: dict[str, set[str]] = {
+    "__init__": set(),
+    "__main__": {"cli"},
+    "errors": set(),
+    "spec": {"errors"},
+    "records": {"spec"},
+    "templates": {"errors"},
+    "environment": {"records"},
+    "progress": set(),
+    "load": {"spec", "records", "templates", "sources", "splits"},
+    "sources": {"spec", "records", "templates"},
+    "splits": {"spec", "records", "duplicates"},
+    "duplicates": {"records"},
+    "prompts": {"records", "spec", "templates"},
+    "models": {"records", "spec", "models"},
+    "arms": {"models", "prompts", "spec", "records", "arms"},
+    "predict": {"models", "prompts", "records"},
+    "metrics": {"records", "metrics"},
+    "lm_eval_tasks": {"records", "models", "spec"},
+    "stats": {"records"},
+    "store": {"records", "store_journal", "store_tables"},
+    "report": {"records", "stats", "metrics"},
+    "prepare": {"load", "sources", "splits", "records", "spec", "lm_eval_tasks"},
+    "evaluation": {"arms", "models", "prompts", "predict", "metrics", "lm_eval_tasks", "records", "environment"},
+    "worker": {"arms", "evaluation", "environment", "records"},
+    "executors": {"worker", "records", "progress", "executors"},
+    "doctor": {"load", "environment", "records"},
+    "pages": {"store", "report", "records"},
+}
+"""Rooms of the package and the rooms each may enter; `errors` and the version are open to all.
+
+`pipeline` may enter all rooms below the command line and `cli` all of them, so they are not listed.
+"""
+ONLY_HOME = {"duckdb": {"store"}, "lm_eval": {"lm_eval_tasks"}, "streamlit": {"pages"}}
+"""Libraries that one room alone may import."""
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    stem = first.removesuffix(".py")
+    for family in ("store", "report", "load"):
+        if stem.startswith(f"{family}_"):
+            return family
+    return stem
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, `from a import b` as both `a` and `a.b`."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative import"
+            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "stock" not in path.parts)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path: Path) -> None:
+    here = room(path)
+    if here in ("pipeline", "cli"):
+        entered = {name.split(".")[1] for name in imports(path) if name.startswith("harness.")}
+        assert "cli" not in entered and "pages" not in entered
+        return
+    assert here in ALLOWED, f"{path.name} is a new room: give it a row in the table"
+    rooms = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in FILES}
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "harness" or len(parts) < 2 or parts[1] not in rooms:
+            continue
+        entered = room(PACKAGE / parts[1])
+        assert entered in ALLOWED[here] | {"errors", "__init__", here}, f"{here} must not import {entered}"
+
+
+@pytest.mark.parametrize("library", sorted(ONLY_HOME))
+def test_library_has_one_home(library: str) -> None:
+    users = {room(path) for path in FILES if any(name.split(".")[0] == library for name in imports(path))}
+    assert users <= ONLY_HOME[library]
+
+
+def test_command_line_is_light() -> None:
+    script = "import sys, harness.cli; print([m for m in sys.argv[1:] if m in sys.modules])"
+    heavy = ["torch", "transformers", "duckdb", "streamlit", "datasets", "lm_eval", "numpy", "pydantic"]
+    answer = subprocess.run([sys.executable, "-c", script, *heavy], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_help_takes_less_than_half_a_second_of_cpu() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    answer = subprocess.run([sys.executable, "-m", "harness", "--help"], capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "leaderboard" in answer.stdout
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+
+
+def test_readme_tree_is_true() -> None:
+    """Every path in the README's tree exists, and every module of the package stands in it."""
+    text = (ROOT / "README.md").read_text()
+    tree = re.search(r"<!-- tree -->\n```text\n(.*?)```", text, re.DOTALL)
+    assert tree, "README.md has no tree"
+    named: set[str] = set()
+    stack: list[str] = []
+    for line in tree.group(1).splitlines():
+        indent = (len(line) - len(line.lstrip())) // 2
+        name = line.split()[0]
+        stack = [*stack[:indent], name.rstrip("/")]
+        path = "/".join(stack)
+        assert (ROOT / path).exists(), f"README names {path}, which does not exist"
+        assert len(line.split(None, 1)) == 2, f"README says nothing about {path}"
+        named.add(path)
+    top = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name != "__pycache__"}
+    ignored = {"dist", "build"}
+    assert {path.split("/")[0] for path in named} >= {n for n in top - ignored if not n.endswith(".egg-info")}
+    modules = {f"harness/{path.relative_to(PACKAGE).parts[0]}" for path in FILES}
+    assert modules - named == {"harness/__main__.py", "harness/__init__.py"} - named
