@@ -337,9 +337,10 @@ def _probe(model: Any) -> Any:
 
     size = int(model.config.get_text_config().vocab_size)
     ids = torch.tensor([[(7919 * i + 17) % size for i in range(16)]], device=model.device)
-    with torch.inference_mode():
+    with torch.no_grad():
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
-    return logits[0].float().cpu()
+    # Virtual tokens of a prompt-learning adapter come first.
+    return logits[0, -16:].float().cpu()
 
 
 @contextmanager

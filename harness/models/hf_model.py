@@ -1,0 +1,320 @@
+"""A transformers model (with or without a peft adapter) behind the `Model` protocol.
+
+No code per architecture: the output head is reached through `get_output_embeddings`, and what comes after it (logit
+scaling, soft-capping) is the model's own forward pass.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from harness.errors import ArmFailed, OutOfMemory
+from harness.models import Continuation, Generation, Logprob
+
+LOGIT_BYTES = 1 << 30
+"""Bytes of float32 logits held at a time; larger batches are scored in fixed parts."""
+
+
+class HFModel:
+    """A causal language model of transformers on one device.
+
+    `context` is the longest sequence that is used: what the spec says, else what the config says. `prefix_id` stands
+    before a text without context: the begin-of-sequence token, else end-of-sequence (as lm-eval does), else None.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, context: int | None = None) -> None:
+        config = model.config.get_text_config()
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.context: int = context or getattr(config, "max_position_embeddings", None) or 2048
+        self.eos_ids: tuple[int, ...] = _eos_ids(model, tokenizer)
+        self.prefix_id: int | None = tokenizer.bos_token_id
+        if self.prefix_id is None:
+            self.prefix_id = tokenizer.eos_token_id
+        self._vocabulary = int(config.vocab_size)
+        self._pad = int(tokenizer.pad_token_id or 0)
+        self._virtual = bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
+        self._shares: bool | None = False if self._virtual else None
+        self._reset_generation_config()
+
+    def _reset_generation_config(self) -> None:
+        """Drop what a hub folder says about sampling, so that no temperature or penalty leaks into greedy decoding."""
+        from transformers import GenerationConfig
+
+        self._generation = GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            use_cache=True,
+            pad_token_id=self._pad,
+            eos_token_id=list(self.eos_ids) or None,
+            bos_token_id=self.tokenizer.bos_token_id,
+        )
+        bare = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        for part in {id(part): part for part in (self.model, bare)}.values():
+            part.generation_config = GenerationConfig(**self._generation.to_diff_dict())
+
+    # ------------------------------------------------------------------------------------------------- generation
+
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
+        """Greedy continuations of one batch of prompts (token ids, none empty), in the order given.
+
+        Ends at an end-of-sequence token or the first of the `stop` strings (cut from the text): finish `stop`; at
+        `max_new_tokens`: finish `length`.
+        """
+        if not prompts:
+            return []
+        import torch
+        from transformers import StoppingCriteriaList
+
+        ids, mask = self._padded([list(prompt) for prompt in prompts], left=True)
+        settings = type(self._generation)(**{**self._generation.to_diff_dict(), "max_new_tokens": max_new_tokens})
+        stops = [text for text in stop if text]
+        criteria = [self._stopping(stops, ids.shape[1])] if stops else []
+        with self._memory("generation"), torch.inference_mode():
+            output = self.model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                generation_config=settings,
+                stopping_criteria=StoppingCriteriaList(criteria),
+            )
+        # With input_ids given, transformers returns the prompt first, virtual tokens of an adapter left out.
+        return [self._finish(row, stops) for row in output[:, ids.shape[1] :].tolist()]
+
+    def _stopping(self, stops: Sequence[str], start: int) -> Any:
+        """A stopping criterion per row: one of the `stops` lies in the last tokens generated after `start`."""
+        import torch
+
+        tail = max(len(text.encode()) for text in stops) + 4
+
+        def stopped(ids: Any, scores: Any, **kwargs: Any) -> Any:
+            texts = self.tokenizer.batch_decode(ids[:, start:][:, -tail:], clean_up_tokenization_spaces=False)
+            return torch.tensor([any(stop in text for stop in stops) for text in texts], device=ids.device)
+
+        return stopped
+
+    def _finish(self, row: Sequence[int], stops: Sequence[str]) -> Generation:
+        """Cut one row of generated ids at the end-of-sequence token, then its text at the earliest stop string."""
+        ends = [index for index, token in enumerate(row) if token in self.eos_ids]
+        tokens = list(row[: ends[0]] if ends else row)
+        text = self._decode(tokens)
+        cuts = [text.find(stop) for stop in stops if stop in text]
+        if not cuts:
+            return Generation(tuple(tokens), text, "stop" if ends else "length")
+        text = text[: min(cuts)]
+        kept = next(n for n in range(len(tokens) + 1) if self._decode(tokens[:n]).startswith(text))
+        return Generation(tuple(tokens[:kept]), text, "stop")
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return str(text)
+
+    # ------------------------------------------------------------------------------------------------ likelihoods
+
+    def logprobs(self, requests: Sequence[Continuation]) -> list[Logprob]:
+        """Log-probabilities (natural log, summed in float64) of one batch of continuations, in the order given.
+
+        The output head runs on the scored positions only. Continuations of one context share its forward pass where
+        the model allows it (found out once by comparing both ways). Without context the first token is scored given
+        `prefix_id`; where a tokenizer has neither BOS nor EOS it is not scored, and not counted in `tokens`.
+        """
+        rows = [self._with_prefix(request) for request in requests]
+        distinct = {context for context, _ in rows}
+        shared = len(rows) > 1 and 4 * len(distinct) <= 3 * len(rows) and min(map(len, distinct)) > 1
+        use = self._score_shared if shared and self.shares_contexts else self._score_plain
+        results: list[Logprob] = []
+        import torch
+
+        with self._memory("scoring"), torch.inference_mode():
+            for part in self._parts(rows):
+                results += use(part)
+        return results
+
+    @property
+    def shares_contexts(self) -> bool:
+        """Whether scoring continuations from a cached context gives what whole sequences give, measured once."""
+        if self._shares is None:
+            self._shares = self._sharing_is_exact()
+        return self._shares
+
+    def _with_prefix(self, request: Continuation) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        if request.context:
+            return request.context, request.target
+        if self.prefix_id is not None:
+            return (self.prefix_id,), request.target
+        return request.target[:1], request.target[1:]
+
+    def _parts(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """Consecutive rows whose logits together stay below LOGIT_BYTES (at least one row each)."""
+        limit = max(1, LOGIT_BYTES // (4 * self._vocabulary))
+        part: list[Row] = []
+        positions = 0
+        for row in rows:
+            if part and positions + len(row[1]) > limit:
+                yield part
+                part, positions = [], 0
+            part.append(row)
+            positions += len(row[1])
+        if part:
+            yield part
+
+    def _score_plain(self, rows: Sequence[Row]) -> list[Logprob]:
+        """Score whole sequences in one right-padded forward pass."""
+        ids, mask = self._padded([[*context, *target[:-1]] for context, target in rows], left=False)
+        places = [(r, len(context) - 1, len(target)) for r, (context, target) in enumerate(rows)]
+        logits, _ = self._logits(places, input_ids=ids, attention_mask=mask, use_cache=False)
+        return _sums(logits, [target for _, target in rows])
+
+    def _score_shared(self, rows: Sequence[Row]) -> list[Logprob]:
+        """Score continuations of few contexts: each context once (all but its last token), then every continuation.
+
+        Contexts are left-padded so that their caches end at the same place; positions follow the true lengths.
+        """
+        import torch
+
+        contexts = list(dict.fromkeys(context for context, _ in rows))
+        where = {context: index for index, context in enumerate(contexts)}
+        ids, mask = self._padded([list(context[:-1]) for context in contexts], left=True)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        _, cache = self._logits([(0, 0, 1)], input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True)
+        index = torch.tensor([where[context] for context, _ in rows], device=ids.device)
+        cache.batch_select_indices(index)
+        more, more_mask = self._padded([[context[-1], *target[:-1]] for context, target in rows], left=False)
+        start = mask.sum(1)[index]
+        logits, _ = self._logits(
+            [(r, 0, len(target)) for r, (_, target) in enumerate(rows)],
+            input_ids=more,
+            attention_mask=torch.cat([mask[index], more_mask], dim=1),
+            position_ids=start[:, None] + torch.arange(more.shape[1], device=ids.device),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return _sums(logits, [target for _, target in rows])
+
+    def _logits(self, places: Sequence[tuple[int, int, int]], **inputs: Any) -> tuple[Any, Any]:
+        """Float logits (scored positions, vocabulary) at `places` (row, first position, count), and the cache.
+
+        A hook hands the output head only the hidden states asked for. Models that reach their head in another way
+        give whole logits, which are indexed afterwards. Virtual tokens of an adapter stand before the rows and are
+        skipped by counting from the end.
+        """
+        import torch
+
+        device = inputs["input_ids"].device
+        row = torch.tensor([r for r, _, count in places for _ in range(count)], device=device)
+        column = torch.tensor([first + i for _, first, count in places for i in range(count)], device=device)
+        length = inputs["input_ids"].shape[1]
+
+        def narrow(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+            hidden = args[0]
+            return (hidden[row, column + hidden.shape[1] - length][None], *args[1:])
+
+        head = self.model.get_output_embeddings()
+        hook = head.register_forward_pre_hook(narrow) if head is not None else None
+        try:
+            output = self.model(**inputs)
+        finally:
+            if hook is not None:
+                hook.remove()
+        logits = output.logits
+        if logits.shape[:2] != (1, len(row)):
+            logits = logits[row, column + logits.shape[1] - length]
+        return logits.reshape(len(row), -1), getattr(output, "past_key_values", None)
+
+    def _sharing_is_exact(self) -> bool:
+        """Compare shared and plain scoring on fixed token ids: not every architecture keeps a cache that can be split.
+
+        The ids do not depend on the data, so that a resumed run decides as the first one did.
+        """
+        import torch
+
+        def ids(start: int, count: int) -> tuple[int, ...]:
+            return tuple((7919 * (start + i) + 17) % self._vocabulary for i in range(count))
+
+        rows = [(ids(0, n), ids(100 * n + k, k)) for n in (5, 9) for k in (2, 4)]
+        tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.3
+        try:
+            with torch.inference_mode():
+                pairs = zip(self._score_shared(rows), self._score_plain(rows), strict=True)
+                return all(abs(a.logprob - b.logprob) < tolerance for a, b in pairs)
+        except (AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
+            # No cache, or one that cannot be split by rows: whole sequences are always right.
+            return False
+
+    # ------------------------------------------------------------------------------------------------------ other
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text, no special tokens added."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
+
+    def close(self) -> None:
+        """Free the memory."""
+        import torch
+
+        self.model = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _padded(self, rows: Sequence[list[int]], left: bool) -> tuple[Any, Any]:
+        """Token ids and attention mask (rows, longest) on the model's device."""
+        import torch
+
+        width = max(map(len, rows))
+        pads = [[self._pad] * (width - len(row)) for row in rows]
+        ids = [pad + row if left else row + pad for row, pad in zip(rows, pads, strict=True)]
+        mask = [
+            [0] * len(pad) + [1] * len(row) if left else [1] * len(row) + [0] * len(pad)
+            for row, pad in zip(rows, pads, strict=True)
+        ]
+        device = self.model.device
+        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+    @contextmanager
+    def _memory(self, what: str) -> Iterator[None]:
+        import torch
+
+        try:
+            yield
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise OutOfMemory(f"{what} ran out of memory", hint="Lower resources.batch_tokens") from error
+        except IndexError as error:
+            # Learned positions end at the model's context; a table looked up beyond it fails in an index.
+            raise ArmFailed(f"{what} went beyond the model's {self.context} tokens or vocabulary ({error})") from error
+
+
+Row = tuple[tuple[int, ...], tuple[int, ...]]
+"""Context and target of one request, the context never empty."""
+
+
+def _eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Every token that ends a text: the tokenizer's and those of the model's generation config."""
+    config = getattr(model, "generation_config", None)
+    listed = getattr(config, "eos_token_id", None)
+    found = list(listed) if isinstance(listed, (list, tuple)) else [listed]
+    return tuple(dict.fromkeys(int(t) for t in [tokenizer.eos_token_id, *found] if t is not None))
+
+
+def _sums(logits: Any, targets: Sequence[tuple[int, ...]]) -> list[Logprob]:
+    """Per-row sums of log softmax at the target ids; `logits` (positions, vocabulary) hold the rows one after another.
+
+    log p(t) = logit(t) − logsumexp(logits), in float32 as the models compute; the sum over tokens in float64.
+    """
+    import torch
+
+    ids = torch.tensor([token for target in targets for token in target], device=logits.device)
+    values: list[Any] = []
+    for first in range(0, len(ids), 2048):
+        wide, wanted = logits[first : first + 2048].float(), ids[first : first + 2048]
+        picked = wide.gather(1, wanted[:, None])[:, 0] - wide.logsumexp(1)
+        values.append(torch.stack([picked, (wide.argmax(1) == wanted).float()]))
+    table = torch.cat(values, dim=1).cpu().double()
+    results: list[Logprob] = []
+    start = 0
+    for target in targets:
+        stop = start + len(target)
+        results.append(Logprob(float(table[0, start:stop].sum()), len(target), bool(table[1, start:stop].all())))
+        start = stop
+    return results
