@@ -8,7 +8,8 @@ before anything else, and `Estimate.method` says so. Nothing here speaks about o
 Example-level metrics: the mean with the bias-reduced cluster-robust variance CR2 and Bell-McCaffrey degrees of freedom
 (Bell & McCaffrey 2002; Imbens & Kolesár 2016). For clusters of one size the degrees of freedom are their number minus
 one, and for clusters of one example the interval is the ordinary (paired) t interval.
-Corpus metrics: the cluster bootstrap of summed sufficient statistics, with BCa limits (Efron 1987).
+Corpus metrics: the cluster bootstrap of summed sufficient statistics, with BCa limits (Efron 1987)
+expanded for few clusters.
 """
 
 from __future__ import annotations
@@ -315,12 +316,16 @@ def _bootstrap(
             how = "no interval: some resamples have no finite value"
         elif np.ptp(draws) > 0:
             low, high = _bca(draws, point, without_one, level)
-            how = f"cluster bootstrap (BCa, {RESAMPLES} resamples)"
+            how = f"cluster bootstrap (expanded BCa, {RESAMPLES} resamples)"
     return Estimate(point, low, high, n, count, seeds, f"{what}; {how}; {_estimand(seeds)}", level)
 
 
 def _bca(draws: Floats, point: float, without_one: Floats, level: float) -> tuple[float, float]:
-    """Bias-corrected and accelerated limits; `without_one` are the values with one cluster left out each [G]."""
+    """Bias-corrected and accelerated limits; `without_one` are the values with one cluster left out each [G].
+
+    The normal quantile is expanded to sqrt(G / (G - 1)) · t (Hesterberg 2015): a bootstrap of few clusters is too
+    narrow, as it divides by G and knows no t distribution.
+    """
     from scipy.special import ndtr, ndtri
 
     # Ties count half, and the share stays off 0 and 1, so that a lopsided bootstrap cannot give infinite limits.
@@ -329,7 +334,9 @@ def _bca(draws: Floats, point: float, without_one: Floats, level: float) -> tupl
     pull = without_one.mean() - without_one
     scale = float((pull**2).sum()) ** 1.5
     acceleration = float((pull**3).sum()) / (6 * scale) if np.isfinite(scale) and scale > 0 else 0.0
-    ends = bias + ndtri(np.array([(1 - level) / 2, (1 + level) / 2]))
+    count = len(without_one)
+    reach = _t_quantile(level, count - 1) * (count / (count - 1)) ** 0.5
+    ends = bias + np.array([-reach, reach])
     positions = ndtr(bias + ends / np.maximum(1 - acceleration * ends, 1e-3))
     low, high = np.quantile(draws, np.clip(positions, 0, 1))
     return float(min(low, point)), float(max(high, point))
