@@ -1,0 +1,290 @@
+"""Direct preference optimisation (Rafailov et al. 2023) of an arm that was fine-tuned before with the same seed.
+
+The parent's artefact is loaded and trained on: an adapter stays one adapter, a full model one model. The reference is
+the parent itself; its log-probabilities are computed once before training, so no second model is in memory. TRL's
+DPOTrainer takes no ready token ids; the loss is the same (a test compares them).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.arms import Progress, TrainResult, artefacts
+from harness.arms.order import training_order
+from harness.arms.sft import make_prompter, validator
+from harness.errors import ArmFailed, SpecError
+from harness.models import Model
+from harness.prompts import Encoded
+from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, from_json, to_json
+from harness.spec import DpoSpec, QuantSpec
+
+if TYPE_CHECKING:
+    from harness.arms.losses import PairRow
+    from harness.arms.saving import Trainable
+
+VERSION = 1
+PAIRS = "pairs.json"
+BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """A pair that training will see, with the parent's log-probabilities of its answers."""
+
+    pair: PreferencePair
+    chosen: float
+    rejected: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairFile:
+    """What was prepared before the first step; kept, so that a resumed run prepares nothing again."""
+
+    pairs: tuple[ScoredPair, ...]
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
+    """Train on from the parent of the same seed; see `arms.Arm.train`."""
+    done = artefacts.read_result(plan.run_folder)
+    if done is not None:
+        return done
+    from harness.arms import losses, saving, training
+
+    arm = plan.arm
+    assert isinstance(arm, DpoSpec) and plan.seed is not None
+    started = time.perf_counter()
+    progress("prepare", 0, 1)
+    plan.run_folder.mkdir(parents=True, exist_ok=True)
+    parent = read_parent(plan)
+    with training.memory_errors("loading the parent"):
+        trainable = load_parent(plan, parent.artefact)
+    training.seed_training(plan.seed)
+    examples = {example.id: example for example in data.train}
+    count = pair_budget(plan, parent.ledger)
+    loaded = time.perf_counter() - started
+    with training.memory_errors("preparing preference pairs"):
+        prepared = _prepare_pairs(plan, trainable, data, count, progress)
+    rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
+    order = training_order(len(rows), count, plan.seed)
+    job = training.Job(
+        rows=rows,
+        order=order,
+        objective=losses.PreferenceLoss(_pad_id(trainable), arm.beta, arm.sft_weight),
+        validate=validator(trainable, data.validation),
+        optimiser=arm.optimiser,
+        evaluations=arm.evaluations,
+        seed=plan.seed,
+        device=plan.device,
+        folder=plan.run_folder,
+        checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
+    )
+    meter = training.run(trainable.model, job, progress)
+    costs = Ledger(
+        prepare_seconds=loaded + prepared.seconds,
+        truncated_prompts=sum(rows[index].chosen.truncated > 0 for index in set(order)),
+        parent=parent.ledger,
+    )
+    return saving.finish(plan, trainable, meter, costs, prepared.notes)
+
+
+def load(plan: RunPlan, artefact: Artefact) -> Model:
+    """The trained model, ready to score."""
+    from harness.models import hf
+
+    return hf.load_artefact(plan, artefact)
+
+
+# --------------------------------------------------------------------------------------------------------- parent
+
+
+def read_parent(plan: RunPlan) -> TrainResult:
+    """The finished training of the parent arm. Raises ArmFailed when there is none to start from."""
+    assert isinstance(plan.arm, DpoSpec)
+    result = artefacts.read_result(plan.parent_folder) if plan.parent_folder is not None else None
+    if result is None:
+        raise ArmFailed(f"its parent {plan.arm.parent} left no model", hint="Mend the parent arm and run again")
+    if result.artefact.kind not in ("adapter", "full"):
+        raise SpecError(
+            f"{plan.arm.parent} has nothing that was trained (its artefact is the {result.artefact.kind} model)",
+            field="parent",
+            hint="Name an arm that is fine-tuned, such as lora or full",
+        )
+    return result
+
+
+def load_parent(plan: RunPlan, artefact: Artefact) -> Trainable:
+    """The parent's model with the weights that it trained unfrozen, and dropout off.
+
+    Dropout would make policy and reference differ by noise from the first step (TRL turns it off too).
+    """
+    import torch
+
+    from harness.arms import saving
+    from harness.models import hf
+
+    base = plan.experiment.base
+    assert plan.parent_folder is not None and artefact.path is not None
+    folder = plan.parent_folder / artefact.path
+    quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
+    if artefact.kind == "full":
+        model, tokenizer = hf.load_full(folder, base, plan.device, None)
+        model.requires_grad_(True)
+    else:
+        model, tokenizer = hf.load_base(base, plan.device, quantisation)
+        model = _trainable_adapter(model, folder)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    prompter = make_prompter(plan, tokenizer, model)
+    kind: Literal["adapter", "full"] = "full" if artefact.kind == "full" else "adapter"
+    return saving.Trainable(model, tokenizer, prompter, kind, artefact.quantisation)
+
+
+def _trainable_adapter(model: Any, folder: Path) -> Any:
+    import warnings
+
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return PeftModel.from_pretrained(model, str(folder), is_trainable=True, use_safetensors=True)
+    except ValueError as error:
+        raise SpecError(
+            f"peft cannot train on with the parent's adapter: {' '.join(str(error).split())[:200]}",
+            field="parent",
+            hint="Name a lora, qlora or full arm",
+        ) from error
+
+
+def pair_budget(plan: RunPlan, parent: Ledger) -> int:
+    """Preference pairs seen: the arm's own number, else half of the budget, in examples (or of what the parent saw)."""
+    assert isinstance(plan.arm, DpoSpec)
+    if plan.arm.examples is not None:
+        return plan.arm.examples
+    return max(1, (plan.experiment.spec.budget.examples or parent.examples) // 2)
+
+
+# ---------------------------------------------------------------------------------------------------------- pairs
+
+
+def _prepare_pairs(plan: RunPlan, trainable: Trainable, data: TrainingData, count: int, progress: Progress) -> PairFile:
+    """The pairs that will be seen, scored by the parent; read back when an earlier attempt prepared them."""
+    path = plan.run_folder / PAIRS
+    if path.is_file():
+        return from_json(PairFile, json.loads(path.read_text(encoding="utf-8")))
+    assert isinstance(plan.arm, DpoSpec)
+    started = time.perf_counter()
+    notes: tuple[str, ...] = ()
+    if plan.arm.pairs == "task":
+        pairs = _task_pairs(plan, data, count)
+    else:
+        pairs, notes = _sampled_pairs(plan, trainable, data, count, progress)
+    scored = _scored(trainable, {example.id: example for example in data.train}, pairs, progress)
+    result = PairFile(scored, time.perf_counter() - started, notes)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(to_json(result)), encoding="utf-8")
+    part.replace(path)
+    return result
+
+
+def _task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[PreferencePair]:
+    """As many of the task's pairs as will be seen, drawn with the seed."""
+    known = {example.id for example in data.train}
+    pairs = [pair for pair in data.pairs if pair.example in known and pair.chosen != pair.rejected]
+    if not pairs:
+        raise SpecError(
+            f"task {plan.experiment.task.name} has no preference pairs in its train split",
+            field="pairs",
+            hint="Give the task `preferences` (chosen and rejected templates), or set `pairs: parent_samples`",
+        )
+    assert plan.seed is not None
+    first = training_order(len(pairs), min(count, len(pairs)), plan.seed)
+    return [pairs[index] for index in first]
+
+
+def _sampled_pairs(
+    plan: RunPlan, trainable: Trainable, data: TrainingData, count: int, progress: Progress
+) -> tuple[list[PreferencePair], tuple[str, ...]]:
+    """Target against the parent's own greedy answer on train prompts; answers that equal the target make no pair.
+
+    Greedy, because greedy answers are what is scored in the end, and they need no random numbers.
+    """
+    from harness.models.hf_model import HFModel
+
+    assert plan.seed is not None
+    generate = plan.experiment.task.generate
+    chosen = training_order(len(data.train), min(count, len(data.train)), plan.seed)
+    prompts = [
+        (data.train[index], trainable.prompter.encode_prompt(data.train[index], generate.max_new_tokens))
+        for index in chosen
+    ]
+    by_length = sorted(range(len(prompts)), key=lambda at: len(prompts[at][1].prompt))
+    settings = trainable.model.generation_config
+    sampler = HFModel(trainable.model, trainable.tokenizer, context=trainable.prompter.context)
+    answers: dict[int, str] = {}
+    for start in range(0, len(by_length), BATCH):
+        part = by_length[start : start + BATCH]
+        made = sampler.generate([prompts[at][1].prompt for at in part], generate.max_new_tokens, generate.stop)
+        answers |= {at: answer.text for at, answer in zip(part, made, strict=True)}
+        progress("sample", len(answers), len(prompts))
+    trainable.model.generation_config = settings
+    pairs = [
+        PreferencePair(example.id, example.references[0], answers[at])
+        for at, (example, _) in enumerate(prompts)
+        if answers[at].strip() != example.references[0].strip()
+    ]
+    if not pairs:
+        raise SpecError(
+            "the parent answers every train prompt with its target, so there is nothing to prefer",
+            field="pairs",
+            hint="Set `pairs: task`, or leave dpo out",
+        )
+    return pairs, (f"{len(pairs)} pairs from {len(prompts)} answers of the parent",)
+
+
+def _scored(
+    trainable: Trainable, examples: Mapping[str, Example], pairs: Sequence[PreferencePair], progress: Progress
+) -> tuple[ScoredPair, ...]:
+    """The parent's log-probabilities of both answers of each pair."""
+    import torch
+
+    from harness.arms import losses
+
+    model = trainable.model
+    model.eval()
+    sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
+    by_length = sorted(range(len(sides)), key=lambda at: len(sides[at].input_ids))
+    found = [0.0] * len(sides)
+    with torch.no_grad():
+        for start in range(0, len(by_length), BATCH):
+            part = by_length[start : start + BATCH]
+            batch = losses.pad([sides[at] for at in part], _pad_id(trainable))
+            placed = {name: value.to(model.device) for name, value in batch.items()}
+            for at, value in zip(part, losses.target_logprobs(model, **placed).tolist(), strict=True):
+                found[at] = value
+            progress("reference", min(start + BATCH, len(sides)), len(sides))
+    return tuple(ScoredPair(pair, found[2 * at], found[2 * at + 1]) for at, pair in enumerate(pairs))
+
+
+def _row(trainable: Trainable, examples: Mapping[str, Example], scored: ScoredPair) -> PairRow:
+    from harness.arms.losses import PairRow
+
+    chosen, rejected = _encode(trainable, examples, scored.pair)
+    return PairRow(chosen, rejected, scored.chosen, scored.rejected)
+
+
+def _encode(trainable: Trainable, examples: Mapping[str, Example], pair: PreferencePair) -> tuple[Encoded, Encoded]:
+    example = examples[pair.example]
+    return trainable.prompter.encode(example, pair.chosen), trainable.prompter.encode(example, pair.rejected)
+
+
+def _pad_id(trainable: Trainable) -> int:
+    return int(trainable.tokenizer.pad_token_id or 0)

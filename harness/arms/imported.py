@@ -1,0 +1,81 @@
+"""An adapter or a full model that was trained elsewhere: checked, copied into the run folder, and scored as it is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Literal
+
+from harness.arms import Progress, TrainResult, artefacts
+from harness.arms.untrained import template_hash
+from harness.errors import ModelError
+from harness.models import Model
+from harness.prompts import NO_OVERRIDE
+from harness.records import Artefact, Ledger, RunPlan, TrainingData
+from harness.spec import ImportedSpec
+
+VERSION = 1
+KEPT = (".safetensors", ".json", ".jinja", ".model", ".txt")
+"""Kinds of files that are copied; pickles and code never are."""
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
+    """Copy the folder and load it once onto the base model, so that a misfit is one clear error before any scoring."""
+    done = artefacts.read_result(plan.run_folder)
+    if done is not None:
+        return done
+    assert isinstance(plan.arm, ImportedSpec)
+    started = time.perf_counter()
+    progress("prepare", 0, 1)
+    source = Path(plan.arm.path)
+    kind = kind_of(source)
+    folder = artefacts.write_folder(plan, lambda place: _copy(source, place))
+    artefact = artefacts.describe(plan, kind, folder, template_hash(plan, NO_OVERRIDE))
+    load(plan, artefact).close()
+    progress("prepare", 1, 1)
+    ledger = Ledger(prepare_seconds=time.perf_counter() - started, artefact_bytes=artefacts.folder_bytes(folder))
+    note = "trained elsewhere: its data and cost are not known here"
+    return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger, (note,)))
+
+
+def load(plan: RunPlan, artefact: Artefact) -> Model:
+    """The imported model, ready to score. Raises ModelError for an adapter of another base."""
+    from harness.models import hf
+
+    return hf.load_artefact(plan, artefact)
+
+
+def kind_of(folder: Path) -> Literal["adapter", "full"]:
+    """Whether `folder` holds a PEFT adapter or a full model. Raises ModelError when neither, or pickle-only."""
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder", hint="Give a PEFT adapter folder or a full model folder")
+    adapter = (folder / "adapter_config.json").is_file()
+    if not adapter and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{folder} has neither adapter_config.json nor config.json",
+            hint="Give a PEFT adapter folder or a full model folder",
+        )
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+        what = f"has only pickled weights ({pickles[0]}), which can execute code" if pickles else "has no weights"
+        raise ModelError(f"{folder} {what}", hint="Save it as safetensors (save_pretrained does) and import that")
+    if adapter:
+        _read_json(folder / "adapter_config.json")
+    return "adapter" if adapter else "full"
+
+
+def _read_json(path: Path) -> None:
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON ({error})", hint="Save the adapter again") from error
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copies, not links: the artefact must not change when the folder it came from does."""
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.suffix in KEPT:
+            shutil.copyfile(path, place / path.name)

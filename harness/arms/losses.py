@@ -1,0 +1,143 @@
+"""The two objectives, completion loss and DPO, on one forward pass that scores target positions only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from harness.prompts import IGNORED, Encoded
+
+
+def target_logprobs(model: Any, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Sum of natural-log probabilities of each row's labelled tokens, in float32: (rows,).
+
+    `ids`, `mask` and `labels` are (rows, length), right-padded. The output head gets only the hidden states in front
+    of labelled tokens: most positions are prompt or padding, and logits over a large vocabulary are what costs
+    memory. Where a model reaches its head in another way, whole logits are indexed instead. Virtual tokens of an
+    adapter stand before the row, so positions are counted from the end.
+    """
+    wanted = labels[:, 1:] != IGNORED
+    row, column = wanted.nonzero(as_tuple=True)
+    length = ids.shape[1]
+
+    def narrow(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden = args[0]
+        return (hidden[row, column + hidden.shape[1] - length][None], *args[1:])
+
+    head = model.get_output_embeddings()
+    hook = head.register_forward_pre_hook(narrow) if head is not None else None
+    try:
+        logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    finally:
+        if hook is not None:
+            hook.remove()
+    if logits.shape[:2] != (1, len(row)):
+        logits = logits[row, column + logits.shape[1] - length]
+    losses = functional.cross_entropy(logits.reshape(len(row), -1).float(), labels[:, 1:][wanted], reduction="none")
+    table = torch.zeros(wanted.shape, dtype=losses.dtype, device=losses.device)
+    table[wanted] = -losses
+    return table.sum(1)
+
+
+def target_tokens(row: Encoded) -> int:
+    """Tokens of a row that carry loss: its target, less the first where nothing stands before it."""
+    return len(row.target) - (not row.prompt)
+
+
+def pad(rows: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
+    """Right-padded `ids`, `mask` and `labels` of encoded rows, each (rows, longest)."""
+    width = max(len(row.input_ids) for row in rows)
+    gaps = [width - len(row.input_ids) for row in rows]
+    pairs = list(zip(rows, gaps, strict=True))
+    return {
+        "ids": torch.tensor([[*row.input_ids, *[pad_id] * gap] for row, gap in pairs]),
+        "mask": torch.tensor([[1] * len(row.input_ids) + [0] * gap for row, gap in pairs]),
+        "labels": torch.tensor([[*row.labels, *[IGNORED] * gap] for row, gap in pairs]),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionLoss:
+    """Cross-entropy of target tokens, a mean over all target tokens of the effective batch."""
+
+    pad_id: int
+
+    def tokens(self, row: Encoded) -> tuple[int, int]:
+        """Tokens of a row, and those that carry loss."""
+        return len(row.input_ids), target_tokens(row)
+
+    def units(self, row: Encoded) -> int:
+        """Target tokens."""
+        return target_tokens(row)
+
+    def collate(self, rows: Sequence[Encoded]) -> dict[str, torch.Tensor]:
+        """`ids`, `mask`, `labels`."""
+        return pad(rows, self.pad_id)
+
+    def loss(self, model: Any, batch: dict[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+        """−Σ weight · log p(target | prompt)."""
+        return -(weight * target_logprobs(model, **batch)).sum()
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """A preference pair as token ids, and what the parent thinks of its answers (log-probabilities)."""
+
+    chosen: Encoded
+    rejected: Encoded
+    chosen_reference: float
+    rejected_reference: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceLoss:
+    """Sigmoid DPO (Rafailov et al. 2023, equation 7), a mean over the pairs of the effective batch.
+
+    −log σ(β · ((log π(c) − log π₀(c)) − (log π(r) − log π₀(r)))) + sft_weight · −log π(c) / |c| (Pang et al. 2024).
+    """
+
+    pad_id: int
+    beta: float
+    sft_weight: float
+
+    def tokens(self, row: PairRow) -> tuple[int, int]:
+        """Tokens of both sequences, and those of both targets."""
+        both = (row.chosen, row.rejected)
+        return sum(len(side.input_ids) for side in both), sum(target_tokens(side) for side in both)
+
+    def units(self, row: PairRow) -> int:
+        """One pair."""
+        return 1
+
+    def collate(self, rows: Sequence[PairRow]) -> dict[str, torch.Tensor]:
+        """`ids`, `mask`, `labels` with all chosen rows before all rejected ones; `reference` (chosen − rejected)."""
+        batch = pad([*(row.chosen for row in rows), *(row.rejected for row in rows)], self.pad_id)
+        reference = torch.tensor([row.chosen_reference - row.rejected_reference for row in rows])
+        lengths = torch.tensor([float(max(1, target_tokens(row.chosen))) for row in rows])
+        return {**batch, "reference": reference, "lengths": lengths}
+
+    def loss(self, model: Any, batch: dict[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+        """Weighted sum over pairs."""
+        logprobs = target_logprobs(model, batch["ids"], batch["mask"], batch["labels"])
+        chosen, rejected = logprobs.chunk(2)
+        losses = -functional.logsigmoid(self.beta * (chosen - rejected - batch["reference"]))
+        if self.sft_weight:
+            losses = losses - self.sft_weight * chosen / batch["lengths"]
+        return (weight * losses).sum()
+
+
+def completion_loss(model: Any, batches: Sequence[dict[str, torch.Tensor]]) -> float:
+    """Mean cross-entropy (nats) over all target tokens of `batches`, without gradient or dropout; draws nothing."""
+    model.eval()
+    total, tokens = 0.0, 0
+    device = model.device
+    with torch.no_grad():
+        for batch in batches:
+            placed = {name: value.to(device) for name, value in batch.items()}
+            total -= float(target_logprobs(model, **placed).double().sum())
+            tokens += int((batch["labels"][:, 1:] != IGNORED).sum())
+    return total / max(1, tokens)

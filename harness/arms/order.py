@@ -1,0 +1,71 @@
+"""Which examples a training sees, in which order: pure functions of data size, budget and seed.
+
+Every arm of one seed walks the same order, so that a difference between arms is never a difference of luck with the
+data. The whole training is one pass over the order, which already holds the repetitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+from harness.errors import DataError
+from harness.spec import BudgetSpec
+
+UNBOUNDED_EPOCHS = 1000
+"""Epochs laid out for a budget of seconds: more than any such budget reaches, unless it is very generous."""
+UNBOUNDED_EXAMPLES = 2_000_000
+
+
+def training_order(n_train: int, examples: int, seed: int) -> list[int]:
+    """Indices into the train split, `examples` of them: seeded permutations of all indices, one after another.
+
+    Epochs are independent permutations; the last one is cut where the budget ends.
+    """
+    import numpy as np
+
+    if n_train < 1:
+        raise DataError("there are no examples to train on", hint="Check the task's data and splits")
+    order: list[int] = []
+    epoch = 0
+    while len(order) < examples:
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, epoch])))
+        order += rng.permutation(n_train)[: examples - len(order)].tolist()
+        epoch += 1
+    return order
+
+
+def budgeted_order(lengths: Sequence[int], budget: BudgetSpec, seed: int) -> list[int]:
+    """The order that spends `budget`; `lengths` are the tokens (prompt and target) of every train example.
+
+    Examples: exactly so many. Tokens: the shortest prefix that reaches them. Seconds: more than can be seen in the
+    time (up to UNBOUNDED_EPOCHS passes); training stops by the clock.
+    """
+    n_train = len(lengths)
+    if budget.examples is not None:
+        return training_order(n_train, budget.examples, seed)
+    if budget.tokens is None:
+        return training_order(n_train, min(n_train * UNBOUNDED_EPOCHS, UNBOUNDED_EXAMPLES), seed)
+    epochs = budget.tokens // max(1, sum(lengths)) + 1
+    order = training_order(n_train, n_train * epochs, seed)
+    for position, tokens in enumerate(accumulate(lengths[index] for index in order)):
+        if tokens >= budget.tokens:
+            return order[: position + 1]
+    return order
+
+
+def rate_factor(schedule: str, warmup: float, done: float, total: float, grain: float = 1.0) -> float:
+    """Share of the peak learning rate for the step that starts at `done` of `total` (steps, or seconds).
+
+    Linear warm-up over `warmup` · total, never from zero: the first step has one `grain` (one step) of it. Then
+    constant, linear to zero, or half a cosine to zero (Loshchilov and Hutter 2017, without restarts).
+    """
+    import math
+
+    warm = warmup * total
+    if done + grain < warm:
+        return (done + grain) / warm
+    if schedule == "constant":
+        return 1.0
+    left = 1.0 - min(1.0, max(0.0, (done - warm) / max(total - warm, 1e-9)))
+    return left if schedule == "linear" else 0.5 * (1.0 - math.cos(math.pi * left))

@@ -1,0 +1,275 @@
+"""What happens between the steps of a training: counting, validation, the log, checkpoints, and reasons to stop."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import TrainerCallback
+
+from harness.arms import Progress, checkpoints
+from harness.arms.order import rate_factor
+from harness.arms.stopping import StopFlag
+from harness.errors import Diverged
+from harness.records import TrainLogRow, to_json
+
+if TYPE_CHECKING:
+    from harness.arms.training import Job
+
+LOG = "train_log.jsonl"
+CHECKPOINTS = "checkpoints"
+WRITING_SHARE = 0.1
+"""Checkpoints are made rarer than asked for where writing them would take a larger share of the time than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """Where a training stands and what it has cost: part of every checkpoint."""
+
+    step: int = 0
+    examples: int = 0
+    tokens: int = 0
+    target_tokens: int = 0
+    train_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+class Recorder(TrainerCallback):  # type: ignore[misc]
+    """Looks after every step: counts, validates, logs, checkpoints, and stops."""
+
+    def __init__(
+        self,
+        model: Any,
+        job: Job,
+        progress: Progress,
+        trainable: dict[str, torch.nn.Parameter],
+        optimiser: torch.optim.Optimizer,
+    ) -> None:
+        self.model, self.job, self.progress = model, job, progress
+        self.trainable, self.optimiser = trainable, optimiser
+        self.schedule: Any = None
+        self.stop = StopFlag()
+        self.meter = Meter()
+        self.steps = math.ceil(len(job.order) / job.optimiser.batch_size)
+        self.validated = 0
+        self._random: dict[str, Any] | None = None
+        self._clock = time.perf_counter()
+        self._saved_at, self._saving_took = time.monotonic(), 0.0
+
+    def rate(self, step: int) -> float:
+        """Share of the peak learning rate for the next step."""
+        spec = self.job.optimiser
+        if self.job.device_seconds is None:
+            return rate_factor(spec.schedule, spec.warmup, step, self.steps)
+        budget = self.job.device_seconds
+        return rate_factor(spec.schedule, spec.warmup, self.meter.train_seconds, budget, budget / 1000)
+
+    # ------------------------------------------------------------------------------------------------ callbacks
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Before the first step after a resume: the random states, which the data loader has touched since."""
+        if self._random is not None:
+            _set_random_state(self._random)
+            self._random = None
+        if self.meter.step == 0 and self.meter.train_seconds == 0.0:
+            self._clock = time.perf_counter()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """After every optimiser step."""
+        if logs is None or "loss" not in logs:  # the summary at the end
+            return
+        now = time.perf_counter()
+        self._count(now - self._clock)
+        loss, norm = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
+        self._refuse_nonsense(loss, norm)
+        ends = self._is_over()
+        due = self._validation_due(ends)
+        validation = self._validate() if due else None
+        self._log(loss, norm, float(logs["learning_rate"]), validation)
+        self._report()
+        if self.stop.signal is not None or self._checkpoint_due():
+            self.save()
+        self.stop.check(f"training after step {self.meter.step}")
+        control.should_training_stop = ends
+        self._clock = time.perf_counter()
+
+    # -------------------------------------------------------------------------------------------------- counting
+
+    def _count(self, seconds: float) -> None:
+        job, meter = self.job, self.meter
+        done = min(len(job.order), meter.examples + job.optimiser.batch_size)
+        counts = [job.objective.tokens(job.rows[at]) for at in job.order[meter.examples : done]]
+        self.meter = replace(
+            meter,
+            step=meter.step + 1,
+            examples=done,
+            tokens=meter.tokens + sum(tokens for tokens, _ in counts),
+            target_tokens=meter.target_tokens + sum(targets for _, targets in counts),
+            train_seconds=meter.train_seconds + seconds,
+            peak_memory_bytes=max(meter.peak_memory_bytes, _memory(job.device)),
+        )
+
+    def _refuse_nonsense(self, loss: float, norm: float) -> None:
+        for name, value in (("loss", loss), ("gradient norm", norm)):
+            if not math.isfinite(value):
+                raise Diverged(
+                    f"the {name} is {value} at step {self.meter.step}",
+                    hint="Lower optimiser.learning_rate or raise optimiser.warmup",
+                )
+
+    def _is_over(self) -> bool:
+        budget = self.job.device_seconds
+        return self.meter.examples >= len(self.job.order) or (budget is not None and self.meter.train_seconds >= budget)
+
+    def _validation_due(self, ends: bool) -> bool:
+        """`evaluations` times, evenly spread over steps (or seconds), the last at the end."""
+        if self.job.validate is None:
+            return False
+        budget = self.job.device_seconds
+        share = self.meter.step / self.steps if budget is None else self.meter.train_seconds / budget
+        passed = self.job.evaluations if ends else min(self.job.evaluations - 1, int(share * self.job.evaluations))
+        due = passed > self.validated
+        self.validated = max(passed, self.validated)
+        return due
+
+    def _validate(self) -> float:
+        assert self.job.validate is not None
+        started = time.perf_counter()
+        loss = self.job.validate(self.model)
+        spent = time.perf_counter() - started
+        self.meter = replace(self.meter, validation_seconds=self.meter.validation_seconds + spent)
+        return loss
+
+    def _log(self, loss: float, norm: float, rate: float, validation: float | None) -> None:
+        meter = self.meter
+        row = TrainLogRow(
+            step=meter.step,
+            examples=meter.examples,
+            tokens=meter.tokens,
+            seconds=meter.train_seconds,
+            loss=loss,
+            validation_loss=validation,
+            gradient_norm=norm,
+            learning_rate=rate,
+        )
+        with (self.job.folder / LOG).open("a", encoding="utf-8") as out:
+            out.write(json.dumps(to_json(row)) + "\n")
+
+    def _report(self) -> None:
+        budget = self.job.device_seconds
+        if budget is None:
+            self.progress("train", self.meter.examples, len(self.job.order))
+        else:
+            self.progress("train", min(int(self.meter.train_seconds), int(budget)), int(budget))
+
+    # ----------------------------------------------------------------------------------------------- checkpoints
+
+    def _checkpoint_due(self) -> bool:
+        wait = max(self.job.checkpoint_seconds, self._saving_took / WRITING_SHARE)
+        return time.monotonic() - self._saved_at >= wait
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment."""
+        from safetensors.torch import save_file
+
+        started = time.monotonic()
+        weights = {name: weight.detach().contiguous() for name, weight in self.trainable.items()}
+        state = {"optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict()}
+        position = {**asdict(self.meter), "validated": self.validated}
+        checkpoints.save(
+            self.job.folder / CHECKPOINTS,
+            self.meter.step,
+            {
+                "weights.safetensors": lambda path: save_file(weights, path),
+                "optimiser.pt": lambda path: torch.save(state, path),
+                "random.pt": lambda path: torch.save(_random_state(), path),
+                "position.json": lambda path: _write_text(path, json.dumps(position)),
+            },
+        )
+        self._saved_at, self._saving_took = time.monotonic(), time.monotonic() - started
+
+    def resume(self) -> None:
+        """Go back to the newest checkpoint, if there is one, and cut the log there."""
+        folder = checkpoints.latest(self.job.folder / CHECKPOINTS)
+        if folder is not None:
+            self._load(folder)
+        _cut_log(self.job.folder / LOG, self.meter.step)
+
+    def _load(self, folder: Path) -> None:
+        from safetensors.torch import load_file
+
+        weights = load_file(folder / "weights.safetensors")
+        with torch.no_grad():
+            for name, weight in self.trainable.items():
+                weight.copy_(weights[name])
+        state = torch.load(folder / "optimiser.pt", map_location="cpu", weights_only=True)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self._random = torch.load(folder / "random.pt", map_location="cpu", weights_only=True)
+        position = json.loads((folder / "position.json").read_text(encoding="utf-8"))
+        self.validated = position.pop("validated")
+        self.meter = Meter(**position)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _cut_log(path: Path, step: int) -> None:
+    """Drop the rows after `step` (of work that is done again), and a last line that a kill tore."""
+    if not path.exists():
+        return
+    kept: list[str] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:
+            break
+    part = path.with_suffix(".part")
+    _write_text(part, "".join(kept))
+    part.replace(path)
+
+
+def _memory(device: str) -> int:
+    """Bytes: the accelerator's peak, or this process's resident set now (the caller keeps the largest)."""
+    if str(device).startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated())
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _random_state() -> dict[str, Any]:
+    """States of Python's, NumPy's and torch's global generators, as plain values and tensors."""
+    import numpy as np
+
+    version, words, gauss = random.getstate()
+    state: dict[str, Any] = np.random.get_state(legacy=False)
+    return {
+        "python": [version, list(words), gauss],
+        "numpy": {**state, "state": {"key": state["state"]["key"].tolist(), "pos": int(state["state"]["pos"])}},
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    import numpy as np
+
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    inner = state["numpy"]["state"]
+    np.random.set_state(
+        {**state["numpy"], "state": {"key": np.asarray(inner["key"], dtype=np.uint32), "pos": inner["pos"]}}
+    )
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,123 @@
+"""From a trained model to the artefact on disk and the ledger: adapters through peft, full models as safetensors.
+
+Files are made so that two runs of one seed write the same bytes wherever they live: no local path, no set in the order
+of its hashes, no model card.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from harness.arms import TrainResult, artefacts
+from harness.arms.recorder import Meter
+from harness.errors import ArmFailed
+from harness.prompts import Prompter
+from harness.records import Ledger, RunPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """A model made ready to train, and what its artefact will say of it."""
+
+    model: Any
+    tokenizer: Any
+    prompter: Prompter
+    kind: Literal["adapter", "full"]
+    quantisation: Mapping[str, Any] | None
+
+
+def finish(plan: RunPlan, trained: Trainable, meter: Meter, costs: Ledger, notes: tuple[str, ...] = ()) -> TrainResult:
+    """Write the artefact and the result of a training. `costs` holds what `meter` does not know."""
+    if trained.kind == "adapter":
+        _refuse_idle_adapter(trained)
+        folder = artefacts.write_folder(plan, lambda path: save_adapter(trained.model, path, plan.experiment.base.path))
+    else:
+        folder = artefacts.write_folder(plan, lambda path: save_full(trained.model, trained.tokenizer, path))
+    artefact = artefacts.describe(
+        plan, trained.kind, folder, trained.prompter.template_hash, quantisation=trained.quantisation
+    )
+    trainable, total = count_parameters(trained.model)
+    ledger = Ledger(
+        examples=meter.examples,
+        tokens=meter.tokens,
+        target_tokens=meter.target_tokens,
+        optimiser_steps=meter.step,
+        train_seconds=meter.train_seconds,
+        prepare_seconds=costs.prepare_seconds,
+        validation_seconds=meter.validation_seconds,
+        peak_memory_bytes=meter.peak_memory_bytes or None,
+        trainable_parameters=trainable,
+        total_parameters=total,
+        artefact_bytes=artefacts.folder_bytes(folder),
+        truncated_prompts=costs.truncated_prompts,
+        parent=costs.parent,
+    )
+    return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger, notes))
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """Trainable and total parameters; a 4-bit weight, stored two to a byte, counts as what it stands for."""
+    trainable = total = 0
+    for weight in model.parameters():
+        state = getattr(weight, "quant_state", None)
+        count = int(state.shape.numel()) if state is not None else weight.numel()
+        total += count
+        trainable += count if weight.requires_grad else 0
+    return trainable, total
+
+
+def save_adapter(model: Any, folder: Path, base: str) -> None:
+    """The adapter in `folder`: adapter_model.safetensors and adapter_config.json with its sets sorted.
+
+    A hub id of the base is kept in the config, of a local folder only the name.
+    """
+    # Left to itself peft asks the hub whether the vocabulary grew; it never does here.
+    model.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)
+    path = folder / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in model.active_peft_config.to_dict().items():
+        if isinstance(value, (set, frozenset)):
+            config[name] = sorted(value)
+    config["base_model_name_or_path"] = Path(base).name if Path(base).is_dir() else base
+    path.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def save_full(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Model (safetensors, in the dtype it was trained in) and tokenizer, ready for `from_pretrained`."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        if path.is_file():
+            config = json.loads(path.read_text(encoding="utf-8"))
+            for key in ("_name_or_path", "name_or_path"):
+                config.pop(key, None)
+            path.write_text(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False), encoding="utf-8")
+
+
+def _refuse_idle_adapter(trained: Trainable) -> None:
+    """Raise ArmFailed when the adapter leaves the logits as they are: it would be scored as if it were the base."""
+    model = trained.model
+    model.eval()
+    size = int(model.config.get_text_config().vocab_size)
+    ids = torch.tensor([[(7919 * i + 17) % size for i in range(16)]], device=model.device)
+
+    def logits() -> torch.Tensor:
+        output: torch.Tensor = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
+        return output[:, -ids.shape[1] :]
+
+    with torch.no_grad():
+        adapted = logits()
+        with model.disable_adapter():
+            plain = logits()
+    if torch.equal(adapted, plain):
+        raise ArmFailed(
+            "the trained adapter changes no logit", hint="Give it a larger budget or optimiser.learning_rate"
+        )

@@ -1,0 +1,169 @@
+"""A model without torch, for tests of everything around the models: pipeline, executors, store, leaderboard.
+
+It reads characters, and answers with the last words of its prompt for a share `skill` of all prompts, with garbage for
+the rest. Which prompts it can do is a hash of seed and prompt, and a better skill can do all that a lesser one can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.arms import Progress, TrainResult, artefacts
+from harness.arms.stopping import StopFlag
+from harness.errors import ArmFailed, Diverged, HarnessError, OutOfMemory
+from harness.models import Continuation, Generation, Logprob
+from harness.prompts import Prompter
+from harness.records import Artefact, Ledger, RunPlan, TrainingData, TrainLogRow, to_json
+from harness.spec import ToySpec
+
+VERSION = 1
+BOS, EOS, FIRST = 1, 2, 3
+CONTEXT = 100_000
+TICK = 0.01
+"""Seconds between looks at the stop flag."""
+
+FAILURES: dict[str, Callable[[], HarnessError]] = {
+    "error": lambda: ArmFailed("the toy was told to fail"),
+    "oom": lambda: OutOfMemory("the toy was told to run out of memory"),
+    "diverged": lambda: Diverged("the toy was told to diverge: the loss is nan at step 1"),
+    "cancelled": lambda: ArmFailed("cancelled: the toy was told to be cancelled"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """All that a toy learns: how often it is right, its seed, and how many words an answer has."""
+
+    skill: float
+    seed: int
+    words: int
+
+
+class ToyTokenizer:
+    """One token a character."""
+
+    bos_token_id: int | None = BOS
+    eos_token_id: int | None = EOS
+    pad_token_id: int | None = 0
+    chat_template: Any = None
+
+    def encode(self, text: str, *, add_special_tokens: bool = True, verbose: bool = True) -> list[int]:
+        """Code points, with the beginning-of-sequence token in front if special tokens are wanted."""
+        return [BOS] * add_special_tokens + [ord(character) + FIRST for character in text]
+
+    def decode(self, token_ids: Sequence[int], **options: Any) -> str:
+        """Text of token ids; special tokens are left out."""
+        return "".join(chr(token - FIRST) for token in token_ids if token >= FIRST)
+
+
+class ToyModel:
+    """The `Model` protocol over Knowledge; deterministic."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        self.knowledge = knowledge
+        self.tokenizer = ToyTokenizer()
+        self.context = CONTEXT
+        self.prefix_id = BOS
+
+    def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
+        """The last words of each prompt, or garbage; cut at `stop` and at `max_new_tokens`."""
+        return [self._generate(prompt, max_new_tokens, stop) for prompt in prompts]
+
+    def logprobs(self, requests: Sequence[Continuation]) -> list[Logprob]:
+        """Half a nat a token where the toy can do the prompt, two where it cannot, and a little noise by hash."""
+        results = []
+        for request in requests:
+            can = self._can(request.context)
+            noise = _share(self.knowledge.seed, "noise", *request.context, "|", *request.target)
+            cost = (0.5 if can else 2.0) + 0.2 * noise
+            results.append(Logprob(-cost * len(request.target), len(request.target), can))
+        return results
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of plain text."""
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def _can(self, prompt: Sequence[int]) -> bool:
+        return _share(self.knowledge.seed, *prompt) < self.knowledge.skill
+
+    def _generate(self, prompt: Sequence[int], max_new_tokens: int, stop: Sequence[str]) -> Generation:
+        words = self.tokenizer.decode(prompt).split()[-self.knowledge.words :]
+        text = " ".join(words) if self._can(prompt) else " ".join(word[::-1] + "z" for word in reversed(words))
+        cuts = [text.find(end) for end in stop if end and end in text]
+        text = text[: min(cuts)] if cuts else text
+        tokens = tuple(self.encode(text))
+        if len(tokens) <= max_new_tokens:
+            return Generation(tokens, text, "stop")
+        return Generation(tokens[:max_new_tokens], text[:max_new_tokens], "length")
+
+
+def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
+    """Pretend to train for `seconds`, honouring SIGTERM and SIGHUP; fail as `fail` says."""
+    done = artefacts.read_result(plan.run_folder)
+    if done is not None:
+        return done
+    arm = plan.arm
+    assert isinstance(arm, ToySpec)
+    plan.run_folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    _pass_time(arm.seconds, progress)
+    if arm.fail != "none":
+        raise FAILURES[arm.fail]()
+    lengths = [len(example.references[0].split()) for example in data.train]
+    words = int(statistics.median(lengths)) if lengths else 1
+    knowledge = Knowledge(arm.skill, plan.seed or 0, max(1, words))
+    budget = plan.experiment.spec.budget.examples or len(data.train)
+    spent = time.perf_counter() - started
+    row = TrainLogRow(step=1, examples=budget, tokens=budget, seconds=spent, loss=2.0 - arm.skill)
+    (plan.run_folder / "train_log.jsonl").write_text(json.dumps(to_json(row)) + "\n", encoding="utf-8")
+    folder = artefacts.write_folder(plan, lambda place: _write(place, knowledge))
+    experiment = plan.experiment
+    prompter = Prompter(ToyTokenizer(), experiment.spec.chat, experiment.task, CONTEXT)
+    artefact = artefacts.describe(plan, "full", folder, prompter.template_hash)
+    ledger = Ledger(
+        examples=budget,
+        tokens=budget,
+        target_tokens=budget,
+        optimiser_steps=1,
+        train_seconds=spent,
+        trainable_parameters=1,
+        total_parameters=1,
+        artefact_bytes=artefacts.folder_bytes(folder),
+    )
+    return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger))
+
+
+def load(plan: RunPlan, artefact: Artefact) -> ToyModel:
+    """What was learned, ready to score."""
+    assert artefact.path is not None
+    text = (plan.run_folder / artefact.path / "toy.json").read_text(encoding="utf-8")
+    return ToyModel(Knowledge(**json.loads(text)))
+
+
+def _write(folder: Path, knowledge: Knowledge) -> None:
+    (folder / "toy.json").write_text(json.dumps(asdict(knowledge), sort_keys=True), encoding="utf-8")
+
+
+def _pass_time(seconds: float, progress: Progress) -> None:
+    ticks = round(seconds / TICK)
+    with StopFlag() as stop:
+        for tick in range(ticks):
+            time.sleep(TICK)
+            progress("train", tick + 1, ticks)
+            stop.check("the toy's training")
+
+
+def _share(*parts: object) -> float:
+    """A number in [0, 1) that is a hash of `parts`."""
+    content = hashlib.sha256(",".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(content[:7], "big") / 2**56

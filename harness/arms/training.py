@@ -1,0 +1,219 @@
+"""One training loop for every trained arm: transformers' Trainer for the steps, ours for what must be exact.
+
+Trainer does forward, backward, accumulation, clipping, stepping and scheduling. It is handed the rows in their final
+order, an optimiser and a schedule. Everything else hangs on its public callbacks: the training log, the ledger,
+validation, checkpoints that are whole or not there, stopping on a signal, and stopping when the loss is no number.
+Trainer's own checkpoints are not used: they are not atomic, and do not hold the ledger.
+
+A resumed training is bit-identical to an undisturbed one: weights, optimiser, schedule, random states and position
+come back, validation draws no random numbers, and batches are a function of position alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from harness.arms import Progress
+from harness.arms.recorder import Meter, Recorder
+from harness.arms.stopping import StopFlag
+from harness.errors import OutOfMemory, SpecError
+from harness.spec import OptimiserSpec
+
+
+class Objective(Protocol):
+    """What is minimised. A row is one example in whatever form the objective understands."""
+
+    def tokens(self, row: Any) -> tuple[int, int]:
+        """Tokens of a row, and those of them that carry loss."""
+        ...
+
+    def units(self, row: Any) -> int:
+        """What a row adds to the denominator of the mean over an effective batch (target tokens, or one pair)."""
+        ...
+
+    def collate(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
+        """Padded tensors of a micro-batch."""
+        ...
+
+    def loss(self, model: Any, batch: dict[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
+        """Sum of the rows' losses times their `weight` (rows,): one over the units of the whole effective batch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that the loop needs besides the model."""
+
+    rows: Mapping[int, Any]
+    """By index; `order` names them."""
+    order: Sequence[int]
+    objective: Objective
+    validate: Callable[[Any], float] | None
+    optimiser: OptimiserSpec
+    evaluations: int
+    seed: int
+    device: str
+    folder: Path
+    checkpoint_seconds: float
+    device_seconds: float | None = None
+
+
+def seed_training(seed: int) -> None:
+    """Seed Python, NumPy and torch on every device: the one place where global generators are seeded.
+
+    Covers the initialisation of adapters, which draw from torch's global generator.
+    """
+    from transformers import set_seed
+
+    set_seed(seed)
+
+
+@contextmanager
+def memory_errors(what: str) -> Iterator[None]:
+    """Turn every form of an exhausted memory into OutOfMemory."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory(what) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "out of memory" in str(error).lower():
+            raise _out_of_memory(what) from error
+        raise
+
+
+def _out_of_memory(what: str) -> OutOfMemory:
+    return OutOfMemory(
+        f"{what} ran out of memory", hint="Lower optimiser.micro_batch_size or base_model.context, or use a 4-bit arm"
+    )
+
+
+def run(model: Any, job: Job, progress: Progress) -> Meter:
+    """Train `model` in place, from its last checkpoint if there is one. Raises Diverged, OutOfMemory, Interrupted."""
+    micro = _micro_batch(job.optimiser)
+    trainable = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    optimiser = _adamw(trainable, job.optimiser)
+    recorder = Recorder(model, job, progress, trainable, optimiser)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, recorder.rate)
+    recorder.schedule = schedule
+    recorder.resume()
+    left = _Rows(job, recorder.meter.examples)
+    if len(left) == 0:
+        return recorder.meter
+    use_cache = getattr(model.config, "use_cache", None)
+    if str(job.device).startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+    with memory_errors("training"), StopFlag() as stop:
+        recorder.stop = stop
+        trainer = _Trainer(
+            job.objective,
+            model=model,
+            args=_arguments(job, micro),
+            train_dataset=left,
+            data_collator=left.collate,
+            optimizers=(optimiser, schedule),
+            compute_loss_func=_unused,
+            callbacks=[recorder],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    # Trainer turns the cache off; a saved model would generate slowly for ever after.
+    model.config.use_cache = use_cache
+    return recorder.meter
+
+
+def _micro_batch(optimiser: OptimiserSpec) -> int:
+    micro = min(optimiser.micro_batch_size or optimiser.batch_size, optimiser.batch_size)
+    if optimiser.batch_size % micro:
+        raise SpecError(
+            f"{micro} does not divide the batch_size {optimiser.batch_size}",
+            field="optimiser.micro_batch_size",
+            hint="Give a divisor of batch_size",
+        )
+    return micro
+
+
+def _adamw(trainable: dict[str, torch.nn.Parameter], spec: OptimiserSpec) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter 2019); decay on matrices only, as is usual (not on biases, norms and scales)."""
+    groups = [
+        {"params": [p for p in trainable.values() if p.ndim >= 2], "weight_decay": spec.weight_decay},
+        {"params": [p for p in trainable.values() if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(0.9, 0.999), eps=1e-8)
+
+
+def _arguments(job: Job, micro: int) -> TrainingArguments:
+    arguments = TrainingArguments(
+        output_dir=str(job.folder),
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=job.optimiser.batch_size // micro,
+        num_train_epochs=1,
+        max_grad_norm=job.optimiser.max_grad_norm,
+        learning_rate=job.optimiser.learning_rate,
+        train_sampling_strategy="sequential",
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=job.seed,
+        use_cpu=not str(job.device).startswith("cuda"),
+        dataloader_pin_memory=str(job.device).startswith("cuda"),
+    )
+    if arguments.n_gpu > 1:
+        # One arm trains on one device; Trainer would otherwise split batches over all it can see.
+        arguments._n_gpu = 1
+    return arguments
+
+
+def _unused(*args: Any, **kwargs: Any) -> Any:
+    """Handed to Trainer as its loss function so that it leaves the scale of the loss alone; never called."""
+    raise AssertionError("compute_loss is overridden")
+
+
+class _Trainer(Trainer):  # type: ignore[misc]
+    """Trainer with the loss of an Objective, already a mean over the effective batch."""
+
+    def __init__(self, objective: Objective, **options: Any) -> None:
+        self._objective = objective
+        super().__init__(**options)
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """The objective's loss of one micro-batch."""
+        batch = dict(inputs)
+        return self._objective.loss(model, batch, batch.pop("weight"))
+
+
+class _Rows(torch.utils.data.Dataset[tuple[Any, float]]):
+    """What is left of the order after `start` examples; an item is a row and its weight in its effective batch."""
+
+    def __init__(self, job: Job, start: int) -> None:
+        self.job, self.start = job, start
+
+    def __len__(self) -> int:
+        return len(self.job.order) - self.start
+
+    def __getitem__(self, index: int) -> tuple[Any, float]:
+        job, size = self.job, self.job.optimiser.batch_size
+        position = self.start + index
+        first = position - position % size
+        units = sum(job.objective.units(job.rows[at]) for at in job.order[first : first + size])
+        return job.rows[job.order[position]], 1.0 / max(1, units)
+
+    def collate(self, items: Sequence[tuple[Any, float]]) -> dict[str, torch.Tensor]:
+        """Tensors of a micro-batch, with the weights of its rows."""
+        batch = self.job.objective.collate([row for row, _ in items])
+        return {**batch, "weight": torch.tensor([weight for _, weight in items])}

@@ -1,0 +1,396 @@
+"""Example → token ids and label mask: the only place that tokenises and truncates for training and for scoring.
+
+Text mode: prompt and target are tokenised apart and joined (what a model sees when it starts to generate), the
+beginning-of-sequence token stands first if the tokenizer adds one, the end-of-sequence token last.
+
+Chat mode: the prompt is the conversation so far through `apply_chat_template(…, add_generation_prompt=True)`, the
+target is what the template adds for the last assistant turn. Earlier turns and system text carry no loss. A template
+that knows no system role (it raises, or leaves the text out) gets the system text before the first user turn,
+separated by a blank line, as Gemma's own later templates do. Text mode has no system role: system text is not used.
+
+A prompt that is too long loses its left (behind the beginning-of-sequence token); a target never loses anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness import templates
+from harness.errors import DataError, ModelError, SpecError
+from harness.records import Example, Message, digest
+from harness.spec import BaseModelSpec, ChatSpec, TaskSpec
+
+IGNORED = -100
+"""Label of a token that carries no loss (the value that torch's cross-entropy ignores)."""
+SEPARATOR = "\n\n"
+"""Stands between worked examples in text mode, and between folded system text and the first user turn."""
+
+
+class Tokenizer(Protocol):
+    """What is asked of a tokenizer; transformers' fit, and so does the toy one."""
+
+    bos_token_id: int | None
+    eos_token_id: int | None
+    chat_template: Any
+
+    def encode(self, text: str, *, add_special_tokens: bool = ..., verbose: bool = ...) -> list[int]:
+        """Token ids of a text."""
+        ...
+
+    def decode(self, token_ids: Any) -> Any:
+        """Text of token ids."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids of one example. `target` ends with the end-of-sequence token, and is empty for generation."""
+
+    prompt: tuple[int, ...]
+    target: tuple[int, ...]
+    truncated: int
+    """Tokens that the prompt lost on its left."""
+    prompt_hash: str
+    """Hash of the prompt's token ids."""
+    dropped_shots: int = 0
+    """Worked examples that did not fit."""
+
+    @property
+    def input_ids(self) -> tuple[int, ...]:
+        """Prompt and target."""
+        return self.prompt + self.target
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """One label a token: IGNORED over the prompt, the token itself over the target."""
+        return (IGNORED,) * len(self.prompt) + self.target
+
+
+@dataclass(frozen=True, slots=True)
+class PromptOverride:
+    """What an untrained arm may change: another prompt template, and worked examples before the prompt."""
+
+    prompt: str | None = None
+    shots: tuple[Example, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """Hash of template and worked examples; empty when nothing is overridden."""
+        if self.prompt is None and not self.shots:
+            return ""
+        return digest({"prompt": self.prompt, "shots": self.shots})
+
+
+NO_OVERRIDE = PromptOverride()
+
+
+def context_length(base: BaseModelSpec, config: Any) -> int:
+    """Longest sequence in tokens: what the spec says, else what the transformers `config` says, else 2048."""
+    if base.context is not None:
+        return base.context
+    text = config.get_text_config()
+    return int(getattr(text, "max_position_embeddings", None) or 2048)
+
+
+class Prompter:
+    """Turns examples of one task into token ids for one tokenizer, chat setting and context length."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        chat: ChatSpec,
+        task: TaskSpec,
+        context: int,
+        override: PromptOverride = NO_OVERRIDE,
+    ) -> None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError(
+                "the tokenizer has no end-of-sequence token, so no answer could end",
+                hint="Set eos_token in its tokenizer_config.json",
+            )
+        self.tokenizer, self.chat, self.task, self.context, self.override = tokenizer, chat, task, context, override
+        self.template = _template(tokenizer, chat, needed=task.messages is not None)
+        self.uses_chat = self.template is not None
+        self._eos = tokenizer.eos_token_id
+        self._prefix = () if self.uses_chat else _special_prefix(tokenizer)
+
+    @property
+    def template_hash(self) -> str:
+        """Hash of chat template, system text and template arguments; empty in text mode."""
+        if not self.uses_chat:
+            return ""
+        return digest({"template": self.template, "system": self.chat.system, "kwargs": self.chat.kwargs})
+
+    def encode(self, example: Example, answer: str | None = None) -> Encoded:
+        """Prompt, target and end of sequence; `answer` takes the place of the example's first reference.
+
+        Raises DataError when the target does not fit the context, ModelError when the chat template cannot be used.
+        """
+        text = example.references[0] if answer is None else answer
+        dropped = 0
+        while True:
+            shots = self.override.shots[dropped:]
+            prompt, target = self._pair(example, text, shots)
+            if len(prompt) + len(target) <= self.context or not shots:
+                break
+            dropped += 1
+        if len(target) >= self.context:
+            raise DataError(
+                f"example {example.id}: its target is {len(target)} tokens long, the context {self.context}"
+                " (and a target is never cut)",
+                hint="Raise base_model.context if the model allows it, or shorten or remove the example",
+            )
+        kept = self._cut(prompt, self.context - len(target))
+        return Encoded(kept, target, len(prompt) - len(kept), prompt_hash(kept), dropped)
+
+    def encode_prompt(self, example: Example, reserve: int) -> Encoded:
+        """The prompt alone, leaving room for `reserve` generated tokens. Raises SpecError where there is none."""
+        room = self.context - reserve
+        if room < 1:
+            raise SpecError(
+                f"{reserve} new tokens leave no room for a prompt in a context of {self.context}",
+                field="generate.max_new_tokens",
+                hint="Lower it, or raise base_model.context if the model allows it",
+            )
+        dropped = 0
+        prompt = self._prompt_ids(example, self.override.shots)
+        while len(prompt) > room and dropped < len(self.override.shots):
+            dropped += 1
+            prompt = self._prompt_ids(example, self.override.shots[dropped:])
+        kept = self._cut(prompt, room)
+        return Encoded(kept, (), len(prompt) - len(kept), prompt_hash(kept), dropped)
+
+    # ------------------------------------------------------------------------------------------------------- parts
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
+
+    def _cut(self, prompt: tuple[int, ...], room: int) -> tuple[int, ...]:
+        """The right end of `prompt`, `room` tokens long, with its beginning-of-sequence tokens kept in front."""
+        if len(prompt) <= room:
+            return prompt
+        bos = (self.tokenizer.bos_token_id,)
+        head = self._prefix if not self.uses_chat else prompt[:1] if prompt[:1] == bos else ()
+        if room <= len(head):
+            return prompt[len(prompt) - room :]
+        return head + prompt[len(prompt) - (room - len(head)) :]
+
+    def _pair(self, example: Example, answer: str, shots: Sequence[Example]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Prompt and target ids, before truncation."""
+        prompt = self._prompt_ids(example, shots)
+        if not self.uses_chat:
+            return prompt, (*self._ids(answer), self._eos)
+        so_far = self._conversation(example, shots)
+        before = self._render(so_far, generation=True)
+        after = self._render([*so_far, Message("assistant", answer)], generation=False)
+        if not after.startswith(before):
+            raise ModelError(
+                f"the chat template writes example {example.id} differently once it is answered, so that its prompt"
+                " is no beginning of the whole conversation and no label mask can be drawn",
+                hint="Set chat.kwargs (such as enable_thinking: false) or give another chat.template",
+            )
+        whole = self._ids(after)
+        # Tokens may merge across the border; then the answer is tokenised apart, as generation would meet it.
+        joins = whole[: len(prompt)] == prompt
+        target = whole[len(prompt) :] if joins else self._ids(after[len(before) :])
+        return prompt, target if self._eos in target else (*target, self._eos)
+
+    def _prompt_ids(self, example: Example, shots: Sequence[Example]) -> tuple[int, ...]:
+        if self.uses_chat:
+            return self._ids(self._render(self._conversation(example, shots), generation=True))
+        ids = list(self._prefix)
+        for shot in shots:
+            ids += [*self._ids(self._text(shot)), *self._ids(shot.references[0]), *self._ids(SEPARATOR)]
+        return (*ids, *self._ids(self._text(example)))
+
+    def _text(self, example: Example) -> str:
+        """The prompt of a text example, through the override's template where there is one."""
+        if self.override.prompt is not None:
+            return templates.render(self.override.prompt, example.fields, f"prompt of example {example.id}")
+        if example.prompt is None:
+            raise DataError(f"example {example.id} has messages but no prompt", hint="Use a chat template")
+        return example.prompt
+
+    def _conversation(self, example: Example, shots: Sequence[Example]) -> list[Message]:
+        """System text, worked examples as earlier turns, and the example's own turns without its answer."""
+        system, turns = self._turns(example)
+        earlier: list[Message] = []
+        for shot in shots:
+            earlier += [*self._turns(shot)[1], Message("assistant", shot.references[0])]
+        turns = [*earlier, *turns]
+        if not system:
+            return turns
+        if self._knows_system:
+            return [Message("system", system), *turns]
+        first = next((i for i, turn in enumerate(turns) if turn.role == "user"), None)
+        if first is None:
+            return [Message("user", system), *turns]
+        folded = Message("user", system + SEPARATOR + turns[first].content)
+        return [*turns[:first], folded, *turns[first + 1 :]]
+
+    def _turns(self, example: Example) -> tuple[str | None, list[Message]]:
+        """The system text that applies, and the turns after it."""
+        turns = list(example.messages or ())
+        system = example.system
+        if turns and turns[0].role == "system":
+            system, turns = turns[0].content, turns[1:]
+        if self.override.prompt is not None or example.messages is None:
+            turns = [Message("user", self._text(example))]
+        return self.chat.system if self.chat.system is not None else system, turns
+
+    @cached_property
+    def _knows_system(self) -> bool:
+        """Whether the template writes system text at all."""
+        probe = "system-text-probe"
+        try:
+            return probe in self._render([Message("system", probe), Message("user", "a")], generation=True)
+        except ModelError:
+            return False
+
+    def _render(self, messages: Sequence[Message], generation: bool) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        tokenizer: Any = self.tokenizer
+        try:
+            text = tokenizer.apply_chat_template(
+                turns,
+                chat_template=self.template,
+                tokenize=False,
+                add_generation_prompt=generation,
+                **self.chat.kwargs,
+            )
+        except Exception as error:  # a template is somebody's program: it may raise anything
+            roles = ", ".join(message.role for message in messages)
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(
+                f"the chat template refuses a conversation of {roles}: {reason}",
+                hint="Give another chat.template, or conversations in the form that this one wants",
+            ) from error
+        return str(text)
+
+
+def prompt_hash(ids: Sequence[int]) -> str:
+    """16 hexadecimal digits that identify a prompt's token ids."""
+    return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:16]
+
+
+def _special_prefix(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """Token ids that the tokenizer puts before a text (its beginning-of-sequence token), learned from a probe.
+
+    Read off what the tokenizer does, because `add_bos_token` is not set for every kind that adds one.
+    """
+    bare = tokenizer.encode("a", add_special_tokens=False, verbose=False)
+    full = tokenizer.encode("a", add_special_tokens=True, verbose=False)
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return tuple(full[:start])
+    return ()
+
+
+def _template(tokenizer: Tokenizer, chat: ChatSpec, needed: bool) -> str | None:
+    """Text of the chat template to use, or None for text mode. Raises ModelError when one is needed and missing."""
+    way_out = "Give chat.template (Jinja2 text or a path) in the experiment, or a base model that has a chat template"
+    if chat.use == "never":
+        if needed:
+            raise ModelError("messages data needs a chat template, but chat.use is never", hint="Set chat.use to auto")
+        return None
+    template = _read_template(chat.template) if chat.template is not None else tokenizer.chat_template
+    if isinstance(template, Mapping):  # some tokenizers carry several, by name
+        template = template.get("default")
+    if not template:
+        if needed or chat.use == "always":
+            what = "messages data needs a chat template" if needed else "chat.use is always"
+            raise ModelError(f"{what}, and the tokenizer has none", hint=way_out)
+        return None
+    return str(template)
+
+
+def _read_template(text: str) -> str:
+    if "{{" in text or "{%" in text:
+        return text
+    try:
+        return Path(text).read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(
+            f"{text} is neither Jinja2 text nor a file that can be read ({error.strerror})",
+            field="chat.template",
+            hint="Mend the path; Jinja2 text contains {{ or {%",
+        ) from error
+
+
+# ------------------------------------------------------------------------------------------------------- preview
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewPrompt:
+    """One example as the model meets it: texts, and every token with whether it carries loss."""
+
+    example: str
+    prompt: str
+    target: str
+    tokens: tuple[tuple[str, bool], ...]
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What `harness preview` shows. Lengths are in tokens, by percentile (nearest rank): p5, p50, p95, p99, max."""
+
+    prompts: tuple[PreviewPrompt, ...]
+    examples: int
+    context: int
+    uses_chat: bool
+    prompt_lengths: Mapping[str, int]
+    target_lengths: Mapping[str, int]
+    total_lengths: Mapping[str, int]
+    truncated_prompts: int
+    truncated_tokens: int
+    too_long: tuple[str, ...]
+    """Errors of examples whose target does not fit."""
+
+
+def preview(prompter: Prompter, examples: Sequence[Example], shown: int = 3) -> Preview:
+    """Encode `examples` as for training and describe them; the first `shown` are written out."""
+    encoded: list[tuple[Example, Encoded]] = []
+    too_long: list[str] = []
+    for example in examples:
+        try:
+            encoded.append((example, prompter.encode(example)))
+        except DataError as error:
+            too_long.append(error.message)
+    rows = [row for _, row in encoded]
+    return Preview(
+        prompts=tuple(_shown(prompter, example, row) for example, row in encoded[:shown]),
+        examples=len(examples),
+        context=prompter.context,
+        uses_chat=prompter.uses_chat,
+        prompt_lengths=percentiles(len(row.prompt) + row.truncated for row in rows),
+        target_lengths=percentiles(len(row.target) for row in rows),
+        total_lengths=percentiles(len(row.prompt) + row.truncated + len(row.target) for row in rows),
+        truncated_prompts=sum(row.truncated > 0 for row in rows),
+        truncated_tokens=sum(row.truncated for row in rows),
+        too_long=tuple(too_long),
+    )
+
+
+def percentiles(lengths: Iterable[int]) -> Mapping[str, int]:
+    """Nearest-rank percentiles of whole numbers; empty for none."""
+    ranked = sorted(lengths)
+    if not ranked:
+        return {}
+    picks = {f"p{share}": ranked[max(0, -(-share * len(ranked) // 100) - 1)] for share in (5, 50, 95, 99)}
+    return {**picks, "max": ranked[-1]}
+
+
+def _shown(prompter: Prompter, example: Example, row: Encoded) -> PreviewPrompt:
+    decode = prompter.tokenizer.decode
+    tokens = tuple(
+        (str(decode([token])), label != IGNORED) for token, label in zip(row.input_ids, row.labels, strict=True)
+    )
+    return PreviewPrompt(
+        example.id, str(decode(list(row.prompt))), str(decode(list(row.target))), tokens, row.truncated
+    )
