@@ -1,0 +1,363 @@
+"""YAML files → specs: tasks, arms and experiments, with every name resolved and every complaint on one line.
+
+`check` is what `harness check` calls: it validates a file or a folder of files, and reads a task's data as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from harness import templates
+from harness.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
+from harness.errors import DataError, SpecError
+from harness.records import ResolvedExperiment
+from harness.spec import (
+    ArmBase,
+    ArmSpec,
+    BaseModelSpec,
+    DpoSpec,
+    ExperimentSpec,
+    FewShotSpec,
+    ImportedSpec,
+    TaskSpec,
+    UntrainedSpec,
+)
+
+METHODS: dict[str, type[ArmBase]] = {
+    get_args(kind.model_fields["method"].annotation)[0]: kind for kind in get_args(get_args(ArmSpec)[0])
+}
+"""Method → the spec of its arms."""
+SFT = ("full", "lora", "qlora", "peft")
+"""Methods that a DPO arm can start from."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+
+def stock_folder() -> Path:
+    """The folder that holds `tasks/` and `baselines/`: of an installed wheel, or the root of a clone."""
+    package = Path(__file__).resolve().parent
+    installed = package / "stock"
+    return installed if installed.is_dir() else package.parent
+
+
+def stock_arms() -> dict[str, Path]:
+    """Names and files of the stock arms."""
+    return {file.stem: file for file in sorted((stock_folder() / "baselines" / "arms").glob("*.yaml"))}
+
+
+def stock_tasks() -> dict[str, Path]:
+    """Names and files of the stock tasks."""
+    return {file.parent.name: file for file in sorted((stock_folder() / "tasks").glob("*/task.yaml"))}
+
+
+# --------------------------------------------------------------------------------------------------------- tasks
+
+
+def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple[TaskSpec, Path]:
+    """The task in `path` (a file, a folder with a task.yaml, or a stock task's name) and the folder it lies in.
+
+    With `known_metrics` the names of its metrics are checked. Raises SpecError.
+    """
+    file = _task_file(path, None)
+    if file is None:
+        raise SpecError("no such task", file=str(path), hint=nearest(path.name, stock_tasks()))
+    document = read_document(file)
+    task = validate(document, (), TaskSpec, document.value)
+    templated: list[tuple[FieldPath, str | None]] = [(("prompt",), task.prompt), (("target",), task.target)]
+    if task.preferences is not None:
+        templated += [(("preferences", name), getattr(task.preferences, name)) for name in ("chosen", "rejected")]
+    for place, template in templated:
+        _check_template(document, place, template)
+    if known_metrics is not None:
+        names: list[tuple[FieldPath, str]] = [(("metrics", "primary"), task.metrics.primary)]
+        names += [(("metrics", "also", number), name) for number, name in enumerate(task.metrics.also)]
+        for place, name in names:
+            if name not in known_metrics:
+                raise document.error(place, f"unknown metric {name!r}", nearest(name, known_metrics))
+    if task.lm_eval is not None and task.lm_eval.include_path is not None:
+        folder = file.parent / task.lm_eval.include_path
+        if not folder.is_dir():
+            message = f"no such folder: {shown(folder)}"
+            raise document.error(("lm_eval", "include_path"), message, "It is relative to the task file")
+    return task, file.parent.resolve()
+
+
+def _task_file(path: Path, beside: Path | None) -> Path | None:
+    """The task file that `path` means: from the working directory, from the folder `beside`, or among the stock."""
+    stock = stock_folder()
+    places = [Path(), *([beside] if beside else []), stock, stock / "tasks"]
+    for place in places:
+        found = place / path
+        if found.is_file():
+            return found
+        if (found / "task.yaml").is_file():
+            return found / "task.yaml"
+    return None
+
+
+def _check_template(document: Document, place: FieldPath, template: str | None) -> None:
+    broken = templates.problem(template) if template is not None else None
+    if broken is not None:
+        line = document.template_line(place, broken.line)
+        field = ".".join(str(part) for part in place)
+        raise SpecError(broken.message, file=shown(document.file), line=line, field=field)
+
+
+# ---------------------------------------------------------------------------------------------------------- arms
+
+
+def load_arm(path: Path) -> ArmSpec:
+    """The arm in file `path`, named by the file where it has no name. Raises SpecError."""
+    document = read_document(path)
+    return cast(ArmSpec, _arm(document, (), document.value, path.stem))
+
+
+def _arm(document: Document, place: FieldPath, value: Mapping[str, Any], name: str | None) -> Any:
+    """The arm written at `place`, with a name and absolute paths."""
+    if "method" not in value:
+        hint = f"Methods: {list_names(METHODS)}"
+        raise document.error((*place, "method"), "this field is required and missing", hint)
+    method = value["method"]
+    if not isinstance(method, str) or method not in METHODS:
+        hint = nearest(str(method), METHODS)
+        raise document.error((*place, "method"), f"unknown method {method!r}", hint)
+    arm = validate(document, place, METHODS[method], value)
+    if isinstance(arm, (UntrainedSpec, FewShotSpec)):
+        _check_template(document, (*place, "prompt"), arm.prompt)
+    changes: dict[str, Any] = {"name": arm.name or name or method}
+    if isinstance(arm, ImportedSpec):
+        changes["path"] = str(_existing(document, (*place, "path"), arm.path))
+    return arm.model_copy(update=changes)
+
+
+def _existing(document: Document, place: FieldPath, path: str) -> Path:
+    """`path` from the file's folder or from the working directory. Raises SpecError when it is in neither."""
+    for folder in (document.file.parent, Path()):
+        found = folder / Path(path).expanduser()
+        if found.exists():
+            return found.resolve()
+    raise document.error(place, f"no such file or folder: {path}", "It is relative to this file")
+
+
+def _arms(document: Document, spec_value: Mapping[str, Any]) -> list[Any]:
+    """Every arm of an experiment, resolved; unique names."""
+    entries = spec_value.get("arms")
+    if not isinstance(entries, list):
+        return []  # the experiment's own validation says what is wrong
+    arms: list[Any] = []
+    lines: dict[str, FieldPath] = {}
+    for number, entry in enumerate(entries):
+        place = ("arms", number)
+        if isinstance(entry, Mapping):
+            arm = _arm(document, place, entry, None)
+        elif isinstance(entry, str):
+            arm = _named_arm(document, place, entry)
+        else:
+            raise document.error(place, "must be the name of a stock arm, a path, or an arm", "It has a `method`")
+        if arm.name in lines:
+            message = f"two arms are named {arm.name!r} (the other is arms[{lines[arm.name][1]}])"
+            raise document.error(place, message, "Give one of them another `name`")
+        lines[arm.name] = place
+        arms.append(arm)
+    return arms
+
+
+def _named_arm(document: Document, place: FieldPath, entry: str) -> Any:
+    stock = stock_arms()
+    if entry in stock:
+        return load_arm(stock[entry])
+    looks_like_path = "/" in entry or entry.endswith((".yaml", ".yml"))
+    if looks_like_path:
+        for folder in (Path(), document.file.parent, stock_folder()):
+            if (folder / entry).is_file():
+                return load_arm(folder / entry)
+        raise document.error(place, f"no such arm file: {entry}", "It is relative to this file")
+    hint = nearest(entry, stock)
+    raise document.error(place, f"unknown stock arm {entry!r}", hint)
+
+
+# --------------------------------------------------------------------------------------------------- experiments
+
+
+def load_experiment(path: Path, known_metrics: Collection[str] | None = None) -> ResolvedExperiment:
+    """The experiment in `path` with its task read, its arms written out, and its paths absolute.
+
+    `path` is looked for in the working directory, then among the stock files. An experiment without an untrained arm
+    gets one. Raises SpecError.
+    """
+    file = path if path.exists() else stock_folder() / path
+    if not file.exists():
+        known = [found.name for found in (stock_folder() / "baselines").glob("*.yaml")]
+        raise SpecError("no such file", file=str(path), hint=nearest(path.name, known))
+    if file.is_dir():
+        raise SpecError("this is a folder", file=str(path), hint="Name an experiment file")
+    document = read_document(file)
+    value = dict(document.value)
+    arms = _arms(document, value)
+    base = _base_model(document, value)
+    if arms:
+        value["arms"] = arms
+    if base is not None:
+        value["base_model"] = base
+    spec = validate(document, (), ExperimentSpec, value)
+    if base is None:
+        raise document.error(("base_model",), "must be a folder, a hub id or a mapping")
+    spec = spec.model_copy(update={"chat": _chat(document, spec)})
+    task_file = _task_file(Path(spec.task), file.parent)
+    if task_file is None:
+        raise document.error(("task",), f"no such task: {spec.task}", nearest(Path(spec.task).name, stock_tasks()))
+    task, task_dir = load_task(task_file, known_metrics)
+    if not any(isinstance(arm, UntrainedSpec) for arm in arms):
+        if any(arm.name == "untrained" for arm in arms):
+            hint = "The experiment adds an untrained arm of that name; give this one another"
+            raise document.error(("arms",), "an arm that is trained is named 'untrained'", hint)
+        arms = [UntrainedSpec(method="untrained", name="untrained"), *arms]
+    _check_names(document, spec, arms, task)
+    name = spec.name or file.stem
+    return ResolvedExperiment(name, file.resolve(), spec, task, task_dir, tuple(arms), base)
+
+
+def _base_model(document: Document, value: Mapping[str, Any]) -> BaseModelSpec | None:
+    """The base model with an absolute path, or a hub id; None where the field has the wrong type."""
+    given = value.get("base_model")
+    if isinstance(given, Mapping):
+        base = validate(document, ("base_model",), BaseModelSpec, given)
+        place: FieldPath = ("base_model", "path")
+    elif isinstance(given, str):
+        base, place = BaseModelSpec(path=given), ("base_model",)
+    else:
+        return None
+    wanted = Path(base.path).expanduser()
+    folders = (Path(), document.file.parent, stock_folder())
+    for folder in folders:
+        if (folder / wanted).is_dir():
+            return base.model_copy(update={"path": str((folder / wanted).resolve())})
+    # A folder beside which there are others was meant as a folder; only what cannot be one is a hub id.
+    parents = [folder / wanted.parent for folder in folders if wanted.parent != Path()]
+    siblings = [child.name for parent in parents if parent.is_dir() for child in parent.iterdir() if child.is_dir()]
+    if any(parent.is_dir() for parent in parents) or not _HUB_ID.fullmatch(base.path):
+        hint = nearest(wanted.name, siblings) if siblings else "Give a folder or a Hugging Face id such as name/model"
+        raise document.error(place, f"no such model folder: {base.path}", hint)
+    return base
+
+
+def _chat(document: Document, spec: ExperimentSpec) -> Any:
+    """The chat settings, a template's path replaced by the template."""
+    template = spec.chat.template
+    if template is None or "{" in template or "\n" in template:
+        return spec.chat
+    file = _existing(document, ("chat", "template"), template)
+    return spec.chat.model_copy(update={"template": file.read_text(encoding="utf-8")})
+
+
+def _check_names(document: Document, spec: ExperimentSpec, arms: list[Any], task: TaskSpec) -> None:
+    """References between arms, and what arms ask of the task."""
+    by_name = {arm.name: arm for arm in arms}
+    if spec.reference not in by_name:
+        hint = f"{nearest(spec.reference, by_name)}".replace("Known:", "Arms:")
+        raise document.error(("reference",), f"no arm is named {spec.reference!r}", hint)
+    added = len(arms) - len(spec.arms)
+    for number, arm in enumerate(arms):
+        place = ("arms", number - added)
+        if isinstance(arm, (UntrainedSpec, FewShotSpec)) and arm.prompt is not None and task.messages is not None:
+            raise document.error(place, "another prompt cannot be used with a task of messages", "Remove `prompt`")
+        if not isinstance(arm, DpoSpec):
+            continue
+        parent = by_name.get(arm.parent)
+        if parent is None:
+            known = [name for name, other in by_name.items() if other.method in SFT]
+            hint = f"{nearest(arm.parent, known)}".replace("Known:", "SFT arms here:") or f"Add {arm.parent!r} to arms"
+            raise document.error((*place, "parent"), f"no arm is named {arm.parent!r}", hint)
+        if parent.method not in SFT:
+            message = f"{arm.parent!r} is {parent.method}, and DPO starts from a supervised arm"
+            raise document.error((*place, "parent"), message, f"Use an arm of {list_names(SFT)}")
+        if arm.pairs == "task" and task.preferences is None:
+            message = f"the task {task.name!r} has no preference pairs"
+            raise document.error((*place, "pairs"), message, "Write `pairs: parent_samples`, or give it `preferences`")
+
+
+# --------------------------------------------------------------------------------------------------------- check
+
+
+def check(path: Path, known_metrics: Collection[str] | None = None, data: bool = True) -> list[str]:
+    """Validate a task, arm or experiment file, or every one below a folder; one line for each.
+
+    With `data` a task's rows are read too: columns, templates, splits, leaks. Files of lm-eval (below a folder
+    `lm_eval`) and hidden folders are left out. Raises the first HarnessError.
+    """
+    if not path.exists():
+        stocked = _task_file(path, None) or stock_folder() / path
+        if not stocked.exists():
+            raise SpecError("no such file or folder", file=str(path), hint="Check the path")
+        path = stocked
+    if path.is_file():
+        return [_check_file(path, known_metrics, data)]
+    if (path / "task.yaml").is_file():
+        return [_check_file(path / "task.yaml", known_metrics, data)]
+    files = sorted(file for pattern in ("*.yaml", "*.yml") for file in path.rglob(pattern))
+    inside = [file for file in files if not _left_out(file.relative_to(path))]
+    if not inside:
+        raise SpecError("no YAML file below this folder", file=shown(path), hint="Name a task, arm or experiment")
+    return [_check_file(file, known_metrics, data) for file in inside]
+
+
+def _left_out(file: Path) -> bool:
+    return any(part.startswith(".") or part in ("lm_eval", "node_modules", "site-packages") for part in file.parts)
+
+
+def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -> str:
+    kind = _kind(read_document(file))
+    if kind == "arm":
+        arm = load_arm(file)
+        return f"{shown(file)}: arm {arm.name} ({arm.method})"
+    if kind == "experiment":
+        found = load_experiment(file, known_metrics)
+        arms = ", ".join(str(arm.name) for arm in found.arms)
+        return f"{shown(file)}: experiment {found.name} on task {found.task.name}: {arms}"
+    task, folder = load_task(file, known_metrics)
+    return f"{shown(file)}: task {task.name}" + (f": {_check_data(task, folder)}" if data else "")
+
+
+def _kind(document: Document) -> str:
+    """What a file is, from the fields it has, so that a typo in one of them does not hide it."""
+    fields = set(document.value)
+    if "method" in fields:
+        return "arm"
+    scores = {
+        "task": len(fields & set(TaskSpec.model_fields)) + (document.file.name == "task.yaml"),
+        "experiment": len(fields & set(ExperimentSpec.model_fields)),
+        "arm": len(fields & {name for kind in METHODS.values() for name in kind.model_fields}),
+    }
+    best = max(scores, key=lambda name: scores[name])
+    if not scores[best]:
+        raise document.error((), "neither a task nor an arm nor an experiment", "An arm has `method`, a task `data`")
+    return best
+
+
+def _check_data(task: TaskSpec, folder: Path) -> str:
+    from harness.sources import read_examples, read_retention
+    from harness.splits import heldout_pairs, split_source, training_view
+
+    source = read_examples(task, folder)
+    splits = split_source(source, task.splits, task.leakage)
+    try:
+        retention = read_retention(task, folder)
+    except DataError as error:
+        raise DataError(f"retention: {error.message}", hint=error.hint) from None
+    parts = [
+        f"{len(source.examples)} examples",
+        f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test",
+    ]
+    if source.pairs:
+        train_pairs = training_view(source, splits).pairs
+        parts.append(f"{len(train_pairs)} train and {len(heldout_pairs(source, splits))} held-out preference pairs")
+    if retention:
+        parts.append(f"{len(retention)} retention texts")
+    if splits.merged:
+        parts.append(f"{sum(len(groups) for groups in splits.merged)} groups joined by near-duplicates")
+    if splits.leaks:
+        what = "dropped" if task.leakage and task.leakage.drop else "allowed"
+        parts.append(f"{len(splits.leaks)} leaking pairs {what}")
+    return "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])

@@ -1,0 +1,373 @@
+"""Rows of a data source: jsonl, csv and parquet files, Hugging Face data sets, and builder functions.
+
+A row is a mapping of column to plain JSON value together with the place it came from, so that every later complaint can
+name file and line.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import decimal
+import glob
+import hashlib
+import importlib.util
+import inspect
+import io
+import json
+import math
+import platform
+import sys
+import traceback
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.documents import nearest, shown
+from harness.errors import DataError
+from harness.spec import DataSpec
+
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+"""Our name of a split → the names that data sets give it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: where it stands, for messages, and its columns."""
+
+    where: str
+    values: Mapping[str, Any]
+
+
+# -------------------------------------------------------------------------------------------------------- files
+
+
+def find_files(patterns: str | Sequence[str], folder: Path) -> list[Path]:
+    """The files that paths or globs name, relative to `folder`, each once. Raises DataError when one names none."""
+    found: dict[Path, None] = {}
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        literal = folder / pattern
+        if literal.is_file():
+            found[literal.resolve()] = None
+            continue
+        # Path.glob refuses absolute patterns and `..`; both are ordinary here.
+        names = glob.glob(str(Path(glob.escape(str(folder))) / pattern), recursive=True)  # noqa: PTH207
+        files = sorted(Path(name).resolve() for name in names if Path(name).is_file())
+        if not files:
+            hint = "Paths are relative to the task file"
+            raise DataError(f"{shown(folder)}: no data file matches {pattern!r}", hint=hint)
+        found.update(dict.fromkeys(files))
+    return list(found)
+
+
+def read_file(path: Path) -> list[Row]:
+    """Rows of one file, by its suffix. Raises DataError with file and line."""
+    suffix = path.suffix.lower()
+    readers = {
+        ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet,
+    }  # fmt: skip
+    if suffix not in readers:
+        raise DataError(f"{shown(path)}: unknown kind of file {suffix!r}", hint="Use .jsonl, .csv, .tsv or .parquet")
+    try:
+        return list(readers[suffix](path))
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read: {error.strerror or error}") from None
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            where = f"{shown(path)}:{number}"
+            text = _decoded(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw, where)
+            if not text.strip():
+                continue
+            try:
+                value = json.loads(text, parse_constant=_no_constant)
+            except json.JSONDecodeError as error:
+                array = number == 1 and text.lstrip().startswith("[")
+                hint = "This is a JSON array: write one object a line" if array else "Each line is one JSON object"
+                raise DataError(f"{where}: broken JSON: {error.msg} at column {error.colno}", hint=hint) from None
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{where}: broken JSON: {error}") from None
+            if not isinstance(value, dict):
+                kind = "a list" if isinstance(value, list) else repr(value)[:40]
+                raise DataError(f"{where}: found {kind} in place of a JSON object", hint="Each line is one JSON object")
+            yield make_row(value, where)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON value; write null")
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    text = _decoded(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), shown(path))
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
+        )
+        header = next(reader, None)
+        if not header:
+            raise DataError(f"{shown(path)}:1: the file has no header line", hint="The first line names the columns")
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise DataError(f"{shown(path)}:1: column {twice[0]!r} stands twice in the header")
+        line = reader.line_num + 1
+        for cells in reader:
+            where, line = f"{shown(path)}:{line}", reader.line_num + 1
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise DataError(
+                    f"{where}: {len(cells)} cells where the header has {len(header)}",
+                    hint="Quote cells that hold commas or line breaks",
+                )
+            yield make_row(dict(zip(header, cells, strict=True)), where)
+    except csv.Error as error:
+        raise DataError(f"{shown(path)}:{reader.line_num}: broken CSV: {error}") from None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+    except (pyarrow.ArrowException, ValueError) as error:
+        raise DataError(f"{shown(path)}: not a readable parquet file: {one_line(error)}") from None
+    for number, values in enumerate(table.to_pylist(), 1):
+        yield make_row(values, f"{shown(path)} row {number}")
+
+
+def _decoded(raw: bytes, where: str) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start)
+        place = f"{where}:{line + 1}" if raw.count(b"\n") > 1 else where
+        raise DataError(f"{place}: not UTF-8 text ({error.reason})", hint="Save the file as UTF-8") from None
+
+
+# -------------------------------------------------------------------------------------------------- hub data sets
+
+
+def read_hub(data: DataSpec, folder: Path) -> dict[str, list[Row]]:
+    """Rows of a Hugging Face data set by its own names of splits; only `data.hub_split` where that is given.
+
+    `data.hub` is a hub id, or a local folder (relative to `folder` or the working directory): one that `save_to_disk`
+    wrote, or one of data files. Raises DataError; for gated and unknown data sets it says how to log in.
+    """
+    import datasets
+
+    name, split = str(data.hub), data.hub_split
+    local = next((place for place in (folder / name, Path(name)) if place.is_dir()), None)
+    datasets.disable_progress_bars()
+    try:
+        if local and any((local / mark).is_file() for mark in ("dataset_dict.json", "dataset_info.json", "state.json")):
+            loaded = datasets.load_from_disk(str(local))
+        else:
+            revision = None if local else data.revision
+            loaded = datasets.load_dataset(str(local or name), name=data.subset, revision=revision)
+        found = dict(loaded.items()) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+        if split is not None and split not in found:
+            raise DataError(f"data.hub_split: {name!r} has no split {split!r}", hint=f"Splits: {', '.join(found)}")
+        wanted = {split: found[split]} if split is not None else found
+        return {
+            part: [make_row(values, f"{name} ({part}) row {number}") for number, values in enumerate(rows, 1)]
+            for part, rows in wanted.items()
+        }
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"data.hub: cannot read the data set {name!r}: {one_line(error)[:200]}",
+            hint="Check the id; if it is private or gated, log in with `hf auth login` or set HF_TOKEN; "
+            "without a network, give a local folder",
+        ) from None
+
+
+def own_splits(found: Mapping[str, list[Row]], name: str) -> dict[str, list[Row]]:
+    """Train, validation and test of a data set that comes split, under our names. Raises DataError when one lacks."""
+    result: dict[str, list[Row]] = {}
+    for split, aliases in SPLIT_NAMES.items():
+        alias = next((alias for alias in aliases if alias in found), None)
+        if alias is None:
+            raise DataError(
+                f"data.hub: {name!r} has no {split} split (it has {', '.join(found)})",
+                hint=f"Give `hub_split: {next(iter(found), 'train')}` so that the harness splits it",
+            )
+        result[split] = found[alias]
+    return result
+
+
+# ------------------------------------------------------------------------------------------------------- builders
+
+
+def read_builder(reference: str, options: Mapping[str, Any], folder: Path) -> list[Row]:
+    """Rows that the function named by `reference` (`file.py:function`, relative to `folder`) yields for `options`.
+
+    Options are keyword arguments; a function whose one parameter is called `options` gets the mapping.
+    Modules beside the builder can be imported by it; they are forgotten afterwards, so that two tasks may both have a
+    `helpers.py`. Whatever fails in there becomes a DataError with file and line.
+    """
+    file_name, _, function_name = reference.partition(":")
+    file = (folder / file_name).resolve()
+    if not function_name or not file.is_file():
+        problem = "no such file" if function_name else "no function named"
+        raise DataError(f"builder {reference!r}: {problem} ({shown(file)})", hint="Write it as file.py:function")
+    with _neighbours_importable(file.parent):
+        try:
+            module = _import_file(file)
+        except Exception as error:
+            raise _builder_error(error, file, "cannot be imported") from None
+        function = getattr(module, function_name, None)
+        if not callable(function):
+            known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+            raise DataError(f"{shown(file)}: no function {function_name!r}", hint=nearest(function_name, known))
+        whole = list(inspect.signature(function).parameters) == ["options"]
+        if not whole:
+            _check_options(function, options, f"{shown(file)}:{function_name}")
+        try:
+            rows = function(options) if whole else function(**options)
+            if not isinstance(rows, Iterable):
+                raise DataError(f"{shown(file)}:{function_name}: gave {type(rows).__name__} in place of rows")
+            result = []
+            for number, values in enumerate(rows, 1):
+                where = f"{shown(file)}:{function_name} row {number}"
+                if not isinstance(values, Mapping):
+                    raise DataError(f"{where}: found {type(values).__name__} in place of a mapping of columns")
+                result.append(make_row(values, where))
+            return result
+        except DataError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise _builder_error(error, file, "failed") from None
+
+
+def builder_provenance(reference: str, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What the rows of a builder depend on besides themselves."""
+    file = folder / reference.partition(":")[0]
+    return {
+        "builder": reference,
+        "options": dict(options),
+        "sha256": file_hash(file),
+        "python": platform.python_version(),
+    }
+
+
+def _import_file(file: Path) -> ModuleType:
+    name = f"harness_builder_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file.name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    # Dataclasses look their module up by name while they are made.
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _neighbours_importable(folder: Path) -> Iterator[None]:
+    """The builder's folder comes first on the import path; modules found there are forgotten afterwards."""
+
+    def inside(module: ModuleType) -> bool:
+        origin = getattr(module, "__file__", None)
+        return isinstance(origin, str) and Path(origin).resolve().is_relative_to(folder)
+
+    before = {name: module for name, module in sys.modules.items()}
+    hidden = [path.stem for path in folder.glob("*.py") if path.stem in sys.modules and not _is_standard(path.stem)]
+    for name in hidden:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name, module in list(sys.modules.items()):
+            if name not in before and isinstance(module, ModuleType) and inside(module):
+                del sys.modules[name]
+        sys.modules.update({name: before[name] for name in hidden})
+
+
+def _is_standard(name: str) -> bool:
+    return name in sys.stdlib_module_names
+
+
+def _check_options(function: Any, options: Mapping[str, Any], where: str) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    for option in options:
+        if option not in named and not open_ended:
+            raise DataError(f"{where}: unknown option {option!r}", hint=nearest(option, named))
+    for parameter in parameters:
+        if parameter.name in named and parameter.default is parameter.empty and parameter.name not in options:
+            raise DataError(f"{where}: the option {parameter.name!r} is required", hint="Give it under `options`")
+
+
+def _builder_error(error: BaseException, file: Path, what: str) -> DataError:
+    if isinstance(error, SyntaxError) and error.filename:
+        return DataError(f"{shown(Path(error.filename))}:{error.lineno}: the builder {what}: {error.msg}")
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(file.parent)]
+    place = f"{shown(Path(own[-1].filename))}:{own[-1].lineno}" if own else shown(file)
+    return DataError(f"{place}: the builder {what}: {type(error).__name__}: {one_line(error)[:200]}")
+
+
+# --------------------------------------------------------------------------------------------------------- values
+
+
+def make_row(values: Mapping[Any, Any], where: str) -> Row:
+    """A row of plain JSON values. Raises DataError for values that have no plain form and for unpaired surrogates."""
+    return Row(where, {str(name): _plain(value, f"{where}: column {str(name)!r}") for name, value in values.items()})
+
+
+def _plain(value: Any, where: str) -> Any:
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise DataError(f"{where}: holds half of a Unicode surrogate pair, which is no character") from None
+        return str(value)
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise DataError(f"{where}: holds an infinite number")
+        return None if math.isnan(value) else value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item, where) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, where) for item in value]
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, (decimal.Decimal, uuid.UUID, datetime.timedelta)):
+        return str(value)
+    if isinstance(value, (bytes, bytearray)):
+        # No text, but a change of it must change the fingerprint.
+        return f"sha256:{hashlib.sha256(value).hexdigest()}"
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist(), where)
+    raise DataError(f"{where}: holds a {type(value).__name__}, which is no text, number, list or mapping")
+
+
+def one_line(value: object) -> str:
+    """Text of an error without line breaks."""
+    return " ".join(str(value).split())

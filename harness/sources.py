@@ -1,0 +1,310 @@
+"""A task's rows as examples, preference pairs and retention texts, each complaint naming file and line.
+
+Columns and templates that the task names wrongly are errors of the task file (SpecError with its line); what is wrong
+in a row is an error of the data (DataError with the row's place).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from harness import rows, templates
+from harness.documents import find_field, list_names, nearest, shown
+from harness.errors import DataError, SpecError
+from harness.records import Example, Message, PreferencePair, RetentionText, SourceData, Split, digest
+from harness.rows import Row
+from harness.spec import TaskSpec
+
+__all__ = ["SourceData", "read_examples", "read_retention"]
+
+
+@dataclass(slots=True)
+class _Reader:
+    """What reading one task needs everywhere, and what is noticed on the way."""
+
+    task: TaskSpec
+    folder: Path
+    columns: tuple[str, ...]
+    """Every column of any row."""
+    notes: list[str] = field(default_factory=list)
+
+    def spec_error(self, name: str, message: str, hint: str, offset: int = 0) -> SpecError:
+        """An error of field `name` (dotted) of the task file; `offset` counts lines within a template from 1."""
+        file, line = find_field(self.folder, self.task.name, tuple(name.split(".")), offset)
+        return SpecError(message, file=file, line=line, field=name, hint=hint)
+
+    def column(self, row: Row, name: str, column: str) -> Any:
+        """The value of `column`, which field `name` of the task names."""
+        if column in row.values:
+            return row.values[column]
+        if column not in self.columns:
+            raise self.spec_error(name, f"the data has no column {column!r}", self._columns_hint(column))
+        raise DataError(f"{row.where}: this row has no {column!r}", hint=f"It has {list_names(list(row.values))}")
+
+    def render(self, row: Row, name: str, template: str) -> str:
+        """`template`, which is field `name` of the task, filled with the row's columns."""
+        try:
+            return templates.render(template, row.values, f"{row.where}: {name}")
+        except DataError:
+            broken = templates.problem(template)
+            if broken is not None:
+                raise self.spec_error(name, broken.message, "", broken.line) from None
+            missing = sorted(templates.names(template) - set(self.columns))
+            if missing:
+                message = f"the template names {missing[0]!r}, which is no column"
+                raise self.spec_error(name, message, self._columns_hint(missing[0])) from None
+            raise
+
+    def _columns_hint(self, name: str) -> str:
+        close = nearest(name, self.columns)
+        return f"{close + ' ' if close.startswith('Did') else ''}Columns: {list_names(self.columns)}"
+
+
+def read_examples(task: TaskSpec, task_dir: Path) -> SourceData:
+    """Every example, pair and compared text of `task`, whose file lies in `task_dir`. Raises SpecError or DataError.
+
+    Ids are the id column, or the hash of the row's content (rows that repeat another entirely are then merged, with a
+    note). Of data that comes split, ids and groups are namespaced by the split: `train/0`.
+    """
+    by_split, provenance = _read_rows(task, task_dir)
+    every = [row for part in by_split.values() for row in part]
+    if not every:
+        raise DataError(
+            f"{shown(task_dir)}: the data of task {task.name!r} has no rows", hint="Check the files it names"
+        )
+    reader = _Reader(task, task_dir, tuple(dict.fromkeys(name for row in every for name in row.values)))
+    examples: dict[Split | None, tuple[Example, ...]] = {}
+    placed: list[tuple[Row, Example]] = []
+    for split, part in by_split.items():
+        found = _examples(reader, part, split)
+        examples[split] = tuple(example for _, example in found)
+        placed += found
+    return SourceData(
+        examples=tuple(example for _, example in placed),
+        by_split=None if None in examples else cast("Mapping[Split, tuple[Example, ...]]", examples),
+        pairs=_pairs(reader, placed),
+        texts=_texts(reader, placed),
+        provenance=provenance,
+        notes=tuple(reader.notes),
+    )
+
+
+def read_retention(task: TaskSpec, task_dir: Path) -> list[RetentionText]:
+    """The task's retention texts (columns `text`, and `id` and `domain` where there are); empty without any."""
+    if task.retention is None:
+        return []
+    if task.retention.builder is not None:
+        found = rows.read_builder(task.retention.builder, task.retention.options, task_dir)
+    else:
+        found = [row for file in rows.find_files(task.retention.path or "", task_dir) for row in rows.read_file(file)]
+    texts = []
+    seen: dict[str, str] = {}
+    for number, row in enumerate(found):
+        text = row.values.get("text")
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(f"{row.where}: a retention text needs a `text` column that is not empty")
+        name = str(row.values.get("id") or number)
+        if name in seen:
+            raise DataError(
+                f"{row.where}: the id {name!r} stands in {seen[name]} too", hint="Retention ids must differ"
+            )
+        seen[name] = row.where
+        texts.append(RetentionText(name, text, str(row.values.get("domain") or "")))
+    if not texts:
+        raise DataError(f"{shown(task_dir)}: the retention text of task {task.name!r} has no rows")
+    return texts
+
+
+# ---------------------------------------------------------------------------------------------------------- rows
+
+
+def _read_rows(task: TaskSpec, task_dir: Path) -> tuple[dict[Split | None, list[Row]], dict[str, Any]]:
+    """Rows by the split they came in, or under None, and where they came from."""
+    data = task.data
+    if data.builder is not None:
+        found = rows.read_builder(data.builder, data.options, task_dir)
+        return {None: found}, rows.builder_provenance(data.builder, data.options, task_dir)
+    if data.hub is not None:
+        by_name = rows.read_hub(data, task_dir)
+        provenance = {"hub": data.hub, "revision": data.revision, "subset": data.subset, "hub_split": data.hub_split}
+        if data.hub_split is not None:
+            return {None: by_name[data.hub_split]}, provenance
+        if task.splits is not None:
+            if len(by_name) > 1:
+                hint = f"Say `hub_split: {next(iter(by_name))}`, or remove `splits` to keep the data set's own"
+                raise DataError(f"data.hub: {data.hub!r} has several splits ({', '.join(by_name)})", hint=hint)
+            return {None: next(iter(by_name.values()))}, provenance
+        return cast("dict[Split | None, list[Row]]", rows.own_splits(by_name, data.hub)), provenance
+    if data.files is not None:
+        names: tuple[Split, ...] = ("train", "validation", "test")
+        files = {split: rows.find_files(getattr(data.files, split), task_dir) for split in names}
+        every = [file for part in files.values() for file in part]
+        twice = next((file for file in every if every.count(file) > 1), None)
+        if twice is not None:
+            raise DataError(
+                f"{shown(twice)}: stands in two splits of task {task.name!r}", hint="Give each its own file"
+            )
+        return {split: _read_files(part) for split, part in files.items()}, _file_provenance(every, task_dir)
+    paths = rows.find_files(data.path or "", task_dir)
+    return {None: _read_files(paths)}, _file_provenance(paths, task_dir)
+
+
+def _read_files(files: Sequence[Path]) -> list[Row]:
+    return [row for file in files for row in rows.read_file(file)]
+
+
+def _file_provenance(files: Sequence[Path], folder: Path) -> dict[str, Any]:
+    base = folder.resolve()
+    names = {file: str(file.relative_to(base)) if file.is_relative_to(base) else file.name for file in files}
+    return {"files": {names[file]: rows.file_hash(file) for file in files}}
+
+
+# ------------------------------------------------------------------------------------------------------ examples
+
+
+def _examples(reader: _Reader, part: Sequence[Row], split: Split | None) -> list[tuple[Row, Example]]:
+    """Rows with their examples, ids checked."""
+    found: list[tuple[Row, Example]] = []
+    places: dict[str, list[str]] = {}
+    repeated = 0
+    for row in part:
+        name = _id(reader, row)
+        places.setdefault(name, []).append(row.where)
+        if len(places[name]) > 1:
+            repeated += 1
+            continue
+        found.append((row, _example(reader, row, name, f"{split}/" if split else "")))
+    if repeated and reader.task.id is not None:
+        offenders = [f"{name!r} in {' and '.join(where[:2])}" for name, where in places.items() if len(where) > 1]
+        more = f" (and {len(offenders) - 3} more)" if len(offenders) > 3 else ""
+        message = f"the id column {reader.task.id!r} is not unique: {'; '.join(offenders[:3])}{more}"
+        raise DataError(message, hint="Name a column without duplicates, or leave `id` out to use the hash of the row")
+    if repeated:
+        reader.notes.append(f"{repeated} rows that repeat another row were merged with it")
+    return found
+
+
+def _id(reader: _Reader, row: Row) -> str:
+    if reader.task.id is None:
+        return digest(row.values)
+    value = reader.column(row, "id", reader.task.id)
+    if value is None or isinstance(value, (list, dict)) or not str(value).strip():
+        raise DataError(f"{row.where}: the id column {reader.task.id!r} is empty or no plain value")
+    return str(value)
+
+
+def _example(reader: _Reader, row: Row, name: str, prefix: str) -> Example:
+    task = reader.task
+    group = name
+    if task.group is not None:
+        value = reader.column(row, "group", task.group)
+        if value is None or isinstance(value, (list, dict)) or not str(value).strip():
+            raise DataError(f"{row.where}: the group column {task.group!r} is empty or no plain value")
+        group = str(value)
+    fields = dict(row.values)
+    if task.facts is not None:
+        fields[task.facts] = _facts(reader, row, task.facts)
+    identity: dict[str, Any] = {"id": prefix + name, "group": prefix + group, "fields": fields}
+    if task.messages is not None:
+        turns, target = _conversation(reader, row, task.messages)
+        return Example(references=(target,), messages=turns, **identity)
+    prompt = reader.render(row, "prompt", task.prompt or "")
+    if not prompt.strip():
+        raise DataError(f"{row.where}: the prompt is empty", hint="Check the columns that the template names")
+    return Example(references=_references(reader, row), prompt=prompt, system=task.system, **identity)
+
+
+def _references(reader: _Reader, row: Row) -> tuple[str, ...]:
+    if reader.task.references is None:
+        target = reader.render(row, "target", reader.task.target or "")
+        if not target.strip():
+            raise DataError(f"{row.where}: the target is empty", hint="Remove the row, or check the target template")
+        return (target,)
+    value = _from_json(reader.column(row, "references", reader.task.references))
+    valid = isinstance(value, list) and value and all(isinstance(item, str) and item.strip() for item in value)
+    if not valid:
+        message = f"the column {reader.task.references!r} must hold a list of one or more texts that are not empty"
+        raise DataError(f"{row.where}: {message}")
+    return tuple(value)
+
+
+def _conversation(reader: _Reader, row: Row, column: str) -> tuple[tuple[Message, ...], str]:
+    """Turns before the target, and the target."""
+    value = _from_json(reader.column(row, "messages", column))
+    where = f"{row.where}: {column}"
+    if not isinstance(value, list) or len(value) < 2:
+        raise DataError(
+            f"{where}: must be a list of two or more turns", hint="[{role, content}, …], the last the target"
+        )
+    turns = []
+    for number, turn in enumerate(value, 1):
+        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise DataError(f"{where}: turn {number} has no text in `role` and `content`")
+        turns.append(Message(role, content))
+    if turns[-1].role != "assistant":
+        raise DataError(
+            f"{where}: the last turn is {turns[-1].role!r}", hint="The last turn must be the assistant's target"
+        )
+    if not turns[-1].content.strip():
+        raise DataError(f"{where}: the target (the last turn) is empty")
+    if not any(turn.content.strip() for turn in turns[:-1] if turn.role != "system"):
+        raise DataError(f"{where}: the prompt is empty: no text before the last turn")
+    return tuple(turns[:-1]), turns[-1].content
+
+
+def _facts(reader: _Reader, row: Row, column: str) -> list[dict[str, Any]]:
+    value = _from_json(reader.column(row, "facts", column))
+    if not isinstance(value, list) or not all(isinstance(f, dict) and {"slot", "value"} <= f.keys() for f in value):
+        raise DataError(f"{row.where}: the column {column!r} must hold a list of facts", hint="[{slot, value}, …]")
+    return value
+
+
+def _from_json(value: Any) -> Any:
+    """A list that came as JSON text, as it does in csv files; anything else as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _pairs(reader: _Reader, placed: Sequence[tuple[Row, Example]]) -> tuple[PreferencePair, ...]:
+    preferences = reader.task.preferences
+    if preferences is None:
+        return ()
+    pairs = []
+    equal = 0
+    for row, example in placed:
+        rejected = reader.render(row, "preferences.rejected", preferences.rejected)
+        if not rejected.strip():
+            continue
+        chosen = reader.render(row, "preferences.chosen", preferences.chosen)
+        if not chosen.strip():
+            raise DataError(f"{row.where}: the chosen answer is empty and the rejected one is not")
+        if chosen == rejected:
+            equal += 1
+            continue
+        pairs.append(PreferencePair(example.id, chosen, rejected))
+    if equal:
+        reader.notes.append(f"{equal} preference pairs with equal answers were left out")
+    if not pairs:
+        raise reader.spec_error("preferences.rejected", "no row has a rejected answer", "Check the template's column")
+    return tuple(pairs)
+
+
+def _texts(reader: _Reader, placed: Sequence[tuple[Row, Example]]) -> dict[str, str]:
+    """What each row contributes to its prompt, for leak checks."""
+    task = reader.task
+    if task.prompt is not None:
+        found = ((templates.render_variables(task.prompt, row.values, f"{row.where}: prompt"), e) for row, e in placed)
+        return {example.id: text if text.strip() else example.prompt or "" for text, example in found}
+    systems = {tuple(turn.content for turn in e.messages or () if turn.role == "system") for _, e in placed}
+    # A system text that all conversations share says nothing about any of them.
+    left_out = "system" if len(systems) == 1 else None
+    return {e.id: "\n".join(turn.content for turn in e.messages or () if turn.role != left_out) for _, e in placed}
