@@ -7,6 +7,7 @@ scaling, soft-capping) is the model's own forward pass.
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -64,8 +65,17 @@ class HFModel:
         Ends at an end-of-sequence token or the first of the `stop` strings (cut from the text): finish `stop`; at
         `max_new_tokens`: finish `length`.
         """
-        if not prompts:
-            return []
+        # peft drops position ids when it adds virtual tokens, so padding would move a prompt away from them.
+        groups: dict[int, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault(len(prompt) if self._virtual else 0, []).append(index)
+        answers: dict[int, Generation] = {}
+        for members in groups.values():
+            found = self._generate([prompts[index] for index in members], max_new_tokens, stop)
+            answers.update(zip(members, found, strict=True))
+        return [answers[index] for index in range(len(prompts))]
+
+    def _generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
         import torch
         from transformers import StoppingCriteriaList
 
@@ -73,7 +83,8 @@ class HFModel:
         settings = type(self._generation)(**{**self._generation.to_diff_dict(), "max_new_tokens": max_new_tokens})
         stops = [text for text in stop if text]
         criteria = [self._stopping(stops, ids.shape[1])] if stops else []
-        with self._memory("generation"), torch.inference_mode():
+        with self._memory("generation"), torch.inference_mode(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Position ids are not supported")
             output = self.model.generate(
                 input_ids=ids,
                 attention_mask=mask,

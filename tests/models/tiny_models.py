@@ -41,10 +41,14 @@ def save_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def save_model(folder: Path, kind: str = "llama", seed: int = 0) -> Path:
-    """Save a random model of architecture `kind` with its tokenizer into `folder`; weights are large enough to differ."""
+def save_model(folder: Path, kind: str = "llama", **changes: int) -> Path:
+    """Save a random model of architecture `kind` with its tokenizer; `changes` go into its config."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
+
+    from harness.models.hf import quiet
+
+    quiet()
 
     tokenizer = save_tokenizer(folder)
     common = {
@@ -60,9 +64,9 @@ def save_model(folder: Path, kind: str = "llama", seed: int = 0) -> Path:
     if kind == "gpt2":
         common = {"vocab_size": len(tokenizer), "initializer_range": 0.2}
     ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": None}
-    config = AutoConfig.for_model(kind, **common, **EXTRA[kind], **ends)
+    config = AutoConfig.for_model(kind, **{**common, **EXTRA[kind], **ends, **changes})
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config)
     model.save_pretrained(str(folder))
     return folder
