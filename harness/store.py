@@ -1,0 +1,273 @@
+"""The store: one DuckDB file, append-only tables, one class.
+
+Every operation, reading ones too, opens the file anew under the lock beside it (see store_file.py), uses one cursor and
+closes; a Store holds no connection and may be used from several threads and processes. The database is copied with
+`copy` or `export`, never by reading the file.
+
+Beside `<db>` stand `<db>.lock` (never delete it: whoever waits holds the old file), `<db>.journal.jsonl` (votes, see
+store_journal.py), and where a crash left a write-ahead log that cannot be read, `<db>.wal.unreadable-<time>`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import store_journal
+from harness.errors import StoreError
+from harness.records import (
+    Entry,
+    Evaluation,
+    ExperimentRecord,
+    Judgment,
+    Likelihood,
+    Look,
+    Prediction,
+    RunRecord,
+    Score,
+    TrainLog,
+)
+from harness.store_file import StoreFile, remove_database, transaction
+from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Kind, Row, Table, columns, decode, encode
+
+
+class Store:
+    """The database of one home folder.
+
+    `timeout` is how many seconds an operation waits for another process or thread before StoreLocked; `lock=False`
+    leaves the lock out, which loses data and is there so that the benchmark can show it; `migrations` is a folder in
+    place of the package's own. `messages` collects what a person should be told (a log that was set aside, torn lines
+    of the journal). The file is made at the first operation; the folder at once.
+
+    Every operation may raise StoreLocked, NewerSchema, DiskFull or StoreError; a write that raised stored nothing.
+    """
+
+    def __init__(self, path: Path, *, timeout: float = 30.0, lock: bool = True, migrations: Path | None = None) -> None:
+        self._file = StoreFile(path, timeout=timeout, lock=lock, migrations=migrations)
+        self.path = self._file.path
+        self.lock_path = self._file.lock_path
+        self.journal_path = self.path.with_name(self.path.name + ".journal.jsonl")
+        self.messages = self._file.messages
+
+    # ----------------------------------------------------------------------------------------------------- writing
+
+    def ingest(self, records: Sequence[Any]) -> int:
+        """Store any mix of records in one transaction; returns how many rows were new.
+
+        A row that is already stored is left out, so ingesting twice is harmless. A row with the natural key of a
+        stored one but other content supersedes it: readers see the last. Replaying rows that were superseded changes
+        nothing, except for experiments and entries, which state the present and may go back.
+        """
+        batches: list[tuple[Table, list[Row]]] = []
+        for kind, table in TABLES.items():
+            rows = encode(table, [record for record in records if type(record) is kind])
+            if rows:
+                batches.append((table, rows))
+        unknown = {type(record).__name__ for record in records if type(record) not in TABLES}
+        if unknown:
+            raise TypeError(f"the store has no table for {', '.join(sorted(unknown))}")
+        if any(table is JUDGMENTS for table, _ in batches):
+            raise TypeError("votes are stored with add_vote, which writes the journal first")
+        if not batches:
+            return 0
+        with self._file.open() as cursor, transaction(cursor):
+            return sum(self._insert(cursor, table, rows) for table, rows in batches)
+
+    def add_vote(self, vote: Judgment) -> bool:
+        """Store a vote; when this returns, it is on disk twice, in the journal and in the database.
+
+        False, and nothing is written, when this id or this revision of the assignment is already stored: a button
+        pressed twice votes once.
+        """
+        with self._file.open() as cursor:
+            known = cursor.execute(
+                "SELECT 1 FROM judgments WHERE id = $1 OR (assignment = $2 AND revision = $3) LIMIT 1",
+                [vote.id, vote.assignment, vote.revision],
+            ).fetchone()
+            if known:
+                return False
+            rows = encode(JUDGMENTS, [vote])
+            store_journal.append(self.journal_path, vote)
+            with transaction(cursor):
+                self._insert(cursor, JUDGMENTS, rows)
+            return True
+
+    def rebuild_journal(self) -> int:
+        """Take in the votes of the journal that the database lacks; returns how many.
+
+        Lines that cannot be read (the last one may be cut short by a crash) are reported in `messages`.
+        """
+        with self._file.open() as cursor:
+            votes, problems = store_journal.read(self.journal_path)
+            self.messages += problems
+            first: dict[tuple[str, int], Judgment] = {}
+            for vote in votes:  # as add_vote does: the first vote of a revision counts
+                first.setdefault((vote.assignment, vote.revision), vote)
+            by_id: dict[str, Judgment] = {}
+            for vote in first.values():
+                by_id.setdefault(vote.id, vote)
+            rows = encode(JUDGMENTS, by_id.values())
+            if not rows:
+                return 0
+            with transaction(cursor):
+                return self._insert(cursor, JUDGMENTS, rows)
+
+    # ----------------------------------------------------------------------------------------------------- reading
+
+    def experiments(self) -> list[ExperimentRecord]:
+        """All experiments, the newest last."""
+        return self._read(TABLES[ExperimentRecord], order="seq")
+
+    def experiment(self, name_or_id: str) -> ExperimentRecord:
+        """The experiment with this id, or the newest of this name; StoreError names the nearest when there is none."""
+        found = self._read(
+            TABLES[ExperimentRecord], "experiment_id = $1 OR name = $1", [name_or_id], order="experiment_id = $1, seq"
+        )
+        if found:
+            newest: ExperimentRecord = found[-1]
+            return newest
+        names = list(dict.fromkeys(record.name for record in self.experiments()))
+        near = difflib.get_close_matches(name_or_id, names, n=3, cutoff=0.5)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise StoreError(
+            f"no experiment named {name_or_id!r} in {self.path}",
+            hint=f"{hint}`harness store info` lists the {len(names)} stored experiments",
+        )
+
+    def entries(self, experiment_id: str) -> list[Entry]:
+        """Arms and seeds of an experiment, in the order in which they were first stored."""
+        return self._read(TABLES[Entry], "experiment_id = $1", [experiment_id])
+
+    def runs(self, train_ids: Sequence[str]) -> list[RunRecord]:
+        """All attempts at these trainings."""
+        return self._read(TABLES[RunRecord], "list_contains($1, train_id)", [list(train_ids)])
+
+    def evaluations(self, eval_ids: Sequence[str]) -> list[Evaluation]:
+        """Evaluations by id."""
+        return self._read(TABLES[Evaluation], "list_contains($1, eval_id)", [list(eval_ids)])
+
+    def predictions(self, eval_ids: Sequence[str]) -> list[Prediction]:
+        """Predictions of these evaluations, in stored order."""
+        return self._read(TABLES[Prediction], "list_contains($1, eval_id)", [list(eval_ids)])
+
+    def likelihoods(self, eval_ids: Sequence[str]) -> list[Likelihood]:
+        """Likelihoods of these evaluations, in stored order."""
+        return self._read(TABLES[Likelihood], "list_contains($1, eval_id)", [list(eval_ids)])
+
+    def scores(self, eval_ids: Sequence[str]) -> list[Score]:
+        """Scores of these evaluations, in stored order; a metric's older versions too."""
+        return self._read(TABLES[Score], "list_contains($1, eval_id)", [list(eval_ids)])
+
+    def train_log(self, train_id: str, attempt: int) -> TrainLog:
+        """The training log of one attempt, by step; empty when there is none."""
+        rows = self._read(TRAIN_LOG, "train_id = $1 AND attempt = $2", [train_id, attempt])
+        return TrainLog(train_id, attempt, tuple(rows))
+
+    def looks(self, experiment: str | None = None) -> list[Look]:
+        """Looks at the sealed test split, in the order they were taken; of one experiment (as Look has it) or all."""
+        return self._read(TABLES[Look], "$1::VARCHAR IS NULL OR experiment = $1", [experiment])
+
+    def judgments(self, *, all_revisions: bool = False) -> list[Judgment]:
+        """Votes: the last revision of each assignment, or every one."""
+        return self._read(JUDGMENTS, source="judgments", order="seq") if all_revisions else self._read(JUDGMENTS)
+
+    def has_evaluation(self, eval_id: str) -> bool:
+        """Whether this evaluation is stored; whatever was ingested with it is then stored too."""
+        with self._file.open() as cursor:
+            return bool(cursor.execute("SELECT 1 FROM evaluations WHERE eval_id = $1 LIMIT 1", [eval_id]).fetchone())
+
+    def counts(self) -> dict[str, int]:
+        """Rows per table, superseded ones included."""
+        names = [table.name for table in TABLES.values()]
+        with self._file.open() as cursor:
+            selects = ", ".join(f"(SELECT count(*) FROM {name})" for name in names)
+            return dict(zip(names, cursor.execute(f"SELECT {selects}").fetchone(), strict=True))
+
+    # ----------------------------------------------------------------------------------------------------- copying
+
+    def export(self, folder: Path) -> None:
+        """Write every table as Parquet, with the SQL that loads it again, into `folder`, which must be empty or new."""
+        folder = Path(folder).absolute()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise StoreError(f"{folder} is not an empty folder", hint="Give a new folder")
+        with self._file.open() as cursor:
+            folder.mkdir(parents=True, exist_ok=True)
+            cursor.execute(f"EXPORT DATABASE {_text(folder)} (FORMAT parquet)")
+
+    def copy(self, to: Path) -> None:
+        """Write a copy of the database to the new file `to`, whole or not at all. The journal is not copied."""
+        to = Path(to).absolute()
+        if to.exists():
+            raise StoreError(f"{to} exists already", hint="Give the name of a new file")
+        partial = to.with_name(f"{to.name}.partial-{os.getpid()}")
+        with self._file.open() as cursor:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            source = cursor.execute("SELECT current_database()").fetchone()[0]
+            try:
+                cursor.execute(f"ATTACH {_text(partial)} AS harness_copy")
+                try:
+                    cursor.execute(f"COPY FROM DATABASE {_name(source)} TO harness_copy")
+                    cursor.execute("CHECKPOINT harness_copy")
+                finally:
+                    cursor.execute("DETACH harness_copy")
+                partial.replace(to)
+            finally:
+                remove_database(partial)
+
+    # ------------------------------------------------------------------------------------------------------ inside
+
+    def _read(
+        self, table: Table, where: str = "true", values: Sequence[Any] = (), *, source: str = "", order: str = ""
+    ) -> list[Any]:
+        names = ", ".join(_name(name) for name in columns(table) if name not in table.outer)
+        query = (
+            f"SELECT {names} FROM {source or 'current_' + table.name} "
+            f"WHERE {where} ORDER BY {order or 'first_seq, seq'}"
+        )
+        with self._file.open() as cursor:
+            rows = cursor.execute(query, list(values)).fetchall()
+        return decode(table, rows)
+
+    def _insert(self, cursor: Any, table: Table, rows: list[Row]) -> int:
+        kinds = columns(table)
+        stored = table.name if table.against == "all" else f"current_{table.name}"
+        anti = ""
+        for number, same in enumerate(table.same or (tuple(kinds),)):
+            equal = " AND ".join(f"b.{_name(name)} IS NOT DISTINCT FROM s{number}.{_name(name)}" for name in same)
+            anti += f" ANTI JOIN {stored} s{number} ON {equal}"
+        names = ", ".join(_name(name) for name in kinds)
+        values = ", ".join(f"b.{_name(name)}" for name in kinds)
+        cursor.register("batch", _arrow(table, kinds, rows))  # the next one replaces it; the close ends it
+        result = cursor.execute(
+            f"INSERT INTO {table.name} (seq, {names}) "
+            f"SELECT (SELECT coalesce(max(seq), 0) FROM {table.name}) + b.place, {values} FROM batch b{anti}"
+        )
+        return int(result.fetchone()[0])
+
+
+def _arrow(table: Table, kinds: dict[str, Kind], rows: list[Row]) -> Any:
+    """Rows as an Arrow table with exact types and `place`, 1 for the first row."""
+    import pyarrow as pa
+
+    arrow: dict[Kind, Callable[[], Any]] = {
+        "text": pa.string, "integer": pa.int64, "double": pa.float64, "boolean": pa.bool_, "json": pa.string
+    }  # fmt: skip
+    arrays = {"place": pa.array(range(1, len(rows) + 1), pa.int64())}
+    for (name, kind), values in zip(kinds.items(), zip(*rows, strict=True), strict=True):
+        try:
+            arrays[name] = pa.array(values, arrow[kind]())
+        except (pa.ArrowException, UnicodeEncodeError, TypeError, OverflowError) as error:
+            reason = str(error).splitlines()[0]
+            raise StoreError(f"{table.record.__name__}.{name} holds what the store cannot: {reason}") from error
+    return pa.table(arrays)
+
+
+def _text(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

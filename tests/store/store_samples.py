@@ -1,0 +1,117 @@
+"""Sample records for the store's tests, and Python programs run beside them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.records import (
+    Artefact,
+    Entry,
+    Evaluation,
+    ExperimentRecord,
+    Judgment,
+    LeakagePair,
+    Ledger,
+    Likelihood,
+    Look,
+    Prediction,
+    Provenance,
+    RunRecord,
+    Score,
+    TrainLog,
+    TrainLogRow,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+def experiment(name: str = "notes", number: int = 1, **changes: Any) -> ExperimentRecord:
+    """An experiment record with a leak and nested specs."""
+    fields: dict[str, Any] = {
+        "experiment_id": f"{name}-{number}",
+        "name": name,
+        "file": f"/x/{name}.yaml",
+        "spec": {"arms": ["full", "lora"], "budget": {"examples": 100}, "nothing": None},
+        "task": {"name": "visit_notes", "splits": {"test": 0.2}},
+        "task_fingerprint": "f" * 16,
+        "split_sizes": {"train": 80, "validation": 10, "test": 20},
+        "leaks": (LeakagePair("a", "test", "b", "train", "near-duplicate", 0.93),),
+        "base_hash": "b" * 16,
+        "created": f"2026-01-0{number}T00:00:00Z",
+        "groups": {"x1": "patient 7"},
+        "suite": "s" * 16,
+    }
+    return ExperimentRecord(**fields | changes)
+
+
+def run(train_id: str = "t1", attempt: int = 1, **changes: Any) -> RunRecord:
+    """A run record with every nested record filled in."""
+    fields: dict[str, Any] = {
+        "train_id": train_id,
+        "attempt": attempt,
+        "arm": "dpo",
+        "method": "dpo",
+        "seed": 0,
+        "role": "final",
+        "status": "ok",
+        "error": None,
+        "ledger": Ledger(examples=10, tokens=99, train_seconds=1.25, parent=Ledger(examples=3, peak_memory_bytes=7)),
+        "provenance": Provenance("0.1.0", None, None, {"torch": "2.13.0"}, {"cpus": 2, "gpu": None}, "2026-01-01"),
+        "artefact": Artefact("adapter", "/b", "bh", "artefact", "fh", {"bits": 4}, "", "", "ah"),
+        "parent_train_id": "t0",
+        "notes": ("budget not reached", "second"),
+    }
+    return RunRecord(**fields | changes)
+
+
+def one_of_each() -> list[Any]:
+    """One record of every kind that `ingest` takes, optional values both set and None."""
+    return [
+        experiment(),
+        Entry("notes-1", "lora", 0, "t1", 1, "ok", "e1"),
+        Entry("notes-1", "untrained", None, "t2", 1, "failed", None),
+        run(),
+        run("t2", artefact=None, seed=None, error="it broke\nbadly", status="failed", parent_train_id=None, notes=()),
+        TrainLog("t1", 1, (TrainLogRow(1, 8, 100, 0.5, loss=2.0), TrainLogRow(2, 16, 200, 1.0, validation_loss=1.5))),
+        Evaluation("e1", "t1", "ah", "sf", {"max_new_tokens": 5, "stop": ["\n"]}, {"torch": "2.13.0"}, "2026-01-01"),
+        Prediction("e1", "x1", "ph", 'a "note"\n\u0000 with ünïcode 🙂', "stop", 5, 6, 0.25),
+        Likelihood("e1", "lm_eval:choice", "0", 3, "choice", -12.345678901234567, 4, 17),
+        Score("e1", "test", "x1", "bleu", "none", 1, "ok", 0.1 + 0.2, (1.0, 0.0, 3.3333333333333335)),
+        Score("e1", "test", "x2", "bleu", "none", 1, "missing", None),
+        Look("e1", "notes-1", "lora", "someone", "final scoring", "2026-01-01T00:00:00Z"),
+    ]
+
+
+def vote(number: int = 1, **changes: Any) -> Judgment:
+    """The vote number so and so, each on an assignment of its own."""
+    fields: dict[str, Any] = {
+        "id": f"v{number}",
+        "assignment": f"token{number}",
+        "revision": 1,
+        "rater": "r1",
+        "winner": "left",
+        "seconds": 2.5,
+        "when": "2026-01-01T00:00:00Z",
+        "flags": ("fabrication",),
+        "comment": 'wrong dose, "5 mg"\n',
+    }
+    return Judgment(**fields | changes)
+
+
+def look(number: int) -> Look:
+    """A small record that is cheap to tell apart."""
+    return Look(f"e{number}", "notes-1", "lora", "someone", "test", str(number))
+
+
+def start(program: str, *arguments: str | Path) -> subprocess.Popen[str]:
+    """Start a Python program in a process of its own, its output a pipe."""
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", program, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )

@@ -1,0 +1,100 @@
+"""Votes: on disk twice before they are acknowledged, once in the store however often they are sent."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from store_samples import vote
+
+from harness import store_journal
+from harness.records import Judgment, to_json
+from harness.store import Store
+
+
+def test_a_vote_stands_in_journal_and_database(store: Store) -> None:
+    assert store.add_vote(vote(1))
+    assert store.judgments() == [vote(1)]
+    assert [json.loads(line) for line in store.journal_path.read_text().splitlines()] == [to_json(vote(1))]
+
+
+def test_a_vote_sent_twice_votes_once(store: Store) -> None:
+    store.add_vote(vote(1))
+    assert not store.add_vote(vote(1))
+    assert not store.add_vote(dataclasses.replace(vote(1), id="another", winner="right"))
+    assert store.judgments(all_revisions=True) == [vote(1)]
+    assert len(store.journal_path.read_text().splitlines()) == 1
+
+
+def test_the_last_revision_counts(store: Store) -> None:
+    second = dataclasses.replace(vote(1), id="again", revision=2, winner="skip", comment=None, flags=())
+    for each in (vote(1), vote(2), second):
+        assert store.add_vote(each)
+    assert store.judgments() == [second, vote(2)]
+    assert store.judgments(all_revisions=True) == [vote(1), vote(2), second]
+
+
+def test_votes_come_back_when_the_database_is_gone(store: Store) -> None:
+    votes = [vote(number) for number in range(5)]
+    for each in votes:
+        store.add_vote(each)
+    store.path.unlink()
+    fresh = Store(store.path)
+    assert fresh.judgments() == []
+    assert fresh.rebuild_journal() == 5
+    assert fresh.judgments() == votes
+    assert fresh.rebuild_journal() == 0 and fresh.messages == []
+
+
+def test_a_torn_last_line_is_reported_and_the_rest_comes_back(store: Store) -> None:
+    for number in range(3):
+        store.add_vote(vote(number))
+    whole = store.journal_path.read_bytes()
+    store.journal_path.write_bytes(whole[:-25])
+    store.path.unlink()
+    assert store.rebuild_journal() == 2
+    assert store.messages == [
+        f"{store.journal_path}:3: the last line is cut short ({len(whole.splitlines()[2]) - 24} bytes); "
+        "left where it is and not taken in"
+    ]
+    assert store.add_vote(vote(2))  # on a line of its own
+    store.path.unlink()
+    assert Store(store.path).rebuild_journal() == 3
+
+
+def test_a_journal_of_votes_that_clash_is_replayed_as_they_were_taken(store: Store) -> None:
+    clash = dataclasses.replace(vote(1), id="other", winner="right")
+    same_id = dataclasses.replace(vote(1), assignment="elsewhere")
+    lines = [json.dumps(to_json(each)) for each in (vote(1), clash, same_id, vote(1), vote(2))]
+    store.journal_path.write_text("\n".join(lines) + "\n")
+    assert store.rebuild_journal() == 2
+    assert store.judgments(all_revisions=True) == [vote(1), vote(2)]
+
+
+def test_an_empty_or_missing_journal_is_no_trouble(store: Store) -> None:
+    assert store.rebuild_journal() == 0
+    store.journal_path.write_bytes(b"\n\n")
+    assert store.rebuild_journal() == 0 and store.messages == []
+
+
+GOOD = json.dumps(to_json(vote(1))).encode()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.binary(max_size=60)
+    | st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner) | st.dictionaries(
+        st.sampled_from([field.name for field in dataclasses.fields(Judgment)]), inner
+    ), max_leaves=8).map(lambda value: json.dumps(value).encode())
+)  # fmt: skip
+def test_no_line_stops_the_replay(tmp_path_factory: object, line: bytes) -> None:
+    folder: Path = tmp_path_factory.mktemp("journal")  # type: ignore[attr-defined]
+    path = folder / "j.jsonl"
+    path.write_bytes(line + b"\n" + GOOD + b"\n")
+    votes, problems = store_journal.read(path)
+    assert votes[-1] == vote(1) and len(votes) == 1
+    wanted = [part for part in line.split(b"\n") if part.strip()]
+    assert len(problems) == len(wanted)
