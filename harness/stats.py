@@ -63,8 +63,7 @@ def estimate(
     high: float | None = None
     if count < 2:
         how = "no interval from a single cluster"
-    elif np.ptp(array) == 0:
-        value = float(array[0])
+    elif _all_equal(array):
         low, high, how = _without_spread(value, count, bounds, level)
     else:
         error, freedom = _cr2(array - value, codes, count)
@@ -264,6 +263,11 @@ def _without_spread(
     return low, high, "all values are equal: exact binomial limit over clusters"
 
 
+def _all_equal(values: Floats) -> bool:
+    # Sums in another order differ in their last bits, which is no spread.
+    return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())
+
+
 def _cut(limit: float, bounds: tuple[float, float] | None) -> float:
     return limit if bounds is None else min(max(limit, bounds[0]), bounds[1])
 
@@ -314,7 +318,7 @@ def _bootstrap(
         how = "all resamples are equal, which says nothing about spread"
         if not (np.isfinite(draws).all() and np.isfinite(without_one).all()):
             how = "no interval: some resamples have no finite value"
-        elif np.ptp(draws) > 0:
+        elif not _all_equal(draws):
             low, high = _bca(draws, point, without_one, level)
             how = f"cluster bootstrap (expanded BCa, {RESAMPLES} resamples)"
     return Estimate(point, low, high, n, count, seeds, f"{what}; {how}; {_estimand(seeds)}", level)

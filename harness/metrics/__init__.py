@@ -279,6 +279,12 @@ def metric(name: str) -> Metric:
     raise UsageError(f"no metric is called {name!r}", hint=hint)
 
 
+def check_names(names: Iterable[str]) -> None:
+    """Raise UsageError for the first of `names` that is no metric."""
+    for name in names:
+        metric(name)
+
+
 def _lm_eval_metric(name: str) -> Metric:
     task, _, kind = name.rpartition("/")
     if not task or not kind:

@@ -1,0 +1,56 @@
+"""Views of stored results: the leaderboard, the ledger and the comparison of two arms, as text, Markdown and JSON.
+
+    results = report.collect(store, experiment_id)      # or fill Results yourself
+    board = report.leaderboard(results)
+    report.print_board(board)                            # to_json(board), render_markdown(board), to_text(board)
+
+Imports records, stats and metrics (whose `combine` turns summed statistics into corpus values); never the store, of
+which `collect` needs only what `Reader` names.
+"""
+
+from __future__ import annotations
+
+from harness.report.as_json import comparison_to_json, ledger_to_json, to_json
+from harness.report.board import Cell, Column, Cost, Leaderboard, Row, leaderboard
+from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
+from harness.report.markdown import render_markdown
+from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
+from harness.report.text import (
+    comparison_to_text,
+    ledger_to_text,
+    print_board,
+    print_comparison,
+    print_ledger,
+    render_text,
+    to_text,
+)
+
+__all__ = [
+    "AnswerCounts",
+    "Cell",
+    "Column",
+    "Comparison",
+    "Cost",
+    "Leaderboard",
+    "MetricDifference",
+    "Reader",
+    "Results",
+    "Row",
+    "Sample",
+    "Texts",
+    "collect",
+    "compare",
+    "comparison_to_json",
+    "comparison_to_text",
+    "count_answers",
+    "leaderboard",
+    "ledger_to_json",
+    "ledger_to_text",
+    "print_board",
+    "print_comparison",
+    "print_ledger",
+    "render_markdown",
+    "render_text",
+    "to_json",
+    "to_text",
+]

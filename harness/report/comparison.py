@@ -1,0 +1,209 @@
+"""Two arms side by side: the paired difference of every metric, and the examples where they differ most."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.errors import UsageError
+from harness.metrics import metric
+from harness.records import Estimate, Example, ExperimentRecord, Prediction, digest
+from harness.report import remarks
+from harness.report.board import Column, by_arm, columns_of, scored
+from harness.report.results import Results
+from harness.report.series import Estimator, Series, Table, series, tabulate
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Where the words of a comparison come from; empty when the store's text is not to be shown."""
+
+    examples: Mapping[str, Example] = field(default_factory=dict)
+    """Test examples by id."""
+    predictions: Sequence[Prediction] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDifference:
+    """One metric of two arms; `reason` says why the difference is not there."""
+
+    column: Column
+    a: Estimate | None
+    b: Estimate | None
+    difference: Estimate | None
+    """a minus b, paired."""
+    p_value: float | None
+    """Permutation p-value of no difference, for the primary metric; not adjusted for how many pairs were looked at."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One example where the arms differ. Texts are None for a sensitive task or where they are not known."""
+
+    example: str
+    value_a: float
+    value_b: float
+    prompt: str | None = None
+    references: tuple[str, ...] | None = None
+    text_a: str | None = None
+    text_b: str | None = None
+
+    @property
+    def difference(self) -> float:
+        """a minus b in the primary metric."""
+        return self.value_a - self.value_b
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Arms a and b of one experiment, every difference as a minus b."""
+
+    experiment: ExperimentRecord
+    a: str
+    b: str
+    metrics: tuple[MetricDifference, ...]
+    """The primary metric first."""
+    samples: tuple[Sample, ...]
+    """Largest difference in the primary metric first."""
+    wins_a: int
+    """Examples where a has the better value of the primary metric."""
+    wins_b: int
+    ties: int
+    sensitive: bool
+    estimand: str
+    notes: tuple[str, ...]
+
+
+def compare(
+    results: Results, a: str, b: str, texts: Texts, samples: int = 3, rng: np.random.Generator | None = None
+) -> Comparison:
+    """Compare two arms of an experiment; no text is taken from `texts` when the task is sensitive.
+
+    Without `rng` resampling is seeded by the experiment's id.
+
+    Raises:
+        UsageError: an arm that the experiment does not have (names the nearest), twice the same arm, or an arm
+            without a result.
+    """
+    experiment = results.experiment
+    table = tabulate(results.scores)
+    evaluations = _evaluations(results, a, b)
+    columns = columns_of(experiment, table)
+    seed = int(digest(experiment.experiment_id), 16) if rng is None else int(rng.integers(2**62))
+    judge = Estimator(results.groups, seed)
+    measured = {
+        column.name: (series(table, evaluations[a], column.name), series(table, evaluations[b], column.name))
+        for column in columns
+    }
+    sensitive = bool(experiment.task.get("sensitive"))
+    values = _per_item(table, evaluations, a, b, columns[0])
+    better = 1.0 if columns[0].direction == "higher" else -1.0
+    gains = [better * (ours - theirs) for ours, theirs in values.values()]
+    return Comparison(
+        experiment=experiment,
+        a=a,
+        b=b,
+        metrics=tuple(_difference(judge, column, measured[column.name], (a, b)) for column in columns),
+        samples=_samples(values, Texts() if sensitive else texts, (evaluations[a], evaluations[b]), samples),
+        wins_a=sum(gain > 0 for gain in gains),
+        wins_b=sum(gain < 0 for gain in gains),
+        ties=sum(gain == 0 for gain in gains),
+        sensitive=sensitive,
+        estimand=remarks.estimand([len(evaluations[arm]) for arm in (a, b)]),
+        notes=_notes(evaluations),
+    )
+
+
+def _evaluations(results: Results, a: str, b: str) -> dict[str, list[str]]:
+    entries = by_arm(results.entries)
+    for arm in (a, b):
+        if arm not in entries:
+            near = difflib.get_close_matches(arm, entries, n=1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise UsageError(f"no arm is called {arm!r}", hint=f"{hint}Arms: {', '.join(entries)}")
+    if a == b:
+        raise UsageError(f"{a!r} compared with itself", hint=f"Give two of the arms: {', '.join(entries)}")
+    evaluations = {
+        arm: [entry.eval_id for entry in scored(entries[arm]) if entry.eval_id is not None] for arm in (a, b)
+    }
+    for arm, found in evaluations.items():
+        if not found:
+            raise UsageError(f"arm {arm!r} has no result: {entries[arm][-1].status}", hint="`harness run` tries again")
+    return evaluations
+
+
+def _difference(
+    judge: Estimator, column: Column, both: tuple[Series | str, Series | str], who: tuple[str, str]
+) -> MetricDifference:
+    known, (a, b) = metric(column.name), both
+    values = [
+        None if isinstance(one, str) else judge.value(known, one, arm) for one, arm in zip((a, b), who, strict=True)
+    ]
+    ours, theirs = (None if isinstance(value, str) else value for value in values)
+    if isinstance(a, str) or isinstance(b, str):
+        missing, reason = (who[0], a) if isinstance(a, str) else (who[1], b)
+        return MetricDifference(column, ours, theirs, None, None, f"{missing}: {reason}")
+    found = judge.difference(known, a, b, who)
+    if isinstance(found, str):
+        return MetricDifference(column, ours, theirs, None, None, found)
+    p_value = judge.p_value(known, a, b, who) if column.primary else None
+    return MetricDifference(column, ours, theirs, found, p_value)
+
+
+def _per_item(
+    table: Table, evaluations: Mapping[str, Sequence[str]], a: str, b: str, column: Column
+) -> dict[str, tuple[float, float]]:
+    """Both arms' values of each item, averaged over seeds; for a corpus metric, that of the single item."""
+    means: list[dict[str, float]] = []
+    for arm in (a, b):
+        scores = [table.get(eval_id, {}).get(column.name, {}) for eval_id in evaluations[arm]]
+        values: dict[str, list[float]] = {}
+        for rows in scores:
+            for item, score in rows.items():
+                if score.status == "ok" and score.value is not None:
+                    values.setdefault(item, []).append(score.value)
+        means.append({item: sum(found) / len(found) for item, found in values.items() if len(found) == len(scores)})
+    return {item: (value, means[1][item]) for item, value in means[0].items() if item in means[1]}
+
+
+def _samples(
+    values: Mapping[str, tuple[float, float]],
+    texts: Texts,
+    evaluations: tuple[Sequence[str], Sequence[str]],
+    number: int,
+) -> tuple[Sample, ...]:
+    different = [item for item, (ours, theirs) in values.items() if ours != theirs]
+    different.sort(key=lambda item: -abs(values[item][0] - values[item][1]))
+    answers = {(row.eval_id, row.example): row.text for row in texts.predictions}
+    samples = []
+    for item in different[:number]:
+        example = texts.examples.get(item)
+        samples.append(
+            Sample(
+                example=item,
+                value_a=values[item][0],
+                value_b=values[item][1],
+                prompt=_prompt(example) if example else None,
+                references=example.references if example else None,
+                text_a=answers.get((evaluations[0][0], item)),
+                text_b=answers.get((evaluations[1][0], item)),
+            )
+        )
+    return tuple(samples)
+
+
+def _prompt(example: Example) -> str:
+    if example.messages is not None:
+        return "\n".join(f"{message.role}: {message.content}" for message in example.messages)
+    return "\n".join(part for part in (example.system, example.prompt) if part)
+
+
+def _notes(evaluations: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    several = [arm for arm, found in evaluations.items() if len(found) > 1]
+    return (
+        (f"texts of {', '.join(several)} are those of the first seed; values are means over seeds",) if several else ()
+    )

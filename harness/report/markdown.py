@@ -1,0 +1,109 @@
+"""The leaderboard as Markdown, for a committed report or a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report import numbers
+from harness.report.board import Column, Leaderboard, Row
+from harness.report.text import label, standing
+
+
+def render_markdown(board: Leaderboard) -> str:
+    """Tables of ranking, metrics and cost, with every caveat of the text form."""
+    record = board.experiment
+    sizes = ", ".join(f"{size:,} {name}" for name, size in record.split_sizes.items())
+    lines = [f"# {record.name}", "", f"Task `{board.task}` v{record.task.get('version', 1)}: {sizes}.", ""]
+    if record.task.get("description"):
+        lines += [_safe(str(record.task["description"])), ""]
+    lines += [
+        f"{board.estimand} Looks at the test split: {board.looks} by this experiment, {board.looks_in_all} in all. "
+        f"Leaks between splits: {board.leaks}.",
+        "",
+        *(f"- {_safe(note)}" for note in board.notes),
+        *([""] if board.notes else []),
+        *_ranking(board),
+        *standing(board),
+        "",
+    ]
+    failed = [f"- **{row.arm}**: {_safe(error)}" for row in board.rows for error in row.errors]
+    if failed:
+        lines += ["## Without a result", "", *failed, ""]
+    for column in board.columns:
+        lines += _metric(board, column)
+    lines += ["## Cost of one seed", "", *_cost(board)]
+    notes = [f"- {row.arm}: {_safe(note)}" for row in board.rows for note in row.notes]
+    return "\n".join([*lines, *notes]).rstrip() + "\n"
+
+
+def _ranking(board: Leaderboard) -> list[str]:
+    primary = board.columns[0]
+    rows = []
+    for row in board.rows:
+        if row.evaluations:
+            cell, cost = row.cells[primary.name], row.cost
+            rows.append(
+                [
+                    row.arm,
+                    numbers.with_interval(cell.estimate, primary.bounds),
+                    _difference(board, row, primary),
+                    numbers.probability(cell.p_holm),
+                    numbers.seconds(cost.all_train_seconds if cost else None),
+                    numbers.seconds(cost.all_seconds if cost else None),
+                ]
+            )
+    names = ["arm", f"{label(primary)} [95 %]", f"minus {board.reference} [95 %]", "p (Holm)", "train s", "total s"]
+    return _table(names, rows)
+
+
+def _metric(board: Leaderboard, column: Column) -> list[str]:
+    better = "higher is better" if column.direction == "higher" else "lower is better"
+    rows = []
+    for row in board.rows:
+        if row.evaluations:
+            cell = row.cells[column.name]
+            value = numbers.with_interval(cell.estimate, column.bounds)
+            n = f"{cell.estimate.n:,}" if cell.estimate else "0"
+            rows.append(
+                [row.arm, value if cell.estimate else f"- ({_safe(cell.reason)})", _difference(board, row, column), n]
+            )
+    names = ["arm", f"{label(column)} [95 %]", f"minus {board.reference} [95 %]", "n"]
+    return [f"## {column.name}", "", f"{better}; {_safe(column.description)}.", "", *_table(names, rows)]
+
+
+def _difference(board: Leaderboard, row: Row, column: Column) -> str:
+    if row.arm == board.reference:
+        return "(reference)"
+    return numbers.with_interval(row.cells[column.name].difference, column.bounds, sign=True)
+
+
+def _cost(board: Leaderboard) -> list[str]:
+    names = ["arm", "train s", "total s", "examples", "tokens", "trainable", "file MB", "peak MB"]
+    return _table(
+        names,
+        [
+            [
+                row.arm + (" (with its parent)" if row.cost.has_parent else ""),
+                numbers.seconds(row.cost.all_train_seconds),
+                numbers.seconds(row.cost.all_seconds),
+                numbers.count(row.cost.all_examples),
+                numbers.count(row.cost.all_tokens),
+                numbers.count(row.cost.trainable_parameters),
+                numbers.megabytes(row.cost.artefact_bytes),
+                numbers.megabytes(row.cost.peak_memory_bytes),
+            ]
+            for row in board.rows
+            if row.cost is not None
+        ],
+    )
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    head = ["| " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) - 1)]
+    return [*head, *("| " + " | ".join(row) + " |" for row in rows), ""]
+
+
+def _safe(text: str) -> str:
+    """One line, without characters that would open a table cell or markup."""
+    flat = " ".join(numbers.printable(text).split())
+    return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

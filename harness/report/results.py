@@ -1,0 +1,107 @@
+"""What a report is made of, as plain records, and how to read it from a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from harness.records import Entry, ExperimentRecord, Look, Prediction, RunRecord, Score
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCounts:
+    """What one evaluation's answers look like from outside."""
+
+    answers: int = 0
+    length_limited: int = 0
+    """Cut off at max_new_tokens."""
+    truncated: int = 0
+    """Prompts that lost their left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything a leaderboard needs of one experiment."""
+
+    experiment: ExperimentRecord
+    entries: Sequence[Entry]
+    runs: Sequence[RunRecord]
+    scores: Sequence[Score]
+    answers: Mapping[str, AnswerCounts] = field(default_factory=dict)
+    """By evaluation."""
+    looks: Sequence[Look] = ()
+    """Looks at this test split, by this experiment and by others on the same splits."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Group of each test example, for clustering; an example that is not here is its own group."""
+
+
+class Reader(Protocol):
+    """The part of the store that a report reads."""
+
+    def experiments(self) -> list[ExperimentRecord]:
+        """All experiments, the newest last."""
+        ...
+
+    def experiment(self, name_or_id: str) -> ExperimentRecord:
+        """The experiment with this id, or the newest of this name."""
+        ...
+
+    def entries(self, experiment_id: str) -> list[Entry]:
+        """Arms and seeds of an experiment."""
+        ...
+
+    def runs(self, train_ids: Sequence[str]) -> list[RunRecord]:
+        """All attempts at these trainings."""
+        ...
+
+    def scores(self, eval_ids: Sequence[str]) -> list[Score]:
+        """Scores of these evaluations."""
+        ...
+
+    def predictions(self, eval_ids: Sequence[str]) -> list[Prediction]:
+        """Predictions of these evaluations."""
+        ...
+
+    def looks(self) -> list[Look]:
+        """All looks at sealed test splits."""
+        ...
+
+
+def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
+    """Counts of answers by evaluation."""
+    counts: dict[str, AnswerCounts] = {}
+    for row in predictions:
+        old = counts.get(row.eval_id, AnswerCounts())
+        counts[row.eval_id] = replace(
+            old,
+            answers=old.answers + 1,
+            length_limited=old.length_limited + (row.finish == "length"),
+            truncated=old.truncated + row.truncated,
+        )
+    return counts
+
+
+def collect(reader: Reader, name_or_id: str, groups: Mapping[str, str] | None = None) -> Results:
+    """The results of one experiment as a store holds them.
+
+    `groups` (test example → group) is taken from the experiment's record where it is not given.
+
+    Raises:
+        StoreError: no such experiment, or the store cannot be read.
+    """
+    experiment = reader.experiment(name_or_id)
+    entries = reader.entries(experiment.experiment_id)
+    eval_ids = [entry.eval_id for entry in entries if entry.eval_id is not None]
+    same_split = {
+        other.experiment_id for other in reader.experiments() if other.task_fingerprint == experiment.task_fingerprint
+    }
+    return Results(
+        experiment=experiment,
+        entries=entries,
+        runs=reader.runs([entry.train_id for entry in entries]),
+        scores=reader.scores(eval_ids),
+        answers=count_answers(reader.predictions(eval_ids)),
+        looks=[look for look in reader.looks() if look.experiment in same_split],
+        groups=getattr(experiment, "groups", {}) if groups is None else groups,
+    )
