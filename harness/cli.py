@@ -126,18 +126,18 @@ def preview(
     seed: Annotated[int, typer.Option("--seed", help="Which three examples.")] = 0,
 ) -> None:
     """Print three rendered prompts with their label masks, length percentiles and truncation counts."""
-    from harness import pipeline
+    from harness import previews
 
-    for line in pipeline.preview(task, model, context, seed):
+    for line in previews.lines(task, model, context, seed):
         print(line)
 
 
 @app.command()
 def leaderboard(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
     """Print the leaderboard of a stored experiment, with paired intervals against the reference arm."""
-    from harness import pipeline, report
+    from harness import queries, report
 
-    _show_board(pipeline.board(experiment, home), as_json, report)
+    _show_board(queries.board(home, experiment), as_json, report)
 
 
 @app.command()
@@ -150,9 +150,9 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Paired difference of two arms (a minus b) per metric, and the examples where they differ most."""
-    from harness import pipeline, report
+    from harness import queries, report
 
-    comparison = pipeline.compare(a, b, experiment, home, samples)
+    comparison = queries.compare(home, experiment, (a, b), samples)
     if as_json:
         _print_json(report.comparison_to_json(comparison))
     else:
@@ -162,9 +162,9 @@ def compare(
 @app.command()
 def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
     """Print what every run was given and what it cost."""
-    from harness import pipeline, report
+    from harness import queries, report
 
-    board = pipeline.board(experiment, home)
+    board = queries.board(home, experiment)
     if as_json:
         _print_json(report.ledger_to_json(board))
     else:
@@ -178,9 +178,9 @@ def score(
     home: Home = HOME,
 ) -> None:
     """Add a metric to a stored experiment from its stored predictions and likelihoods; loads no model."""
-    from harness import pipeline
+    from harness import queries
 
-    for line in pipeline.score(metric, experiment, home):
+    for line in queries.score(home, experiment, metric):
         print(line)
 
 
@@ -215,9 +215,9 @@ def app_command(
 @store_app.command(name="info")
 def store_info(home: Home = HOME, as_json: Json = False) -> None:
     """Print the rows of every table and the stored experiments."""
-    from harness import pipeline
+    from harness import queries
 
-    info = pipeline.store_info(home)
+    info = queries.store_info(home)
     if as_json:
         _print_json(info)
     else:
@@ -230,9 +230,9 @@ def store_info(home: Home = HOME, as_json: Json = False) -> None:
 @store_app.command(name="rebuild")
 def store_rebuild(home: Home = HOME) -> None:
     """Make the database again from the run folders and the journal of votes; adds what is missing, removes nothing."""
-    from harness import pipeline
+    from harness import queries
 
-    print(pipeline.rebuild(home))
+    print(queries.rebuild(home))
 
 
 @store_app.command(name="export")
@@ -240,9 +240,9 @@ def store_export(
     folder: Annotated[Path, typer.Argument(help="New folder for parquet files and the schema.")], home: Home = HOME
 ) -> None:
     """Write every table as a parquet file, readable by any later DuckDB."""
-    from harness import pipeline
+    from harness import queries
 
-    print(pipeline.export(home, folder))
+    print(queries.export(home, folder))
 
 
 if __name__ == "__main__":

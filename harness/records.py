@@ -415,6 +415,10 @@ class ExperimentRecord:
     leaks: tuple[LeakagePair, ...]
     base_hash: str
     created: str
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Test example → group, for clustering."""
+    suite: str = ""
+    """Folder of the sealed suite below `home/sealed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,8 +443,8 @@ class TaskFiles:
 
     folder: Path
     """Holds train.jsonl, validation.jsonl, pairs.jsonl (train pairs) and manifest.json."""
-    sealed: Path
-    """Holds test.jsonl, pairs.jsonl (held-out pairs), retention.jsonl and lm_eval data."""
+    sealed: Path | None
+    """Holds test.jsonl, pairs.jsonl (held-out pairs), retention.jsonl and lm_eval data; None in a trainer's hands."""
     fingerprint: str
     """Hash of train and validation content, prompt and target templates."""
     suite_fingerprint: str

@@ -11,7 +11,6 @@ half-finished scoring from its last complete batch.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import time
@@ -20,10 +19,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from harness import arms, environment, evaluation
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
+from harness.files import read_json, read_records, write_json
 from harness.records import (
     Artefact,
     Example,
@@ -34,7 +33,6 @@ from harness.records import (
     Status,
     TrainingData,
     from_json,
-    to_json,
 )
 
 
@@ -70,7 +68,7 @@ def finished(plan: RunPlan) -> Outcome | None:
 def read_run(folder: Path) -> RunRecord | None:
     """The latest record of a run folder, or None when no attempt has ended."""
     path = folder / "run.json"
-    return from_json(RunRecord, json.loads(path.read_text())) if path.exists() else None
+    return from_json(RunRecord, read_json(path)) if path.exists() else None
 
 
 def execute(plan: RunPlan, progress: arms.Progress | None = None) -> Outcome:
@@ -124,12 +122,12 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     provenance = environment.provenance()
     attempt = earlier.attempt + 1 if earlier is not None else 1
     lost = _lost_seconds(plan.run_folder) + (_spent(earlier.ledger) if earlier and earlier.status != "ok" else 0.0)
-    write_json(plan.run_folder / "plan.json", to_json(plan))
+    write_json(plan.run_folder / "plan.json", plan)
     status: Status = "ok"
     error, result = None, None
     started = time.monotonic()
     try:
-        result = arms.family(plan.arm.method).train(plan, read_training(plan.files.folder), progress)
+        result = arms.family(plan.arm.method).train(_without_test(plan), read_training(plan.files.folder), progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
         raise
     except Exception as caught:
@@ -159,6 +157,11 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     if status in ("ok", "diverged"):
         shutil.rmtree(plan.run_folder / "checkpoints", ignore_errors=True)
     return record
+
+
+def _without_test(plan: RunPlan) -> RunPlan:
+    """The plan as a trainer sees it: it does not say where the sealed test split lies."""
+    return replace(plan, files=replace(plan.files, sealed=None))
 
 
 def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome:
@@ -202,8 +205,8 @@ def _artefact_is_there(plan: RunPlan, record: RunRecord) -> bool:
 
 
 def _write_run(folder: Path, record: RunRecord) -> None:
-    write_json(folder / f"run-{record.attempt}.json", to_json(record))
-    write_json(folder / "run.json", to_json(record))
+    write_json(folder / f"run-{record.attempt}.json", record)
+    write_json(folder / "run.json", record)
 
 
 # ----------------------------------------------------------------------------------------------- time and claims
@@ -224,7 +227,7 @@ def _with_heartbeat(plan: RunPlan, progress: arms.Progress) -> arms.Progress:
 def _lost_seconds(folder: Path) -> float:
     """Wall seconds between the last complete checkpoint (or the start) and the last sign of life of a killed try."""
     lost_file, beat, plan = folder / "lost.json", folder / "heartbeat", folder / "plan.json"
-    lost = float(json.loads(lost_file.read_text())) if lost_file.exists() else 0.0
+    lost = float(read_json(lost_file)) if lost_file.exists() else 0.0
     if beat.exists():
         saved = [path.stat().st_mtime for path in folder.glob("checkpoints/*/COMPLETE")]
         started = max(saved, default=plan.stat().st_mtime if plan.exists() else beat.stat().st_mtime)
@@ -264,27 +267,10 @@ def _set_threads(plan: RunPlan) -> None:
 def read_training(folder: Path) -> TrainingData:
     """Train and validation examples and train pairs of a prepared task: all that a trainer may see."""
     return TrainingData(
-        train=tuple(from_json(Example, row) for row in read_jsonl(folder / "train.jsonl")),
-        validation=tuple(from_json(Example, row) for row in read_jsonl(folder / "validation.jsonl")),
-        pairs=tuple(from_json(PreferencePair, row) for row in read_jsonl(folder / "pairs.jsonl")),
+        train=tuple(read_records(folder / "train.jsonl", Example)),
+        validation=tuple(read_records(folder / "validation.jsonl", Example)),
+        pairs=tuple(read_records(folder / "pairs.jsonl", PreferencePair)),
     )
-
-
-def read_jsonl(path: Path) -> Iterator[Any]:
-    """Rows of a JSON-lines file that the harness wrote."""
-    with path.open(encoding="utf8") as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    part = path.with_suffix(path.suffix + ".part")
-    with part.open("w", encoding="utf8") as out:
-        json.dump(value, out, ensure_ascii=False, indent=1)
-        out.flush()
-        os.fsync(out.fileno())
-    part.replace(path)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from harness.records import FinishReason
 
@@ -23,7 +23,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
-    """Token ids of a context and of the continuation to score; an empty context scores from the first token given BOS."""
+    """Token ids of a context and of the continuation to score; an empty context starts from BOS."""
 
     context: tuple[int, ...]
     target: tuple[int, ...]
@@ -40,6 +40,11 @@ class Logprob:
 
 class Model(Protocol):
     """A loaded model. One batch per call: the caller plans batches, so that a batch can be repeated bit for bit."""
+
+    tokenizer: Any
+    """What `prompts.Prompter` turns text into token ids with."""
+    context: int
+    """Longest sequence that is used, in tokens."""
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
         """Greedy continuations of one batch of prompts, in the order given; left-padded inside."""

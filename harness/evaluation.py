@@ -1,0 +1,228 @@
+"""One artefact on one sealed suite: predictions, likelihoods and lm-eval's samples, then scores, in a folder.
+
+    evals/EVAL_ID/   generate.jsonl  score.jsonl  lm_eval-KIND.jsonl   finished batches, while it is going
+                     predictions.jsonl  likelihoods.jsonl  lm_eval.jsonl  scores.jsonl
+                     evaluation.json                                   written last: all of it is there
+
+Predictions and likelihoods are what cost time, so they are kept whole batch by whole batch. Scores are computed from
+them, again and cheaply, whenever a metric is added.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import arms, environment, metrics, predict
+from harness.arms.untrained import prompt_override
+from harness.errors import UsageError
+from harness.files import read_json, read_records, write_json, write_records
+from harness.models import Continuation, Logprob, Model
+from harness.prompts import Prompter
+from harness.records import (
+    Artefact,
+    Evaluation,
+    Example,
+    Likelihood,
+    Prediction,
+    PreferencePair,
+    RetentionText,
+    RunPlan,
+    Score,
+    digest,
+    from_json,
+)
+
+DONE = "evaluation.json"
+RAW = ("generate.jsonl", "score.jsonl", "lm_eval-*.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """Wall seconds of generation and of everything else."""
+
+    predict: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """What an artefact is scored on."""
+
+    examples: tuple[Example, ...]
+    pairs: tuple[PreferencePair, ...]
+    pair_examples: tuple[Example, ...]
+    """Examples whose pairs are held out: test examples, or validation ones where the test split has no pairs."""
+    retention: tuple[RetentionText, ...]
+
+
+def identity(plan: RunPlan, artefact: Artefact) -> str:
+    """`eval_id`: artefact × suite × generation settings × environment."""
+    return digest(
+        [
+            artefact.hash,
+            plan.files.suite_fingerprint,
+            plan.experiment.task.generate.model_dump(mode="json"),
+            plan.experiment.base.context,
+            environment.scoring_environment(plan.device),
+        ]
+    )
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether the evaluation in `folder` went to its end."""
+    return (folder / DONE).exists()
+
+
+def read_suite(plan: RunPlan) -> Suite:
+    """The sealed suite; the only reader of the test split outside `prepare`."""
+    sealed = sealed_folder(plan)
+    return Suite(
+        examples=tuple(read_records(sealed / "test.jsonl", Example)),
+        pairs=tuple(read_records(sealed / "pairs.jsonl", PreferencePair)),
+        pair_examples=tuple(read_records(sealed / "pair_examples.jsonl", Example)),
+        retention=tuple(read_records(sealed / "retention.jsonl", RetentionText)),
+    )
+
+
+def sealed_folder(plan: RunPlan) -> Path:
+    """Where the test split lies. A plan in a trainer's hands does not know."""
+    if plan.files.sealed is None:
+        raise UsageError("the test split is sealed: training code cannot read it")
+    return plan.files.sealed
+
+
+def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seconds:
+    """Score `artefact` into its evaluation folder, going on from the last finished batch of an earlier try."""
+    name = identity(plan, artefact)
+    folder = plan.home / "evals" / name
+    if is_complete(folder):
+        stored = read_json(folder / DONE)
+        return Seconds(**stored["seconds"])
+    folder.mkdir(parents=True, exist_ok=True)
+    suite = read_suite(plan)
+    model = arms.family(plan.arm.method).load(plan, artefact)
+    try:
+        scorer = _Scorer(plan, model, suite, folder, name)
+        started = time.perf_counter()
+        predictions = scorer.predictions(progress)
+        predicted = time.perf_counter()
+        likelihoods = scorer.likelihoods(progress)
+        write_records(folder / "predictions.jsonl", predictions)
+        scores, choices = scorer.lm_eval(progress)
+        write_records(folder / "lm_eval.jsonl", scores)
+        write_records(folder / "likelihoods.jsonl", [*likelihoods, *choices])
+        write_records(folder / "scores.jsonl", score(plan, name, folder, suite))
+    finally:
+        model.close()
+    seconds = Seconds(predicted - started, time.perf_counter() - predicted)
+    record = Evaluation(
+        eval_id=name,
+        train_id=plan.train_id,
+        artefact_hash=artefact.hash,
+        suite_fingerprint=plan.files.suite_fingerprint,
+        generation=plan.experiment.task.generate.model_dump(mode="json"),
+        environment=environment.scoring_environment(plan.device),
+        created=environment.now(),
+    )
+    write_json(folder / DONE, {"seconds": seconds, "evaluation": record})
+    for pattern in RAW:
+        for path in folder.glob(pattern):
+            path.unlink()
+    return seconds
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """The record of a complete evaluation."""
+    return from_json(Evaluation, read_json(folder / DONE)["evaluation"])
+
+
+def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score]:
+    """Scores of every metric that the task declares, from stored predictions and likelihoods; needs no model."""
+    task = plan.experiment.task
+    names = wanted(task.metrics.primary, *task.metrics.also)
+    predictions = list(read_records(folder / "predictions.jsonl", Prediction))
+    likelihoods = list(read_records(folder / "likelihoods.jsonl", Likelihood))
+    return [
+        *metrics.score_predictions(names, eval_id, predictions, suite.examples, task.facts),
+        *metrics.score_likelihoods(names, likelihoods),
+        *read_records(folder / "lm_eval.jsonl", Score),
+    ]
+
+
+def wanted(*declared: str) -> list[str]:
+    """The declared metrics, and those that every evaluation has where its suite allows them."""
+    always = ("length_limited", "retention_perplexity", "preference_accuracy")
+    return list(dict.fromkeys([*declared, *always]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Scorer:
+    """The three ways a model is asked, over one suite."""
+
+    plan: RunPlan
+    model: Model
+    suite: Suite
+    folder: Path
+    eval_id: str
+
+    def _settings(self) -> predict.Settings:
+        generate = self.plan.experiment.task.generate
+        return predict.Settings(
+            eval_id=self.eval_id,
+            batch_tokens=self.plan.experiment.spec.resources.batch_tokens,
+            max_new_tokens=generate.max_new_tokens,
+            stop=tuple(generate.stop),
+        )
+
+    def _prompter(self) -> Prompter:
+        experiment = self.plan.experiment
+        return Prompter(
+            self.model.tokenizer,
+            experiment.spec.chat,
+            experiment.task,
+            self.model.context,
+            prompt_override(self.plan),
+        )
+
+    def predictions(self, progress: arms.Progress) -> list[Prediction]:
+        settings = self._settings()
+        requests = predict.generation_requests(self._prompter(), self.suite.examples, settings.max_new_tokens)
+        return predict.predict(self.model, requests, settings, self.folder / "generate.jsonl", progress)
+
+    def likelihoods(self, progress: arms.Progress) -> list[Likelihood]:
+        prompter = self._prompter()
+        known = {example.id: example for example in (*self.suite.pair_examples, *self.suite.examples)}
+        requests = [
+            *predict.target_requests(prompter, self.suite.examples),
+            *predict.preference_requests(prompter, known, self.suite.pairs),
+            *predict.retention_requests(self.model, self.suite.retention, self.model.context),
+        ]
+        return predict.likelihoods(self.model, requests, self._settings(), self.folder / "score.jsonl", progress)
+
+    def lm_eval(self, progress: arms.Progress) -> tuple[list[Score], list[Likelihood]]:
+        spec = self.plan.experiment.task.lm_eval
+        if spec is None or self.plan.arm.method == "toy":
+            return [], []
+        from harness import lm_eval_tasks
+
+        settings = self._settings()
+
+        def named(_: str, done: int, total: int) -> None:
+            progress("lm-eval", done, total)
+
+        def run(kind: str, requests: Sequence[Continuation]) -> list[Logprob]:
+            out = self.folder / f"lm_eval-{kind}.jsonl"
+            return predict.score(self.model, requests, settings, out, named)
+
+        context = lm_eval_tasks.LmEvalContext(
+            task_dir=self.plan.experiment.task_dir,
+            sealed=sealed_folder(self.plan),
+            eval_id=self.eval_id,
+            batch_tokens=settings.batch_tokens,
+            max_rows=settings.max_rows,
+            score=run,
+        )
+        return lm_eval_tasks.evaluate(self.model, spec, context, progress)

@@ -1,0 +1,135 @@
+"""What workers leave in run and evaluation folders → the store, idempotently; and what `keep:` prunes afterwards."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import environment, evaluation, worker
+from harness.files import read_json, read_records, write_json
+from harness.records import (
+    Entry,
+    ExperimentRecord,
+    Likelihood,
+    Look,
+    Prediction,
+    ResolvedExperiment,
+    RunPlan,
+    RunRecord,
+    Score,
+    TrainLog,
+    TrainLogRow,
+    from_json,
+)
+
+if TYPE_CHECKING:
+    from harness.store import Store
+
+
+def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
+    """Store an experiment, and keep it as a file from which the store can be rebuilt.
+
+    The first statement of an experiment stands: running it again does not move its date.
+    """
+    place = home / "experiments" / record.experiment_id / "record.json"
+    if not place.exists():
+        write_json(place, record)
+    store.ingest([from_json(ExperimentRecord, read_json(place))])
+
+
+def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worker.Outcome) -> None:
+    """Store one outcome: its run, its evaluation when there is one, and the row that ties them to the experiment."""
+    run = result.run
+    rows: list[Any] = [run, *training_log(plan.run_folder, run)]
+    known = result.eval_id is not None and store.has_evaluation(result.eval_id)
+    if result.eval_id is not None:
+        folder = plan.home / "evals" / result.eval_id
+        if not known:
+            rows += evaluation_rows(folder)
+        elif missing_metrics(store, plan, result.eval_id):
+            suite = evaluation.read_suite(plan)
+            rows += evaluation.score(plan, result.eval_id, folder, suite)
+    entry = Entry(
+        experiment_id=record.experiment_id,
+        arm=plan.arm_name,
+        seed=plan.seed,
+        train_id=run.train_id,
+        attempt=run.attempt,
+        status=run.status,
+        eval_id=result.eval_id,
+    )
+    seed = "none" if plan.seed is None else str(plan.seed)
+    write_json(plan.home / "experiments" / record.experiment_id / "entries" / f"{plan.arm_name}-{seed}.json", entry)
+    looked = [look(record, entry, "harness run")] if entry.eval_id and not known else []
+    store.ingest([*rows, entry, *looked])
+
+
+def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
+    """A counted look at the sealed test split."""
+    assert entry.eval_id is not None
+    who = os.environ.get("USER") or getpass.getuser()
+    return Look(entry.eval_id, record.experiment_id, entry.arm, who, why, environment.now())
+
+
+def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
+    """The training log that belongs to `run`, if its attempt left one."""
+    rows = tuple(read_records(folder / "train_log.jsonl", TrainLogRow))
+    return [TrainLog(run.train_id, run.attempt, rows)] if rows else []
+
+
+def evaluation_rows(folder: Path) -> list[Any]:
+    """Every record of a complete evaluation folder."""
+    return [
+        *read_records(folder / "predictions.jsonl", Prediction),
+        *read_records(folder / "likelihoods.jsonl", Likelihood),
+        *read_records(folder / "scores.jsonl", Score),
+        evaluation.read_evaluation(folder),
+    ]
+
+
+def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
+    """Metrics that the task declares now and that the stored evaluation lacks."""
+    task = plan.experiment.task
+    stored = {row.metric for row in store.scores([eval_id])}
+    return {task.metrics.primary, *task.metrics.also} - stored
+
+
+def rebuild(store: Store, home: Path) -> dict[str, int]:
+    """Ingest every experiment, run and evaluation folder under `home` again; what is stored already stays as it is."""
+    before = store.counts()
+    rows: list[Any] = [from_json(ExperimentRecord, read_json(p)) for p in (home / "experiments").glob("*/record.json")]
+    rows += [from_json(Entry, read_json(path)) for path in (home / "experiments").glob("*/entries/*.json")]
+    for path in sorted((home / "runs").glob("*/run-*.json")):
+        run = from_json(RunRecord, read_json(path))
+        rows += [run, *training_log(path.parent, run)]
+    store.ingest(rows)
+    for path in sorted((home / "evals").glob(f"*/{evaluation.DONE}")):
+        store.ingest(evaluation_rows(path.parent))
+    store.rebuild_journal()
+    return {name: count - before.get(name, 0) for name, count in store.counts().items()}
+
+
+def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | None) -> None:
+    """Remove the artefacts that `keep:` does not keep; records, logs and predictions always stay.
+
+    `best` is the name of the arm that leads on the primary metric.
+    """
+    keep = experiment.spec.keep
+    if keep == "all":
+        return
+    parents = {plan.parent_train_id for plan in plans if plan.arm_name == best}
+    for plan in plans:
+        record = worker.read_run(plan.run_folder)
+        if record is None or record.artefact is None or record.artefact.path is None:
+            continue
+        kept = {
+            "adapters": record.artefact.kind == "adapter",
+            "best": plan.arm_name == best or plan.train_id in parents,
+            "none": False,
+        }[keep]
+        if not kept and Path(record.artefact.path).is_absolute() is False:
+            shutil.rmtree(plan.run_folder / record.artefact.path, ignore_errors=True)

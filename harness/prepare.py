@@ -1,0 +1,130 @@
+"""A task's examples, split, checked for leaks and laid down where workers read them.
+
+    home/tasks/NAME-FINGERPRINT/    train.jsonl  validation.jsonl  pairs.jsonl  manifest.json
+    home/sealed/NAME-FINGERPRINT/   test.jsonl  pairs.jsonl  pair_examples.jsonl  retention.jsonl  lm_eval/TASK.jsonl
+                                    manifest.json
+
+The two folders stand apart because only the first is ever handed to a trainer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.files import write_json, write_records, write_text
+from harness.records import Example, LeakagePair, ResolvedExperiment, SourceData, Splits, TaskFiles, digest
+from harness.sources import read_examples, read_retention
+from harness.spec import TaskSpec
+from harness.splits import heldout_pairs, sealed_examples, split_source, training_view
+
+DATA_FILE = "DATA_FILE"
+"""Stands in a local lm-eval task's YAML where the sealed test split's rows belong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A task on disk, and what the leaderboard says of it."""
+
+    files: TaskFiles
+    splits: Splits
+    notes: tuple[str, ...]
+    groups: Mapping[str, str]
+    """Test example id → group."""
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Examples in each split."""
+        sides = {"train": self.splits.train, "validation": self.splits.validation, "test": self.splits.test}
+        return {name: len(ids) for name, ids in sides.items()}
+
+
+def prepare(experiment: ResolvedExperiment, home: Path) -> Prepared:
+    """Read, split and check the experiment's task and write it under `home`; what is there already is kept.
+
+    Raises SpecError, DataError, or LeakageError for a leak that the task neither drops nor allows.
+    """
+    task = experiment.task
+    source = read_examples(task, experiment.task_dir)
+    splits = split_source(source, task.splits, task.leakage)
+    return Prepared(
+        files=_files(experiment, source, splits, home),
+        splits=splits,
+        notes=(*source.notes, *leak_notes(task, splits)),
+        groups={example.id: example.group for example in sealed_examples(source, splits)},
+    )
+
+
+def _files(experiment: ResolvedExperiment, source: SourceData, splits: Splits, home: Path) -> TaskFiles:
+    task = experiment.task
+    templates = [task.system, task.prompt, task.target, task.messages, task.references]
+    view = training_view(source, splits)
+    fingerprint = digest([templates, view])
+    folder = home / "tasks" / f"{task.name}-{fingerprint}"
+    if not (folder / "manifest.json").exists():
+        write_records(folder / "train.jsonl", view.train)
+        write_records(folder / "validation.jsonl", view.validation)
+        write_records(folder / "pairs.jsonl", view.pairs)
+        write_json(folder / "manifest.json", {"task": task, "provenance": source.provenance})
+    examples = sealed_examples(source, splits)
+    pairs = heldout_pairs(source, splits)
+    retention = read_retention(task, experiment.task_dir)
+    lm_eval = _lm_eval_files(task, experiment.task_dir)
+    suite = digest([templates, task.lm_eval, lm_eval, examples, pairs, retention])
+    sealed = home / "sealed" / f"{task.name}-{suite}"
+    if not (sealed / "manifest.json").exists():
+        named = {pair.example for pair in pairs}
+        write_records(sealed / "test.jsonl", examples)
+        write_records(sealed / "pairs.jsonl", pairs)
+        write_records(sealed / "pair_examples.jsonl", [e for e in source.examples if e.id in named])
+        write_records(sealed / "retention.jsonl", retention)
+        for name, text in lm_eval.items():
+            if DATA_FILE in text:
+                write_text(sealed / "lm_eval" / f"{name}.jsonl", _documents(examples))
+        write_json(sealed / "manifest.json", {"task": task, "splits": splits.fingerprint})
+    return TaskFiles(folder, sealed, fingerprint, suite)
+
+
+def _documents(examples: tuple[Example, ...]) -> str:
+    """The test rows' columns as JSON lines, for a local lm-eval task."""
+    return "".join(json.dumps({**row.fields, "id": row.id}, ensure_ascii=False) + "\n" for row in examples)
+
+
+def _lm_eval_files(task: TaskSpec, task_dir: Path) -> dict[str, str]:
+    """Task name → text of its YAML, for local lm-eval tasks: part of the suite's fingerprint."""
+    found: dict[str, str] = {}
+    if task.lm_eval is not None and task.lm_eval.include_path is not None:
+        for path in sorted((task_dir / task.lm_eval.include_path).rglob("*.yaml")):
+            text = path.read_text(encoding="utf8")
+            name = re.search(r"^task:\s*[\"']?([\w.-]+)", text, re.MULTILINE)
+            if name is not None and name.group(1) in task.lm_eval.tasks:
+                found[name.group(1)] = text
+    return found
+
+
+def leak_notes(task: TaskSpec, splits: Splits, shown: int = 5) -> list[str]:
+    """What a reader must know of leaks that were dropped or allowed, and of groups that were joined."""
+    notes = []
+    if splits.merged:
+        notes.append(f"{len(splits.merged)} sets of groups are joined because near-duplicates link them")
+    if splits.leaks and task.leakage is not None:
+        if task.leakage.drop:
+            gone = {pair.dropped for pair in splits.leaks}
+            notes.append(f"{len(splits.leaks)} leaking pairs: {len(gone)} examples dropped from the training side")
+        else:
+            notes.append(f"{len(splits.leaks)} leaking pairs allowed: {task.leakage.allow}")
+        notes += [f"  {leak_line(pair)}" for pair in splits.leaks[:shown]]
+        if len(splits.leaks) > shown:
+            notes.append(f"  and {len(splits.leaks) - shown} more; `harness check` lists them all")
+    return notes
+
+
+def leak_line(pair: LeakagePair) -> str:
+    """One leaking pair in words."""
+    return (
+        f"{pair.dropped} ({pair.dropped_split}) ~ {pair.kept} ({pair.kept_split}):"
+        f" {pair.reason}, similarity {pair.similarity:.2f}"
+    )

@@ -1,0 +1,68 @@
+"""What a model meets: rendered prompts with their label masks, lengths and truncation, before anything is trained."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from harness import load, metrics
+from harness.models import hf
+from harness.prompts import Preview, PreviewPrompt, Prompter, context_length, preview
+from harness.sources import read_examples
+from harness.spec import BaseModelSpec, ChatSpec
+from harness.splits import split_source, training_view
+
+
+def lines(task_path: Path, model: str, context: int | None = None, seed: int = 0) -> list[str]:
+    """A task's train and validation examples as `model` (a folder or hub id) would be trained on them.
+
+    Three examples are written out, chosen by `seed`; the lengths are over all. The sealed test split is not shown.
+    """
+    from transformers import AutoConfig
+
+    task, folder = load.load_task(task_path, metrics.METRICS)
+    source = read_examples(task, folder)
+    view = training_view(source, split_source(source, task.splits, task.leakage))
+    examples = [*view.train, *view.validation]
+    random.Random(seed).shuffle(examples)
+    base = BaseModelSpec(path=model, context=context)
+    path = hf.resolve_base(base)
+    config = AutoConfig.from_pretrained(str(path), local_files_only=True)
+    prompter = Prompter(hf.load_tokenizer(path), ChatSpec(), task, context_length(base, config))
+    return render(preview(prompter, examples))
+
+
+def render(found: Preview) -> list[str]:
+    """A preview as lines; tokens that carry loss stand between ⟦ and ⟧."""
+    out: list[str] = []
+    for number, shown in enumerate(found.prompts, 1):
+        out += [
+            f"--- {number}. example {shown.example}"
+            + (f", {shown.truncated} tokens cut on the left" if shown.truncated else "")
+        ]
+        out += [_masked(shown), ""]
+    out.append(
+        f"{found.examples} examples (train and validation), context {found.context} tokens,"
+        f" {'chat template' if found.uses_chat else 'plain text'}; loss on what stands between ⟦ and ⟧"
+    )
+    for name, lengths in (
+        ("prompt", found.prompt_lengths),
+        ("target", found.target_lengths),
+        ("both", found.total_lengths),
+    ):
+        out.append(f"  {name:<8}" + "  ".join(f"{share} {length}" for share, length in lengths.items()) + "  tokens")
+    out.append(f"  prompts cut on the left: {found.truncated_prompts} ({found.truncated_tokens} tokens)")
+    out += [f"  too long: {error}" for error in found.too_long[:5]]
+    if len(found.too_long) > 5:
+        out.append(f"  and {len(found.too_long) - 5} more")
+    return out
+
+
+def _masked(shown: PreviewPrompt) -> str:
+    text, inside = "", False
+    for token, carries_loss in shown.tokens:
+        if carries_loss != inside:
+            text += "⟦" if carries_loss else "⟧"
+            inside = carries_loss
+        text += token
+    return text + ("⟧" if inside else "")

@@ -1,0 +1,124 @@
+"""Questions answered from the store, without a model: leaderboard, comparison, metrics added later, upkeep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import ingest, metrics, report
+from harness.errors import UsageError
+from harness.files import read_records
+from harness.records import Example, ExperimentRecord, Score
+
+if TYPE_CHECKING:
+    from harness.store import Store
+
+DATABASE = "harness.duckdb"
+
+
+def database(home: Path) -> Path:
+    """The database file of a home folder."""
+    return home.absolute() / DATABASE
+
+
+def open_store(home: Path) -> Store:
+    """The store of a home folder that has one."""
+    from harness.store import Store
+
+    if not database(home).exists():
+        raise UsageError(
+            f"{home} holds no results yet", hint="Run `harness run EXPERIMENT.yaml`, or give another --home"
+        )
+    return Store(database(home))
+
+
+def find(store: Store, experiment: str | None) -> ExperimentRecord:
+    """The experiment called by file, name or id; the newest one without a name."""
+    if experiment is not None:
+        name = Path(experiment).stem if experiment.endswith((".yaml", ".yml")) else experiment
+        return store.experiment(name)
+    known = store.experiments()
+    if not known:
+        raise UsageError("the store holds no experiment", hint="Run `harness run EXPERIMENT.yaml`")
+    return known[-1]
+
+
+def board(home: Path, experiment: str | None) -> report.Leaderboard:
+    """The leaderboard of a stored experiment."""
+    store = open_store(home)
+    return report.leaderboard(report.collect(store, find(store, experiment).experiment_id))
+
+
+def leader(found: report.Leaderboard) -> str | None:
+    """The arm that leads on the primary metric, if any arm has a value."""
+    ranked = [row.arm for row in found.rows if row.status == "ok"]
+    return ranked[0] if ranked else None
+
+
+def compare(home: Path, experiment: str | None, arms: tuple[str, str], samples: int) -> report.Comparison:
+    """Arm `arms[0]` minus arm `arms[1]` of a stored experiment, with the examples that differ most."""
+    store = open_store(home)
+    record = find(store, experiment)
+    results = report.collect(store, record.experiment_id)
+    wanted = [entry.eval_id for entry in results.entries if entry.arm in arms and entry.eval_id is not None]
+    texts = report.Texts(sealed_examples(home, record), store.predictions(wanted))
+    return report.compare(results, *arms, texts, samples)
+
+
+def sealed_examples(home: Path, record: ExperimentRecord) -> dict[str, Example]:
+    """Test examples of an experiment by id; empty when the sealed folder is gone."""
+    folder = home / "sealed" / f"{record.task['name']}-{record.suite}"
+    return {example.id: example for example in read_records(folder / "test.jsonl", Example)}
+
+
+def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]:
+    """Add metrics to every evaluation of an experiment from what is stored; a counted look at the test split."""
+    store = open_store(home)
+    record = find(store, experiment)
+    metrics.check_names(names)
+    examples = sealed_examples(home, record)
+    if not examples:
+        raise UsageError(
+            f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again; it is quick"
+        )
+    lines = []
+    for entry in store.entries(record.experiment_id):
+        if entry.eval_id is None:
+            continue
+        rows: list[Score] = [
+            *metrics.score_predictions(
+                names, entry.eval_id, store.predictions([entry.eval_id]), examples.values(), record.task.get("facts")
+            ),
+            *metrics.score_likelihoods(names, store.likelihoods([entry.eval_id])),
+        ]
+        look = ingest.look(record, entry, f"harness score --metric {' --metric '.join(names)}")
+        added = store.ingest([*rows, look])
+        lines.append(f"{entry.arm}: {max(0, added - 1)} scores added")
+    return lines
+
+
+def store_info(home: Path) -> dict[str, Any]:
+    """Rows per table, and the stored experiments."""
+    store = open_store(home)
+    known = [
+        {"name": row.name, "experiment_id": row.experiment_id, "created": row.created} for row in store.experiments()
+    ]
+    return {"schema": "harness.store/1", "tables": store.counts(), "experiments": known}
+
+
+def rebuild(home: Path) -> str:
+    """Make the store again from run folders and journal, and say what was added."""
+    from harness.store import Store
+
+    if not (home / "runs").exists() and not database(home).exists():
+        raise UsageError(f"{home} holds neither runs nor a store", hint="Give another --home")
+    added = ingest.rebuild(Store(database(home)), home.absolute())
+    found = ", ".join(f"{count} {name}" for name, count in added.items() if count)
+    return f"added {found}" if found else "nothing was missing"
+
+
+def export(home: Path, folder: Path) -> str:
+    """Write every table as parquet into a new folder."""
+    open_store(home).export(folder)
+    return f"wrote {folder}"
