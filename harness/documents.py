@@ -25,7 +25,7 @@ from harness.spec import Spec
 
 S = TypeVar("S", bound=Spec)
 FieldPath = tuple[str | int, ...]
-MAX_NODES = 200_000
+MAX_NODES = 50_000
 """Values in one file, aliases expanded: a nest of aliases that grows without end is refused."""
 
 

@@ -96,7 +96,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
             if not text.strip():
                 continue
             try:
-                value = json.loads(text, parse_constant=_no_constant)
+                value = json.loads(text.rstrip(), parse_constant=_no_constant)
             except json.JSONDecodeError as error:
                 array = number == 1 and text.lstrip().startswith("[")
                 hint = "This is a JSON array: write one object a line" if array else "Each line is one JSON object"

@@ -74,7 +74,7 @@ def retention(limit: int = 60) -> Iterator[dict[str, str]]:
     for path, module in modules():
         tree = parsed(path)
         text = (ast.get_docstring(tree) or "").strip() if tree else ""
-        if RETENTION_SHORTEST <= len(text):
+        if len(text) >= RETENTION_SHORTEST:
             found.append({"id": module, "text": text[:RETENTION_LONGEST], "domain": "module-docstrings"})
     chosen = sorted(found, key=lambda row: number(row["id"], "retention"))[:limit]
     yield from sorted(chosen, key=lambda row: row["id"])
