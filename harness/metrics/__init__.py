@@ -262,6 +262,13 @@ METRICS: dict[str, Metric] = {
 
 _LOWER_IN_LM_EVAL = ("perplexity", "bits_per_byte", "brier_score", "ter", "wer")
 _SHARES_IN_LM_EVAL = ("acc", "acc_norm", "acc_bytes", "exact_match", "f1")
+_WEIGHTED_IN_LM_EVAL = {
+    "perplexity": likelihood.combine_perplexity,
+    "word_perplexity": likelihood.combine_perplexity,
+    "byte_perplexity": likelihood.combine_perplexity,
+    "bits_per_byte": likelihood.combine_bits_per_byte,
+}
+"""lm-eval's metrics that are no mean over documents; their statistics are (sum of log-probabilities, weight)."""
 
 
 def metric(name: str) -> Metric:
@@ -290,10 +297,14 @@ def _lm_eval_metric(name: str) -> Metric:
     if not task or not kind:
         raise UsageError(f"no metric is called {name!r}", hint="lm-eval's metrics are called TASK/METRIC")
     bare = kind.partition(",")[0]
+    combine = _WEIGHTED_IN_LM_EVAL.get(bare)
+    weighting = "log-probabilities and weights summed over documents" if combine else "mean over documents"
     return Metric(
         name,
-        f"lm-eval's {bare} on its task {task}; mean over documents",
+        f"lm-eval's {bare} on its task {task}; {weighting}",
         _from_lm_eval,
+        kind="corpus" if combine else "example",
+        combine=combine,
         direction="lower" if bare.endswith(_LOWER_IN_LM_EVAL) else "higher",
         source="lm_eval",
         suite=f"lm_eval:{task}",

@@ -82,10 +82,8 @@ def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
     return counts
 
 
-def collect(reader: Reader, name_or_id: str, groups: Mapping[str, str] | None = None) -> Results:
+def collect(reader: Reader, name_or_id: str) -> Results:
     """The results of one experiment as a store holds them.
-
-    `groups` (test example → group) is taken from the experiment's record where it is not given.
 
     Raises:
         StoreError: no such experiment, or the store cannot be read.
@@ -103,5 +101,5 @@ def collect(reader: Reader, name_or_id: str, groups: Mapping[str, str] | None = 
         scores=reader.scores(eval_ids),
         answers=count_answers(reader.predictions(eval_ids)),
         looks=[look for look in reader.looks() if look.experiment in same_split],
-        groups=getattr(experiment, "groups", {}) if groups is None else groups,
+        groups=experiment.groups,
     )

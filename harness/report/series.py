@@ -36,18 +36,24 @@ Table = Mapping[str, Mapping[str, Mapping[str, Score]]]
 """Evaluation → metric → item → Score."""
 
 
-def tabulate(scores: Sequence[Score]) -> Table:
-    """Scores by evaluation, metric and item; only the newest version of a metric counts.
+def name_of(score: Score) -> str:
+    """The metric's name on a board: lm-eval's are `TASK/METRIC`, with `,FILTER` where the filter is not `none`."""
+    name = score.metric
+    kind, _, task = score.suite.partition(":")
+    if kind == "lm_eval" and not name.startswith(f"{task}/"):
+        name = f"{task}/{name}"
+    return name if score.filter in ("", "none") else f"{name},{score.filter}"
 
-    A metric with an lm-eval filter other than `none` is called `METRIC,FILTER`, as lm-eval does.
-    """
+
+def tabulate(scores: Sequence[Score]) -> Table:
+    """Scores by evaluation, metric and item; only the newest version of a metric counts."""
     newest: dict[str, int] = {}
-    for score in scores:
-        newest[score.metric] = max(newest.get(score.metric, 0), score.version)
+    named = [(name_of(score), score) for score in scores]
+    for name, score in named:
+        newest[name] = max(newest.get(name, 0), score.version)
     table: dict[str, dict[str, dict[str, Score]]] = {}
-    for score in scores:
-        if score.version == newest[score.metric]:
-            name = score.metric if score.filter in ("", "none") else f"{score.metric},{score.filter}"
+    for name, score in named:
+        if score.version == newest[name]:
             table.setdefault(score.eval_id, {}).setdefault(name, {})[score.item] = score
     return table
 

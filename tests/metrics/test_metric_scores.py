@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from harness.errors import DataError, UsageError
@@ -38,7 +39,9 @@ def test_lm_eval_metrics_are_known_by_their_form():
         "higher",
         "example",
     )
-    assert metric("wikitext/word_perplexity").direction == "lower"
+    weighted = metric("wikitext/word_perplexity")
+    assert (weighted.direction, weighted.kind) == ("lower", "corpus")
+    assert float(weighted.combine(np.array([-6.0, 3.0]))) == pytest.approx(np.exp(2.0))
     assert metric("group/sub/acc").suite == "lm_eval:group/sub"
 
 

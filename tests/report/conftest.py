@@ -75,7 +75,7 @@ class Maker:
         self.scores += score_likelihoods(metrics, likelihoods)
         for number in range(30):
             value = float(rng.random() < skill)
-            self.scores.append(Score(eval_id, "lm_eval:choice", f"d{number}", "choice/acc", "none", 1, "ok", value))
+            self.scores.append(Score(eval_id, "lm_eval:choice", f"d{number}", "acc", "none", 1, "ok", value))
         self.entries.append(Entry("x1", arm, seed, f"train-{arm}-{seed}", 1, "ok", eval_id))
         self.runs.append(self._run(arm, seed))
 
@@ -115,6 +115,7 @@ class Maker:
             leaks=(LeakagePair("e1", "test", "t9", "train", "near-duplicate", 0.93),),
             base_hash="b",
             created="2026-01-01T00:00:00Z",
+            groups={example.id: example.group for example in self.examples},
         )
         looks = [Look(entry.eval_id, "x1", entry.arm, "me", "run", "now") for entry in self.entries if entry.eval_id]
         return Results(
@@ -124,7 +125,7 @@ class Maker:
             scores=self.scores,
             answers=count_answers(self.predictions),
             looks=[*looks, Look("eval-old", "x0", "lora", "me", "run", "before")],
-            groups={example.id: example.group for example in self.examples},
+            groups=record.groups,
         )
 
 

@@ -139,5 +139,5 @@ def test_results_are_collected_from_anything_that_reads_like_the_store(maker):
         def looks(self):
             return [*truth.looks, replace(truth.looks[0], experiment="x9")]
 
-    collected = report.collect(Shelf(), "x1", truth.groups)
+    collected = report.collect(Shelf(), "x1")
     assert report.leaderboard(collected) == report.leaderboard(truth)

@@ -317,3 +317,18 @@ def test_numbers_have_sensible_digits(value, places, sign, expected):
 )
 def test_counts_and_sizes(function, value, expected):
     assert function(value) == expected
+
+
+def test_lm_evals_metrics_never_mix_with_ours_of_the_same_name(maker):
+    theirs = [
+        replace(one, metric="exact_match", filter=kind, value=1.0)
+        for one in maker.scores
+        if one.suite == "lm_eval:choice"
+        for kind in ("none", "strict")
+    ]
+    maker.scores += theirs
+    board = report.leaderboard(maker.results)
+    names = [column.name for column in board.columns]
+    assert {"exact_match", "choice/exact_match", "choice/exact_match,strict"} <= set(names)
+    assert row_of(board, "lora").cells["choice/exact_match"].estimate.n == 30
+    assert row_of(board, "lora").cells["exact_match"].estimate.n == 40
