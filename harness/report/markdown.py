@@ -3,37 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from harness.report import numbers
 from harness.report.board import Column, Leaderboard, Row
 from harness.report.text import label, standing
 
 
-def render_markdown(board: Leaderboard) -> str:
-    """Tables of ranking, metrics and cost, with every caveat of the text form."""
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """The parts of a report, for a page that lays them out itself."""
+
+    summary: str
+    ranking: str
+    failures: str
+    """Empty when every arm has a result."""
+    metrics: tuple[str, ...]
+    """One for each column of the board."""
+    cost: str
+
+
+def sections(board: Leaderboard) -> Sections:
+    """The parts of the report, each in Markdown without a heading."""
     record = board.experiment
     sizes = ", ".join(f"{size:,} {name}" for name, size in record.split_sizes.items())
-    lines = [f"# {record.name}", "", f"Task `{board.task}` v{record.task.get('version', 1)}: {sizes}.", ""]
-    if record.task.get("description"):
-        lines += [_safe(str(record.task["description"])), ""]
-    lines += [
+    about = _safe(str(record.task.get("description", "")))
+    summary = [
+        f"Task `{board.task}` v{record.task.get('version', 1)}: {sizes}. {about}",
+        "",
         f"{board.estimand} Looks at the test split: {board.looks} by this experiment, {board.looks_in_all} in all. "
         f"Leaks between splits: {board.leaks}.",
         "",
         *(f"- {_safe(note)}" for note in board.notes),
-        *([""] if board.notes else []),
-        *_ranking(board),
-        *standing(board),
-        "",
     ]
-    failed = [f"- **{row.arm}**: {_safe(error)}" for row in board.rows for error in row.errors]
-    if failed:
-        lines += ["## Without a result", "", *failed, ""]
-    for column in board.columns:
-        lines += _metric(board, column)
-    lines += ["## Cost of one seed", "", *_cost(board)]
     notes = [f"- {row.arm}: {_safe(note)}" for row in board.rows for note in row.notes]
-    return "\n".join([*lines, *notes]).rstrip() + "\n"
+    return Sections(
+        summary="\n".join(summary).rstrip(),
+        ranking="\n".join([*_ranking(board), *standing(board)]),
+        failures="\n".join(f"- **{row.arm}**: {_safe(error)}" for row in board.rows for error in row.errors),
+        metrics=tuple("\n".join(_metric(board, column)).rstrip() for column in board.columns),
+        cost="\n".join([*_cost(board), *notes]).rstrip(),
+    )
+
+
+def render_markdown(board: Leaderboard) -> str:
+    """Tables of ranking, metrics and cost, with every caveat of the text form."""
+    parts = sections(board)
+    blocks = [f"# {board.experiment.name}", parts.summary, parts.ranking]
+    if parts.failures:
+        blocks += ["## Without a result", parts.failures]
+    for column, table in zip(board.columns, parts.metrics, strict=True):
+        blocks += [f"## {column.name}", table]
+    return "\n\n".join([*blocks, "## Cost of one seed", parts.cost]) + "\n"
 
 
 def _ranking(board: Leaderboard) -> list[str]:
@@ -68,7 +89,7 @@ def _metric(board: Leaderboard, column: Column) -> list[str]:
                 [row.arm, value if cell.estimate else f"- ({_safe(cell.reason)})", _difference(board, row, column), n]
             )
     names = ["arm", f"{label(column)} [95 %]", f"minus {board.reference} [95 %]", "n"]
-    return [f"## {column.name}", "", f"{better}; {_safe(column.description)}.", "", *_table(names, rows)]
+    return [f"{better}; {_safe(column.description)}.", "", *_table(names, rows)]
 
 
 def _difference(board: Leaderboard, row: Row, column: Column) -> str:
