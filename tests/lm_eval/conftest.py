@@ -1,0 +1,20 @@
+"""The tiny models of tests/models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny random Llama whose context is long enough for a visit."""
+    import torch
+    from tiny_models import save_model
+
+    torch.set_num_threads(1)
+    return save_model(tmp_path_factory.mktemp("llama"), max_position_embeddings=700)
