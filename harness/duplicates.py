@@ -33,6 +33,8 @@ BOILERPLATE_TEXTS = 50
 BANDS, ROWS = 100, 4
 """Bands of the locality-sensitive hash, and MinHash values in each."""
 
+_MULTIPLIER = 0x9E3779B97F4A7C15  # odd: 2^64 over the golden ratio
+
 # Scripts without spaces between words (Thai and Lao, kana, Han) count a character as a word. Signs that change the
 # meaning of a formula are words too; other punctuation is dropped.
 _UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
@@ -84,24 +86,31 @@ def near_texts(texts: Sequence[str]) -> list[TextPair]:
 
 def _shingle_sets(texts: Sequence[str]) -> list[frozenset[int]]:
     """32-bit hashes of each text's shingles, boilerplate lines left out; empty for a text that is too short."""
+    import numpy as np
+
     lines = [[tuple(words(line)) for line in text.splitlines()] for text in texts]
     boilerplate = _boilerplate(lines)
-    hashes: dict[tuple[str, ...], int] = {}
+    codes: dict[str, int] = {}
     sets = []
     for text_lines in lines:
         kept = [word for line in text_lines if line not in boilerplate for word in line]
         if len(kept) < MIN_WORDS:
             sets.append(frozenset[int]())
             continue
-        found = set()
-        for shingle in zip(*(kept[start:] for start in range(SHINGLE)), strict=False):
-            value = hashes.get(shingle)
-            if value is None:
-                raw = hashlib.blake2b("\0".join(shingle).encode("utf-8", "surrogatepass"), digest_size=4).digest()
-                value = hashes[shingle] = int.from_bytes(raw, "big")
-            found.add(value)
-        sets.append(frozenset(found))
+        for word in kept:
+            if word not in codes:
+                codes[word] = _code(word)
+        row = np.array([codes[word] for word in kept], dtype=np.uint64)
+        # A polynomial hash over 2^64, of which the well-mixed upper half is kept; overflow is meant.
+        mixed = np.zeros(len(row) - SHINGLE + 1, dtype=np.uint64)
+        for place in range(SHINGLE):
+            mixed = mixed * np.uint64(_MULTIPLIER) + row[place : len(row) - SHINGLE + 1 + place]
+        sets.append(frozenset((mixed >> np.uint64(32)).tolist()))
     return sets
+
+
+def _code(word: str) -> int:
+    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def _boilerplate(lines: Sequence[Sequence[tuple[str, ...]]]) -> frozenset[tuple[str, ...]]:

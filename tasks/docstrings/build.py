@@ -70,14 +70,15 @@ def build(max_code_chars: int = 2000, max_functions: int | None = None) -> Itera
 
 def retention(limit: int = 60) -> Iterator[dict[str, str]]:
     """Yield opening texts of modules (id, text, domain), at most `limit`: English that says nothing of any function."""
-    found = []
-    for path, module in modules():
+    found: list[dict[str, str]] = []
+    for path, module in sorted(modules(), key=lambda item: number(item[1], "retention")):
         tree = parsed(path)
         text = (ast.get_docstring(tree) or "").strip() if tree else ""
         if len(text) >= RETENTION_SHORTEST:
             found.append({"id": module, "text": text[:RETENTION_LONGEST], "domain": "module-docstrings"})
-    chosen = sorted(found, key=lambda row: number(row["id"], "retention"))[:limit]
-    yield from sorted(chosen, key=lambda row: row["id"])
+        if len(found) == limit:
+            break
+    yield from sorted(found, key=lambda row: row["id"])
 
 
 def library() -> list[Function]:

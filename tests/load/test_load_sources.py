@@ -18,8 +18,8 @@ from task_samples import rows
 
 from harness.errors import DataError, HarnessError
 from harness.load import load_task
-from harness.records import Message, SourceData, from_json, to_json
 from harness.records import Example as HarnessExample
+from harness.records import Message, SourceData, from_json, to_json
 from harness.sources import read_examples, read_retention
 
 
@@ -58,9 +58,9 @@ def line(**changes: Any) -> str:
 @pytest.mark.parametrize(
     ("replace", "data", "message"),
     [
-        (None, line() + '{"key": 1,\n', "notes/data.jsonl:2: broken JSON: Expecting property name enclosed in double quot"),
+        (None, line() + '{"key": 1,\n', "notes/data.jsonl:2: broken JSON: Expecting property name enclosed in double "),
         (None, line() + "\n" + "[1]\n", "notes/data.jsonl:3: found a list in place of a JSON object. Each line is one"),
-        (None, '[{"key": 1},\n{"key": 2}]', "notes/data.jsonl:1: broken JSON: Expecting value at column 13. This is a JS"),
+        (None, '[{"key": 1},\n{"key": 2}]', "notes/data.jsonl:1: broken JSON: Expecting value at column 13. This is a"),
         (None, '{"key": NaN}\n', "notes/data.jsonl:1: broken JSON: NaN is no JSON value; write null"),
         (None, '{"key": ' + "[" * 100000, "notes/data.jsonl:1: broken JSON: maximum recursion depth exceeded"),
         (None, line(talk="\ud800"), "notes/data.jsonl:1: column 'talk': holds half of a Unicode surrogate pair"),
@@ -79,16 +79,16 @@ def line(**changes: Any) -> str:
         (
             ("id: key", "id: kee"),
             None,
-            "notes/task.yaml:4: id: the data has no column 'kee'. Did you mean 'key'? Columns: key, patient, talk, note",
+            "notes/task.yaml:4: id: the data has no column 'kee'. Did you mean 'key'? Columns: key, patient, talk, not",
         ),
-        (("group: patient", "group: zzz"), None, "notes/task.yaml:5: group: the data has no column 'zzz'. Columns: key"),
+        (("group: patient", "group: zzz"), None, "notes/task.yaml:5: group: the data has no column 'zzz'. Columns: ke"),
         (
             ("  {{ talk }}", "  {{ tolk }}"),
             None,
-            "notes/task.yaml:6: prompt: the template names 'tolk', which is no column. Did you mean 'talk'? Columns: key",
+            "notes/task.yaml:6: prompt: the template names 'tolk', which is no column. Did you mean 'talk'? Columns: k",
         ),
         (("{{ note }}", "{{ not_e }}"), None, "notes/task.yaml:10: target: the template names 'not_e', which is no co"),
-        (None, line() + '{"key": 1, "patient": "p"}\n', "notes/data.jsonl:2: prompt: the template names 'talk', which is "),
+        (None, line() + '{"key": 1, "patient": "p"}\n', "notes/data.jsonl:2: prompt: the template names 'talk', which"),
         (None, line() + '{"key": 1, "talk": "t"}\n', "notes/data.jsonl:2: this row has no 'patient'. It has key, talk"),
         (
             ('target: "{{ note }}"', "references: note"),

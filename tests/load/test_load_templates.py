@@ -36,7 +36,7 @@ def test_render_variables_leaves_the_literal_text_out() -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{{ tolk }}", "a.jsonl:3: prompt: the template names 'tolk', which is not a column. Did you mean 'talk'? Columns"),
+        ("{{ tolk }}", "a.jsonl:3: prompt: the template names 'tolk', which is not a column. Did you mean 'talk'? Col"),
         ("{{ talk.nothing }}", "a.jsonl:3: prompt: the template failed: 'str object' has no attribute 'nothing'"),
         ("{{ talk", "a.jsonl:3: prompt: broken template: unexpected end of template"),
         ("{{ talk | shout }}", "a.jsonl:3: prompt: broken template: No filter named 'shout'"),

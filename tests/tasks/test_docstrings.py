@@ -103,7 +103,9 @@ def test_retention_is_prose() -> None:
     assert len({text.id for text in texts}) == 60
 
 
-def test_options(build: ModuleType) -> None:
+def test_options(build: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = build.modules()[:60]
+    monkeypatch.setattr(build, "modules", lambda: some)
     few = list(build.build(max_functions=30))
     assert len(few) == 30 and [row["id"] for row in few] == [row["id"] for row in build.build(max_functions=30)]
     short = list(build.build(max_code_chars=200, max_functions=20))
