@@ -173,6 +173,17 @@ def test_a_corpus_interval_agrees_with_scipys_bca():
     assert ours.value == pytest.approx(sample[:, 0].sum() / sample[:, 1].sum())
 
 
+def test_skewed_values_get_a_lopsided_interval_as_in_scipy():
+    sample = np.stack([rng().lognormal(sigma=2.0, size=400), np.ones(400)], axis=1)
+    ours = stats.corpus_estimate(sample, ratio, None, rng())
+    theirs = reference.bootstrap(
+        (sample[:, 0],), np.mean, method="BCa", n_resamples=20_000, rng=rng()
+    ).confidence_interval
+    lopsided = (theirs.high - ours.value) / (ours.value - theirs.low)
+    assert lopsided > 1.3
+    assert (ours.high - ours.value) / (ours.value - ours.low) == pytest.approx(lopsided, rel=0.1)
+
+
 def test_a_corpus_difference_covers_under_clusters():
     generator, hits, rounds = rng(), 0, 300
     for _ in range(rounds):
@@ -256,6 +267,10 @@ def test_p_values_are_probabilities_and_ignore_the_sign(differences):
     p = stats.sign_flip_p_value(differences, None, rng(), flips=499)
     assert 0.0 < p <= 1.0
     assert p == stats.sign_flip_p_value([-value for value in differences], None, rng(), flips=499)
+
+
+def test_a_random_permutation_test_never_claims_impossibility():
+    assert stats.sign_flip_p_value([1.0] * 40, None, rng(), flips=199) == pytest.approx(1 / 200)
 
 
 def test_no_difference_has_p_one():
