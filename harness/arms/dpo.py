@@ -55,6 +55,10 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     done = artefacts.read_result(plan.run_folder)
     if done is not None:
         return done
+    from harness.models import hf
+
+    # Before the imports below: some of these libraries talk while they are imported.
+    hf.quiet()
     from harness.arms import losses, saving, training
 
     arm = plan.arm

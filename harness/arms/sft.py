@@ -34,6 +34,10 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     done = artefacts.read_result(plan.run_folder)
     if done is not None:
         return done
+    from harness.models import hf
+
+    # Before the imports below: some of these libraries talk while they are imported.
+    hf.quiet()
     from harness.arms import losses, saving, training
 
     assert isinstance(plan.arm, TrainedBase) and plan.seed is not None
@@ -64,7 +68,8 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     meter = training.run(trainable.model, job, progress)
     seen = set(order[: meter.examples])
     costs = Ledger(prepare_seconds=prepared, truncated_prompts=sum(rows[index].truncated > 0 for index in seen))
-    return saving.finish(plan, trainable, meter, costs, _notes(budget, meter.examples, meter.train_seconds, order))
+    notes = _notes(budget, meter.examples, meter.train_seconds, order) + _adapter_notes(trainable.model)
+    return saving.finish(plan, trainable, meter, costs, notes)
 
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:
@@ -157,6 +162,13 @@ def add_adapter(model: Any, config: Any) -> Any:
             return get_peft_model(model, config)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise _refused(error) from error
+
+
+def _adapter_notes(model: Any) -> tuple[str, ...]:
+    """What a reader must know about how an adapter was trained."""
+    if hasattr(getattr(model, "base_model", None), "update_and_allocate"):
+        return ("AdaLoRA kept its first ranks: the shared loop neither reallocates them nor adds its penalty",)
+    return ()
 
 
 def _refused(error: Exception) -> SpecError:
