@@ -6,8 +6,8 @@
 
 A round: 6 processes write as fast as they can (open, one row, commit, close, through `harness.store.Store`) until 2,000
 rows are acknowledged in all; then the database is read and every acknowledged row is looked for. Without the lock the
-processes try again when DuckDB's own lock refuses them. Exit code 0 when the lock lost nothing and its absence lost
-something; 1 otherwise. The last line is the figure.
+processes try again when DuckDB's own lock refuses them, or when the file looks broken to them for a moment. Exit code 0
+when the lock lost nothing and its absence lost something; 1 otherwise. The last line is the figure.
 """
 
 from __future__ import annotations
@@ -25,24 +25,30 @@ from harness.errors import HarnessError, StoreLocked
 from harness.records import Look
 from harness.store import Store
 
+PATIENCE = 100
+"""Errors in a row after which a writer without the lock gives up: the file is then broken for good."""
+
 
 def write(path: Path, process: int, rows: int, lock: bool) -> None:
     """Write `rows` rows one by one; note each in a file of its own once it is acknowledged."""
     store = Store(path, timeout=600, lock=lock)
     with path.with_name(f"acknowledged-{process}").open("w") as acknowledged:
-        for number in range(rows):
-            while True:
-                try:
-                    store.ingest([Look(f"{process}-{number}", "race", "arm", "bench", "race", "now")])
-                    break
-                except StoreLocked:
-                    continue
-                except HarnessError as error:
-                    # Without the lock the file itself may break: no more can be acknowledged by this process.
-                    print(f"  process {process}, row {number}: {error}", flush=True)
-                    return
+        number = errors = 0
+        while number < rows and errors < PATIENCE:
+            try:
+                store.ingest([Look(f"{process}-{number}", "race", "arm", "bench", "race", "now")])
+            except StoreLocked:
+                continue
+            except HarnessError as error:
+                if lock:
+                    raise
+                errors += 1
+                if errors in (1, PATIENCE):
+                    print(f"  process {process}, row {number}, error {errors} in a row: {error}", flush=True)
+                continue
             acknowledged.write(f"{process}-{number}\n")
             acknowledged.flush()
+            number, errors = number + 1, 0
 
 
 def one_round(processes: int, rows: int, lock: bool) -> tuple[int, int, float]:
