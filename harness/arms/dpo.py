@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.order import training_order
-from harness.arms.sft import make_prompter, validator
+from harness.arms.sft import make_prompter, refuse_unknown_tokens, validator
 from harness.errors import ArmFailed, SpecError
 from harness.models import Model
 from harness.prompts import Encoded
@@ -265,6 +265,7 @@ def _scored(
     model = trainable.model
     model.eval()
     sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
+    refuse_unknown_tokens(trainable, sides)
     by_length = sorted(range(len(sides)), key=lambda at: len(sides[at].input_ids))
     found = [0.0] * len(sides)
     with torch.no_grad():

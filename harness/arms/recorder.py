@@ -89,7 +89,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self._count(now - self._clock)
         loss, norm = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
         self._refuse_nonsense(loss, norm)
-        ends = self._is_over()
+        ends = self.is_over()
         due = self._validation_due(ends)
         validation = self._validate() if due else None
         self._log(loss, norm, float(logs["learning_rate"]), validation)
@@ -124,7 +124,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
                     hint="Lower optimiser.learning_rate or raise optimiser.warmup",
                 )
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether the budget is spent."""
         budget = self.job.device_seconds
         return self.meter.examples >= len(self.job.order) or (budget is not None and self.meter.train_seconds >= budget)
 

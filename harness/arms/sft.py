@@ -10,12 +10,12 @@ import dataclasses
 import difflib
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.order import budgeted_order, training_order
-from harness.errors import SpecError
+from harness.errors import ModelError, SpecError
 from harness.models import Model
 from harness.prompts import Encoded, Prompter, context_length
 from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData, digest
@@ -48,6 +48,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         trainable = prepare(plan)
     budget: BudgetSpec = plan.experiment.spec.budget
     rows, order = encode_budget(trainable.prompter, data.train, budget, plan.seed)
+    refuse_unknown_tokens(trainable, rows.values())
     refuse_virtual_overflow(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
     job = training.Job(
@@ -185,7 +186,18 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"Did you mean {close[0]}?" if close else f"It knows {', '.join(sorted(known))}"
 
 
-def refuse_virtual_overflow(trainable: Trainable, rows: Any) -> None:
+def refuse_unknown_tokens(trainable: Trainable, rows: Iterable[Encoded]) -> None:
+    """Raise ModelError when a row holds a token that the model has no embedding for; embeddings never grow."""
+    size = int(trainable.model.get_input_embeddings().weight.shape[0])
+    largest = max((max(row.input_ids, default=0) for row in rows), default=0)
+    if largest >= size:
+        raise ModelError(
+            f"the tokenizer gives token {largest}, the model has {size} embeddings",
+            hint="Use the tokenizer that belongs to the base model; embeddings are never resized",
+        )
+
+
+def refuse_virtual_overflow(trainable: Trainable, rows: Iterable[Encoded]) -> None:
     """Raise SpecError when virtual tokens and the longest row together leave the model's positions.
 
     Prompts are not cut shorter for such an arm: every arm of an experiment sees the same tokens.
@@ -216,7 +228,7 @@ def encode_budget(
     return dict(enumerate(rows)), budgeted_order([len(row.input_ids) for row in rows], budget, seed)
 
 
-def validator(trainable: Trainable, validation: Sequence[Example]) -> Any:
+def validator(trainable: Trainable, validation: Sequence[Example]) -> Callable[[Any], float] | None:
     """A function model → mean loss (nats a target token) over at most VALIDATION_EXAMPLES; None without examples."""
     from harness.arms import losses
 

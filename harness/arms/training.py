@@ -105,7 +105,7 @@ def run(model: Any, job: Job, progress: Progress) -> Meter:
     recorder.schedule = schedule
     recorder.resume()
     left = _Rows(job, recorder.meter.examples)
-    if len(left) == 0:
+    if len(left) == 0 or recorder.is_over():
         return recorder.meter
     use_cache = getattr(model.config, "use_cache", None)
     if str(job.device).startswith("cuda"):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness.arms import family, sft
-from harness.errors import ArmFailed, DataError, Diverged, SpecError
+from harness.errors import ArmFailed, DataError, Diverged, ModelError, SpecError
 from harness.prompts import IGNORED
 from harness.records import RunPlan, TrainingData, TrainLogRow, from_json
 
@@ -201,6 +201,39 @@ def test_a_wrong_adapter_is_one_clear_line(
     with pytest.raises(SpecError, match=message) as caught:
         sft.train(make_plan({"method": "peft", **arm}), data, nothing)
     assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_of_another_model_is_refused_and_nothing_is_resized(
+    make_plan: Plans, data: TrainingData, base_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    import shutil
+
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from harness.spec import BaseModelSpec
+
+    shutil.copytree(base_folder("llama"), tmp_path / "base")
+    config = LlamaConfig.from_pretrained(tmp_path / "base", vocab_size=260)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "base")
+    plan = make_plan(ARMS["lora"], base=BaseModelSpec(path=str(tmp_path / "base")))
+    with pytest.raises(ModelError, match=r"the tokenizer gives token \d+, the model has 260 embeddings"):
+        sft.train(plan, data, nothing)
+
+
+def test_a_training_killed_behind_its_last_step_only_writes_its_artefact(
+    make_plan: Plans, data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.arms import saving
+
+    expected = sft.train(make_plan(ARMS["lora"], home=tmp_path / "a"), data, nothing)
+    plan = make_plan(ARMS["lora"], home=tmp_path / "b", resources={"checkpoint_seconds": 1e-9})
+    monkeypatch.setattr("harness.arms.recorder.WRITING_SHARE", 1e9)
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="gone"):
+        patch.setattr(saving, "save_adapter", lambda *rest: (_ for _ in ()).throw(OSError("gone")))
+        sft.train(plan, data, nothing)
+    phases: list[str] = []
+    assert sft.train(plan, data, lambda phase, *rest: phases.append(phase)).artefact == expected.artefact
+    assert set(phases) == {"prepare"}
 
 
 def test_losses_of_the_first_steps_equal_those_of_trl_sft_trainer(
