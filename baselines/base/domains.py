@@ -237,3 +237,21 @@ def documents(rng: Random, trade: Any, number: int) -> list[Document]:
             prompt = f"{talked.text}\n\n{shape.instruction}\n{shape.heading}\n"
         made.append(Document(prompt, note, values))
     return made
+
+
+def drill(rng: Random) -> list[tuple[str, float]]:
+    """A piece to practise copying on: (text, weight of its loss); what repeats has weight 1."""
+    fillers = (
+        talk.person, lambda r: talk.product(r, ("ex", "on", "ia", "um")), lambda r: str(r.randint(2, 999)),
+        lambda r: talk.word(r, 2), lambda r: talk.duration(r).written, lambda r: _code(r).written,
+        lambda r: r.choice(trades.SIDES), lambda r: r.choice(r.choice(SEEN).places),
+    )  # fmt: skip
+    number = rng.randint(3, 8)
+    if rng.random() < 0.4:
+        text = rng.choice((" ", ", ", "; ")).join(rng.choice(fillers)(rng) for _ in range(number))
+        return [(text + "\n", 0.1), *[(text + "\n", 1.0)] * rng.randint(1, 3)]
+    names = [rng.choice(trades.LABELS[kind]) for kind in rng.sample(trades.KINDS, number)]
+    mark = rng.choice((": ", " = ", " - ", " is "))
+    rows = [f"{name}{mark}{rng.choice(fillers)(rng)}\n" for name in names]
+    again = [row for _ in range(rng.randint(1, 2)) for row in rng.sample(rows, number)]
+    return [("".join(rows), 0.1), ("".join(again), 1.0)]

@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import domains  # noqa: E402
 import package_text  # noqa: E402
+import wiring  # noqa: E402
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 
@@ -39,15 +40,19 @@ class Recipe:
     vocabulary: int = 2048
     hidden: int = 192
     layers: int = 4
-    heads: int = 6
+    heads: int = 4
+    theta: float = 1e6
     intermediate: int = 512
     context: int = 2048
     tokens_per_step: int = 4096
+    early_tokens_per_step: int = 2048
+    early_steps: int = 600
+    drill_shares: tuple[float, float] = (0.3, 0.04)
     long_share: float = 0.2
     prose_share: float = 0.12
     packed_share: float = 0.55
     speech_weight: float = 0.3
-    learning_rate: float = 2.5e-3
+    learning_rate: float = 2e-3
     warmup_steps: int = 100
     decay_share: float = 0.25
     weight_decay: float = 0.05
@@ -124,8 +129,24 @@ class Mix:
             ids += [*self.encode(rng.choice(self.prose)).ids, self.end]
         return ids, [0.5] * len(ids)
 
-    def sequence(self, rng: Random, length: int) -> tuple[list[int], list[float]]:
+    def _drill(self, rng: Random, length: int) -> tuple[list[int], list[float]]:
+        """Copying drills: what comes again can be foretold from above, and only that carries the full weight."""
+        ids: list[int] = []
+        weights: list[float] = []
+        while len(ids) <= length:
+            for text, weight in domains.drill(rng):
+                more = self.encode(text).ids
+                ids += more
+                weights += [weight] * len(more)
+            ids.append(self.end)
+            weights.append(1.0)
+        return ids, weights
+
+    def sequence(self, rng: Random, length: int, drills: float) -> tuple[list[int], list[float]]:
         """One sequence of `length` + 1 tokens and the weights of their losses."""
+        if rng.random() < drills:
+            ids, weights = self._drill(rng, length)
+            return ids[: length + 1], weights[: length + 1]
         draw = rng.random()
         if draw < RECIPE.prose_share:
             ids, weights = self._prose(rng, length)
@@ -149,8 +170,13 @@ class Mix:
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and loss weights of one step."""
         rng = Random(RECIPE.seed * 1_000_003 + step)
+        early = step < RECIPE.early_steps
         length = 1024 if rng.random() < RECIPE.long_share else 512
-        rows = [self.sequence(rng, length) for _ in range(RECIPE.tokens_per_step // length)]
+        length = length // 2 if early else length
+        first, last = RECIPE.drill_shares
+        drills = last + (first - last) * min(1.0, max(0.0, 2.0 - 3.0 * step / RECIPE.early_steps))
+        number = (RECIPE.early_tokens_per_step if early else RECIPE.tokens_per_step) // length
+        rows = [self.sequence(rng, length, drills) for _ in range(number)]
         return torch.tensor([ids for ids, _ in rows]), torch.tensor([weights for _, weights in rows])
 
 
@@ -214,7 +240,7 @@ def recall(document: domains.Document, text: str) -> float:
     return sum(value in note for value in document.values) / len(document.values)
 
 
-def measure(model: Any, tokenizer: PreTrainedTokenizerFast, prose: list[str], number: int = 16) -> dict[str, float]:
+def measure(model: Any, tokenizer: PreTrainedTokenizerFast, prose: list[str], number: int = 8) -> dict[str, float]:
     """Fact recall and note bits per byte by probe, and bits per byte of held-out package text."""
     model.eval()
     found: dict[str, float] = {}
@@ -252,15 +278,18 @@ def _bits(model: Any, prompt: list[int], note: list[int]) -> float:
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """A fresh model."""
     torch.manual_seed(RECIPE.seed)
-    return LlamaForCausalLM(
+    model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer), hidden_size=RECIPE.hidden, intermediate_size=RECIPE.intermediate,
             num_hidden_layers=RECIPE.layers, num_attention_heads=RECIPE.heads, num_key_value_heads=RECIPE.heads,
             max_position_embeddings=RECIPE.context, tie_word_embeddings=True, initializer_range=0.02,
+            rope_parameters={"rope_type": "default", "rope_theta": RECIPE.theta},
             bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
     )  # fmt: skip
+    wiring.wire_copying(model, torch.Generator().manual_seed(RECIPE.seed))
+    return model
 
 
 def optimiser_for(model: LlamaForCausalLM) -> torch.optim.AdamW:
