@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +33,12 @@ HOME = Path(".harness")
 
 def main() -> None:
     """Run the command line and turn every error into one line and an exit code."""
-    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(words: Sequence[str]) -> int:
+    """The exit code of `harness WORDS…`, with every error turned into one line on standard error."""
+    return _guarded(lambda: app(list(words), standalone_mode=False))
 
 
 def _guarded(call: Callable[[], Any]) -> int:

@@ -74,7 +74,7 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
         names: list[tuple[FieldPath, str]] = [(("metrics", "primary"), task.metrics.primary)]
         names += [(("metrics", "also", number), name) for number, name in enumerate(task.metrics.also)]
         for place, name in names:
-            if name not in known_metrics:
+            if name not in known_metrics and "/" not in name:  # TASK/METRIC is lm-eval's
                 raise document.error(place, f"unknown metric {name!r}", nearest(name, known_metrics))
     if task.lm_eval is not None and task.lm_eval.include_path is not None:
         folder = file.parent / task.lm_eval.include_path
@@ -209,7 +209,8 @@ def load_experiment(path: Path, known_metrics: Collection[str] | None = None) ->
     if task_file is None:
         raise document.error(("task",), f"no such task: {spec.task}", nearest(Path(spec.task).name, stock_tasks()))
     task, task_dir = load_task(task_file, known_metrics)
-    if not any(isinstance(arm, UntrainedSpec) for arm in arms):
+    # Toy arms stand for models without being any: beside nothing but toys there is no base to leave untrained.
+    if not any(isinstance(arm, UntrainedSpec) for arm in arms) and not all(arm.method == "toy" for arm in arms):
         if any(arm.name == "untrained" for arm in arms):
             hint = "The experiment adds an untrained arm of that name; give this one another"
             raise document.error(("arms",), "an arm that is trained is named 'untrained'", hint)

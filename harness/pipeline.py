@@ -12,7 +12,7 @@ from harness import arms, environment, ingest, preflight, queries, worker
 from harness.arms.artefacts import files_hash
 from harness.executors import executor
 from harness.load import load_experiment
-from harness.metrics import check_names
+from harness.metrics import METRICS, check_names
 from harness.prepare import Prepared, prepare
 from harness.progress import Reporter
 from harness.records import (
@@ -57,7 +57,7 @@ def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False) -> R
 
 def load(path: Path) -> ResolvedExperiment:
     """Read an experiment and check the names of its metrics."""
-    experiment = load_experiment(path)
+    experiment = load_experiment(path, METRICS)
     check_names([experiment.task.metrics.primary, *experiment.task.metrics.also])
     return experiment
 
@@ -79,7 +79,10 @@ def _execute(
     waiting: list[RunPlan] = []
     for plan in plans:
         outcome = worker.finished(plan)
-        if outcome is not None and not (session.retry and outcome.run.status == "diverged"):
+        if session.retry and outcome is not None and outcome.run.status == "diverged":
+            (plan.run_folder / worker.RETRY).touch()
+            outcome = None
+        if outcome is not None:
             failed |= outcome.run.status != "ok"
             ingest.outcome(store, record, plan, outcome)
         else:

@@ -36,6 +36,10 @@ from harness.records import (
 )
 
 
+RETRY = "retry"
+"""A file in a run folder that asks for another attempt at a run that diverged."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a plan: the run's record, and the evaluation when there is one."""
@@ -58,7 +62,7 @@ def finished(plan: RunPlan) -> Outcome | None:
     if record is None or record.status in ("failed", "oom", "cancelled"):
         return None
     if record.status == "diverged" or record.artefact is None:
-        return Outcome(record, None)
+        return None if (plan.run_folder / RETRY).exists() else Outcome(record, None)
     identity = eval_id(plan, record.artefact)
     if not evaluation.is_complete(plan.home / "evals" / identity):
         return None
@@ -127,7 +131,7 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     error, result = None, None
     started = time.monotonic()
     try:
-        result = arms.family(plan.arm.method).train(_without_test(plan), read_training(plan.files.folder), progress)
+        result = arms.family(plan.arm.method).train(without_test(plan), read_training(plan.files.folder), progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
         raise
     except Exception as caught:
@@ -152,14 +156,14 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         notes=result.notes if result else (),
     )
     _write_run(plan.run_folder, record)
-    for name in ("heartbeat", "lost.json"):
+    for name in ("heartbeat", "lost.json", RETRY):
         (plan.run_folder / name).unlink(missing_ok=True)
     if status in ("ok", "diverged"):
         shutil.rmtree(plan.run_folder / "checkpoints", ignore_errors=True)
     return record
 
 
-def _without_test(plan: RunPlan) -> RunPlan:
+def without_test(plan: RunPlan) -> RunPlan:
     """The plan as a trainer sees it: it does not say where the sealed test split lies."""
     return replace(plan, files=replace(plan.files, sealed=None))
 

@@ -1,0 +1,24 @@
+"""What all tests share: one thread, no hub, and the command line called in this process."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from shell_calls import Answer, Shell
+
+os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ.pop("HARNESS_HOME", None)
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Call the command line in this process: `shell("run", "x.yaml")` → exit code, standard output and error."""
+    from harness import cli
+
+    def call(*words: object) -> Answer:
+        code = cli.call([str(word) for word in words])
+        captured = capsys.readouterr()
+        return Answer(code, captured.out, captured.err)
+
+    return call
