@@ -231,6 +231,30 @@ def test_end_of_sequence_ends_an_answer(tiny: Folder) -> None:
     assert ended.finish == "stop"
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_own_loop_equals_generate_while_rows_leave_the_batch(tiny: Folder, kind: str) -> None:
+    model = load(tiny(kind))
+    prompts = [request.context for request in some_requests(1, contexts=12, each=1)]
+    free = model.generate(prompts, 40, [])
+    model.eos_ids = tuple({row.tokens[3 * number] for number, row in enumerate(free)})[:8]
+    model._reset_generation_config()
+    for stop in ([], [free[0].text[5:7], free[1].text[2:4]]):
+        fast = model.generate(prompts, 40, stop)
+        model._shares = False
+        assert fast == model.generate(prompts, 40, stop)
+        model._shares = True
+        assert len({len(row.tokens) for row in fast}) > 3
+
+
+def test_cache_grows_beyond_its_first_buffer(tiny: Folder) -> None:
+    model = load(tiny("llama"))
+    prompts = [(5, 6, 7), (8, 9)]
+    [long, other] = model.generate(prompts, 200, [])
+    assert len(long.tokens) == len(other.tokens) == 200
+    model._shares = False
+    assert model.generate(prompts, 200, []) == [long, other]
+
+
 def test_sampling_defaults_of_a_folder_do_not_leak_in(tiny: Folder, tmp_path: Path) -> None:
     plain = load(tiny("llama"))
     folder = tmp_path / "model"

@@ -1,0 +1,108 @@
+"""Greedy decoding of one left-padded batch, with a cache that grows in place and loses finished rows.
+
+`generate` of transformers copies the whole cache at every step (`torch.cat`) and keeps rows that have ended until the
+last one has: on a CPU that is more than half of its time. This loop is for models whose cache can be split by rows;
+the others go through `generate`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Forward = Callable[[dict[str, Any]], Any]
+"""Inputs of a forward pass → next-token logits (rows, vocabulary)."""
+KEPT_SHARE = 0.75
+"""Finished rows leave the batch once at most this share of it goes on: leaving costs one copy of the cache."""
+
+
+def greedy(
+    forward: Forward, cache: Any, batch: tuple[Any, Any], limit: int, ended: Callable[[list[int]], bool]
+) -> list[list[int]]:
+    """Up to `limit` argmax tokens for each row of `batch` (ids and mask, left-padded), until `ended` (its tokens).
+
+    The token that ends a row is its last. Rows do not influence each other, but the shapes of the batch do follow what
+    is generated: the same batch always takes the same course.
+    """
+    import torch
+
+    ids, mask = batch
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    answers: list[list[int]] = [[] for _ in range(len(ids))]
+    rows = list(range(len(ids)))
+    going = set(rows)
+    for step in range(limit):
+        inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        best = forward({**inputs, "past_key_values": cache, "use_cache": True}).argmax(-1)
+        for row, token in zip(rows, best.tolist(), strict=True):
+            if row in going:
+                answers[row].append(token)
+                if ended(answers[row]):
+                    going.discard(row)
+        if not going or step + 1 == limit:
+            break
+        positions = positions[:, -1:] + 1
+        if len(going) <= KEPT_SHARE * len(rows):
+            kept = torch.tensor([place for place, row in enumerate(rows) if row in going], device=ids.device)
+            rows = [row for row in rows if row in going]
+            cache.batch_select_indices(kept)
+            best, mask, positions = best[kept], mask[kept], positions[kept]
+        ids = best[:, None]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+    return answers
+
+
+def growing_cache(config: Any) -> Any:
+    """A transformers DynamicCache whose plain layers grow in place; sliding and other layers stay as they are."""
+    from transformers import DynamicCache
+    from transformers.cache_utils import DynamicLayer
+
+    cache = DynamicCache(config=config)
+    cache.layers = [_growing_layer()() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+@functools.cache
+def _growing_layer() -> Any:
+    import torch
+    from transformers.cache_utils import DynamicLayer
+
+    class GrowingLayer(DynamicLayer):  # type: ignore[misc]
+        """Keys and values are views of larger buffers, so that a step writes one token instead of copying them all."""
+
+        keys: Any
+        values: Any
+
+        def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+            if not self.is_initialized:
+                self.lazy_initialization(key_states, value_states)
+                self.buffers: list[Any] = []
+            old = self.get_seq_length()
+            grown = [
+                self._grow(index, now, new, old)
+                for index, (now, new) in enumerate(((self.keys, key_states), (self.values, value_states)))
+            ]
+            self.keys, self.values = grown
+            return self.keys, self.values
+
+        def _grow(self, index: int, now: Any, new: Any, old: int) -> Any:
+            """`now` followed by `new`; whatever has replaced `now` since (rows selected) is copied to a new buffer."""
+            length = old + new.shape[-2]
+            if len(self.buffers) <= index:
+                self.buffers.append(torch.empty(0))
+            buffer = self.buffers[index]
+            if not old or buffer.data_ptr() != now.data_ptr() or buffer.shape[-2] < length:
+                buffer = new.new_empty((*new.shape[:-2], length + max(64, length // 4), new.shape[-1]))
+                if old:
+                    buffer[..., :old, :] = now
+                self.buffers[index] = buffer
+            buffer[..., old:length, :] = new
+            return buffer[..., :length, :]
+
+    return GrowingLayer
+
+
+def ends(eos: Sequence[int], stopped: Callable[[list[int]], bool] | None) -> Callable[[list[int]], bool]:
+    """Whether an answer ends with its last token: an end-of-sequence token, or what `stopped` finds."""
+    return lambda tokens: tokens[-1] in eos or (stopped is not None and stopped(tokens))
