@@ -136,4 +136,4 @@ def lines(diagnosis: Diagnosis) -> list[str]:
 
 def to_json(diagnosis: Diagnosis) -> dict[str, Any]:
     """The diagnosis as JSON with its schema's name."""
-    return {"schema": SCHEMA, "ready": diagnosis.ready} | record_to_json(diagnosis)
+    return {"schema": SCHEMA, "ready": diagnosis.ready, **record_to_json(diagnosis)}

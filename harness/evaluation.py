@@ -204,7 +204,8 @@ class _Scorer:
 
     def lm_eval(self, progress: arms.Progress) -> tuple[list[Score], list[Likelihood]]:
         spec = self.plan.experiment.task.lm_eval
-        if spec is None or self.plan.arm.method == "toy":
+        # lm-eval builds its own prompts: worked examples do not reach them, so a few-shot arm would repeat untrained.
+        if spec is None or self.plan.arm.method in ("toy", "few_shot"):
             return [], []
         from harness import lm_eval_tasks
 

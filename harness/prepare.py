@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.files import write_json, write_records, write_text
+from harness.files import read_json, write_json, write_records, write_text
 from harness.records import Example, LeakagePair, ResolvedExperiment, SourceData, Splits, TaskFiles, digest
 from harness.sources import read_examples, read_retention
 from harness.spec import TaskSpec
-from harness.splits import heldout_pairs, sealed_examples, split_source, training_view
+from harness.splits import against_documents, heldout_pairs, sealed_examples, split_source, training_view
 
 DATA_FILE = "DATA_FILE"
 """Stands in a local lm-eval task's YAML where the sealed test split's rows belong."""
@@ -50,6 +50,9 @@ def prepare(experiment: ResolvedExperiment, home: Path) -> Prepared:
     task = experiment.task
     source = read_examples(task, experiment.task_dir)
     splits = split_source(source, task.splits, task.leakage)
+    documents = _lm_eval_documents(task, experiment.task_dir, home)
+    if documents:
+        splits = against_documents(splits, source.texts, documents, task.leakage)
     return Prepared(
         files=_files(experiment, source, splits, home),
         splits=splits,
@@ -86,6 +89,22 @@ def _files(experiment: ResolvedExperiment, source: SourceData, splits: Splits, h
                 write_text(sealed / "lm_eval" / f"{name}.jsonl", _documents(examples))
         write_json(sealed / "manifest.json", {"task": task, "splits": splits.fingerprint})
     return TaskFiles(folder, sealed, fingerprint, suite)
+
+
+def _lm_eval_documents(task: TaskSpec, task_dir: Path, home: Path) -> dict[str, str]:
+    """Documents of lm-eval tasks that are not made of our own test split, to be kept out of training; read once."""
+    own = {name for name, text in _lm_eval_files(task, task_dir).items() if DATA_FILE in text}
+    foreign = [name for name in task.lm_eval.tasks if name not in own] if task.lm_eval is not None else []
+    if task.lm_eval is None or not foreign:
+        return {}
+    spec = task.lm_eval.model_copy(update={"tasks": foreign})
+    kept = home / "lm_eval_documents" / f"{digest([spec, _lm_eval_files(task, task_dir)])}.json"
+    if not kept.exists():
+        from harness import lm_eval_tasks
+
+        found = lm_eval_tasks.documents(spec, task_dir, home)
+        write_json(kept, {f"{name}#{n}": text for name, texts in found.items() for n, text in enumerate(texts)})
+    return dict(read_json(kept))
 
 
 def _documents(examples: tuple[Example, ...]) -> str:

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from harness import duplicates
 from harness.duplicates import TextPair
@@ -83,6 +84,46 @@ def split_source(source: SourceData, spec: SplitsSpec | None, leakage: LeakageSp
     if source.by_split is not None:
         return presplit(source.by_split, leakage, source.texts)
     return split(source.examples, spec or SplitsSpec(), leakage, source.texts)
+
+
+def against_documents(
+    splits: Splits, texts: Mapping[str, str], documents: Mapping[str, str], leakage: LeakageSpec | None
+) -> Splits:
+    """`splits` checked against `documents` (name → text) that are scored beside the test split, such as lm-eval's.
+
+    A training or validation example that repeats one leaks: it is dropped or allowed as `leakage` says, and recorded.
+    Raises LeakageError without a leakage spec.
+    """
+    sides: dict[str, Split] = {name: "train" for name in splits.train}
+    sides.update({name: "validation" for name in splits.validation})
+    names = [*sides, *documents]
+    every = [texts[name] if name in sides else documents[name] for name in names]
+    classes = duplicates.same_texts(every)
+    found: list[tuple[int, int, float, Literal["prompt", "near-duplicate"]]] = [
+        (a, b, 1.0, "prompt") for group in classes for a in group for b in group if a < b
+    ]
+    firsts = [group[0] for group in classes]
+    near = duplicates.near_texts([every[first] for first in firsts])
+    for pair in near:
+        members = (classes[pair.first], classes[pair.second])
+        found += [(min(a, b), max(a, b), pair.similarity, "near-duplicate") for a in members[0] for b in members[1]]
+    leaks = tuple(
+        LeakagePair(names[b], "test", names[a], sides[names[a]], reason, similarity)
+        for a, b, similarity, reason in sorted(found)
+        if names[a] in sides and names[b] not in sides
+    )
+    if not leaks:
+        return splits
+    if leakage is None:
+        raise _leak_error(leaks)
+    gone = {leak.dropped for leak in leaks} if leakage.drop else set()
+    return dataclasses.replace(
+        splits,
+        train=tuple(name for name in splits.train if name not in gone),
+        validation=tuple(name for name in splits.validation if name not in gone),
+        leaks=splits.leaks + leaks,
+        fingerprint=digest([splits.fingerprint, leaks, leakage]),
+    )
 
 
 def training_view(source: SourceData, splits: Splits) -> TrainingData:

@@ -35,7 +35,6 @@ from harness.records import (
     from_json,
 )
 
-
 RETRY = "retry"
 """A file in a run folder that asks for another attempt at a run that diverged."""
 

@@ -39,7 +39,7 @@ ALLOWED: dict[str, set[str]] = {
     "stats": {"records"},
     "store": {"records"},
     "report": {"records", "stats", "metrics"},
-    "prepare": {"sources", "splits", "records", "spec", "files"},
+    "prepare": {"sources", "splits", "records", "spec", "files", "lm_eval_tasks"},
     "evaluation": {
         "arms",
         "models",
