@@ -339,7 +339,7 @@ def _kind(document: Document) -> str:
 
 def _check_data(task: TaskSpec, folder: Path) -> str:
     from harness.sources import read_examples, read_retention
-    from harness.splits import heldout_pairs, split_source, training_view
+    from harness.splits import heldout_pairs, leak_line, split_source, training_view
 
     source = read_examples(task, folder)
     splits = split_source(source, task.splits, task.leakage)
@@ -361,4 +361,5 @@ def _check_data(task: TaskSpec, folder: Path) -> str:
     if splits.leaks:
         what = "dropped" if task.leakage and task.leakage.drop else "allowed"
         parts.append(f"{len(splits.leaks)} leaking pairs {what}")
-    return "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
+    found = "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
+    return "\n  ".join([found, *map(leak_line, splits.leaks)])

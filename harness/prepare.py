@@ -16,10 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.files import read_json, write_json, write_records, write_text
-from harness.records import Example, LeakagePair, ResolvedExperiment, SourceData, Splits, TaskFiles, digest
+from harness.records import Example, ResolvedExperiment, SourceData, Splits, TaskFiles, digest
 from harness.sources import read_examples, read_retention
 from harness.spec import TaskSpec
-from harness.splits import against_documents, heldout_pairs, sealed_examples, split_source, training_view
+from harness.splits import (
+    against_documents,
+    heldout_pairs,
+    leak_line,
+    sealed_examples,
+    split_source,
+    training_view,
+)
 
 DATA_FILE = "DATA_FILE"
 """Stands in a local lm-eval task's YAML where the sealed test split's rows belong."""
@@ -139,11 +146,3 @@ def leak_notes(task: TaskSpec, splits: Splits, shown: int = 5) -> list[str]:
         if len(splits.leaks) > shown:
             notes.append(f"  and {len(splits.leaks) - shown} more; `harness check` lists them all")
     return notes
-
-
-def leak_line(pair: LeakagePair) -> str:
-    """One leaking pair in words."""
-    return (
-        f"{pair.dropped} ({pair.dropped_split}) ~ {pair.kept} ({pair.kept_split}):"
-        f" {pair.reason}, similarity {pair.similarity:.2f}"
-    )

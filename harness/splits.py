@@ -126,6 +126,14 @@ def against_documents(
     )
 
 
+def leak_line(pair: LeakagePair) -> str:
+    """One leaking pair in words."""
+    return (
+        f"{pair.dropped} ({pair.dropped_split}) ~ {pair.kept} ({pair.kept_split}):"
+        f" {pair.reason}, similarity {pair.similarity:.2f}"
+    )
+
+
 def training_view(source: SourceData, splits: Splits) -> TrainingData:
     """What a trainer is handed: train and validation examples and pairs of train examples, without held-out pairs."""
     examples = {example.id: example for example in source.examples}
