@@ -1,0 +1,96 @@
+"""All arms of the embedded base on a few visits: real models, real training, a real database."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shell_calls import Shell
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENT = f"""
+task: task
+base_model: {ROOT / "baselines" / "base"}
+arms: [untrained, few_shot, full, lora, qlora, dpo]
+budget: {{examples: 16}}
+resources: {{threads: 1, device: cpu}}
+"""
+
+
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small copy of visit_notes and an experiment over it."""
+    folder = tmp_path_factory.mktemp("visits")
+    shutil.copytree(ROOT / "tasks" / "visit_notes", folder / "task")
+    task = folder / "task" / "task.yaml"
+    task.write_text(
+        task.read_text().replace("visits: 1000", "visits: 40").replace("max_new_tokens: 150", "max_new_tokens: 12")
+    )
+    retention = folder / "task" / "retention.jsonl"
+    retention.write_text("".join(line + "\n" for line in retention.read_text().splitlines()[:2]))
+    (folder / "run.yaml").write_text(EXPERIMENT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def board(visits: Path) -> dict[str, Any]:
+    """The leaderboard of one run, shared by the tests below."""
+    from harness import pipeline, report
+    from harness.progress import Reporter
+
+    with Reporter() as reporter, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(visits)
+        result = pipeline.run(Path("run.yaml"), Path(".harness"), reporter)
+    assert not result.failed
+    return dict(json.loads(json.dumps(report.to_json(result.board), allow_nan=False)))
+
+
+def rows(board: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {row["arm"]: row for row in board["rows"]}
+
+
+def test_all_six_arms_end_well(board: dict[str, Any]) -> None:
+    found = rows(board)
+    assert set(found) == {"untrained", "few_shot", "full", "lora", "qlora", "dpo"}
+    assert {row["status"] for row in found.values()} == {"ok"}
+
+
+def test_every_supervised_arm_saw_the_same_to_the_last_token(board: dict[str, Any]) -> None:
+    costs = [rows(board)[arm]["cost"] for arm in ("full", "lora", "qlora")]
+    assert {cost["examples"] for cost in costs} == {16}
+    assert len({cost["tokens"] for cost in costs}) == 1
+
+
+def test_training_lowers_the_perplexity_of_every_arm(board: dict[str, Any]) -> None:
+    found = rows(board)
+    base = found["untrained"]["metrics"]["perplexity"]["estimate"]["value"]
+    for arm in ("full", "lora", "qlora"):
+        assert found[arm]["metrics"]["perplexity"]["estimate"]["value"] < base
+
+
+def test_lm_eval_is_scored_for_all_but_few_shot(board: dict[str, Any]) -> None:
+    found = rows(board)
+    for arm in ("untrained", "full", "lora", "qlora", "dpo"):
+        assert found[arm]["metrics"]["visit_choice/acc"]["estimate"] is not None
+    assert found["few_shot"]["metrics"]["visit_choice/acc"]["estimate"] is None
+
+
+def test_a_second_run_repeats_nothing(
+    board: dict[str, Any], visits: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(visits)
+    answer = shell("run", "run.yaml", "--json")
+    assert answer.code == 0 and "nothing to train" in answer.err
+    assert json.loads(answer.out) == board
+
+
+def test_preview_shows_what_carries_loss(visits: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(visits)
+    answer = shell("preview", "task", "--model", ROOT / "baselines" / "base")
+    assert answer.code == 0, answer.err
+    assert answer.out.count("⟦Patient: ") == 3
+    assert "context 2048 tokens, plain text" in answer.out
+    assert "prompts cut on the left: 0" in answer.out
