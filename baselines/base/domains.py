@@ -8,8 +8,10 @@ form that it sees. `documents` packs several conversations of one trade and form
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -73,7 +75,53 @@ SENTENCES: dict[str, tuple[str, ...]] = {
 }
 
 
-def form(rng: Random, trade: Any) -> Form:
+@dataclass(frozen=True, slots=True)
+class Novelty:
+    """How much of a document is made of words that no trade has, so that it can only be copied."""
+
+    words: tuple[str, ...]
+    labels: float = 0.35
+    lexicon: float = 0.4
+    speakers: float = 0.25
+
+    def some(self, rng: Random, given: tuple[str, ...]) -> tuple[str, ...]:
+        """Ordinary or invented words in place of the given ones, or those."""
+        if rng.random() >= self.lexicon:
+            return given
+        return tuple(rng.choice(self.words) if rng.random() < 0.8 else talk.word(rng, 2) for _ in given)
+
+    def vary(self, rng: Random, trade: Any) -> Any:
+        """The trade with other words in some of its lists."""
+        changed = replace(
+            trade,
+            qualities=self.some(rng, trade.qualities),
+            troubles=self.some(rng, trade.troubles),
+            places=self.some(rng, trade.places),
+            checks=tuple(dict.fromkeys(self.some(rng, trade.checks))),
+        )
+        if rng.random() < self.speakers:
+            changed = replace(changed, speakers=((self.label(rng)[:6], self.label(rng)),))
+        return changed
+
+    def label(self, rng: Random) -> str:
+        """A label that no form has had."""
+        one = rng.choice(self.words) if rng.random() < 0.7 else talk.word(rng, 2)
+        return one.capitalize() if rng.random() < 0.8 else f"{one.capitalize()} {rng.choice((2, 3, 'no', 'of', 'on'))}"
+
+
+WORD = re.compile(r"\b[a-z]{3,10}\b")
+CLINIC = re.compile(
+    r"patient|doctor|medic|clinic|symptom|dose|complain|pain|den(y|ies)|admit|allerg|review|lasting|sign"
+)
+
+
+def novel_words(texts: Iterable[str]) -> tuple[str, ...]:
+    """Words of some texts, without those of the clinic."""
+    found = sorted({word for text in texts for word in WORD.findall(text) if not CLINIC.search(word)})
+    return tuple(found)
+
+
+def form(rng: Random, trade: Any, novelty: Novelty | None = None) -> Form:
     """A new note form for the trade."""
     kinds = list(trades.KINDS)
     keep = [kind for kind in kinds if kind not in trade.skip and (kind in ("who", "issue") or rng.random() < 0.9)]
@@ -84,6 +132,8 @@ def form(rng: Random, trade: Any) -> Form:
         label = rng.choice([*trade.labels.get(kind, ()), *trades.LABELS[kind]])
         if rng.random() < 0.08:
             label = talk.word(rng, 2).capitalize()
+        if novelty is not None and rng.random() < novelty.labels:
+            label = novelty.label(rng)
         while label.lower() in used:
             label = talk.word(rng, 2).capitalize()
         used.add(label.lower())
@@ -222,9 +272,11 @@ def scene(rng: Random, trade: Any, host: str, guest: str) -> Any:
     )  # fmt: skip
 
 
-def documents(rng: Random, trade: Any, number: int) -> list[Document]:
+def documents(rng: Random, trade: Any, number: int, novelty: Novelty | None = None) -> list[Document]:
     """Several conversations of the trade with their notes, all in one new form."""
-    shape = form(rng, trade)
+    if novelty is not None:
+        trade = novelty.vary(rng, trade)
+    shape = form(rng, trade, novelty)
     host, guest = rng.choice(trade.speakers)
     style_seed = rng.getrandbits(32)
     made = []

@@ -48,6 +48,7 @@ class Recipe:
     early_tokens_per_step: int = 2048
     early_steps: int = 600
     drill_shares: tuple[float, float] = (0.3, 0.04)
+    novel_from: int = 2800
     long_share: float = 0.2
     prose_share: float = 0.12
     packed_share: float = 0.55
@@ -118,6 +119,7 @@ class Mix:
         self.end = tokenizer.eos_token_id
         self.blank = self.encode("\n\n").ids
         self.prose = prose
+        self.novelty = domains.Novelty(domains.novel_words(prose))
 
     def _document(self, document: domains.Document) -> tuple[list[int], list[float]]:
         prompt, note = self.encode(document.prompt).ids, self.encode(document.note).ids
@@ -142,7 +144,9 @@ class Mix:
             weights.append(1.0)
         return ids, weights
 
-    def sequence(self, rng: Random, length: int, drills: float) -> tuple[list[int], list[float]]:
+    def sequence(
+        self, rng: Random, length: int, drills: float, novelty: domains.Novelty | None
+    ) -> tuple[list[int], list[float]]:
         """One sequence of `length` + 1 tokens and the weights of their losses."""
         if rng.random() < drills:
             ids, weights = self._drill(rng, length)
@@ -155,7 +159,7 @@ class Mix:
         ids, weights = [], []
         while len(ids) <= length:
             blank = packed and rng.random() < 0.6
-            made = domains.documents(rng, rng.choice(domains.SEEN), rng.randint(3, 6) if packed else 1)
+            made = domains.documents(rng, rng.choice(domains.SEEN), rng.randint(3, 6) if packed else 1, novelty)
             for index, document in enumerate(made):
                 more, heavy = self._document(document)
                 ids += more
@@ -176,7 +180,8 @@ class Mix:
         first, last = RECIPE.drill_shares
         drills = last + (first - last) * min(1.0, max(0.0, 2.0 - 3.0 * step / RECIPE.early_steps))
         number = (RECIPE.early_tokens_per_step if early else RECIPE.tokens_per_step) // length
-        rows = [self.sequence(rng, length, drills) for _ in range(number)]
+        novelty = self.novelty if step >= RECIPE.novel_from else None
+        rows = [self.sequence(rng, length, drills, novelty) for _ in range(number)]
         return torch.tensor([ids for ids, _ in rows]), torch.tensor([weights for _, weights in rows])
 
 
@@ -419,6 +424,7 @@ class Run:
                 measured = at.seconds
                 self.report()
                 last = then = time.monotonic()
+                tokens_then = at.tokens
         self.save()
         self.report()
 
@@ -445,6 +451,7 @@ def export(run: Run, folder: Path) -> None:
     for path in sorted(partial.iterdir()):
         path.replace(folder / path.name)
     partial.rmdir()
+    (folder / "model.safetensors").chmod(0o644)
 
 
 def main() -> None:

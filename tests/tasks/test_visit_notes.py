@@ -157,6 +157,25 @@ def test_other_trades_know_nothing_of_the_clinic() -> None:
             assert found is None, (trade.name, found)
 
 
+def test_novel_words_are_used_and_are_none_of_the_clinic() -> None:
+    words = domains.novel_words(["A patient waits for the doctor", "some pumpkin under a lantern", "medicines"])
+    assert words == ("for", "lantern", "pumpkin", "some", "the", "under", "waits")
+    novelty, rng = domains.Novelty(("pumpkin", "lantern")), Random(7)
+    made = [d for trade in domains.SEEN for d in domains.documents(rng, trade, 5, novelty)]
+    assert any("pumpkin" in d.note.lower() for d in made)
+    assert all(value in d.note for d in made for value in d.values)
+
+
+def test_drills_repeat_what_carries_the_weight() -> None:
+    rng = Random(8)
+    for _ in range(100):
+        (first, light), *rest = domains.drill(rng)
+        assert light < 1.0 and rest
+        for text, weight in rest:
+            assert weight == 1.0
+            assert set(text.split("\n")) <= set(first.split("\n"))
+
+
 def test_notes_of_other_trades_hold_their_values() -> None:
     rng = Random(6)
     for trade in domains.SEEN:
