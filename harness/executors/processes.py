@@ -1,58 +1,86 @@
-"""One fresh process an arm, several at a time. An arm that is killed (out of memory, say) takes no other with it."""
+"""Several processes, each with one arm at a time and its imports kept warm for the next.
+
+An arm whose process is killed (out of memory, say) is recorded as failed and takes no other arm with it.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from harness.executors.inline import label
 from harness.progress import Reporter
 from harness.records import RunPlan
 from harness.worker import Outcome, execute_or_block, not_run
 
+Told = tuple[str, str, int, int]
+"""Label, phase, steps done, steps in all."""
+
+_queue: Any = None
+"""In a worker process: where its progress goes."""
+
 
 def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Iterator[Outcome]:
     """Yield outcomes as they come, at most `workers` at a time; a plan waits for its parent.
 
-    Each plan gets a pool of one process, so that a process that dies breaks one plan only.
+    Every worker is a pool of one process, so that a process that dies breaks one plan only.
     """
-    waiting = list(plans)
-    failed: dict[str, str] = {}
-    settled: set[str] = {plan.parent_train_id for plan in plans if plan.parent_train_id} - {p.train_id for p in plans}
-    running: dict[Future[Outcome], tuple[RunPlan, ProcessPoolExecutor]] = {}
     context = multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    listener = threading.Thread(target=_listen, args=(queue, reporter), daemon=True)
+    listener.start()
+    waiting, failed = list(plans), dict[str, str]()
+    settled = {plan.parent_train_id for plan in plans} - {plan.train_id for plan in plans}
+    idle: list[ProcessPoolExecutor] = []
+    running: dict[Future[Outcome], tuple[RunPlan, ProcessPoolExecutor]] = {}
     try:
         while waiting or running:
-            for plan in [plan for plan in waiting if plan.parent_train_id is None or plan.parent_train_id in settled]:
-                if len(running) >= workers:
-                    break
-                waiting.remove(plan)
-                pool = ProcessPoolExecutor(1, mp_context=context)
-                reporter.say(f"{label(plan)}: started")
-                running[pool.submit(execute_or_block, plan, dict(failed))] = (plan, pool)
+            for plan in [plan for plan in waiting if plan.parent_train_id in settled | {None}]:
+                if len(running) < workers:
+                    waiting.remove(plan)
+                    pool = idle.pop() if idle else ProcessPoolExecutor(1, context, _start, (queue,))
+                    running[pool.submit(_execute, plan, dict(failed))] = (plan, pool)
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 plan, pool = running.pop(future)
-                outcome = _outcome(plan, future)
-                pool.shutdown()
+                outcome, healthy = _outcome(plan, future)
+                idle += [pool] if healthy else []
                 settled.add(plan.train_id)
+                reporter.clear(label(plan))
                 if outcome.run.status != "ok":
                     failed[plan.train_id] = outcome.run.error or outcome.run.status
-                reporter.say(f"{label(plan)}: {outcome.run.status}")
                 yield outcome
     finally:
-        for _, pool in running.values():
+        for pool in [*idle, *(pool for _, pool in running.values())]:
             for process in list((pool._processes or {}).values()):
                 process.terminate()
             pool.shutdown(cancel_futures=True)
+        queue.put(None)
+        listener.join()
 
 
-def _outcome(plan: RunPlan, future: Future[Outcome]) -> Outcome:
+def _start(queue: Any) -> None:
+    global _queue
+    _queue = queue
+
+
+def _execute(plan: RunPlan, failed: dict[str, str]) -> Outcome:
+    name = label(plan)
+    return execute_or_block(plan, failed, lambda phase, done, total: _queue.put((name, phase, done, total)))
+
+
+def _listen(queue: Any, reporter: Reporter) -> None:
+    while (told := queue.get()) is not None:
+        reporter.step(*told)
+
+
+def _outcome(plan: RunPlan, future: Future[Outcome]) -> tuple[Outcome, bool]:
+    """The outcome, and whether the process can be used again."""
     try:
-        return future.result()
+        return future.result(), True
     except BrokenProcessPool:
-        return not_run(
-            plan, "its process was killed (the kernel does this when memory runs out); run again to go on"
-        )
+        return not_run(plan, "its process was killed (the kernel does this when memory runs out); run again"), False
