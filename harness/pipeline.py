@@ -135,7 +135,7 @@ def threads(experiment: ResolvedExperiment) -> int:
 
 def plan_runs(experiment: ResolvedExperiment, prepared: Prepared, home: Path) -> list[RunPlan]:
     """One plan for each arm and seed, parents before children; arms without training get one plan and no seed."""
-    base_hash = base_identity(experiment)
+    base_hash = base_identity(experiment, home)
     plans: list[RunPlan] = []
     ids: dict[tuple[str, int | None], str] = {}
     ordered = sorted(experiment.arms, key=lambda arm: isinstance(arm, DpoSpec))
@@ -164,13 +164,13 @@ def plan_runs(experiment: ResolvedExperiment, prepared: Prepared, home: Path) ->
     return plans
 
 
-def base_identity(experiment: ResolvedExperiment) -> str:
-    """Hash of the base model's files; toy arms have no base."""
+def base_identity(experiment: ResolvedExperiment, home: Path) -> str:
+    """Hash of the base model's files, remembered under `home`; toy arms have no base."""
     if all(arm.method == "toy" for arm in experiment.arms):
         return "toy"
     from harness.models import hf
 
-    return hf.base_hash(hf.resolve_base(experiment.base))
+    return hf.base_hash(hf.resolve_base(experiment.base), home / "hashes.json")
 
 
 def train_identity(

@@ -102,7 +102,8 @@ class Store:
         """
         with self._file.open() as cursor:
             votes, problems = store_journal.read(self.journal_path)
-            self.messages += problems
+            for problem in problems:
+                self._file.tell(problem)
             first: dict[tuple[str, int], Judgment] = {}
             for vote in votes:  # as add_vote does: the first vote of a revision counts
                 first.setdefault((vote.assignment, vote.revision), vote)

@@ -9,6 +9,7 @@ which any open and close of the file in the same process drops: nothing here rea
 from __future__ import annotations
 
 import importlib.resources
+import logging
 import os
 import re
 import shutil
@@ -170,6 +171,11 @@ class StoreFile:
             self._set_aside(log, "cannot be read")
             return duckdb.connect(str(path), config=_CONFIG)
 
+    def tell(self, message: str) -> None:
+        """Keep `message` for the caller and show it on standard error (Python's handler of last resort)."""
+        self.messages.append(message)
+        logging.getLogger("harness.store").warning(message)
+
     def _set_aside(self, log: Path, why: str, *, keep: bool = False) -> None:
         """Move the write-ahead log away (with `keep`, copy it: its readable beginning is still replayed)."""
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -183,7 +189,7 @@ class StoreFile:
             shutil.copy2(log, target)
         else:
             log.rename(target)
-        self.messages.append(
+        self.tell(
             f"the write-ahead log of {self.path} {why}; its {size} bytes are kept as {target.name}. "
             "`harness store rebuild` takes in run folders and votes again"
         )
