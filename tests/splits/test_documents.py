@@ -9,9 +9,7 @@ from harness.records import Splits
 from harness.spec import LeakageSpec
 from harness.splits import against_documents
 
-LONG = (
-    "the quick brown fox jumps over the lazy dog while seven wise owls watch from the old oak tree by the river"
-)
+LONG = "the quick brown fox jumps over the lazy dog while seven wise owls watch from the old oak tree by the river"
 SPLITS = Splits(("a", "b"), ("c",), ("t",), (), (), "f")
 TEXTS = {"a": LONG, "b": "something else entirely", "c": "What is the capital of France?", "t": "a test text"}
 DOCUMENTS = {"quiz#0": LONG.replace("seven", "eight"), "quiz#1": "what is the capital of france", "quiz#2": "new"}
