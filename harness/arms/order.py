@@ -6,7 +6,7 @@ data. The whole training is one pass over the order, which already holds the rep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 
 from harness.errors import DataError
@@ -15,8 +15,6 @@ from harness.spec import BudgetSpec
 UNBOUNDED_EPOCHS = 1000
 """Epochs laid out for a budget of seconds: more than any such budget reaches, unless it is very generous."""
 UNBOUNDED_EXAMPLES = 2_000_000
-WINDOW = 64
-"""Examples within which the order may be changed to put those of similar length together."""
 
 
 def training_order(n_train: int, examples: int, seed: int) -> list[int]:
@@ -54,18 +52,6 @@ def budgeted_order(lengths: Sequence[int], budget: BudgetSpec, seed: int) -> lis
         if tokens >= budget.tokens:
             return order[: position + 1]
     return order
-
-
-def alike_together(order: Sequence[int], lengths: Mapping[int, int], window: int = WINDOW) -> list[int]:
-    """`order` with every window of it sorted by length, up and down in turn, so that batches hold little padding.
-
-    `lengths`: train index → tokens. No example leaves its window, and batches of any size profit, so
-    all arms keep one order. On visits a batch of 8 then pads 6 %, not 30 %.
-    """
-    found: list[int] = []
-    for number, start in enumerate(range(0, len(order), window)):
-        found += sorted(order[start : start + window], key=lambda index: lengths[index], reverse=number % 2 == 1)
-    return found
 
 
 def rate_factor(schedule: str, warmup: float, done: float, total: float, grain: float = 1.0) -> float:

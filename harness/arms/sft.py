@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.arms import Progress, TrainResult, artefacts
-from harness.arms.order import alike_together, budgeted_order, training_order
+from harness.arms.order import budgeted_order, training_order
 from harness.errors import ModelError, SpecError
 from harness.models import Model
 from harness.prompts import Encoded, Prompter, context_length
@@ -227,7 +227,7 @@ def encode_budget(
     else:
         seen = dict(enumerate(prompter.encode(example) for example in train))
         order = budgeted_order([len(row.input_ids) for row in seen.values()], budget, seed)
-    return seen, alike_together(order, {index: len(row.input_ids) for index, row in seen.items()})
+    return seen, order
 
 
 def validator(trainable: Trainable, validation: Sequence[Example]) -> Callable[[Any], float] | None:

@@ -29,7 +29,7 @@ def _sibling(name: str) -> ModuleType:
 
 clinic = _sibling("clinic")
 talk = clinic.talk
-LEVELS = (1, 1, 1, 1, 1, 2, 2, 2, 3)
+LEVELS = (1, 1, 1, 1, 2, 2, 2, 3, 3)
 SECOND_VISITS = 0.15
 OPTIONS = {"visits": 1000, "seed": 1}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.arms.order import alike_together, budgeted_order, rate_factor, training_order
+from harness.arms.order import budgeted_order, rate_factor, training_order
 from harness.errors import DataError
 from harness.spec import BudgetSpec
 
@@ -55,13 +55,3 @@ def test_the_rate_by_hand() -> None:
     assert [rate_factor("linear", 0.0, step, 4) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
     assert rate_factor("cosine", 0.0, 2, 4) == pytest.approx(0.5)
     assert rate_factor("constant", 0.5, 0, 8) == 0.25 and rate_factor("constant", 0.5, 4, 8) == 1.0
-
-
-@given(st.lists(st.integers(1, 500), min_size=1, max_size=200), st.integers(1, 300), st.integers(0, 9))
-def test_alike_together_moves_nothing_out_of_its_window(lengths: list[int], examples: int, seed: int) -> None:
-    order = training_order(len(lengths), examples, seed)
-    found = alike_together(order, dict(enumerate(lengths)), window=16)
-    for start in range(0, examples, 16):
-        assert sorted(found[start : start + 16]) == sorted(order[start : start + 16])
-        sizes = [lengths[index] for index in found[start : start + 16]]
-        assert sizes == sorted(sizes, reverse=start // 16 % 2 == 1)
