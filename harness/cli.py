@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sys
@@ -38,6 +39,7 @@ def main() -> None:
     objects, and takes seconds. Everything is written and closed by then.
     """
     code = call(sys.argv[1:])
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
