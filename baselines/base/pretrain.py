@@ -4,6 +4,8 @@ Resumable: the state is written to WORK every two minutes and on SIGTERM; the sa
 writes the newest state as a model folder and leaves; `--measure-only` prints what the newest state can do. A run that
 is under way reads WORK/control.json every 20 steps: {"threads": 1, "decay": false}. With "decay": true, or when only
 its share of the time is left, the learning rate falls to zero over the last quarter of all steps, and the run ends.
+`--extend MINUTES` takes an ended run further: the rate climbs to its peak again and falls linearly to zero over these
+minutes. Once begun, the same command without it resumes.
 """
 
 from __future__ import annotations
@@ -314,6 +316,20 @@ class Progress:
     seconds: float = 0.0
     decay_from: int | None = None
     decay_steps: int = 0
+    extended_step: int | None = None
+    extended_seconds: float = 0.0
+    extension_seconds: float = 0.0
+
+    def extend(self, minutes: float) -> None:
+        """Go on from here for so many minutes."""
+        self.extended_step, self.extended_seconds, self.extension_seconds = self.step, self.seconds, minutes * 60
+
+    @property
+    def ended(self) -> bool:
+        """Whether the learning rate has reached zero."""
+        if self.extended_step is not None:
+            return self.seconds >= self.extended_seconds + self.extension_seconds
+        return self.decay_from is not None and self.step >= self.decay_from + self.decay_steps
 
 
 class Run:
@@ -365,6 +381,10 @@ class Run:
     def rate(self) -> float:
         """The learning rate of this step: warm-up, stable, and a decay to zero."""
         at = self.progress
+        if at.extended_step is not None:
+            climb = min(1.0, (at.step - at.extended_step + 1) / RECIPE.warmup_steps)
+            gone = (at.seconds - at.extended_seconds) / at.extension_seconds
+            return RECIPE.learning_rate * climb * max(0.0, 1.0 - gone)
         scale = min(1.0, (at.step + 1) / RECIPE.warmup_steps)
         if at.decay_from is not None:
             scale *= max(0.0, 1.0 - (at.step - at.decay_from) / at.decay_steps)
@@ -402,7 +422,7 @@ class Run:
             signal.signal(number, lambda *_: setattr(self, "stop", True))
         at, last, saved, measured, losses = self.progress, time.monotonic(), time.monotonic(), at_seconds(self), []
         tokens_then, then = at.tokens, time.monotonic()
-        while not self.stop and not (at.decay_from is not None and at.step >= at.decay_from + at.decay_steps):
+        while not self.stop and not at.ended:
             if at.step % 20 == 0:
                 control = self.control()
                 torch.set_num_threads(int(control.get("threads", 2)))
@@ -413,7 +433,8 @@ class Run:
             if at.step % 20 == 0:
                 speed = (at.tokens - tokens_then) / (now - then)
                 mean = sum(losses) / len(losses)
-                left = max(0.0, self.minutes - at.seconds / 60)
+                total = self.minutes if at.extended_step is None else (at.extended_seconds + at.extension_seconds) / 60
+                left = max(0.0, total - at.seconds / 60)
                 where = f"step {at.step} tokens {at.tokens} loss {mean:.4f} lr {self.rate():.2e}"
                 self.log(f"{where} {speed:.0f} tok/s {left:.0f} min left")
                 losses, tokens_then, then = [], at.tokens, now
@@ -459,6 +480,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--work", type=Path, required=True, help="folder for the state, the log and the control file")
     parser.add_argument("--minutes", type=float, default=95.0, help="training time, the decay included")
+    parser.add_argument("--extend", type=float, metavar="MINUTES", help="take an ended run this much further")
     parser.add_argument("--measure", type=float, default=10.0, help="minutes between two measurements")
     parser.add_argument("--export", type=Path, help="write the newest state as a model folder and leave")
     parser.add_argument("--measure-only", type=int, metavar="N", help="measure the newest state on N items and leave")
@@ -469,6 +491,8 @@ def main() -> None:
     elif asked.measure_only:
         print(json.dumps(measure(run.model, run.tokenizer, run.prose["held"], asked.measure_only), indent=2))
     else:
+        if asked.extend:
+            run.progress.extend(asked.extend)
         run.log(f"parameters {run.model.num_parameters()} recipe {asdict(RECIPE)}")
         run.train(asked.measure)
         if not run.stop:
