@@ -1,0 +1,59 @@
+"""Records as plain JSON and back, and the identity of a piece of content."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+R = typing.TypeVar("R")
+
+
+def to_json(record: Any) -> Any:
+    """A record (or a container of records) as plain JSON values."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if hasattr(record, "model_dump"):
+        return record.model_dump(mode="json")
+    if isinstance(record, Mapping):
+        return {str(key): to_json(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [to_json(value) for value in record]
+    if isinstance(record, Path):
+        return str(record)
+    return record
+
+
+def from_json(kind: type[R], data: Any) -> R:
+    """The inverse of `to_json` for record `kind`; unknown keys are ignored, missing ones take their default."""
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: _convert(hints[key], value) for key, value in data.items() if key in known})
+
+
+def _convert(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        inner = [arg for arg in args if arg is not type(None)]
+        return _convert(inner[0], value) if len(inner) == 1 else value
+    if origin is tuple:
+        kinds = args[:1] * len(value) if len(args) == 2 and args[1] is Ellipsis else args
+        return tuple(_convert(kind, item) for kind, item in zip(kinds, value, strict=True))
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return from_json(hint, value)
+    if hint is Path:
+        return Path(value)
+    return value
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """SHA-256 of canonical JSON, as `length` hexadecimal digits: the identity of a piece of content."""
+    text = json.dumps(to_json(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]

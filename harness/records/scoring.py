@@ -1,0 +1,120 @@
+"""Evaluations, what a model said, scores, looks, votes, estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Artefact × suite × generation settings × environment: what predictions, likelihoods and scores hang on."""
+
+    eval_id: str
+    train_id: str
+    artefact_hash: str
+    suite_fingerprint: str
+    generation: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    created: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A generated answer for one test example."""
+
+    eval_id: str
+    example: str
+    prompt_hash: str
+    text: str
+    finish: FinishReason
+    tokens_in: int
+    tokens_out: int
+    seconds: float
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """Sum of log-probabilities (natural log) of one continuation given its context.
+
+    `suite` is `test` (the target), `retention` (a whole text), `preferences` (role `chosen` or `rejected`) or
+    `lm_eval:TASK` (role `choice`, `continuation` its index).
+    """
+
+    eval_id: str
+    suite: str
+    item: str
+    continuation: int
+    role: str
+    logprob: float
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One metric of one item. Corpus metrics carry sufficient statistics and a value for the single item.
+
+    `statistics` are summed over items and turned into the corpus value by the metric's `combine`.
+    """
+
+    eval_id: str
+    suite: str
+    item: str
+    metric: str
+    filter: str
+    version: int
+    status: Literal["ok", "missing"]
+    value: float | None
+    statistics: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One scoring of the sealed test split."""
+
+    eval_id: str
+    experiment: str
+    arm: str
+    who: str
+    why: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """One vote of blind review. An undo or a second thought is a later `revision` of the same assignment."""
+
+    id: str
+    """Made by the one who votes, so that a vote sent twice is stored once."""
+    assignment: str
+    """Opaque token of the assignment; says nothing about the arms."""
+    revision: int
+    rater: str
+    winner: Literal["left", "right", "tie", "both_bad", "skip"]
+    seconds: float
+    """From showing the pair to the vote."""
+    when: str
+    """ISO 8601, UTC."""
+    flags: tuple[str, ...] = ()
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    """Examples."""
+    clusters: int
+    seeds: int
+    method: str
+    """How the interval was made, in words."""
+    level: float = 0.95

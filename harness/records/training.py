@@ -1,0 +1,111 @@
+"""One attempt at a training: what it was given, what it cost, what it left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Status = Literal["ok", "failed", "oom", "diverged", "cancelled"]
+Role = Literal["trial", "final"]
+ArtefactKind = Literal["base", "adapter", "full", "merged", "endpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """The thing that is scored. `hash` identifies files, base, quantisation, template and few-shot prefix together."""
+
+    kind: ArtefactKind
+    base_path: str
+    base_hash: str
+    path: str | None
+    """Folder of the adapter or model, relative to the run folder; None for the base itself."""
+    files_hash: str
+    quantisation: Mapping[str, Any] | None
+    chat_template_hash: str
+    prefix_hash: str
+    """Hash of the few-shot examples and of a prompt override; empty without either."""
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What an arm was given and what it cost. Seconds are wall time; None where it does not apply."""
+
+    examples: int = 0
+    tokens: int = 0
+    """Non-padding tokens, prompt and target, forward and backward passes of training."""
+    target_tokens: int = 0
+    """Tokens that carried loss."""
+    optimiser_steps: int = 0
+    train_seconds: float = 0.0
+    prepare_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    predict_seconds: float = 0.0
+    score_seconds: float = 0.0
+    lost_seconds: float = 0.0
+    """Seconds of failed or repeated attempts."""
+    peak_memory_bytes: int | None = None
+    trainable_parameters: int = 0
+    total_parameters: int = 0
+    artefact_bytes: int = 0
+    trials: int = 0
+    truncated_prompts: int = 0
+    parent: Ledger | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainLogRow:
+    """One line of the training log; values that were not measured at this step are None."""
+
+    step: int
+    examples: int
+    tokens: int
+    seconds: float
+    loss: float | None = None
+    validation_loss: float | None = None
+    gradient_norm: float | None = None
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainLog:
+    """The training log of one attempt, in the order it was written: what the store takes in and gives back."""
+
+    train_id: str
+    attempt: int
+    rows: tuple[TrainLogRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a result comes from."""
+
+    harness_version: str
+    commit: str | None
+    dirty: bool | None
+    packages: Mapping[str, str]
+    hardware: Mapping[str, Any]
+    started: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One attempt at one arm and seed. Failures are kept."""
+
+    train_id: str
+    attempt: int
+    arm: str
+    method: str
+    seed: int | None
+    """None for arms without training."""
+    role: Role
+    status: Status
+    error: str | None
+    ledger: Ledger
+    provenance: Provenance
+    artefact: Artefact | None
+    parent_train_id: str | None = None
+    notes: tuple[str, ...] = ()
+    """Things a reader of the leaderboard must know, such as a budget that was not reached."""

@@ -1,0 +1,170 @@
+"""Arms: the ways to get a candidate from a base model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from harness.spec.base import Spec
+
+
+class OptimiserSpec(Spec):
+    """AdamW with a schedule; `batch_size` is the effective batch of one optimiser step."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Peak learning rate."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Shape after warm-up."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    """Share of steps spent warming up."""
+    batch_size: PositiveInt = 8
+    """Examples of one optimiser step."""
+    micro_batch_size: PositiveInt | None = None
+    """Examples of one forward pass; without it the whole batch. Gradients are accumulated up to `batch_size`."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    """Gradient clipping."""
+
+
+class LoraSpec(Spec):
+    """Low-rank adapters (Hu et al. 2021) through peft."""
+
+    r: PositiveInt = 16
+    """Rank."""
+    alpha: Annotated[float, Field(gt=0)] = 32
+    """Scale: the update is multiplied by alpha / r."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the adapter's input."""
+    target_modules: str | list[str] = "all-linear"
+    """Which linear layers get an adapter."""
+
+
+class QuantSpec(Spec):
+    """Quantisation of the frozen base for QLoRA (Dettmers et al. 2023) through bitsandbytes."""
+
+    type: Literal["nf4", "fp4"] = "nf4"
+    """4-bit data type."""
+    double: bool = True
+    """Quantise the quantisation constants too."""
+
+
+class ArmBase(Spec):
+    """Fields of every arm."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] | None = None
+    """Name on the leaderboard; without it the file's name, or the method."""
+
+
+class UntrainedSpec(ArmBase):
+    """The base model as it is."""
+
+    method: Literal["untrained"]
+    """`untrained`."""
+    prompt: str | None = None
+    """Another prompt template than the task's: an untrained model may need more words."""
+
+
+class FewShotSpec(ArmBase):
+    """The base model with k worked examples from the train split before the prompt."""
+
+    method: Literal["few_shot"]
+    """`few_shot`."""
+    k: PositiveInt = 3
+    """Number of examples; fewer are used (and counted) where they do not fit the context."""
+    prompt: str | None = None
+    """Another prompt template than the task's."""
+
+
+class TrainedBase(ArmBase):
+    """Fields of every trained arm."""
+
+    optimiser: OptimiserSpec = OptimiserSpec()
+    """Optimiser and batch."""
+    evaluations: PositiveInt = 4
+    """How many times validation loss is measured during training."""
+
+
+class FullSpec(TrainedBase):
+    """Full fine-tuning: every parameter is trained."""
+
+    method: Literal["full"]
+    """`full`; never inferred from a missing adapter section."""
+
+
+class LoraArmSpec(TrainedBase):
+    """LoRA."""
+
+    method: Literal["lora"]
+    """`lora`."""
+    lora: LoraSpec = LoraSpec()
+    """The adapter."""
+
+
+class QloraSpec(TrainedBase):
+    """LoRA over a base quantised to 4 bits."""
+
+    method: Literal["qlora"]
+    """`qlora`."""
+    lora: LoraSpec = LoraSpec()
+    """The adapter."""
+    quantisation: QuantSpec = QuantSpec()
+    """How the base is quantised."""
+
+
+class PeftSpec(TrainedBase):
+    """Any adapter that peft knows, by its PeftType and fields (DoRA, IA3, prefix tuning, …)."""
+
+    method: Literal["peft"]
+    """`peft`."""
+    type: str
+    """PeftType, for example LORA, IA3, PREFIX_TUNING, PROMPT_TUNING."""
+    config: dict[str, Any] = {}
+    """Fields of that PeftConfig."""
+
+
+class DpoSpec(TrainedBase):
+    """Direct preference optimisation (Rafailov et al. 2023), started from an SFT arm of the same seed."""
+
+    method: Literal["dpo"]
+    """`dpo`."""
+    parent: str = "lora"
+    """Name of the SFT arm it starts from and is regularised towards; its cost is added to this arm's."""
+    pairs: Literal["task", "parent_samples"] = "task"
+    """The task's preference pairs, or target against what the parent samples on train prompts (cost counted)."""
+    beta: Annotated[float, Field(gt=0)] = 0.1
+    """Strength of the pull towards the parent."""
+    sft_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the negative log-likelihood of the chosen answer added to the loss (RPO, Pang et al. 2024)."""
+    examples: PositiveInt | None = None
+    """Preference pairs seen; without it half of the experiment's budget."""
+
+
+class ImportedSpec(ArmBase):
+    """An adapter or a model folder trained elsewhere."""
+
+    method: Literal["imported"]
+    """`imported`."""
+    path: str
+    """PEFT adapter folder, or a full model folder (safetensors), relative to the file."""
+
+
+class ToySpec(ArmBase):
+    """A model that needs no torch, for tests of everything around the models."""
+
+    method: Literal["toy"]
+    """`toy`."""
+    skill: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of test answers it gets right."""
+    fail: Literal["none", "error", "oom", "diverged", "cancelled"] = "none"
+    """Make its training end like this."""
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    """How long it pretends to train, in steps of 10 ms."""
+
+
+ArmSpec = Annotated[
+    UntrainedSpec | FewShotSpec | FullSpec | LoraArmSpec | QloraSpec | PeftSpec | DpoSpec | ImportedSpec | ToySpec,
+    Field(discriminator="method"),
+]
+"""Every arm, told apart by `method`."""

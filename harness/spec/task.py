@@ -1,0 +1,193 @@
+"""A task: data, prompt, sealed splits, metrics."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from harness.spec.base import Spec
+
+
+class SplitFiles(Spec):
+    """Data that arrives already split; ids and groups are namespaced by the split's name."""
+
+    train: str | list[str]
+    """Path or glob (or several) of the training file, relative to the task file."""
+    validation: str | list[str]
+    """Path or glob of the validation file."""
+    test: str | list[str]
+    """Path or glob of the sealed test file."""
+
+
+class DataSpec(Spec):
+    """Where examples come from: exactly one of `path`, `files`, `hub` and `builder`."""
+
+    path: str | list[str] | None = None
+    """jsonl, csv or parquet file, a glob, or several, relative to the task file; we split."""
+    files: SplitFiles | None = None
+    """Files that keep the splits they came in."""
+    hub: str | None = None
+    """A Hugging Face data set id, or a local data set folder."""
+    revision: str | None = None
+    """Commit of the hub data set; pin it, or a change of data goes unseen until the fingerprint differs."""
+    subset: str | None = None
+    """Configuration name of the hub data set."""
+    hub_split: str | None = None
+    """Which hub split to read when the harness splits; without it train, validation and test are taken as they are."""
+    builder: str | None = None
+    """`file.py:function`, relative to the task file; called with `options`, yields rows."""
+    options: dict[str, Any] = {}
+    """Keyword options of the builder."""
+    licence: str
+    """Licence of the data, as an SPDX id or in words."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> DataSpec:
+        given = [name for name in ("path", "files", "hub", "builder") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of path, files, hub and builder (found: {', '.join(given) or 'none'})")
+        return self
+
+
+class SplitsSpec(Spec):
+    """How the harness splits: by a hash of salt and group, so that adding data moves nothing."""
+
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of groups in the sealed test split."""
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of groups in the validation split."""
+    salt: str = "1"
+    """Change it to draw another split."""
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> SplitsSpec:
+        if self.test + self.validation >= 1:
+            raise ValueError("test and validation together leave nothing to train on")
+        return self
+
+
+class LeakageSpec(Spec):
+    """What to do with text that stands on both sides of a split. Without it a leak stops the run."""
+
+    drop: Literal["train"] | None = None
+    """`train`: drop the leaking examples from the training (and validation) side, and record them."""
+    allow: str | None = None
+    """A reason why the leak is acceptable; it is shown with the results."""
+
+    @model_validator(mode="after")
+    def _one(self) -> LeakageSpec:
+        if (self.drop is None) == (self.allow is None):
+            raise ValueError("give either `drop: train` or `allow: REASON`")
+        return self
+
+
+class GenerateSpec(Spec):
+    """How text is generated for the test split. Greedy: the comparison is of models, not of samplers."""
+
+    max_new_tokens: PositiveInt = 128
+    """Upper bound of generated tokens; answers that reach it are counted and shown."""
+    stop: list[str] = []
+    """Strings that end an answer besides the end-of-sequence token."""
+
+
+class MetricsSpec(Spec):
+    """What is measured; one primary metric decides."""
+
+    primary: str
+    """The metric that decides, by its name in METRICS."""
+    also: list[str] = []
+    """Metrics shown beside it."""
+
+
+class LmEvalSpec(Spec):
+    """lm-evaluation-harness tasks scored beside the task's own test split."""
+
+    tasks: list[str]
+    """Task names in lm-eval's own YAML."""
+    include_path: str | None = None
+    """Folder of local lm-eval YAML files, relative to the task file."""
+    limit: PositiveInt | None = None
+    """Score only the first so many documents."""
+
+
+class RetentionSpec(Spec):
+    """Text from before the fine-tuning, to see what it made the model forget."""
+
+    path: str | None = None
+    """jsonl with a `text` column, relative to the task file."""
+    builder: str | None = None
+    """`file.py:function` that yields rows with a `text` column."""
+    options: dict[str, Any] = {}
+    """Keyword options of the builder."""
+
+    @model_validator(mode="after")
+    def _one(self) -> RetentionSpec:
+        if (self.path is None) == (self.builder is None):
+            raise ValueError("give either path or builder")
+        return self
+
+
+class PreferencesSpec(Spec):
+    """Preference pairs from columns of the task's own rows; rows without a rejected answer give none."""
+
+    chosen: str
+    """Template of the better answer."""
+    rejected: str
+    """Template of the worse answer; an empty result means that this row has no pair."""
+
+
+class TaskSpec(Spec):
+    """A task: data, prompt, sealed splits, metrics. One folder under `tasks/`, file `task.yaml`."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """Name of the task: letters, digits, dash, dot and underscore."""
+    version: PositiveInt = 1
+    """Raise it when a change of this file makes results incomparable."""
+    description: str = ""
+    """One line for the leaderboard: what is asked, and whether the data is real."""
+    data: DataSpec
+    """Where examples come from."""
+    id: str | None = None
+    """Column that names an example; without it the hash of the row's content."""
+    group: str | None = None
+    """Column whose values never straddle splits (a patient, a module); without it each example is its own group."""
+    system: str | None = None
+    """System text for chat models; only with `prompt`."""
+    prompt: str | None = None
+    """Jinja2 template of the prompt, over the row's columns."""
+    target: str | None = None
+    """Jinja2 template of the right answer."""
+    references: str | None = None
+    """Column holding a list of right answers, where there are several; the first is trained on."""
+    messages: str | None = None
+    """Column holding a conversation ([{role, content}, …]) whose last turn is the assistant's target."""
+    splits: SplitsSpec | None = None
+    """How to split; not with data that came in split files."""
+    leakage: LeakageSpec | None = None
+    """What to do with leaks; without it they stop the run."""
+    generate: GenerateSpec = GenerateSpec()
+    """Generation settings."""
+    metrics: MetricsSpec
+    """What is measured."""
+    facts: str | None = None
+    """Column holding the facts of an example ([{slot, value}, …]), for the fact metrics."""
+    lm_eval: LmEvalSpec | None = None
+    """lm-eval tasks beside the task's own metrics."""
+    retention: RetentionSpec | None = None
+    """Text for measuring forgetting."""
+    preferences: PreferencesSpec | None = None
+    """Preference pairs for DPO and preference accuracy."""
+    sensitive: bool = False
+    """True: no text of an example leaves the store and the app."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> TaskSpec:
+        if self.messages is not None:
+            if self.prompt or self.target or self.system or self.references:
+                raise ValueError("`messages` stands in place of prompt, target, system and references")
+        elif self.prompt is None or (self.target is None) == (self.references is None):
+            raise ValueError("give `messages`, or `prompt` with either `target` or `references`")
+        if self.splits is not None and self.data.files is not None:
+            raise ValueError("`splits` cannot be used with `data.files`: those keep the splits they came in")
+        return self
