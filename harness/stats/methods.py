@@ -1,19 +1,21 @@
 """*This method*: training seeds are random as well as examples, so it speaks about the next training too.
 
 An arm's scores y of seed s and example i are taken as crossed random effects: example + seed + (example × seed), with
-examples in clusters. The mean over S seeds then has the variance E + (B - X)₊, estimated by
+examples in clusters. The variance of the mean over S seeds is estimated by (E - X)₊ + B, where
 
-- E, the cluster-robust variance (CR2) of the examples' means over seeds: example and interaction effects;
+- E is the cluster-robust variance (CR2) of the examples' means over seeds: example and interaction effects;
 - B = Var(seed means) / S, with S - 1 degrees of freedom: seed and interaction effects;
-- X, the cluster-robust variance of what is left of y beyond its example's and its seed's mean, / S: the interaction,
+- X is the cluster-robust variance of what is left of y beyond its example's and its seed's mean, / S: the interaction,
   which E and B both contain and which must not count twice (two-way clustering: Cameron, Gelbach & Miller 2011; the
-  two-way random-effects table: Searle, Casella & McCulloch 1992). Where B < X the seeds show no effect of their own.
+  two-way random-effects table: Searle, Casella & McCulloch 1992).
 
-The interval is the t interval with degrees of freedom 1 / ν = w / (S - 1) + (1 - w) / ν_E, where w = B / variance (0
-where B < X) and ν_E are Bell-McCaffrey's. Without example variance it is the seed-level t interval with S - 1 degrees
-of freedom, without seed variance the interval of *these checkpoints*. Satterthwaite's formula has w² in place of w;
-with three seeds it covers 92 % where it claims 95 (`bench/coverage.py`), because a small B makes both the variance
-and the loss of degrees of freedom look small.
+The interval is the t interval with degrees of freedom 1 / ν = w / (S - 1) + (1 - w) / ν_E, where w = B / variance and
+ν_E are Bell-McCaffrey's. Without variance between examples it is the seed-level t interval with S - 1 degrees of
+freedom, without seed variance the interval of *these checkpoints*. By quadrature over all proportions of the three
+effects (normal, 3 to 10 seeds, 10 to 1,000 equal clusters) nominal 95 % cover 94.2 to 97.1 %; `bench/coverage.py`
+simulates. Two obvious rules do worse: Satterthwaite's formula, which has w² in place of w, covers 92 % with three
+seeds, because a small B makes both the variance and the loss of degrees of freedom look small; and E where B < X,
+otherwise E + B - X, is shorter without seed effects but covers 93 % with moderate ones and up to 98 % without.
 
 Two trained arms with the same number of seeds are paired seed by seed: the same seed shares its data order. Pairing
 independent seeds is valid too. With different numbers the seed parts of both are added (Welch 1947).
@@ -200,11 +202,9 @@ def combined_variance(
     example: Floats | np.float64, interaction: Floats | np.float64, seed: Floats | np.float64, freedoms: Parts
 ) -> tuple[Floats, Floats]:
     """Variance and degrees of freedom of estimates E, X and B [...]; `freedoms` gives those of E and B."""
-    beyond = np.maximum(0.0, seed - np.minimum(interaction, example))
-    variance = np.asarray(example + beyond, dtype=np.float64)
-    safe = np.where(variance > 0, variance, 1.0)
-    share = np.where(beyond > 0, np.minimum(seed / safe, 1.0), 0.0)
-    lost = share / max(freedoms.seed_freedom, 1.0) + (1 - share) / freedoms.example_freedom
+    variance = np.asarray(np.maximum(0.0, example - interaction) + seed, dtype=np.float64)
+    share = seed / np.where(variance > 0, variance, 1.0)
+    lost = share / freedoms.seed_freedom + (1 - share) / freedoms.example_freedom
     return variance, np.asarray(1.0 / lost, dtype=np.float64)
 
 

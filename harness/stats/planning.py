@@ -31,7 +31,7 @@ class Spread:
     """Variances of one paired difference a - b."""
 
     cluster: float
-    """Of what one cluster adds whatever the seed, times clusters: E - X of `methods` is this / G."""
+    """Of what one cluster adds whatever the seed, times clusters: E - X of `harness.stats.methods` is this / G."""
     interaction: float = 0.0
     """Of what one cluster adds in one seed alone: X is this / (G · S)."""
     seed: float | None = None
