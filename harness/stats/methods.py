@@ -200,7 +200,7 @@ class Parts:
     @property
     def error(self) -> float:
         """Standard error."""
-        return float(combined_variance(self.example, self.interaction, self.seed)[0]) ** 0.5
+        return float(combined_variance(self.example, self.interaction, self.seed)[0] ** 0.5)
 
     @property
     def share(self) -> float:
@@ -364,9 +364,13 @@ def _p_value(arm: Arm, clusters: Clusters) -> float | None:
         mixed = (1 - share) * stdtrit(parts.example_freedom, tail) + share * stdtrit(parts.seed_freedom, tail)
         return float(reached + mixed)
 
-    # The quantile is a mixture, so its p-value lies between those of the two distributions.
+    # The quantile is a mixture, so its p-value lies between those of the two distributions; at an end rounding decides.
     ends = [max(float(2 * stdtr(freedom, -reached)), SMALLEST_P) for freedom in parts.freedoms]
+    if share == 0:
+        return ends[0]
     low, high = min(ends), max(ends)
-    if share == 0 or low == high or beyond(np.log(low)) >= 0:
-        return ends[0] if share == 0 else low
+    if beyond(np.log(low)) >= 0:
+        return low
+    if beyond(np.log(high)) <= 0:
+        return high
     return float(np.exp(brentq(beyond, np.log(low), np.log(high))))
