@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.stats.bootstrap import Combine, paired_sums
-from harness.stats.clusters import Clusters, Floats, finite_table
+from harness.stats.clusters import Clusters, Floats, finite_table, t_quantile
 from harness.stats.methods import MINIMUM_SEEDS, Arm, Parts, combined_variance, corpus_arm, mean_arm, parts_of, subtract
 
 FINE_NODES, SEED_NODES, EXAMPLE_NODES = 100, 60, 9
@@ -72,14 +72,16 @@ def smallest_difference(standard_error: float, freedom: float, *, power: float =
     return standard_error * _solve(lambda shift: power_of(shift, 1.0, freedom, level), power, level)
 
 
-def planned_error(spread: Spread, design: Design) -> tuple[float, float]:
+def planned_error(spread: Spread, design: Design, *, level: float = 0.95) -> tuple[float, float]:
     """Standard error of the difference and its degrees of freedom, as expected of this design.
+
+    For *this method* they are the degrees of freedom whose t quantile is the interval's own at this level.
 
     Raises:
         ValueError: fewer than two clusters; for *this method* under three seeds, or a seed spread that is not known.
     """
     parts = _expected(spread, design)
-    return parts.combined()
+    return parts.error, _freedom_of(parts, level)
 
 
 def detectable_difference(spread: Spread, design: Design, *, power: float = 0.8, level: float = 0.95) -> float:
@@ -91,7 +93,7 @@ def detectable_difference(spread: Spread, design: Design, *, power: float = 0.8,
     Raises:
         ValueError: as `planned_error`, or a spread of zero.
     """
-    error, freedom = planned_error(spread, design)
+    error, freedom = planned_error(spread, design, level=level)
     if error <= 0:
         raise ValueError("no spread: every difference is detected")
     if design.estimand == "checkpoints" or not (spread.seed or spread.interaction):
@@ -248,15 +250,15 @@ def _expected(spread: Spread, design: Design) -> Parts:
 
 def _method_power(parts: Parts, level: float) -> Callable[[float], float]:
     """Power as a function of the true difference in standard errors, averaged over E and B as they may be estimated."""
-    from scipy.special import ndtr, stdtrit
+    from scipy.special import ndtr
 
     factors, rows = _estimated_variance(min(parts.example_freedom, NORMAL_FREEDOM), EXAMPLE_NODES)
     seed_factors, columns = _estimated_variance(parts.seed_freedom, SEED_NODES)
-    variance, freedom = combined_variance(
-        parts.example * factors[:, None], np.float64(parts.interaction), parts.seed * seed_factors, parts
+    variance, share = combined_variance(
+        parts.example * factors[:, None], parts.interaction, parts.seed * seed_factors[None, :]
     )
-    true = (parts.example + parts.seed - parts.interaction) ** 0.5
-    edges = stdtrit(np.minimum(freedom, NORMAL_FREEDOM), 0.5 + level / 2) * np.sqrt(variance) / true
+    quantiles = [t_quantile(level, min(freedom, NORMAL_FREEDOM)) for freedom in parts.freedoms]
+    edges = ((1 - share) * quantiles[0] + share * quantiles[1]) * np.sqrt(variance) / parts.error
     shares = rows[:, None] * columns
     return lambda shift: float(((ndtr(shift - edges) + ndtr(-shift - edges)) * shares).sum())
 
@@ -267,6 +269,16 @@ def _estimated_variance(freedom: float, nodes: int) -> tuple[Floats, Floats]:
 
     points, shares = np.polynomial.legendre.leggauss(nodes)
     return np.asarray(chdtri(freedom, (1 - points) / 2) / freedom), shares / 2
+
+
+def _freedom_of(parts: Parts, level: float) -> float:
+    from scipy.optimize import brentq
+
+    low, high = sorted(parts.freedoms)
+    if parts.share == 0 or low == high:
+        return parts.example_freedom
+    aim = parts.quantile(level)
+    return float(brentq(lambda freedom: t_quantile(level, freedom) - aim, low, high))
 
 
 def _solve(power_at: Callable[[float], float], power: float, level: float) -> float:

@@ -1,0 +1,279 @@
+"""Do nominal 95 % intervals cover 95 %, and do tests hold their level?  python bench/coverage.py --experiments 2000
+
+Four kinds of experiments are simulated whose truth is known: binary scores (success rate 0.9) and continuous ones, each
+on 300 independent examples without seed effects, and on 60 clusters of unequal size with seed effects; always three
+seeds. An experiment has a reference, four arms of the very same method (A/A) and one of another method. Printed for
+both estimands beside what is commonly done (one seed, examples taken as independent):
+
+- how often intervals of a value and of a paired difference hold the truth: at least 93 %, at most 97 %;
+- how often an A/A comparison is called different: at most 5 %;
+- how often any of four A/A comparisons is, after Holm: at most 5 %;
+- the smallest difference that planning says is detected with 80 % power, over the one that is: within 5 %.
+
+The two upper limits allow for Monte Carlo error (2.33 standard errors: one false alarm in a hundred). Prints its
+figures last and exits with 1 when a bound is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness import stats
+from harness.records import Estimate
+
+Floats = NDArray[np.float64]
+
+SEEDS, CONTENDERS, FLIPS = 3, 4, 999
+PILOT_TIMES, PILOT_SEEDS = 10, 100
+OTHER = CONTENDERS + 1
+"""Arm 0 is the reference, arms 1 to 4 its own method again, arm 5 another method."""
+COVERAGE, LEVEL, MARGIN = (0.93, 0.97), 0.05, 0.05
+POWER = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """How scores come about; standard deviations (continuous) or half-widths (binary) of each effect."""
+
+    name: str
+    binary: bool
+    sizes: tuple[int, ...]
+    cluster: float = 0.0
+    """Of a cluster, the same for every arm."""
+    other_cluster: float = 0.0
+    """Of a cluster for the other method alone."""
+    seed: float = 0.0
+    """Of a training, the same for every example."""
+    seed_cluster: float = 0.0
+    """Of a training on one cluster."""
+
+    @property
+    def codes(self) -> NDArray[np.intp]:
+        return np.repeat(np.arange(len(self.sizes)), self.sizes)
+
+    @property
+    def means(self) -> Floats:
+        """Expected score of every arm."""
+        return np.array([0.9] * OTHER + [0.85]) if self.binary else np.array([0.0] * OTHER + [0.3])
+
+
+def scenarios() -> list[Scenario]:
+    """The four kinds of experiments."""
+    alone = (1,) * 300
+    sizes = tuple(int(size) for size in np.minimum(np.random.default_rng(0).geometric(0.22, 60), 20))
+    return [
+        Scenario("binary, independent, no seed effect", True, alone),
+        Scenario("binary, 60 clusters, seed effects", True, sizes, 0.03, 0.05, 0.05, 0.02),
+        Scenario("continuous, independent, no seed effect", False, alone),
+        Scenario("continuous, 60 clusters, seed effects", False, sizes, 0.5, 0.3, 0.15, 0.2),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Scores of one experiment [arms, seeds, n] and the truth."""
+
+    own: Floats
+    """Every arm trained on its own: for *this method*."""
+    shared: Floats
+    """Reference and contenders are the same three checkpoints, which answer anew: for *these checkpoints*."""
+    checkpoint_means: Floats
+    """Expected score of each arm's checkpoints in `shared`, averaged over its seeds [arms]."""
+
+
+def draw(scenario: Scenario, rng: np.random.Generator, seeds: int = SEEDS) -> Drawn:
+    """Simulate one experiment."""
+    codes, clusters, arms = scenario.codes, len(scenario.sizes), OTHER + 1
+    n = len(codes)
+
+    def effect(size: float, *shape: int) -> Floats:
+        # Binary effects take two values, so that probabilities stay within 0 and 1 and means are exact.
+        return size * (rng.choice([-1.0, 1.0], size=shape) if scenario.binary else rng.normal(size=shape))
+
+    level = scenario.means[:, None, None] + effect(scenario.cluster, clusters)[codes]
+    level = level + effect(scenario.seed_cluster, arms, seeds, clusters)[..., codes]
+    level[OTHER] += effect(scenario.other_cluster, clusters)[codes]
+    own_seed = scenario.seed * np.clip(rng.normal(size=(arms, seeds)) * (0.6 if scenario.binary else 1.0), -3, 3)
+    if scenario.binary:
+        own_seed = np.clip(own_seed, -scenario.seed, scenario.seed)
+    shared_seed = np.concatenate([np.repeat(own_seed[:1], OTHER, axis=0), own_seed[OTHER:]])
+    if scenario.binary:
+        # Most examples are as hard for one arm as for another: they share their luck.
+        fresh = rng.random((arms, seeds, n))
+        luck = np.where(rng.random((arms, seeds, n)) < 0.6, rng.random(n), fresh)
+        own, shared = ((luck < level + seed[..., None]).astype(float) for seed in (own_seed, shared_seed))
+    else:
+        # Skewed, as scores are; the other method has its own strengths.
+        example = (rng.gamma(4.0, size=n) - 4.0) / 2
+        noise = 0.5 * rng.normal(size=(arms, seeds, n))
+        noise[OTHER] += 0.3 * rng.normal(size=n)
+        own, shared = (level + example + noise + seed[..., None] for seed in (own_seed, shared_seed))
+    return Drawn(own, shared, scenario.means + shared_seed.mean(axis=1))
+
+
+@dataclass(slots=True)
+class Tally:
+    """Shares of experiments, by what was counted."""
+
+    counts: dict[str, list[bool]] = field(default_factory=dict)
+    shifted: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    """Differences less the truth, and the half-widths of their intervals."""
+
+    def count(self, name: str, hit: bool) -> None:
+        self.counts.setdefault(name, []).append(hit)
+
+    def interval(self, name: str, result: Estimate, truth: float) -> None:
+        self.count(f"{name} covers", holds(result, truth))
+
+    def width(self, name: str, result: Estimate, truth: float) -> None:
+        assert result.low is not None and result.high is not None
+        self.shifted.setdefault(name, []).append((result.value - truth, (result.high - result.low) / 2))
+
+    def share(self, name: str) -> float:
+        return float(np.mean(self.counts[name]))
+
+    def detected(self, name: str) -> float:
+        """The difference that is detected with 80 % power: simulated differences are shifted until it is."""
+        errors, halves = np.array(self.shifted[name]).T
+        # The sign of a difference is a matter of naming, so both count.
+        both, half = np.concatenate([errors, -errors]), np.concatenate([halves, halves])
+        return float(np.quantile(half - both, POWER))
+
+
+def holds(result: Estimate, truth: float) -> bool:
+    assert result.low is not None and result.high is not None
+    return result.low <= truth <= result.high
+
+
+def checkpoints(drawn: Drawn, clusters: stats.Clusters, tally: Tally, rng: np.random.Generator, binary: bool) -> None:
+    """*These checkpoints*: seeds averaged, examples random."""
+    values, means = drawn.shared.mean(axis=1), drawn.checkpoint_means
+    bounds = (0.0, 1.0) if binary else None
+    tally.interval("checkpoints: value", stats.estimate(values[0], clusters, seeds=SEEDS, bounds=bounds), means[0])
+    difference = stats.paired_difference(values[OTHER], values[0], clusters, seeds=SEEDS, bounds=bounds)
+    tally.interval("checkpoints: difference", difference, means[OTHER] - means[0])
+    tally.width("checkpoints", difference, means[OTHER] - means[0])
+    same = stats.paired_difference(values[1], values[0], clusters, seeds=SEEDS, bounds=bounds)
+    tally.count("checkpoints: A/A interval fires", not holds(same, 0.0))
+    arms = range(1, CONTENDERS + 1)
+    p_values = [stats.sign_flip_p_value(values[arm] - values[0], clusters, rng, FLIPS) for arm in arms]
+    tally.count("checkpoints: A/A permutation test fires", p_values[0] <= LEVEL)
+    tally.count("checkpoints: family-wise error (Holm)", min(stats.holm(p_values)) <= LEVEL)
+
+
+def methods(drawn: Drawn, clusters: stats.Clusters, tally: Tally, means: Floats, binary: bool) -> None:
+    """*This method*: seeds random too."""
+    values, bounds = drawn.own, (0.0, 1.0) if binary else None
+    tally.interval("method: value", stats.method_estimate(values[0], clusters, bounds=bounds), means[0])
+    difference = stats.method_difference(values[OTHER], values[0], clusters, bounds=bounds)
+    tally.interval("method: difference", difference, means[OTHER] - means[0])
+    tally.width("method", difference, means[OTHER] - means[0])
+    same = stats.method_difference(values[1], values[0], clusters, bounds=bounds)
+    tally.count("method: A/A interval fires", not holds(same, 0.0))
+    p_values = [stats.method_p_value(values[arm], values[0], clusters) for arm in range(1, CONTENDERS + 1)]
+    tally.count("method: family-wise error (Holm)", min(stats.holm([p for p in p_values if p is not None])) <= LEVEL)
+
+
+def naive(drawn: Drawn, tally: Tally, means: Floats) -> None:
+    """What is commonly done: one seed stands for the method, examples are independent, nothing is adjusted."""
+    values = drawn.own[:, 0]
+    tally.interval("naive: value", stats.estimate(values[0]), means[0])
+    tally.interval("naive: difference", stats.paired_difference(values[OTHER], values[0]), means[OTHER] - means[0])
+    fires = [not holds(stats.paired_difference(values[arm], values[0]), 0.0) for arm in range(1, CONTENDERS + 1)]
+    tally.count("naive: A/A interval fires", fires[0])
+    tally.count("naive: family-wise error", any(fires))
+
+
+def ratio(totals: Floats) -> Floats:
+    """A corpus metric with length weights, as perplexity's exponent is."""
+    return np.asarray(totals[..., 0] / totals[..., 1])
+
+
+def corpus(drawn: Drawn, clusters: stats.Clusters, tally: Tally, means: Floats, rng: np.random.Generator) -> None:
+    """The same questions of a ratio of sums, lengths being random and unrelated to the scores."""
+    lengths = rng.integers(5, 60, size=clusters.n).astype(float)
+    own, shared = (
+        np.stack([side * lengths, np.broadcast_to(lengths, side.shape)], axis=-1) for side in (drawn.own, drawn.shared)
+    )
+    fixed = drawn.checkpoint_means
+    result = stats.corpus_paired_difference(shared[OTHER], shared[0], ratio, clusters, rng)
+    tally.interval("checkpoints: corpus difference", result, fixed[OTHER] - fixed[0])
+    tally.interval("method: corpus value", stats.corpus_method_estimate(own[0], ratio, clusters), means[0])
+    result = stats.corpus_method_difference(own[OTHER], own[0], ratio, clusters)
+    tally.interval("method: corpus difference", result, means[OTHER] - means[0])
+
+
+def planned(scenario: Scenario, rng: np.random.Generator) -> dict[str, float]:
+    """Smallest detectable differences of this design, from the spread that one large pilot shows."""
+    pilot = replace(scenario, sizes=scenario.sizes * PILOT_TIMES)
+    clusters = stats.Clusters.of(pilot.codes.tolist(), len(pilot.codes))
+    drawn = draw(pilot, rng, PILOT_SEEDS)
+    spread = stats.measured_spread(drawn.own[OTHER], drawn.own[0], clusters)
+    own = stats.Clusters.of(scenario.codes.tolist(), len(scenario.codes))
+    spread = replace(spread, evenness=stats.clusters.cr2_freedom(own) / (own.count - 1))
+    designs = {
+        "checkpoints": stats.Design(own.count, SEEDS),
+        "method": stats.Design(own.count, SEEDS, "method"),
+    }
+    return {name: stats.detectable_difference(spread, design, power=POWER) for name, design in designs.items()}
+
+
+def judge(name: str, share: float, experiments: int) -> str:
+    """An empty text when a share is within its bound, else what is wrong."""
+    if name.startswith("naive"):
+        return ""
+    if name.endswith("covers"):
+        return "" if COVERAGE[0] <= share <= COVERAGE[1] else "outside 93 to 97 %"
+    most = LEVEL + 2.33 * (LEVEL * (1 - LEVEL) / experiments) ** 0.5
+    return "" if share <= most else f"above {most:.1%}"
+
+
+def simulate(scenario: Scenario, experiments: int, rng: np.random.Generator) -> list[str]:
+    """Run one scenario, print its shares, and return what missed its bound."""
+    clusters = stats.Clusters.of(scenario.codes.tolist(), len(scenario.codes))
+    tally, means = Tally(), scenario.means
+    for _ in range(experiments):
+        drawn = draw(scenario, rng)
+        checkpoints(drawn, clusters, tally, rng, scenario.binary)
+        methods(drawn, clusters, tally, means, scenario.binary)
+        naive(drawn, tally, means)
+        if scenario.seed and not scenario.binary:
+            corpus(drawn, clusters, tally, means, rng)
+    print(f"\n{scenario.name}: {clusters.n} examples, {clusters.count} clusters, {SEEDS} seeds")
+    missed = []
+    for name in sorted(tally.counts, key=lambda name: name.split(":")[0]):
+        wrong = judge(name, tally.share(name), experiments)
+        missed += [f"{scenario.name}: {name} {tally.share(name):.1%}, {wrong}"] if wrong else []
+        print(f"  {name:44}{tally.share(name):7.1%}  {wrong}")
+    for estimand, plan in planned(scenario, rng).items():
+        off = plan / tally.detected(estimand) - 1
+        wrong = "" if abs(off) <= MARGIN else "more than 5 % off"
+        missed += [f"{scenario.name}: planned difference, {estimand}, {off:+.1%}"] if wrong else []
+        print(f"  {estimand + ': planned difference, ' + format(plan, '.4f') + ', is off by':44}{off:+7.1%}  {wrong}")
+    return missed
+
+
+def main() -> int:
+    """Run all scenarios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--experiments", type=int, default=2000, help="simulated experiments of each kind")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    rng, started, missed = np.random.default_rng(options.seed), time.perf_counter(), []
+    for scenario in scenarios():
+        missed += simulate(scenario, options.experiments, rng)
+        sys.stdout.flush()
+    seconds = time.perf_counter() - started
+    print(f"\n{len(scenarios())} scenarios, {options.experiments} experiments each, {seconds:.0f} s")
+    print(f"bounds missed: {len(missed)}" + "".join(f"\n  {line}" for line in missed))
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
