@@ -36,6 +36,8 @@ from harness.records import (
     from_json,
 )
 
+TRAINING = ("prepare", "sample", "reference", "train")
+"""Phases whose time is lost when a training is killed in them; scoring keeps its batches."""
 RETRY = "retry"
 """A file in a run folder that asks for another attempt at a run that diverged."""
 
@@ -229,7 +231,7 @@ def _with_heartbeat(plan: RunPlan, progress: arms.Progress) -> arms.Progress:
     beat = plan.run_folder / "heartbeat"
 
     def report(phase: str, done: int, total: int) -> None:
-        if phase.startswith("train"):
+        if phase in TRAINING:
             beat.touch()
         progress(phase, done, total)
 
@@ -242,8 +244,9 @@ def _lost_seconds(folder: Path) -> float:
     lost = float(read_json(lost_file)) if lost_file.exists() else 0.0
     if beat.exists():
         saved = [path.stat().st_mtime for path in folder.glob("checkpoints/*/COMPLETE")]
-        started = max(saved, default=plan.stat().st_mtime if plan.exists() else beat.stat().st_mtime)
-        lost += max(0.0, beat.stat().st_mtime - started)
+        # The plan is written anew by every try; a checkpoint of an earlier one says nothing of the pause between.
+        began = plan.stat().st_mtime if plan.exists() else beat.stat().st_mtime
+        lost += max(0.0, beat.stat().st_mtime - max([*saved, began]))
         beat.unlink()
         write_json(lost_file, lost)
     return lost

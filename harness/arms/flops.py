@@ -8,7 +8,7 @@ on sequences of n_i tokens, t_i of them targets, costs
 
     Σ_i  n_i · (4·body + 2·trained body) + t_i · (4·head + 2·trained head) + 12·w·n_i²
 
-The output head runs on targets only, as our losses do; looking up embeddings is no multiplication. Padding,
+The output head runs on targets only, as our losses do; looking up embeddings (of tokens, positions) is none. Padding,
 normalisation, the optimiser's arithmetic, an adapter's virtual tokens and validation are left out; backward passes are
 counted through every layer, and every expert of a mixture as used. A 4-bit weight counts as what it stands for.
 """
@@ -17,11 +17,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-
-FORMULA = (
-    "Estimated FLOPs of training: a token costs 6 a trained and 4 a frozen parameter (the output head on target "
-    "tokens only), attention 12 · layers · width · length; DPO's preparation is added, validation and padding are not."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +60,12 @@ def forward(shape: Shape, volume: Volume) -> float:
 
 def shape_of(model: Any) -> Shape:
     """Sizes of a model of transformers, with or without an adapter of peft."""
-    head = {id(weight) for weight in _parameters(model.get_output_embeddings())}
-    lookup = {id(weight) for weight in _parameters(model.get_input_embeddings())} - head
+    import torch
+
+    output = model.get_output_embeddings()
+    head = {id(weight) for weight in output.parameters()} if output is not None else set()
+    tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    lookup = {id(weight) for table in tables for weight in table.parameters()} - head
     sums = {"body": 0, "trained_body": 0, "head": 0, "trained_head": 0}
     for weight in model.parameters():
         if id(weight) in lookup:
@@ -81,10 +80,6 @@ def size(weight: Any) -> int:
     """Numbers that a parameter stands for; a 4-bit weight is stored two to a byte."""
     state = getattr(weight, "quant_state", None)
     return int(state.shape.numel()) if state is not None else int(weight.numel())
-
-
-def _parameters(module: Any) -> list[Any]:
-    return [] if module is None else list(module.parameters())
 
 
 def _attention(config: Any) -> int:

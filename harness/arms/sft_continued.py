@@ -102,7 +102,7 @@ def _order(prompter: Prompter, plan: RunPlan, data: TrainingData, parent: Ledger
         return _continued(plan, data, parent, examples), f"{examples} examples stand for {count} pairs of {arm.like}"
     wanted = dpo.pair_tokens(prompter, plan, data, count)
     order = _until(prompter, data.train, _continued(plan, data, parent, _enough(prompter, data.train, wanted)), wanted)
-    return order, f"{len(order)} examples equal the {wanted} tokens of {count} pairs of {arm.like}"
+    return order, f"{len(order)} examples equal the {wanted:,} tokens of {count} pairs of {arm.like}"
 
 
 def _continued(plan: RunPlan, data: TrainingData, parent: Ledger, examples: int) -> list[int]:
