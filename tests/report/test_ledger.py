@@ -36,7 +36,7 @@ def columns_of(text):
     names: list[str] = []
     for line in text.splitlines():
         if line.startswith("ledger"):
-            names = line.split()[1:]
+            names = [name for name in line.split()[1:] if name not in ("▲", "▼", "!")]
         for label in ("examples", "tokens", "optimiser steps", "train steps s", "total s", "est. FLOPs", "cost at"):
             if line.startswith(f"{label} "):
                 cells = line.split()[-len(names) :]
