@@ -65,8 +65,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self.stop = StopFlag()
         self.meter = Meter()
         self.watch = instability.Watch()
-        self.stepping = False
-        """Whether the optimiser is at its step: what fails then cannot simply be done again."""
+        self.settling = False
+        """From the optimiser's step to the end of its bookkeeping: what fails then cannot simply be done again."""
         self.steps = math.ceil(len(job.order) / job.optimiser.batch_size)
         self.validated = 0
         self._random: dict[str, Any] | None = None
@@ -98,12 +98,8 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             self._clock, self._fresh, self._broken = now, False, False
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Gradients are there."""
-        self.stepping = True
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Weights have moved."""
-        self.stepping = False
+        """Gradients are there, and weights are about to move."""
+        self.settling = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """After every optimiser step."""
@@ -128,6 +124,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             self.save()
         self.stop.check(f"training after step {self.meter.step}")
         control.should_training_stop = ends
+        self.settling = False
         self._clock = time.perf_counter()
 
     # -------------------------------------------------------------------------------------------------- counting

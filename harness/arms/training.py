@@ -168,7 +168,7 @@ def _trained(model: Any, job: Job, recorder: Recorder, micro: int) -> bool:
     try:
         trainer.train()
     except (MemoryError, RuntimeError) as error:
-        if micro == 1 or recorder.stepping or not _is_out_of_memory(error):
+        if micro == 1 or recorder.settling or not _is_out_of_memory(error):
             raise
         return False
     return True

@@ -113,6 +113,19 @@ def test_a_resumed_training_keeps_the_smaller_micro_batch(
     assert len(result.ledger.events) == 1
 
 
+def test_memory_that_runs_out_in_validation_is_no_reason_to_go_on(
+    make_plan: Plans, data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(losses, "completion_loss", fail)
+    with pytest.raises(OutOfMemory) as caught:
+        sft.train(make_plan(FULL, budget={"examples": 16}), data, nothing)
+    spent = caught.value.ledger
+    assert isinstance(spent, Ledger) and spent.optimiser_steps == 1 and spent.events == ()
+
+
 def test_another_error_of_the_runtime_is_not_taken_for_one(
     make_plan: Plans, data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

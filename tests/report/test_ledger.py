@@ -38,7 +38,7 @@ def columns_of(text):
         if line.startswith("ledger"):
             names = [name for name in line.split()[1:] if name not in ("▲", "▼", "!")]
         for label in ("examples", "tokens", "optimiser steps", "train steps s", "total s", "est. FLOPs", "cost at"):
-            if line.startswith(f"{label} "):
+            if line.startswith(f"{label}  ") or (label == "cost at" and line.startswith(label)):
                 cells = line.split()[-len(names) :]
                 for name, cell in zip(names, cells, strict=True):
                     found.setdefault(name, {})[label] = cell
