@@ -72,9 +72,16 @@ class ModelError(HarnessError):
 
 
 class ArmFailed(HarnessError):
-    """An arm's training or scoring ended without a result; the other arms go on."""
+    """An arm's training or scoring ended without a result; the other arms go on.
+
+    `ledger` holds what was spent until then (Ledger), where the training got that far.
+    """
 
     exit_code = 6
+
+    def __init__(self, message: str, *, hint: str = "", ledger: object | None = None) -> None:
+        self.ledger = ledger
+        super().__init__(message, hint=hint)
 
 
 class Diverged(ArmFailed):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import arms, environment, metrics, predict
@@ -34,6 +34,7 @@ from harness.records import (
     digest,
     from_json,
 )
+from harness.spec import LmEvalSpec
 
 DONE = "evaluation.json"
 RAW = ("generate.jsonl", "score.jsonl", "lm_eval-*.jsonl")
@@ -117,7 +118,9 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         write_records(folder / "scores.jsonl", score(plan, name, folder, suite))
     finally:
         model.close()
-    seconds = Seconds(predicted - started, time.perf_counter() - predicted)
+    # Batches that a killed scoring finished took time as well.
+    generating = max(predicted - started, sum(row.seconds for row in predictions))
+    seconds = Seconds(generating, time.perf_counter() - predicted)
     record = Evaluation(
         eval_id=name,
         train_id=plan.train_id,
@@ -156,6 +159,10 @@ def wanted(*declared: str) -> list[str]:
     """The declared metrics, and those that every evaluation has where its suite allows them."""
     always = ("length_limited", "retention_perplexity", "preference_accuracy")
     return list(dict.fromkeys([*declared, *always]))
+
+
+def _as_retention(suite: str) -> str:
+    return f"retention:{suite.partition(':')[2]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +210,17 @@ class _Scorer:
         return predict.likelihoods(self.model, requests, self._settings(), self.folder / "score.jsonl", progress)
 
     def lm_eval(self, progress: arms.Progress) -> tuple[list[Score], list[Likelihood]]:
-        spec = self.plan.experiment.task.lm_eval
+        """The task's own lm-eval tasks, and those of its retention, whose scores have suites `retention:TASK`."""
+        task = self.plan.experiment.task
+        scores, likelihoods = self._lm_eval(task.lm_eval, "", progress)
+        kept, choices = self._lm_eval(task.retention.tasks if task.retention else None, "retention-", progress)
+        kept = [replace(row, suite=_as_retention(row.suite)) for row in kept]
+        choices = [replace(row, suite=_as_retention(row.suite)) for row in choices]
+        return [*scores, *kept], [*likelihoods, *choices]
+
+    def _lm_eval(
+        self, spec: LmEvalSpec | None, kept_in: str, progress: arms.Progress
+    ) -> tuple[list[Score], list[Likelihood]]:
         # lm-eval builds its own prompts: worked examples do not reach them, so a few-shot arm would repeat untrained.
         if spec is None or self.plan.arm.method in ("toy", "few_shot"):
             return [], []
@@ -215,7 +232,7 @@ class _Scorer:
             progress("lm-eval", done, total)
 
         def run(kind: str, requests: Sequence[Continuation]) -> list[Logprob]:
-            out = self.folder / f"lm_eval-{kind}.jsonl"
+            out = self.folder / f"lm_eval-{kept_in}{kind}.jsonl"
             return predict.score(self.model, requests, settings, out, named)
 
         context = lm_eval_tasks.LmEvalContext(

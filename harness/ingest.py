@@ -6,6 +6,7 @@ import getpass
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,14 @@ if TYPE_CHECKING:
 def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
-    The first statement of an experiment stands: running it again does not move its date.
+    The first statement of an experiment stands: running it again does not move its date. Only its `resources`, which
+    are no part of its identity, are those of the last run: a price may be given later.
     """
     place = home / "experiments" / record.experiment_id / "record.json"
-    if not place.exists():
-        write_json(place, record)
+    if place.exists():
+        stored = from_json(ExperimentRecord, read_json(place))
+        record = replace(stored, spec={**stored.spec, "resources": record.spec["resources"]})
+    write_json(place, record)
     store.ingest([from_json(ExperimentRecord, read_json(place))])
 
 

@@ -18,10 +18,12 @@ from harness.spec import (
     ArmBase,
     ArmSpec,
     BaseModelSpec,
+    ContinuedBase,
     DpoSpec,
     ExperimentSpec,
     FewShotSpec,
     ImportedSpec,
+    SftContinuedSpec,
     TaskSpec,
     UntrainedSpec,
 )
@@ -31,7 +33,7 @@ METHODS: dict[str, type[ArmBase]] = {
 }
 """Method → the spec of its arms."""
 SFT = ("full", "lora", "qlora", "peft")
-"""Methods that a DPO arm can start from."""
+"""Methods that a DPO arm, or its control, can start from."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -76,11 +78,10 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
         for place, name in names:
             if name not in known_metrics and "/" not in name:  # TASK/METRIC is lm-eval's
                 raise document.error(place, f"unknown metric {name!r}", nearest(name, known_metrics))
-    if task.lm_eval is not None and task.lm_eval.include_path is not None:
-        folder = file.parent / task.lm_eval.include_path
-        if not folder.is_dir():
-            message = f"no such folder: {shown(folder)}"
-            raise document.error(("lm_eval", "include_path"), message, "It is relative to the task file")
+    for field, suite in (("lm_eval", task.lm_eval), ("retention", task.retention)):
+        if suite is not None and suite.include_path is not None and not (file.parent / suite.include_path).is_dir():
+            message = f"no such folder: {shown(file.parent / suite.include_path)}"
+            raise document.error((field, "include_path"), message, "It is relative to the task file")
     return task, file.parent.resolve()
 
 
@@ -264,7 +265,7 @@ def _check_names(document: Document, spec: ExperimentSpec, arms: list[Any], task
         place = ("arms", number - added)
         if isinstance(arm, (UntrainedSpec, FewShotSpec)) and arm.prompt is not None and task.messages is not None:
             raise document.error(place, "another prompt cannot be used with a task of messages", "Remove `prompt`")
-        if not isinstance(arm, DpoSpec):
+        if not isinstance(arm, ContinuedBase):
             continue
         parent = by_name.get(arm.parent)
         if parent is None:
@@ -272,11 +273,27 @@ def _check_names(document: Document, spec: ExperimentSpec, arms: list[Any], task
             hint = f"{nearest(arm.parent, known)}".replace("Known:", "SFT arms here:") or f"Add {arm.parent!r} to arms"
             raise document.error((*place, "parent"), f"no arm is named {arm.parent!r}", hint)
         if parent.method not in SFT:
-            message = f"{arm.parent!r} is {parent.method}, and DPO starts from a supervised arm"
+            kind = "DPO" if isinstance(arm, DpoSpec) else arm.method  # type: ignore[attr-defined]
+            message = f"{arm.parent!r} is {parent.method}, and {kind} starts from a supervised arm"
             raise document.error((*place, "parent"), message, f"Use an arm of {list_names(SFT)}")
-        if arm.pairs == "task" and task.preferences is None:
+        if isinstance(arm, SftContinuedSpec) and arm.examples is None:
+            _check_control(document, (*place, "like"), arm, by_name)
+        if isinstance(arm, DpoSpec) and arm.pairs == "task" and task.preferences is None:
             message = f"the task {task.name!r} has no preference pairs"
             raise document.error((*place, "pairs"), message, "Write `pairs: parent_samples`, or give it `preferences`")
+
+
+def _check_control(document: Document, place: FieldPath, arm: SftContinuedSpec, by_name: Mapping[str, Any]) -> None:
+    """The DPO arm that a control is held against: it must be there and start from the same parent."""
+    other = by_name.get(arm.like)
+    if not isinstance(other, DpoSpec):
+        known = [name for name, one in by_name.items() if one.method == "dpo"]
+        what = "no arm is named" if other is None else "this is no DPO arm:"
+        hint = nearest(arm.like, known).replace("Known:", "DPO arms here:") if known else "Add a dpo arm"
+        raise document.error(place, f"{what} {arm.like!r}", f"{hint}, or give `examples`")
+    if other.parent != arm.parent:
+        message = f"{arm.like!r} starts from {other.parent!r}, and this arm from {arm.parent!r}"
+        raise document.error(place, message, f"Write `parent: {other.parent}`")
 
 
 # --------------------------------------------------------------------------------------------------------- check

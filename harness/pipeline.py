@@ -21,7 +21,7 @@ from harness.records import (
     RunPlan,
     digest,
 )
-from harness.spec import ArmSpec, DpoSpec, ImportedSpec
+from harness.spec import ArmSpec, ContinuedBase, ImportedSpec, SftContinuedSpec
 
 if TYPE_CHECKING:
     from harness.report import Leaderboard
@@ -138,12 +138,12 @@ def plan_runs(experiment: ResolvedExperiment, prepared: Prepared, home: Path) ->
     base_hash = base_identity(experiment, home)
     plans: list[RunPlan] = []
     ids: dict[tuple[str, int | None], str] = {}
-    ordered = sorted(experiment.arms, key=lambda arm: isinstance(arm, DpoSpec))
+    ordered = sorted(experiment.arms, key=lambda arm: isinstance(arm, ContinuedBase))
     for arm in ordered:
         name = arm.name or arm.method
         trained = arm.method in arms.TRAINED
         for seed in experiment.spec.seeds if trained else [None]:
-            parent = ids[(arm.parent, seed)] if isinstance(arm, DpoSpec) else None
+            parent = ids[(arm.parent, seed)] if isinstance(arm, ContinuedBase) else None
             identity = train_identity(experiment, prepared, arm, (seed, parent, base_hash))
             ids[(name, seed)] = identity
             plans.append(
@@ -196,6 +196,12 @@ def train_identity(
         content["data"] = prepared.files.fingerprint
     if arm.method in arms.TRAINED:
         content |= {"seed": seed, "parent": parent, "budget": experiment.spec.budget.model_dump(mode="json")}
+        if experiment.spec.stop_on != "diverged":
+            content["stop_on"] = experiment.spec.stop_on
+    if isinstance(arm, SftContinuedSpec) and arm.examples is None:
+        # How many examples it sees follows from the DPO arm that it is held against.
+        others = [other for other in experiment.arms if other.name == arm.like]
+        content["like"] = [other.model_dump(mode="json", include={"pairs", "examples"}) for other in others]
     return digest(content)
 
 

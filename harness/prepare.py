@@ -18,7 +18,7 @@ from pathlib import Path
 from harness.files import read_json, write_json, write_records, write_text
 from harness.records import Example, ResolvedExperiment, SourceData, Splits, TaskFiles, digest
 from harness.sources import read_examples, read_retention
-from harness.spec import TaskSpec
+from harness.spec import LmEvalSpec, TaskSpec
 from harness.splits import (
     against_documents,
     heldout_pairs,
@@ -83,7 +83,8 @@ def _files(experiment: ResolvedExperiment, source: SourceData, splits: Splits, h
     pairs = heldout_pairs(source, splits)
     retention = read_retention(task, experiment.task_dir)
     lm_eval = _lm_eval_files(task, experiment.task_dir)
-    suite = digest([templates, task.lm_eval, lm_eval, examples, pairs, retention])
+    kept = [task.retention.tasks] if task.retention is not None and task.retention.tasks is not None else []
+    suite = digest([templates, task.lm_eval, lm_eval, examples, pairs, retention, *kept])
     sealed = home / "sealed" / f"{task.name}-{suite}"
     if not (sealed / "manifest.json").exists():
         named = {pair.example for pair in pairs}
@@ -100,18 +101,27 @@ def _files(experiment: ResolvedExperiment, source: SourceData, splits: Splits, h
 
 def _lm_eval_documents(task: TaskSpec, task_dir: Path, home: Path) -> dict[str, str]:
     """Documents of lm-eval tasks that are not made of our own test split, to be kept out of training; read once."""
-    own = {name for name, text in _lm_eval_files(task, task_dir).items() if DATA_FILE in text}
-    foreign = [name for name in task.lm_eval.tasks if name not in own] if task.lm_eval is not None else []
-    if task.lm_eval is None or not foreign:
-        return {}
-    spec = task.lm_eval.model_copy(update={"tasks": foreign})
-    kept = home / "lm_eval_documents" / f"{digest([spec, _lm_eval_files(task, task_dir)])}.json"
-    if not kept.exists():
-        from harness import lm_eval_tasks
+    files = _lm_eval_files(task, task_dir)
+    own = {name for name, text in files.items() if DATA_FILE in text}
+    documents: dict[str, str] = {}
+    for spec in _lm_eval_specs(task):
+        foreign = [name for name in spec.tasks if name not in own]
+        if not foreign:
+            continue
+        spec = spec.model_copy(update={"tasks": foreign})
+        kept = home / "lm_eval_documents" / f"{digest([spec, files])}.json"
+        if not kept.exists():
+            from harness import lm_eval_tasks
 
-        found = lm_eval_tasks.documents(spec, task_dir, home)
-        write_json(kept, {f"{name}#{n}": text for name, texts in found.items() for n, text in enumerate(texts)})
-    return dict(read_json(kept))
+            found = lm_eval_tasks.documents(spec, task_dir, home)
+            write_json(kept, {f"{name}#{n}": text for name, texts in found.items() for n, text in enumerate(texts)})
+        documents |= dict(read_json(kept))
+    return documents
+
+
+def _lm_eval_specs(task: TaskSpec) -> list[LmEvalSpec]:
+    """The task's lm-eval tasks, and those of its retention."""
+    return [spec for spec in (task.lm_eval, task.retention.tasks if task.retention else None) if spec is not None]
 
 
 def _documents(examples: tuple[Example, ...]) -> str:
@@ -122,11 +132,11 @@ def _documents(examples: tuple[Example, ...]) -> str:
 def _lm_eval_files(task: TaskSpec, task_dir: Path) -> dict[str, str]:
     """Task name → text of its YAML, for local lm-eval tasks: part of the suite's fingerprint."""
     found: dict[str, str] = {}
-    if task.lm_eval is not None and task.lm_eval.include_path is not None:
-        for path in sorted((task_dir / task.lm_eval.include_path).rglob("*.yaml")):
+    for spec in _lm_eval_specs(task):
+        for path in sorted((task_dir / spec.include_path).rglob("*.yaml")) if spec.include_path is not None else ():
             text = path.read_text(encoding="utf8")
             name = re.search(r"^task:\s*[\"']?([\w.-]+)", text, re.MULTILINE)
-            if name is not None and name.group(1) in task.lm_eval.tasks:
+            if name is not None and name.group(1) in spec.tasks:
                 found[name.group(1)] = text
     return found
 

@@ -95,7 +95,7 @@ def read_examples(task: TaskSpec, task_dir: Path) -> SourceData:
 
 def read_retention(task: TaskSpec, task_dir: Path) -> list[RetentionText]:
     """The task's retention texts (columns `text`, and `id` and `domain` where there are); empty without any."""
-    if task.retention is None:
+    if task.retention is None or (task.retention.path is None and task.retention.builder is None):
         return []
     if task.retention.builder is not None:
         found = rows.read_builder(task.retention.builder, task.retention.options, task_dir)

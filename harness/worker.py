@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import arms, environment, evaluation
+from harness.arms import checkpoints
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
 from harness.files import read_json, read_records, write_json
 from harness.records import (
@@ -35,6 +36,8 @@ from harness.records import (
     from_json,
 )
 
+TRAINING = ("prepare", "sample", "reference", "train")
+"""Phases whose time is lost when a training is killed in them; scoring keeps its batches."""
 RETRY = "retry"
 """A file in a run folder that asks for another attempt at a run that diverged."""
 
@@ -124,10 +127,12 @@ def not_run(plan: RunPlan, error: str) -> Outcome:
 def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) -> RunRecord:
     provenance = environment.provenance()
     attempt = earlier.attempt + 1 if earlier is not None else 1
-    lost = _lost_seconds(plan.run_folder) + (_spent(earlier.ledger) if earlier and earlier.status != "ok" else 0.0)
+    lost = _lost_seconds(plan.run_folder)
+    if earlier is not None and earlier.status != "ok":
+        lost += max(0.0, _spent(earlier.ledger) - _kept_seconds(plan.run_folder))
     write_json(plan.run_folder / "plan.json", plan)
     status: Status = "ok"
-    error, result = None, None
+    error, result, spent = None, None, Ledger()
     started = time.monotonic()
     try:
         result = arms.family(plan.arm.method).train(without_test(plan), read_training(plan.files.folder), progress)
@@ -136,9 +141,10 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     except Exception as caught:
         _raise_full_disk(caught)
         status, error = _status_of(caught), _one_line(caught)
+        spent = _spent_until(caught, time.monotonic() - started)
         if not isinstance(caught, HarnessError):
             (plan.run_folder / f"traceback-{attempt}.txt").write_text(traceback.format_exc())
-    ledger = result.ledger if result else Ledger(train_seconds=time.monotonic() - started)
+    ledger = result.ledger if result else spent
     record = RunRecord(
         train_id=plan.train_id,
         attempt=attempt,
@@ -170,6 +176,7 @@ def without_test(plan: RunPlan) -> RunPlan:
 def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome:
     assert record.artefact is not None
     identity = eval_id(plan, record.artefact)
+    started = time.monotonic()
     try:
         seconds = evaluation.evaluate(plan, record.artefact, progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
@@ -178,6 +185,10 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
         _raise_full_disk(caught)
         if not isinstance(caught, HarnessError):
             (plan.run_folder / "traceback-score.txt").write_text(traceback.format_exc())
+        lost = record.ledger.lost_seconds + time.monotonic() - started
+        # The training stays good: the next attempt scores again, and knows what this one took.
+        record = replace(record, ledger=replace(record.ledger, lost_seconds=lost))
+        _write_run(plan.run_folder, record)
         failed = replace(record, status=_status_of(caught), error=f"scoring: {_one_line(caught)}")
         return Outcome(failed, None)
     ledger = replace(record.ledger, predict_seconds=seconds.predict, score_seconds=seconds.score)
@@ -220,7 +231,7 @@ def _with_heartbeat(plan: RunPlan, progress: arms.Progress) -> arms.Progress:
     beat = plan.run_folder / "heartbeat"
 
     def report(phase: str, done: int, total: int) -> None:
-        if phase.startswith("train"):
+        if phase in TRAINING:
             beat.touch()
         progress(phase, done, total)
 
@@ -233,8 +244,9 @@ def _lost_seconds(folder: Path) -> float:
     lost = float(read_json(lost_file)) if lost_file.exists() else 0.0
     if beat.exists():
         saved = [path.stat().st_mtime for path in folder.glob("checkpoints/*/COMPLETE")]
-        started = max(saved, default=plan.stat().st_mtime if plan.exists() else beat.stat().st_mtime)
-        lost += max(0.0, beat.stat().st_mtime - started)
+        # The plan is written anew by every try; a checkpoint of an earlier one says nothing of the pause between.
+        began = plan.stat().st_mtime if plan.exists() else beat.stat().st_mtime
+        lost += max(0.0, beat.stat().st_mtime - max([*saved, began]))
         beat.unlink()
         write_json(lost_file, lost)
     return lost
@@ -242,6 +254,26 @@ def _lost_seconds(folder: Path) -> float:
 
 def _spent(ledger: Ledger) -> float:
     return ledger.train_seconds + ledger.prepare_seconds + ledger.validation_seconds + ledger.lost_seconds
+
+
+def _spent_until(error: Exception, elapsed: float) -> Ledger:
+    """What a failed training of `elapsed` seconds took: what its loop counted, and the rest as preparation.
+
+    A loop that went on from a checkpoint counts what was spent before, too.
+    """
+    known = error.ledger if isinstance(error, ArmFailed) else None
+    if not isinstance(known, Ledger):
+        return Ledger(prepare_seconds=elapsed)
+    return replace(known, prepare_seconds=max(0.0, elapsed - _spent(known)))
+
+
+def _kept_seconds(folder: Path) -> float:
+    """Seconds of an earlier attempt that are not lost: the next one goes on from its checkpoint, which counts them."""
+    newest = checkpoints.latest(folder / "checkpoints")
+    if newest is None:
+        return 0.0
+    position = read_json(newest / "position.json")
+    return float(sum(position.get(name, 0.0) for name in ("train_seconds", "validation_seconds", "lost_seconds")))
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 An arm family is a module with an integer `VERSION` (raise it when results may change; it is part of `train_id`), a
 `train` function and a `load` function. Families: `untrained` (few-shot too), `sft` (full, LoRA, QLoRA, any PEFT
-config), `dpo`, `imported`, `toy`. Modules are imported when asked for, so that listing arms loads no torch.
+config), `dpo`, `sft_continued`, `imported`, `toy`. Modules are imported when asked for, so
+that listing arms loads no torch.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ FAMILIES: dict[str, str] = {
     "qlora": "harness.arms.sft",
     "peft": "harness.arms.sft",
     "dpo": "harness.arms.dpo",
+    "sft_continued": "harness.arms.sft_continued",
     "imported": "harness.arms.imported",
     "toy": "harness.arms.toy",
 }
-TRAINED = frozenset({"full", "lora", "qlora", "peft", "dpo"})
+TRAINED = frozenset({"full", "lora", "qlora", "peft", "dpo", "sft_continued"})
 """Methods that train, need a seed and are held to the budget."""
 
 Progress = Callable[[str, int, int], None]

@@ -11,17 +11,17 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from harness.arms import Progress, TrainResult, artefacts
+from harness.arms import Progress, TrainResult, artefacts, flops
 from harness.arms.order import training_order
-from harness.arms.sft import make_prompter, refuse_unknown_tokens, validator
-from harness.errors import ArmFailed, SpecError
+from harness.arms.parents import load_parent, read_parent
+from harness.arms.sft import refuse_unknown_tokens, validator
+from harness.errors import SpecError
 from harness.models import Model
-from harness.prompts import Encoded
+from harness.prompts import Encoded, Prompter
 from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, from_json, to_json
-from harness.spec import DpoSpec, QuantSpec
+from harness.spec import DpoSpec
 
 if TYPE_CHECKING:
     from harness.arms.losses import PairRow
@@ -48,6 +48,8 @@ class PairFile:
     pairs: tuple[ScoredPair, ...]
     seconds: float
     notes: tuple[str, ...]
+    flops: float = 0.0
+    """Estimated, of sampling from the parent and of its log-probabilities."""
 
 
 def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
@@ -68,10 +70,11 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     parent = read_parent(plan)
     with training.memory_errors("loading the parent"):
-        trainable = load_parent(plan, parent.artefact)
+        # Dropout would make policy and reference differ by noise from the first step (TRL turns it off too).
+        trainable = load_parent(plan, parent.artefact, dropout=False)
     training.seed_training(plan.seed)
     examples = {example.id: example for example in data.train}
-    count = pair_budget(plan, parent.ledger)
+    count = pair_budget(arm, plan, parent.ledger)
     loaded = time.perf_counter() - started
     with training.memory_errors("preparing preference pairs"):
         prepared = _prepare_pairs(plan, trainable, data, count, progress)
@@ -88,14 +91,16 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         device=plan.device,
         folder=plan.run_folder,
         checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
+        stop_on=plan.experiment.spec.stop_on,
     )
-    meter = training.run(trainable.model, job, progress)
+    spent = training.run(trainable.model, job, progress)
     costs = Ledger(
         prepare_seconds=loaded + prepared.seconds,
         truncated_prompts=sum(rows[index].chosen.truncated > 0 for index in set(order)),
         parent=parent.ledger,
+        flops=prepared.flops,
     )
-    return saving.finish(plan, trainable, meter, costs, prepared.notes)
+    return saving.finish(plan, trainable, spent, costs, prepared.notes)
 
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:
@@ -105,78 +110,26 @@ def load(plan: RunPlan, artefact: Artefact) -> Model:
     return hf.load_artefact(plan, artefact)
 
 
-# --------------------------------------------------------------------------------------------------------- parent
+# ---------------------------------------------------------------------------------------------------------- pairs
 
 
-def read_parent(plan: RunPlan) -> TrainResult:
-    """The finished training of the parent arm. Raises ArmFailed when there is none to start from."""
-    assert isinstance(plan.arm, DpoSpec)
-    result = artefacts.read_result(plan.parent_folder) if plan.parent_folder is not None else None
-    if result is None:
-        raise ArmFailed(f"its parent {plan.arm.parent} left no model", hint="Mend the parent arm and run again")
-    if result.artefact.kind not in ("adapter", "full"):
-        raise SpecError(
-            f"{plan.arm.parent} has nothing that was trained (its artefact is the {result.artefact.kind} model)",
-            field="parent",
-            hint="Name an arm that is fine-tuned, such as lora or full",
-        )
-    return result
-
-
-def load_parent(plan: RunPlan, artefact: Artefact) -> Trainable:
-    """The parent's model with the weights that it trained unfrozen, and dropout off.
-
-    Dropout would make policy and reference differ by noise from the first step (TRL turns it off too).
-    """
-    import torch
-
-    from harness.arms import saving
-    from harness.models import hf
-
-    base = plan.experiment.base
-    assert plan.parent_folder is not None and artefact.path is not None
-    folder = plan.parent_folder / artefact.path
-    quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
-    if artefact.kind == "full":
-        model, tokenizer = hf.load_full(folder, base, plan.device, None)
-        model.requires_grad_(True)
-    else:
-        model, tokenizer = hf.load_base(base, plan.device, quantisation)
-        model = _trainable_adapter(model, folder)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    prompter = make_prompter(plan, tokenizer, model)
-    kind: Literal["adapter", "full"] = "full" if artefact.kind == "full" else "adapter"
-    return saving.Trainable(model, tokenizer, prompter, kind, artefact.quantisation)
-
-
-def _trainable_adapter(model: Any, folder: Path) -> Any:
-    import warnings
-
-    from peft import PeftModel
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return PeftModel.from_pretrained(model, str(folder), is_trainable=True, use_safetensors=True)
-    except ValueError as error:
-        raise SpecError(
-            f"peft cannot train on with the parent's adapter: {' '.join(str(error).split())[:200]}",
-            field="parent",
-            hint="Name a lora, qlora or full arm",
-        ) from error
-
-
-def pair_budget(plan: RunPlan, parent: Ledger) -> int:
+def pair_budget(arm: DpoSpec, plan: RunPlan, parent: Ledger) -> int:
     """Preference pairs seen: the arm's own number, else half of the budget, in examples (or of what the parent saw)."""
-    assert isinstance(plan.arm, DpoSpec)
-    if plan.arm.examples is not None:
-        return plan.arm.examples
+    if arm.examples is not None:
+        return arm.examples
     return max(1, (plan.experiment.spec.budget.examples or parent.examples) // 2)
 
 
-# ---------------------------------------------------------------------------------------------------------- pairs
+def pair_tokens(prompter: Prompter, plan: RunPlan, data: TrainingData, count: int) -> int:
+    """Tokens that a DPO arm with `count` of the task's pairs trains on: prompt and answer, chosen and rejected."""
+    assert plan.seed is not None
+    pairs = task_pairs(plan, data, count)
+    examples = {example.id: example for example in data.train}
+    lengths = [
+        sum(len(prompter.encode(examples[pair.example], text).input_ids) for text in (pair.chosen, pair.rejected))
+        for pair in pairs
+    ]
+    return sum(lengths[index] for index in training_order(len(pairs), count, plan.seed))
 
 
 def _prepare_pairs(plan: RunPlan, trainable: Trainable, data: TrainingData, count: int, progress: Progress) -> PairFile:
@@ -188,18 +141,30 @@ def _prepare_pairs(plan: RunPlan, trainable: Trainable, data: TrainingData, coun
     started = time.perf_counter()
     notes: tuple[str, ...] = ()
     if plan.arm.pairs == "task":
-        pairs = _task_pairs(plan, data, count)
+        pairs, sampled = task_pairs(plan, data, count), flops.Volume()
     else:
-        pairs, notes = _sampled_pairs(plan, trainable, data, count, progress)
-    scored = _scored(trainable, {example.id: example for example in data.train}, pairs, progress)
-    result = PairFile(scored, time.perf_counter() - started, notes)
+        pairs, sampled, notes = _sampled_pairs(plan, trainable, data, count, progress)
+    examples = {example.id: example for example in data.train}
+    scored = _scored(trainable, examples, pairs, progress)
+    shape = flops.shape_of(trainable.model)
+    spent = flops.forward(shape, sampled) + flops.forward(shape, _volume(trainable, examples, pairs))
+    result = PairFile(scored, time.perf_counter() - started, notes, spent)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(to_json(result)), encoding="utf-8")
     part.replace(path)
     return result
 
 
-def _task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[PreferencePair]:
+def _volume(trainable: Trainable, examples: Mapping[str, Example], pairs: Sequence[PreferencePair]) -> flops.Volume:
+    """What the parent's log-probabilities of `pairs` take."""
+    from harness.arms.losses import target_tokens
+
+    sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
+    lengths = [len(side.input_ids) for side in sides]
+    return flops.Volume(sum(lengths), sum(map(target_tokens, sides)), sum(length**2 for length in lengths))
+
+
+def task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[PreferencePair]:
     """As many of the task's pairs as will be seen, drawn with the seed."""
     known = {example.id for example in data.train}
     pairs = [pair for pair in data.pairs if pair.example in known and pair.chosen != pair.rejected]
@@ -216,7 +181,7 @@ def _task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[Preferenc
 
 def _sampled_pairs(
     plan: RunPlan, trainable: Trainable, data: TrainingData, count: int, progress: Progress
-) -> tuple[list[PreferencePair], tuple[str, ...]]:
+) -> tuple[list[PreferencePair], flops.Volume, tuple[str, ...]]:
     """Target against the parent's own greedy answer on train prompts; answers that equal the target make no pair.
 
     Greedy, because greedy answers are what is scored in the end, and they need no random numbers.
@@ -234,10 +199,17 @@ def _sampled_pairs(
     settings = trainable.model.generation_config
     sampler = HFModel(trainable.model, trainable.tokenizer, context=trainable.prompter.context)
     answers: dict[int, str] = {}
+    volume = flops.Volume()
     for start in range(0, len(by_length), BATCH):
         part = by_length[start : start + BATCH]
         made = sampler.generate([prompts[at][1].prompt for at in part], generate.max_new_tokens, generate.stop)
         answers |= {at: answer.text for at, answer in zip(part, made, strict=True)}
+        written = [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, made, strict=True)]
+        volume = flops.Volume(
+            volume.tokens + sum(prompt + answer for prompt, answer in written),
+            volume.targets + sum(answer for _, answer in written),
+            volume.squares + sum((prompt + answer) ** 2 for prompt, answer in written),
+        )
         progress("sample", len(answers), len(prompts))
     trainable.model.generation_config = settings
     pairs = [
@@ -251,7 +223,7 @@ def _sampled_pairs(
             field="pairs",
             hint="Set `pairs: task`, or leave dpo out",
         )
-    return pairs, (f"{len(pairs)} pairs from {len(prompts)} answers of the parent",)
+    return pairs, volume, (f"{len(pairs)} pairs from {len(prompts)} answers of the parent",)
 
 
 def _scored(

@@ -71,6 +71,10 @@ class CompletionLoss:
         """Tokens of a row, and those that carry loss."""
         return len(row.input_ids), target_tokens(row)
 
+    def squares(self, row: Encoded) -> int:
+        """Squared length."""
+        return len(row.input_ids) ** 2
+
     def units(self, row: Encoded) -> int:
         """Target tokens."""
         return target_tokens(row)
@@ -109,6 +113,10 @@ class PreferenceLoss:
         """Tokens of both sequences, and those of both targets."""
         both = (row.chosen, row.rejected)
         return sum(len(side.input_ids) for side in both), sum(target_tokens(side) for side in both)
+
+    def squares(self, row: PairRow) -> int:
+        """Sum of both squared lengths."""
+        return len(row.chosen.input_ids) ** 2 + len(row.rejected.input_ids) ** 2
 
     def units(self, row: PairRow) -> int:
         """One pair."""

@@ -1,4 +1,4 @@
-"""What happens between the steps of a training: counting, validation, the log, checkpoints, and reasons to stop."""
+"""What happens between the steps of a training: counting, signs of instability, validation, log, checkpoints, ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
-from harness.arms import Progress, checkpoints
+from harness.arms import Progress, checkpoints, flops, instability, memory
 from harness.arms.order import rate_factor
 from harness.arms.stopping import StopFlag
 from harness.errors import Diverged
-from harness.records import TrainLogRow, to_json
+from harness.records import Ledger, RunEvent, TrainLogRow, from_json, to_json
 
 if TYPE_CHECKING:
     from harness.arms.training import Job
@@ -39,6 +39,12 @@ class Meter:
     train_seconds: float = 0.0
     validation_seconds: float = 0.0
     peak_memory_bytes: int = 0
+    squares: int = 0
+    """Sum over sequences of their squared length in tokens."""
+    lost_seconds: float = 0.0
+    """Of steps that ran out of memory."""
+    micro_batch: int | None = None
+    """Examples of one forward pass where memory ran out with as many as asked for."""
 
 
 class Recorder(TrainerCallback):  # type: ignore[misc]
@@ -54,13 +60,19 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         self.model, self.job, self.progress = model, job, progress
         self.trainable, self.optimiser = trainable, optimiser
+        self._shape = flops.shape_of(model)
         self.schedule: Any = None
         self.stop = StopFlag()
         self.meter = Meter()
+        self.watch = instability.Watch()
+        self.settling = False
+        """From the optimiser's step to the end of its bookkeeping: what fails then cannot simply be done again."""
         self.steps = math.ceil(len(job.order) / job.optimiser.batch_size)
         self.validated = 0
         self._random: dict[str, Any] | None = None
+        self._peak = memory.watch(str(job.device))
         self._clock = time.perf_counter()
+        self._fresh, self._broken = True, False
         self._saved_at, self._saving_took = time.monotonic(), 0.0
 
     def rate(self, step: int) -> float:
@@ -78,8 +90,16 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         if self._random is not None:
             _set_random_state(self._random)
             self._random = None
-        if self.meter.step == 0 and self.meter.train_seconds == 0.0:
-            self._clock = time.perf_counter()
+        if self._fresh:
+            # What came before (Trainer's set-up, a step that ran out of memory) is no train step.
+            now = time.perf_counter()
+            if self._broken:
+                self.meter = replace(self.meter, lost_seconds=self.meter.lost_seconds + now - self._clock)
+            self._clock, self._fresh, self._broken = now, False, False
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Gradients are there, and weights are about to move."""
+        self.settling = True
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """After every optimiser step."""
@@ -88,16 +108,23 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         now = time.perf_counter()
         self._count(now - self._clock)
         loss, norm = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
-        self._refuse_nonsense(loss, norm)
+        self.watch = instability.observe(self.watch, instability.Step(self.meter.step, loss, norm))
+        final = instability.stopping(self.watch, self.meter.step, self.job.stop_on)
+        if final is not None:
+            self._log(loss, norm, float(logs["learning_rate"]), None)
+            raise Diverged(final.detail, hint="Lower optimiser.learning_rate or raise optimiser.warmup")
         ends = self.is_over()
         due = self._validation_due(ends)
         validation = self._validate() if due else None
+        if validation is not None:
+            self.watch = instability.validated(self.watch, self.meter.step, validation)
         self._log(loss, norm, float(logs["learning_rate"]), validation)
         self._report()
         if self.stop.signal is not None or self._checkpoint_due():
             self.save()
         self.stop.check(f"training after step {self.meter.step}")
         control.should_training_stop = ends
+        self.settling = False
         self._clock = time.perf_counter()
 
     # -------------------------------------------------------------------------------------------------- counting
@@ -112,17 +139,37 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             examples=done,
             tokens=meter.tokens + sum(tokens for tokens, _ in counts),
             target_tokens=meter.target_tokens + sum(targets for _, targets in counts),
+            squares=meter.squares + sum(job.objective.squares(job.rows[at]) for at in job.order[meter.examples : done]),
             train_seconds=meter.train_seconds + seconds,
-            peak_memory_bytes=max(meter.peak_memory_bytes, _memory(job.device)),
+            peak_memory_bytes=max(meter.peak_memory_bytes, self._peak()),
         )
 
-    def _refuse_nonsense(self, loss: float, norm: float) -> None:
-        for name, value in (("loss", loss), ("gradient norm", norm)):
-            if not math.isfinite(value):
-                raise Diverged(
-                    f"the {name} is {value} at step {self.meter.step}",
-                    hint="Lower optimiser.learning_rate or raise optimiser.warmup",
-                )
+    def out_of_memory(self, micro: int, smaller: int) -> None:
+        """Note that a step ran out of memory with `micro` examples a forward pass, and goes on with `smaller`."""
+        step = self.meter.step + 1
+        halved = f"micro-batch halved from {micro} to {smaller}"
+        detail = f"memory ran out at step {step}: {halved}, effective batch kept at {self.job.optimiser.batch_size}"
+        self.watch = instability.with_event(self.watch, RunEvent(step, "out_of_memory", detail, float(smaller)))
+        self.meter = replace(self.meter, micro_batch=smaller)
+        self._fresh = self._broken = True
+
+    def spent(self) -> Ledger:
+        """What the training has taken so far, as far as its loop knows."""
+        meter, optimiser = self.meter, self.job.optimiser
+        return Ledger(
+            examples=meter.examples,
+            tokens=meter.tokens,
+            target_tokens=meter.target_tokens,
+            optimiser_steps=meter.step,
+            train_seconds=meter.train_seconds,
+            validation_seconds=meter.validation_seconds,
+            lost_seconds=meter.lost_seconds,
+            peak_memory_bytes=meter.peak_memory_bytes or None,
+            memory_kind=memory.kind(str(self.job.device)) if meter.peak_memory_bytes else None,
+            flops=flops.training(self._shape, flops.Volume(meter.tokens, meter.target_tokens, meter.squares)),
+            micro_batch_size=meter.micro_batch or optimiser.micro_batch_size or optimiser.batch_size,
+            events=self.watch.events,
+        )
 
     def is_over(self) -> bool:
         """Whether the budget is spent."""
@@ -155,9 +202,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             examples=meter.examples,
             tokens=meter.tokens,
             seconds=meter.train_seconds,
-            loss=loss,
-            validation_loss=validation,
-            gradient_norm=norm,
+            loss=loss if math.isfinite(loss) else None,
+            validation_loss=validation if validation is not None and math.isfinite(validation) else None,
+            gradient_norm=norm if math.isfinite(norm) else None,
             learning_rate=rate,
         )
         with (self.job.folder / LOG).open("a", encoding="utf-8") as out:
@@ -183,7 +230,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         started = time.monotonic()
         weights = {name: weight.detach().contiguous() for name, weight in self.trainable.items()}
         state = {"optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict()}
-        position = {**asdict(self.meter), "validated": self.validated}
+        position = {**asdict(self.meter), "validated": self.validated, "watch": to_json(self.watch)}
         checkpoints.save(
             self.job.folder / CHECKPOINTS,
             self.meter.step,
@@ -216,6 +263,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self._random = torch.load(folder / "random.pt", map_location="cpu", weights_only=True)
         position = json.loads((folder / "position.json").read_text(encoding="utf-8"))
         self.validated = position.pop("validated")
+        self.watch = from_json(instability.Watch, position.pop("watch", {}))
         self.meter = Meter(**position)
 
 
@@ -237,15 +285,6 @@ def _cut_log(path: Path, step: int) -> None:
     part = path.with_suffix(".part")
     _write_text(part, "".join(kept))
     part.replace(path)
-
-
-def _memory(device: str) -> int:
-    """Bytes: the accelerator's peak, or this process's resident set now (the caller keeps the largest)."""
-    if str(device).startswith("cuda"):
-        return int(torch.cuda.max_memory_allocated())
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
 
 
 def _random_state() -> dict[str, Any]:

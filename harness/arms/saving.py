@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from harness.arms import TrainResult, artefacts
-from harness.arms.recorder import Meter
+from harness.arms import TrainResult, artefacts, flops
 from harness.errors import ArmFailed
 from harness.prompts import Prompter
 from harness.records import Ledger, RunPlan
@@ -32,8 +31,11 @@ class Trainable:
     quantisation: Mapping[str, Any] | None
 
 
-def finish(plan: RunPlan, trained: Trainable, meter: Meter, costs: Ledger, notes: tuple[str, ...] = ()) -> TrainResult:
-    """Write the artefact and the result of a training. `costs` holds what `meter` does not know."""
+def finish(plan: RunPlan, trained: Trainable, spent: Ledger, costs: Ledger, notes: tuple[str, ...] = ()) -> TrainResult:
+    """Write the artefact and the result of a training. `costs` holds what the loop's own `spent` does not know.
+
+    Its `flops` (of preparation) are added to those of the loop.
+    """
     if trained.kind == "adapter":
         _refuse_idle_adapter(trained)
         folder = artefacts.write_folder(plan, lambda path: save_adapter(trained.model, path, plan.experiment.base.path))
@@ -43,21 +45,17 @@ def finish(plan: RunPlan, trained: Trainable, meter: Meter, costs: Ledger, notes
         plan, trained.kind, folder, trained.prompter.template_hash, quantisation=trained.quantisation
     )
     trainable, total = count_parameters(trained.model)
-    ledger = Ledger(
-        examples=meter.examples,
-        tokens=meter.tokens,
-        target_tokens=meter.target_tokens,
-        optimiser_steps=meter.step,
-        train_seconds=meter.train_seconds,
+    ledger = replace(
+        spent,
         prepare_seconds=costs.prepare_seconds,
-        validation_seconds=meter.validation_seconds,
-        peak_memory_bytes=meter.peak_memory_bytes or None,
+        flops=(spent.flops or 0.0) + (costs.flops or 0.0),
         trainable_parameters=trainable,
         total_parameters=total,
         artefact_bytes=artefacts.folder_bytes(folder),
         truncated_prompts=costs.truncated_prompts,
         parent=costs.parent,
     )
+    notes += tuple(event.detail for event in spent.events if event.kind == "out_of_memory")
     return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger, notes))
 
 
@@ -65,8 +63,7 @@ def count_parameters(model: Any) -> tuple[int, int]:
     """Trainable and total parameters; a 4-bit weight, stored two to a byte, counts as what it stands for."""
     trainable = total = 0
     for weight in model.parameters():
-        state = getattr(weight, "quant_state", None)
-        count = int(state.shape.numel()) if state is not None else weight.numel()
+        count = flops.size(weight)
         total += count
         trainable += count if weight.requires_grad else 0
     return trainable, total

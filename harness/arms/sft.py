@@ -63,14 +63,15 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         folder=plan.run_folder,
         checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
         device_seconds=budget.device_seconds,
+        stop_on=plan.experiment.spec.stop_on,
     )
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
-    meter = training.run(trainable.model, job, progress)
-    seen = set(order[: meter.examples])
+    spent = training.run(trainable.model, job, progress)
+    seen = set(order[: spent.examples])
     costs = Ledger(prepare_seconds=prepared, truncated_prompts=sum(rows[index].truncated > 0 for index in seen))
-    notes = _notes(budget, meter.examples, meter.train_seconds, order) + _adapter_notes(trainable.model)
-    return saving.finish(plan, trainable, meter, costs, notes)
+    notes = _notes(budget, spent.examples, spent.train_seconds, order) + _adapter_notes(trainable.model)
+    return saving.finish(plan, trainable, spent, costs, notes)
 
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:

@@ -2,11 +2,13 @@
 
 Trainer does forward, backward, accumulation, clipping, stepping and scheduling. It is handed the rows in their final
 order, an optimiser and a schedule. Everything else hangs on its public callbacks: the training log, the ledger,
-validation, checkpoints that are whole or not there, stopping on a signal, and stopping when the loss is no number.
+validation, checkpoints that are whole or not there, stopping on a signal, and stopping when training diverges.
 Trainer's own checkpoints are not used: they are not atomic, and do not hold the ledger.
 
 A resumed training is bit-identical to an undisturbed one: weights, optimiser, schedule, random states and position
 come back, validation draws no random numbers, and batches are a function of position alone.
+
+A step that runs out of memory is done again with half the micro-batch; the effective batch stays what it was.
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from harness.arms import Progress
-from harness.arms.recorder import Meter, Recorder
+from harness.arms.recorder import Recorder
 from harness.arms.stopping import StopFlag
-from harness.errors import OutOfMemory, SpecError
+from harness.errors import ArmFailed, OutOfMemory, SpecError
+from harness.records import Ledger
 from harness.spec import OptimiserSpec
 
 # Trainer collects garbage when it starts, and walks half a million objects of the imported libraries (0.4 s). They live
@@ -39,6 +42,10 @@ class Objective(Protocol):
 
     def tokens(self, row: Any) -> tuple[int, int]:
         """Tokens of a row, and those of them that carry loss."""
+        ...
+
+    def squares(self, row: Any) -> int:
+        """Sum over a row's sequences of their squared length, which attention costs."""
         ...
 
     def units(self, row: Any) -> int:
@@ -70,6 +77,7 @@ class Job:
     folder: Path
     checkpoint_seconds: float
     device_seconds: float | None = None
+    stop_on: str = "diverged"
 
 
 def seed_training(seed: int) -> None:
@@ -87,52 +95,88 @@ def memory_errors(what: str) -> Iterator[None]:
     """Turn every form of an exhausted memory into OutOfMemory."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory(what) from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "out of memory" in str(error).lower():
-            raise _out_of_memory(what) from error
-        raise
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"{what} ran out of memory", hint="Lower base_model.context or optimiser.batch_size, or use a 4-bit arm"
+        ) from error
 
 
-def _out_of_memory(what: str) -> OutOfMemory:
-    return OutOfMemory(
-        f"{what} ran out of memory", hint="Lower optimiser.micro_batch_size or base_model.context, or use a 4-bit arm"
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch's own OutOfMemoryError is a RuntimeError; other libraries and the CPU's allocator say it in words.
+    text = str(error).lower()
+    return (
+        isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        or "can't allocate memory" in text
+        or "out of memory" in text
     )
 
 
-def run(model: Any, job: Job, progress: Progress) -> Meter:
-    """Train `model` in place, from its last checkpoint if there is one. Raises Diverged, OutOfMemory, Interrupted."""
-    micro = _micro_batch(job.optimiser)
+def run(model: Any, job: Job, progress: Progress) -> Ledger:
+    """Train `model` in place, from its last checkpoint if there is one, and give back what the loop knows of its cost.
+
+    Raises Diverged, OutOfMemory (both with what was spent as `ledger`) or Interrupted.
+    """
+    asked = _micro_batch(job.optimiser)
     trainable = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = _adamw(trainable, job.optimiser)
     recorder = Recorder(model, job, progress, trainable, optimiser)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, recorder.rate)
     recorder.schedule = schedule
     recorder.resume()
-    left = _Rows(job, recorder.meter.examples)
-    if len(left) == 0 or recorder.is_over():
-        return recorder.meter
     use_cache = getattr(model.config, "use_cache", None)
-    if str(job.device).startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats()
-    with memory_errors("training"), StopFlag() as stop:
-        recorder.stop = stop
-        trainer = _Trainer(
-            job.objective,
-            model=model,
-            args=_arguments(job, micro),
-            train_dataset=left,
-            data_collator=left.collate,
-            optimizers=(optimiser, schedule),
-            compute_loss_func=_unused,
-            callbacks=[recorder],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
+    micro = recorder.meter.micro_batch or asked
+    try:
+        with memory_errors("training"), StopFlag() as stop:
+            recorder.stop = stop
+            while not _trained(model, job, recorder, micro):
+                smaller = _halved(micro, job.optimiser.batch_size)
+                recorder.out_of_memory(micro, smaller)
+                micro = smaller
+                optimiser.zero_grad(set_to_none=True)
+                gc.collect()
+                if str(job.device).startswith("cuda"):
+                    torch.cuda.empty_cache()
+    except ArmFailed as error:
+        error.ledger = recorder.spent()
+        raise
     # Trainer turns the cache off; a saved model would generate slowly for ever after.
     model.config.use_cache = use_cache
-    return recorder.meter
+    return recorder.spent()
+
+
+def _trained(model: Any, job: Job, recorder: Recorder, micro: int) -> bool:
+    """Go on from where `recorder` stands to the end; False when memory ran out where a smaller micro-batch may do.
+
+    Weights are those of the last finished step then: forward and backward passes do not touch them.
+    """
+    left = _Rows(job, recorder.meter.examples)
+    if len(left) == 0 or recorder.is_over():
+        return True
+    trainer = _Trainer(
+        job.objective,
+        model=model,
+        args=_arguments(job, micro),
+        train_dataset=left,
+        data_collator=left.collate,
+        optimizers=(recorder.optimiser, recorder.schedule),
+        compute_loss_func=_unused,
+        callbacks=[recorder],
+    )
+    trainer.remove_callback(PrinterCallback)
+    try:
+        trainer.train()
+    except (MemoryError, RuntimeError) as error:
+        if micro == 1 or recorder.settling or not _is_out_of_memory(error):
+            raise
+        return False
+    return True
+
+
+def _halved(micro: int, batch: int) -> int:
+    """The largest divisor of `batch` that is at most half of `micro`."""
+    return next(size for size in range(micro // 2, 0, -1) if batch % size == 0)
 
 
 def _micro_batch(optimiser: OptimiserSpec) -> int:

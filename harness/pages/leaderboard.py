@@ -39,6 +39,9 @@ def _show(board: Leaderboard) -> None:
     for row in board.rows:
         for line in row.errors:
             st.warning(f"{row.arm}: {line}")
+    if parts.forgetting:
+        st.subheader("Forgetting")
+        st.markdown(parts.forgetting)
     st.subheader("Cost of one seed")
     st.markdown(parts.cost)
     st.subheader("All metrics")

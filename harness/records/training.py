@@ -9,6 +9,25 @@ from typing import Any, Literal
 Status = Literal["ok", "failed", "oom", "diverged", "cancelled"]
 Role = Literal["trial", "final"]
 ArtefactKind = Literal["base", "adapter", "full", "merged", "endpoint"]
+EventKind = Literal[
+    "loss_spike", "gradient_explosion", "not_a_number", "diverged", "validation_rising", "out_of_memory"
+]
+MemoryKind = Literal["accelerator", "resident set"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """Something that went wrong, or nearly, at one step of a training."""
+
+    step: int
+    """Optimiser step, from 1; a step that ran out of memory has the number it would have had."""
+    kind: EventKind
+    detail: str
+    """One line for people."""
+    value: float | None = None
+    """What was seen; None where it is no number."""
+    limit: float | None = None
+    """What it was held against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +65,21 @@ class Ledger:
     lost_seconds: float = 0.0
     """Seconds of failed or repeated attempts."""
     peak_memory_bytes: int | None = None
+    """Largest memory of the training; `memory_kind` says of what."""
+    memory_kind: MemoryKind | None = None
+    """`accelerator`: allocated by torch on the device. `resident set`: of the process, on a CPU."""
     trainable_parameters: int = 0
     total_parameters: int = 0
     artefact_bytes: int = 0
     trials: int = 0
     truncated_prompts: int = 0
     parent: Ledger | None = None
+    flops: float | None = None
+    """Estimated floating-point operations of training; `harness/arms/flops.py` has the formula."""
+    micro_batch_size: int | None = None
+    """Examples of one forward pass at the end; smaller than asked for where memory ran out."""
+    events: tuple[RunEvent, ...] = ()
+    """Instabilities and recoveries, by step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,14 @@ from __future__ import annotations
 from harness.report.as_json import comparison_to_json, ledger_to_json, to_json
 from harness.report.board import Cell, Column, Cost, Leaderboard, Row, leaderboard
 from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
+from harness.report.forgetting import Forgetting
+from harness.report.ledger import ledger_to_text, print_ledger
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
 from harness.report.text import (
     comparison_to_text,
-    ledger_to_text,
     print_board,
     print_comparison,
-    print_ledger,
     render_text,
     to_text,
 )
@@ -31,6 +31,7 @@ __all__ = [
     "Column",
     "Comparison",
     "Cost",
+    "Forgetting",
     "Leaderboard",
     "MetricDifference",
     "Reader",

@@ -9,6 +9,7 @@ from harness.records import Estimate
 from harness.records import to_json as plain
 from harness.report.board import Cell, Leaderboard, Row
 from harness.report.comparison import Comparison, MetricDifference
+from harness.report.ledger import arm_to_json, runs_to_json
 
 LEADERBOARD = "harness.leaderboard/1"
 LEDGER = "harness.ledger/1"
@@ -28,27 +29,29 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
         "leaks": board.leaks,
         "notes": list(board.notes),
         "metrics": [plain(column) for column in board.columns],
+        "forgetting": [
+            {
+                "arm": one.arm,
+                "metric": one.metric,
+                "direction": one.direction,
+                "before": _estimate(one.before),
+                "after": _estimate(one.after),
+                "difference": _estimate(one.difference),
+            }
+            for one in board.forgetting
+        ],
         "rows": [_row(row) for row in board.rows],
     }
 
 
 def ledger_to_json(board: Leaderboard) -> dict[str, Any]:
-    """What every arm was given and what it cost, the mean over its seeds."""
+    """What every arm was given and what it cost, the mean over its seeds (`rows`), and every single run (`runs`)."""
     return {
         "schema": LEDGER,
         **_experiment(board),
-        "rows": [
-            {
-                "arm": row.arm,
-                "method": row.method,
-                "status": row.status,
-                "seeds": list(row.seeds),
-                "cost": plain(row.cost),
-                "notes": list(row.notes),
-                "errors": list(row.errors),
-            }
-            for row in board.rows
-        ],
+        "price_per_device_hour": (board.experiment.spec.get("resources") or {}).get("price_per_device_hour"),
+        "rows": [arm_to_json(row) for row in board.rows],
+        "runs": runs_to_json(board),
     }
 
 
@@ -101,6 +104,8 @@ def _row(row: Row) -> dict[str, Any]:
         "cost": plain(row.cost),
         "answers": plain(row.answers),
         "looks": row.looks,
+        "budget": row.budget,
+        "events": [plain(event) for event in row.events],
         "notes": list(row.notes),
         "errors": list(row.errors),
     }

@@ -11,9 +11,10 @@ import numpy as np
 from harness import stats
 from harness.errors import UsageError
 from harness.metrics import METRICS, Metric, metric
-from harness.records import Entry, Estimate, ExperimentRecord, RunRecord, digest
+from harness.records import Entry, Estimate, ExperimentRecord, RunEvent, RunRecord, digest
 from harness.report import remarks
-from harness.report.costs import Cost, cost_of
+from harness.report.costs import Cost, Standing, against_budget, cost_of
+from harness.report.forgetting import Forgetting, Measured, forgetting, retention_metrics
 from harness.report.results import AnswerCounts, Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
 
@@ -69,6 +70,10 @@ class Row:
     """Primary metric: this arm minus the arm with the best value, paired."""
     notes: tuple[str, ...]
     errors: tuple[str, ...]
+    budget: Standing | None = None
+    """What it was given, its parent's share included, against the budget; None for an arm without training."""
+    events: tuple[RunEvent, ...] = ()
+    """What went wrong, or nearly, in its trainings; of failed seeds too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,10 @@ class Leaderboard:
     """Scorings of this test split by any experiment in the store."""
     leaks: int
     notes: tuple[str, ...]
+    runs: tuple[RunRecord, ...] = ()
+    """Every attempt at every arm and seed, failed ones too, called by the names that the arms have here."""
+    forgetting: tuple[Forgetting, ...] = ()
+    """Retention before and after, where the task measures it and an untrained arm was scored."""
 
     @property
     def task(self) -> str:
@@ -126,6 +135,8 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         looks_in_all=len(results.looks),
         leaks=len(experiment.leaks),
         notes=remarks.of_experiment(results),
+        runs=_attempts(results),
+        forgetting=judge.forgetting(rows, retention_metrics(results.scores)),
     )
 
 
@@ -206,6 +217,21 @@ class _Judge:
         p_value = self.estimator.p_value(known, one, other, who) if column.primary else None
         return replace(cell, difference=found, p_value=p_value)
 
+    def forgetting(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[Forgetting, ...]:
+        """Retention of every arm that changed the base, against the untrained arm."""
+        base = next((row for row in rows if row.method == "untrained" and row.evaluations), None)
+        if base is None:
+            return ()
+        arms = [row for row in rows if row.evaluations and row.method not in ("untrained", "few_shot")]
+        known = [column.name for column in self.columns if column.name in names]
+        return forgetting(
+            known,
+            Measured(base.arm, base.evaluations),
+            [Measured(row.arm, row.evaluations) for row in arms],
+            self.table,
+            self.estimator,
+        )
+
     def with_holm(self, rows: Sequence[Row]) -> list[Row]:
         """Adjust the primary metric's p-values for the number of arms."""
         name = self.columns[0].name
@@ -250,7 +276,9 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
         sum(one.truncated for one in counts),
     )
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
-    cost = cost_of([run.ledger for run in finished])
+    spec = results.experiment.spec
+    cost = cost_of([run.ledger for run in finished], (spec.get("resources") or {}).get("price_per_device_hour"))
+    tried = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
     return Row(
         arm=arm,
         method=next((run.method for run in runs.values()), arm),
@@ -264,7 +292,18 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
         to_best=None,
         notes=remarks.of_arm(results.experiment, finished, cost, answers, cells[judge.columns[0].name].missing),
         errors=_errors(entries, runs),
+        budget=against_budget(spec.get("budget") or {}, cost) if cost is not None else None,
+        events=tuple(event for run in tried for event in run.ledger.events),
     )
+
+
+def _attempts(results: Results) -> tuple[RunRecord, ...]:
+    """All attempts, arm by arm in the order of the experiment."""
+    found = []
+    for entry in results.entries:
+        mine = sorted((run for run in results.runs if run.train_id == entry.train_id), key=lambda run: run.attempt)
+        found += [replace(run, arm=entry.arm) for run in mine]
+    return tuple(found)
 
 
 def _runs_of(entries: Sequence[Entry], runs: Sequence[RunRecord]) -> dict[tuple[str, int], RunRecord]:

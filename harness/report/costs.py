@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from harness.records import Ledger
+from harness.records import Ledger, MemoryKind
+
+Standing = Literal["equal", "more", "less"]
+"""What an arm was given, its parent's share included, against the budget."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +44,17 @@ class Cost:
     peak_memory_bytes: int | None
     trials: float
     truncated_prompts: float
+    memory_kind: MemoryKind | None = None
+    flops: float | None = None
+    """Estimated operations of training; None where nothing was estimated."""
+    money: float | None = None
+    """`total_seconds` at the experiment's price of a device-hour; None without a price."""
+    with_parent: Cost | None = None
+    """The same with the parent's training added to every sum, for an arm that has one."""
 
 
-def cost_of(ledgers: Sequence[Ledger]) -> Cost | None:
-    """The cost of one seed; None without a finished run."""
+def cost_of(ledgers: Sequence[Ledger], price: float | None = None) -> Cost | None:
+    """The cost of one seed, with money at `price` a device-hour; None without a finished run."""
     if not ledgers:
         return None
 
@@ -75,6 +86,62 @@ def cost_of(ledgers: Sequence[Ledger]) -> Cost | None:
         peak_memory_bytes=max(peaks, default=None),
         trials=mean(lambda one: one.trials),
         truncated_prompts=mean(lambda one: one.truncated_prompts),
+        memory_kind=next((one.memory_kind for one in ledgers if one.memory_kind is not None), None),
+        flops=mean(lambda one: one.flops or 0.0) if any(one.flops is not None for one in ledgers) else None,
+        money=None if price is None else mean(_own_seconds) / 3600 * price,
+        with_parent=cost_of([_with_parents(one) for one in ledgers], price)
+        if any(one.parent is not None for one in ledgers)
+        else None,
+    )
+
+
+def against_budget(budget: Mapping[str, Any], cost: Cost) -> Standing | None:
+    """Whether an arm got what the budget says; None for an arm without training.
+
+    Examples must be met exactly. Training ends with the example that reaches a budget of tokens, with the step that
+    reaches one of seconds; an overshoot of up to three examples or steps of average size counts as that.
+    """
+    if not cost.examples:
+        return None
+    whole = cost.with_parent or cost
+    if budget.get("examples"):
+        given, room = whole.examples, 0.0
+        asked = float(budget["examples"])
+    elif budget.get("tokens"):
+        given, room = whole.tokens, 3 * whole.tokens / whole.examples
+        asked = float(budget["tokens"])
+    elif budget.get("device_seconds"):
+        given, room = whole.train_seconds, 3 * whole.train_seconds / max(1.0, whole.optimiser_steps)
+        asked = float(budget["device_seconds"])
+    else:
+        return None
+    return "less" if given < asked else "more" if given > asked + room else "equal"
+
+
+_SUMMED = (
+    "examples",
+    "tokens",
+    "target_tokens",
+    "optimiser_steps",
+    "train_seconds",
+    "prepare_seconds",
+    "validation_seconds",
+    "lost_seconds",
+    "trials",
+    "truncated_prompts",
+)
+
+
+def _with_parents(ledger: Ledger) -> Ledger:
+    """One ledger of an arm and what it starts from; a parent's scoring is not what its child needed."""
+    lineage = _lineage(ledger)
+    flops = [one.flops for one in lineage if one.flops is not None]
+    return replace(
+        ledger,
+        **{name: sum(getattr(one, name) for one in lineage) for name in _SUMMED},
+        flops=sum(flops) if flops else None,
+        peak_memory_bytes=max(_peaks(ledger), default=None),
+        parent=None,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.report import numbers
 from harness.report.board import Column, Leaderboard, Row
-from harness.report.text import label, standing
+from harness.report.text import ARROWS, label, legend_of_marks, marked, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Sections:
     metrics: tuple[str, ...]
     """One for each column of the board."""
     cost: str
+    forgetting: str = ""
+    """Empty where the task measures no retention."""
 
 
 def sections(board: Leaderboard) -> Sections:
@@ -39,10 +41,11 @@ def sections(board: Leaderboard) -> Sections:
     notes = [f"- {row.arm}: {_safe(note)}" for row in board.rows for note in row.notes]
     return Sections(
         summary="\n".join(summary).rstrip(),
-        ranking="\n".join([*_ranking(board), *standing(board)]),
+        ranking="\n".join([*_ranking(board), *standing(board), *legend_of_marks(board)]),
         failures="\n".join(f"- **{row.arm}**: {_safe(error)}" for row in board.rows for error in row.errors),
         metrics=tuple("\n".join(_metric(board, column)).rstrip() for column in board.columns),
         cost="\n".join([*_cost(board), *notes]).rstrip(),
+        forgetting="\n".join(_forgetting(board)).rstrip(),
     )
 
 
@@ -54,6 +57,8 @@ def render_markdown(board: Leaderboard) -> str:
         blocks += ["## Without a result", parts.failures]
     for column, table in zip(board.columns, parts.metrics, strict=True):
         blocks += [f"## {column.name}", table]
+    if parts.forgetting:
+        blocks += ["## Forgetting", parts.forgetting]
     return "\n\n".join([*blocks, "## Cost of one seed", parts.cost]) + "\n"
 
 
@@ -65,7 +70,7 @@ def _ranking(board: Leaderboard) -> list[str]:
             cell, cost = row.cells[primary.name], row.cost
             rows.append(
                 [
-                    row.arm,
+                    marked(row),
                     numbers.with_interval(cell.estimate, primary.bounds),
                     _difference(board, row, primary),
                     numbers.probability(cell.p_holm),
@@ -96,6 +101,25 @@ def _difference(board: Leaderboard, row: Row, column: Column) -> str:
     if row.arm == board.reference:
         return "(reference)"
     return numbers.with_interval(row.cells[column.name].difference, column.bounds, sign=True)
+
+
+def _forgetting(board: Leaderboard) -> list[str]:
+    if not board.forgetting:
+        return []
+    bounds = {column.name: column.bounds for column in board.columns}
+    return _table(
+        ["measure", "arm", "before (untrained)", "after", "after minus before [95 %]"],
+        [
+            [
+                f"{one.metric} {ARROWS[one.direction]}",
+                one.arm,
+                numbers.value(one.before, bounds[one.metric]),
+                numbers.value(one.after, bounds[one.metric]),
+                numbers.with_interval(one.difference, bounds[one.metric], sign=True),
+            ]
+            for one in board.forgetting
+        ],
+    )
 
 
 def _cost(board: Leaderboard) -> list[str]:

@@ -71,6 +71,25 @@ def count(number: float | None) -> str:
     return f"{number:,.0f}"
 
 
+def exact(number: float | None) -> str:
+    """`1,234,567`; one decimal where a mean is no whole number."""
+    if number is None or not math.isfinite(number):
+        return ABSENT
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.1f}"
+
+
+def operations(number: float | None) -> str:
+    """`1.23e+12`."""
+    return ABSENT if number is None or not math.isfinite(number) else "0" if number == 0 else f"{number:.3g}"
+
+
+def money(number: float | None) -> str:
+    """`1,234.50`, `0.0123`: two decimals, or two digits that carry meaning."""
+    if number is None or not math.isfinite(number):
+        return ABSENT
+    return f"{number:,.2f}" if number == 0 or number >= 1 else f"{number:.2g}"
+
+
 def seconds(number: float | None) -> str:
     """`0.42`, `12.3`, `1,234`; `0` for nothing."""
     if number is None or not math.isfinite(number):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.records import ExperimentRecord, RunRecord
-from harness.report.costs import Cost
+from harness.report.costs import Cost, against_budget
 from harness.report.numbers import count
+from harness.report.numbers import seconds as in_seconds
 from harness.report.results import AnswerCounts, Results
 
 
@@ -45,6 +46,7 @@ def of_arm(
 ) -> tuple[str, ...]:
     """Remarks on one arm: those of its runs, and what its ledger and its answers show."""
     notes = list(dict.fromkeys(note for run in runs for note in run.notes))
+    notes += [note for run in runs for note in _of_events(run)]
     if cost is not None:
         notes += _of_cost(experiment, cost)
     if answers.length_limited:
@@ -56,6 +58,17 @@ def of_arm(
     return tuple(notes)
 
 
+def _of_events(run: RunRecord) -> list[str]:
+    """One line for each sign of instability; memory that ran out stands among the run's own notes."""
+    lines = []
+    for kind in dict.fromkeys(event.kind for event in run.ledger.events if event.kind != "out_of_memory"):
+        mine = [event for event in run.ledger.events if event.kind == kind]
+        others = ", ".join(str(event.step) for event in mine[1:6]) + (", …" if len(mine) > 6 else "")
+        seed = "" if run.seed is None else f"seed {run.seed}: "
+        lines.append(f"{seed}{mine[0].detail}" + (f"; again at step {others}" if others else ""))
+    return lines
+
+
 def _of_cost(experiment: ExperimentRecord, cost: Cost) -> list[str]:
     notes = []
     if cost.has_parent:
@@ -63,10 +76,17 @@ def _of_cost(experiment: ExperimentRecord, cost: Cost) -> list[str]:
             f"cost includes its parent's training: {count(cost.all_examples - cost.examples)} of "
             f"{count(cost.all_examples)} examples"
         )
-    budget = (experiment.spec.get("budget") or {}).get("examples")
-    if budget and cost.examples and round(cost.all_examples) != budget:
-        word = "more" if cost.all_examples > budget else "less"
-        notes.append(f"saw {word} than the budget: {count(cost.all_examples)} examples, budget {count(budget)}")
+    budget = experiment.spec.get("budget") or {}
+    standing = against_budget(budget, cost)
+    if standing in ("more", "less"):
+        whole = cost.with_parent or cost
+        given = {
+            "examples": f"{count(whole.examples)} examples",
+            "tokens": f"{count(whole.tokens)} tokens",
+            "device_seconds": f"{in_seconds(whole.train_seconds)} s of train steps",
+        }
+        name = next(name for name in given if budget.get(name))
+        notes.append(f"saw {standing} than the budget: {given[name]}, budget {count(budget[name])}")
     if cost.lost_seconds:
         notes.append(f"{cost.lost_seconds:.0f} s were lost in failed or repeated attempts")
     if cost.truncated_prompts:

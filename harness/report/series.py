@@ -37,10 +37,13 @@ Table = Mapping[str, Mapping[str, Mapping[str, Score]]]
 
 
 def name_of(score: Score) -> str:
-    """The metric's name on a board: lm-eval's are `TASK/METRIC`, with `,FILTER` where the filter is not `none`."""
+    """The metric's name on a board: lm-eval's are `TASK/METRIC`, with `,FILTER` where the filter is not `none`.
+
+    lm-eval's tasks have suites `lm_eval:TASK`, those that measure forgetting `retention:TASK`.
+    """
     name = score.metric
     kind, _, task = score.suite.partition(":")
-    if kind == "lm_eval" and not name.startswith(f"{task}/"):
+    if kind in ("lm_eval", "retention") and task and not name.startswith(f"{task}/"):
         name = f"{task}/{name}"
     return name if score.filter in ("", "none") else f"{name},{score.filter}"
 

@@ -5,13 +5,9 @@ Without a terminal the same tables come as plain lines of a fixed width, without
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,20 +15,24 @@ from rich.text import Text
 from harness.report import numbers
 from harness.report.board import Column, Cost, Leaderboard, Row
 from harness.report.comparison import Comparison, Sample
+from harness.report.tables import GAP as _GAP
+from harness.report.tables import WIDTH
+from harness.report.tables import TextColumn as _Column
+from harness.report.tables import chunks as _chunks
+from harness.report.tables import emit as _print
+from harness.report.tables import fitted as _fitted
+from harness.report.tables import plain as _plain
+from harness.report.tables import table as _table
+from harness.report.tables import terminal_width as _width
 
-WIDTH = 110
 ARROWS = {"higher": "↑", "lower": "↓"}
-_GAP = 2
+MARKS = {"more": "▲", "less": "▼"}
+UNSTABLE = "!"
 
 
 def print_board(board: Leaderboard) -> None:
     """Print the leaderboard on standard output."""
     _print(render_text(board, _width()))
-
-
-def print_ledger(board: Leaderboard) -> None:
-    """Print the cost table on standard output."""
-    _print([_ledger(board, _width()), *_cost_legend(board), *_numbered_notes(board)])
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -45,11 +45,6 @@ def to_text(board: Leaderboard, width: int = WIDTH) -> str:
     return _plain(render_text(board, width), width)
 
 
-def ledger_to_text(board: Leaderboard, width: int = WIDTH) -> str:
-    """The cost table as plain lines."""
-    return _plain([_ledger(board, width), *_cost_legend(board), *_numbered_notes(board)], width)
-
-
 def comparison_to_text(comparison: Comparison, width: int = WIDTH) -> str:
     """A comparison as plain lines."""
     return _plain(_comparison(comparison), width)
@@ -58,9 +53,10 @@ def comparison_to_text(comparison: Comparison, width: int = WIDTH) -> str:
 def render_text(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:
     """The leaderboard as rich renderables that fit `width` columns."""
     parts: list[RenderableType] = [*_heading(board), Text(""), _ranking(board, width)]
-    parts += [Text(line) for line in standing(board)]
+    parts += [Text(line) for line in [*standing(board), *legend_of_marks(board)]]
     parts += _failures(board)
     parts += _metric_tables(board, width)
+    parts += _forgetting(board)
     parts += [Text(""), _ledger(board, width), *_cost_legend(board), *_numbered_notes(board), Text(""), *_legend(board)]
     return parts
 
@@ -75,6 +71,26 @@ def standing(board: Leaderboard) -> list[str]:
     if close:
         return [f"{line} Not told apart from it (paired 95 % interval includes 0): {', '.join(close)}."]
     return [f"{line} Every other arm's paired 95 % interval of the difference to it excludes 0."]
+
+
+def marked(row: Row) -> str:
+    """The arm's name, with ▲ or ▼ for more or less than the budget and ! for an unstable training."""
+    marks = MARKS.get(row.budget or "", "") + (UNSTABLE if unstable(row) else "")
+    return f"{row.arm} {marks}" if marks else row.arm
+
+
+def unstable(row: Row) -> bool:
+    """Whether a training of the arm showed signs of instability; memory that ran out is none."""
+    return any(event.kind != "out_of_memory" for event in row.events)
+
+
+def legend_of_marks(board: Leaderboard) -> list[str]:
+    """What the marks beside the arms mean, those that are used."""
+    rows = [row for row in board.rows if row.evaluations]
+    used = {row.budget for row in rows}
+    said = [f"{MARKS[name]} got {name} than the budget (a parent's share counts)" for name in MARKS if name in used]
+    said += [f"{UNSTABLE} signs of an unstable training (see its notes)"] if any(map(unstable, rows)) else []
+    return [f"{'; '.join(said)}."] if said else []
 
 
 def label(column: Column) -> str:
@@ -114,7 +130,7 @@ def _ranking(board: Leaderboard, width: int) -> Table:
     costs = [row.cost for row in rows]
     marks = _marks(board)
     columns = [
-        _Column("arm", [row.arm for row in rows]),
+        _Column("arm", [marked(row) for row in rows]),
         _Column(f"{label(primary)} [95 %]", [numbers.with_interval(cell.estimate, primary.bounds) for cell in cells]),
         _Column(f"minus {board.reference} [95 %]", [_difference(board, row, primary) for row in rows]),
         _Column("p (Holm)", [numbers.probability(cell.p_holm) for cell in cells], drop=2),
@@ -191,14 +207,21 @@ def _reasons(board: Leaderboard, rows: Sequence[Row]) -> list[RenderableType]:
     return [Text(f"{name} of {', '.join(arms)}: {reason}.") for (name, reason), arms in said.items()]
 
 
-def _chunks(arms: Sequence[str], widths: dict[str, int], room: int) -> Iterable[list[str]]:
-    chunk: list[str] = []
-    for arm in arms:
-        if chunk and sum(widths[one] for one in [*chunk, arm]) > room:
-            yield chunk
-            chunk = []
-        chunk.append(arm)
-    yield chunk
+def _forgetting(board: Leaderboard) -> list[RenderableType]:
+    """Retention before and after, a line for each arm and measure."""
+    if not board.forgetting:
+        return []
+    bounds = {column.name: column.bounds for column in board.columns}
+    table = _table("forgetting", "arm", "before (untrained)", "after", "after minus before [95 %]")
+    for one in board.forgetting:
+        table.add_row(
+            Text(f"{one.metric} {ARROWS[one.direction]}"),
+            Text(one.arm),
+            numbers.value(one.before, bounds[one.metric]),
+            numbers.value(one.after, bounds[one.metric]),
+            numbers.with_interval(one.difference, bounds[one.metric], sign=True),
+        )
+    return [Text(""), table]
 
 
 def _legend(board: Leaderboard) -> list[RenderableType]:
@@ -323,57 +346,3 @@ def _sample(sample: Sample, comparison: Comparison, column: Column) -> list[Rend
         if text is not None:
             parts += [Text(f"  {name}:"), Padding(Text(numbers.printable(text.strip()) or "(empty)"), (0, 0, 0, 4))]
     return parts
-
-
-# ---------------------------------------------------------------------------------------------------------- helpers
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """A column of a table; of those that do not fit, the one with the largest `drop` goes first, 0 never."""
-
-    name: str
-    cells: Sequence[str]
-    drop: int = 0
-
-    @property
-    def width(self) -> int:
-        return max(len(self.name), *map(len, self.cells), 1) + _GAP
-
-
-def _fitted(columns: Sequence[_Column], width: int) -> Table:
-    kept = list(columns)
-    while sum(column.width for column in kept) > width and any(column.drop for column in kept):
-        kept.remove(max(kept, key=lambda column: column.drop))
-    table = _table(*(column.name for column in kept))
-    for cells in zip(*(column.cells for column in kept), strict=True):
-        table.add_row(*map(Text, cells))
-    return table
-
-
-def _table(first: str, *others: str) -> Table:
-    # The box adds one column between two cells, the padding the other.
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column(Text(first), overflow="fold")
-    for name in others:
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    return table
-
-
-def _width() -> int:
-    return Console().width if sys.stdout.isatty() else WIDTH
-
-
-def _print(parts: Sequence[RenderableType]) -> None:
-    if sys.stdout.isatty():
-        Console().print(*parts, sep="\n")
-    else:
-        sys.stdout.write(_plain(parts, WIDTH))
-
-
-def _plain(parts: Sequence[RenderableType], width: int) -> str:
-    target = io.StringIO()
-    console = Console(file=target, width=width, color_system=None, force_terminal=False, highlight=False, emoji=False)
-    for part in parts:
-        console.print(part)
-    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"

@@ -124,13 +124,18 @@ class PeftSpec(TrainedBase):
     """Fields of that PeftConfig."""
 
 
-class DpoSpec(TrainedBase):
-    """Direct preference optimisation (Rafailov et al. 2023), started from an SFT arm of the same seed."""
+class ContinuedBase(TrainedBase):
+    """Fields of an arm that is trained on from another arm of the same seed."""
+
+    parent: str = "lora"
+    """Name of the SFT arm it starts from; that arm's cost is added to this one's."""
+
+
+class DpoSpec(ContinuedBase):
+    """Direct preference optimisation (Rafailov et al. 2023), started from and regularised towards its parent."""
 
     method: Literal["dpo"]
     """`dpo`."""
-    parent: str = "lora"
-    """Name of the SFT arm it starts from and is regularised towards; its cost is added to this arm's."""
     pairs: Literal["task", "parent_samples"] = "task"
     """The task's preference pairs, or target against what the parent samples on train prompts (cost counted)."""
     beta: Annotated[float, Field(gt=0)] = 0.1
@@ -139,6 +144,22 @@ class DpoSpec(TrainedBase):
     """Weight of the negative log-likelihood of the chosen answer added to the loss (RPO, Pang et al. 2024)."""
     examples: PositiveInt | None = None
     """Preference pairs seen; without it half of the experiment's budget."""
+
+
+class SftContinuedSpec(ContinuedBase):
+    """The control of a DPO arm: its whole budget spent on more supervised fine-tuning of the same parent.
+
+    It goes on in the data where the parent stopped, until it has seen as many tokens as the DPO arm, which sees two
+    sequences a pair (chosen and rejected). Where the pairs are sampled from the parent their tokens are not known
+    beforehand: then it sees two examples a pair.
+    """
+
+    method: Literal["sft_continued"]
+    """`sft_continued`."""
+    like: str = "dpo"
+    """Name of the DPO arm whose budget it is given; both start from the same parent."""
+    examples: PositiveInt | None = None
+    """Examples seen in place of what the DPO arm is given; `like` then plays no part."""
 
 
 class ImportedSpec(ArmBase):
@@ -164,7 +185,16 @@ class ToySpec(ArmBase):
 
 
 ArmSpec = Annotated[
-    UntrainedSpec | FewShotSpec | FullSpec | LoraArmSpec | QloraSpec | PeftSpec | DpoSpec | ImportedSpec | ToySpec,
+    UntrainedSpec
+    | FewShotSpec
+    | FullSpec
+    | LoraArmSpec
+    | QloraSpec
+    | PeftSpec
+    | DpoSpec
+    | SftContinuedSpec
+    | ImportedSpec
+    | ToySpec,
     Field(discriminator="method"),
 ]
 """Every arm, told apart by `method`."""

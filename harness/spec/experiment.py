@@ -70,6 +70,8 @@ class ResourcesSpec(Spec):
     """Padded tokens of one scoring or generation batch."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How much work a killed training can lose."""
+    price_per_device_hour: Annotated[float, Field(ge=0)] | None = None
+    """What an hour of one device costs, in a currency of your own; the ledger then shows costs in it."""
 
 
 class ExperimentSpec(Spec):
@@ -91,6 +93,10 @@ class ExperimentSpec(Spec):
     """Training seeds; a statement about a method needs at least three."""
     budget: BudgetSpec
     """What every trained arm is given."""
+    stop_on: Literal["diverged", "not_a_number"] = "diverged"
+    """When a training ends early, as `diverged`. A loss or gradient that is no number always ends it; `diverged`: also
+    a loss that left for good (three times the first step's and 2 nats above it in the median of 8 steps, or 20 nats
+    above it in one step). Spikes and rising validation loss end nothing: they are recorded and shown."""
     reference: str = "untrained"
     """The arm that others are compared with."""
     keep: Literal["all", "best", "adapters", "none"] = "all"

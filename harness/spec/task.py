@@ -112,7 +112,7 @@ class LmEvalSpec(Spec):
 
 
 class RetentionSpec(Spec):
-    """Text from before the fine-tuning, to see what it made the model forget."""
+    """What the model could do before the fine-tuning, to see what it forgets: text, lm-eval tasks, or both."""
 
     path: str | None = None
     """jsonl with a `text` column, relative to the task file."""
@@ -120,12 +120,26 @@ class RetentionSpec(Spec):
     """`file.py:function` that yields rows with a `text` column."""
     options: dict[str, Any] = {}
     """Keyword options of the builder."""
+    lm_eval: list[str] = []
+    """lm-eval tasks of skills that should stay; scored before (untrained) and after."""
+    include_path: str | None = None
+    """Folder of local lm-eval YAML files, relative to the task file."""
+    limit: PositiveInt | None = None
+    """Score only the first so many documents of each lm-eval task."""
 
     @model_validator(mode="after")
     def _one(self) -> RetentionSpec:
-        if (self.path is None) == (self.builder is None):
-            raise ValueError("give either path or builder")
+        given = (self.path is not None) + (self.builder is not None)
+        if given > 1 or not (given or self.lm_eval):
+            raise ValueError("give either path or builder, lm_eval, or one of the first two with lm_eval")
         return self
+
+    @property
+    def tasks(self) -> LmEvalSpec | None:
+        """The lm-eval tasks as a suite of their own; None without any."""
+        if not self.lm_eval:
+            return None
+        return LmEvalSpec(tasks=self.lm_eval, include_path=self.include_path, limit=self.limit)
 
 
 class PreferencesSpec(Spec):

@@ -155,7 +155,7 @@ def test_losses_equal_those_of_trl_dpo_trainer(
 
     monkeypatch.setattr(DPOTrainer, "_prepare_dataset", lambda self, dataset, *rest: dataset)
     result = dpo.read_parent(plan)
-    trainable = dpo.load_parent(plan, result.artefact)
+    trainable = dpo.load_parent(plan, result.artefact, dropout=False)
     examples = {example.id: example for example in data.train}
     seen = [row["pair"] for row in json.loads((plan.run_folder / "pairs.json").read_text())["pairs"]]
     from harness.arms.order import training_order

@@ -47,7 +47,10 @@ def test_all_stock_is_there() -> None:
     assert stock_folder() == ROOT
     names = {str(file) for file in files(lm_eval=False)}
     assert names >= {
-        *(f"baselines/arms/{arm}.yaml" for arm in ("untrained", "few_shot", "full", "lora", "qlora", "dpo", "dora")),
+        *(
+            f"baselines/arms/{arm}.yaml"
+            for arm in ("untrained", "few_shot", "full", "lora", "qlora", "dpo", "dora", "sft_continued")
+        ),
         "tasks/docstrings/task.yaml",
         "tasks/visit_notes/task.yaml",
     }

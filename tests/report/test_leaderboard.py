@@ -248,11 +248,11 @@ def test_json_has_a_stable_schema(board):
     assert data["schema"] == "harness.leaderboard/1"
     assert set(data) == {
         *("schema", "experiment", "task", "primary", "reference", "estimand", "clusters", "looks", "leaks", "notes"),
-        *("metrics", "rows"),
+        *("metrics", "forgetting", "rows"),
     }
     assert set(data["rows"][0]) == {
         *("arm", "method", "status", "seeds", "evaluations", "metrics", "difference_to_best", "cost", "answers"),
-        *("looks", "notes", "errors"),
+        *("looks", "notes", "errors", "budget", "events"),
     }
     assert set(data["rows"][0]["metrics"]["rouge_l"]) == {
         *("estimate", "reason", "difference", "difference_reason", "p_value", "p_holm", "missing"),

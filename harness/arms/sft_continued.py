@@ -1,0 +1,124 @@
+"""More supervised fine-tuning of a finished arm: the control that a DPO arm has to beat.
+
+DPO gets its parent's training and preference pairs on top. This arm gets the same parent and as much on top, in tokens,
+as the DPO arm: a pair is two sequences (chosen and rejected), so as a rule two examples equal a pair. It goes on in the
+data where the parent stopped, under its own optimiser and schedule.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import accumulate
+
+from harness.arms import Progress, TrainResult, artefacts, dpo
+from harness.arms.order import training_order
+from harness.arms.parents import load_parent, read_parent
+from harness.arms.sft import refuse_unknown_tokens, validator
+from harness.errors import SpecError
+from harness.models import Model
+from harness.prompts import Encoded, Prompter
+from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData
+from harness.spec import DpoSpec, SftContinuedSpec
+
+VERSION = 1
+EXAMPLES_A_PAIR = 2
+"""Sequences of a preference pair; what a pair counts where its tokens are not known beforehand."""
+
+
+def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
+    """Train on from the parent of the same seed; see `arms.Arm.train`."""
+    done = artefacts.read_result(plan.run_folder)
+    if done is not None:
+        return done
+    from harness.models import hf
+
+    # Before the imports below: some of these libraries talk while they are imported.
+    hf.quiet()
+    from harness.arms import losses, saving, training
+
+    arm = plan.arm
+    assert isinstance(arm, SftContinuedSpec) and plan.seed is not None
+    started = time.perf_counter()
+    progress("prepare", 0, 1)
+    plan.run_folder.mkdir(parents=True, exist_ok=True)
+    parent = read_parent(plan)
+    with training.memory_errors("loading the parent"):
+        trainable = load_parent(plan, parent.artefact, dropout=True)
+    training.seed_training(plan.seed)
+    order, note = _order(trainable.prompter, plan, data, parent.ledger)
+    rows = {index: trainable.prompter.encode(data.train[index]) for index in sorted(set(order))}
+    refuse_unknown_tokens(trainable, rows.values())
+    job = training.Job(
+        rows=rows,
+        order=order,
+        objective=losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0)),
+        validate=validator(trainable, data.validation),
+        optimiser=arm.optimiser,
+        evaluations=arm.evaluations,
+        seed=plan.seed,
+        device=plan.device,
+        folder=plan.run_folder,
+        checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
+        stop_on=plan.experiment.spec.stop_on,
+    )
+    progress("prepare", 1, 1)
+    prepared = time.perf_counter() - started
+    spent = training.run(trainable.model, job, progress)
+    costs = Ledger(
+        prepare_seconds=prepared,
+        truncated_prompts=sum(rows[index].truncated > 0 for index in set(order)),
+        parent=parent.ledger,
+    )
+    return saving.finish(plan, trainable, spent, costs, (note,))
+
+
+def load(plan: RunPlan, artefact: Artefact) -> Model:
+    """The trained model, ready to score."""
+    from harness.models import hf
+
+    return hf.load_artefact(plan, artefact)
+
+
+def compared_with(plan: RunPlan) -> DpoSpec:
+    """The DPO arm whose budget this arm is given."""
+    assert isinstance(plan.arm, SftContinuedSpec)
+    for other in plan.experiment.arms:
+        if isinstance(other, DpoSpec) and other.name == plan.arm.like:
+            return other
+    raise SpecError(f"no DPO arm is named {plan.arm.like!r}", field="like", hint="Name one, or give `examples`")
+
+
+def _order(prompter: Prompter, plan: RunPlan, data: TrainingData, parent: Ledger) -> tuple[list[int], str]:
+    """Indices into the train split from where the parent stopped, as many as the budget holds; and why so many."""
+    arm = plan.arm
+    assert isinstance(arm, SftContinuedSpec)
+    if arm.examples is not None:
+        return _continued(plan, data, parent, arm.examples), f"{arm.examples} examples more than its parent"
+    other = compared_with(plan)
+    count = dpo.pair_budget(other, plan, parent)
+    if other.pairs == "parent_samples":
+        examples = EXAMPLES_A_PAIR * count
+        return _continued(plan, data, parent, examples), f"{examples} examples stand for {count} pairs of {arm.like}"
+    wanted = dpo.pair_tokens(prompter, plan, data, count)
+    order = _until(prompter, data.train, _continued(plan, data, parent, _enough(prompter, data.train, wanted)), wanted)
+    return order, f"{len(order)} examples equal the {wanted:,} tokens of {count} pairs of {arm.like}"
+
+
+def _continued(plan: RunPlan, data: TrainingData, parent: Ledger, examples: int) -> list[int]:
+    assert plan.seed is not None
+    return training_order(len(data.train), parent.examples + examples, plan.seed)[parent.examples :]
+
+
+def _enough(prompter: Prompter, train: Sequence[Example], tokens: int) -> int:
+    """Examples that hold `tokens` tokens wherever in an epoch they begin."""
+    epoch = sum(len(prompter.encode(example).input_ids) for example in train)
+    return (tokens // max(1, epoch) + 2) * len(train)
+
+
+def _until(prompter: Prompter, train: Sequence[Example], order: Sequence[int], tokens: int) -> list[int]:
+    """The shortest beginning of `order` with at least `tokens` tokens."""
+    encoded: dict[int, Encoded] = {index: prompter.encode(train[index]) for index in set(order)}
+    sums = accumulate(len(encoded[index].input_ids) for index in order)
+    end = next(position for position, total in enumerate(sums, 1) if total >= tokens)
+    return list(order[:end])

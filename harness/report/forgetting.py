@@ -1,0 +1,60 @@
+"""Forgetting: what an arm can still do of what the base could, before and after, paired on the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.metrics import metric
+from harness.records import Estimate, Score
+from harness.report.series import Estimator, Table, name_of, series
+
+
+@dataclass(frozen=True, slots=True)
+class Forgetting:
+    """One measure of retention for one arm."""
+
+    arm: str
+    metric: str
+    direction: Literal["higher", "lower"]
+    before: Estimate
+    """The untrained base."""
+    after: Estimate
+    difference: Estimate
+    """After minus before, paired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """An arm and its evaluations."""
+
+    arm: str
+    evaluations: Sequence[str]
+
+
+def retention_metrics(scores: Sequence[Score]) -> list[str]:
+    """Names of the metrics over the task's retention text and tasks, in stored order."""
+    return list(dict.fromkeys(name_of(score) for score in scores if score.suite.partition(":")[0] == "retention"))
+
+
+def forgetting(
+    names: Sequence[str], base: Measured, arms: Sequence[Measured], table: Table, estimator: Estimator
+) -> tuple[Forgetting, ...]:
+    """Before (`base`) and after of every measure and arm that has both."""
+    found = []
+    for name in names:
+        known, before = metric(name), series(table, base.evaluations, name)
+        if isinstance(before, str):
+            continue
+        for one in arms:
+            after = series(table, one.evaluations, name)
+            if isinstance(after, str):
+                continue
+            was = estimator.value(known, before, base.arm)
+            is_now = estimator.value(known, after, one.arm)
+            difference = estimator.difference(known, after, before, (one.arm, base.arm))
+            if isinstance(was, str) or isinstance(is_now, str) or isinstance(difference, str):
+                continue
+            found.append(Forgetting(one.arm, name, known.direction, was, is_now, difference))
+    return tuple(found)
