@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import environment, evaluation, worker
+from harness import environment, evaluation, winner_rules, worker
 from harness.files import read_json, read_records, write_json
 from harness.records import (
     Entry,
@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
-    The first statement of an experiment stands: running it again does not move its date.
+    The first statement of an experiment stands: running it again does not move its date. Another winner rule is added
+    to it with the date of its declaration.
     """
     place = home / "experiments" / record.experiment_id / "record.json"
-    if not place.exists():
-        write_json(place, record)
+    stored = from_json(ExperimentRecord, read_json(place)) if place.exists() else None
+    declared = winner_rules.declare(record, stored, environment.now())
+    if declared != stored:
+        write_json(place, declared)
     store.ingest([from_json(ExperimentRecord, read_json(place))])
 
 
