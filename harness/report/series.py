@@ -149,9 +149,7 @@ class Estimator:
             return _or_reason(lambda: stats.corpus_paired_difference(ours, theirs, combine, clusters, rng, level))
         means = stats.average_seeds(ours), stats.average_seeds(theirs)
         seeds = max(a.seeds, b.seeds)
-        return _or_reason(
-            lambda: stats.paired_difference(*means, clusters, seeds=seeds, bounds=bounds, level=level)
-        )
+        return _or_reason(lambda: stats.paired_difference(*means, clusters, seeds=seeds, bounds=bounds, level=level))
 
     def p_value(self, known: Metric, a: Series, b: Series, who: tuple[str, str]) -> float | None:
         """P-value of no difference, of permutations or, for methods, of t; None where there is no such test."""
