@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import environment, evaluation, worker
+from harness import environment, evaluation, winner_rules, worker
 from harness.files import read_json, read_records, write_json
 from harness.records import (
     Entry,
@@ -34,14 +34,16 @@ if TYPE_CHECKING:
 def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
-    The first statement of an experiment stands: running it again does not move its date. Only its `resources`, which
-    are no part of its identity, are those of the last run: a price may be given later.
+    The first statement of an experiment stands: running it again does not move its date. Another winner rule is added
+    to it with the date of its declaration. Its `resources`, which are no part of its identity, are those of the last
+    run: a price may be given later.
     """
     place = home / "experiments" / record.experiment_id / "record.json"
-    if place.exists():
-        stored = from_json(ExperimentRecord, read_json(place))
-        record = replace(stored, spec={**stored.spec, "resources": record.spec["resources"]})
-    write_json(place, record)
+    stored = from_json(ExperimentRecord, read_json(place)) if place.exists() else None
+    declared = winner_rules.declare(record, stored, environment.now())
+    declared = replace(declared, spec={**declared.spec, "resources": record.spec["resources"]})
+    if declared != stored:
+        write_json(place, declared)
     store.ingest([from_json(ExperimentRecord, read_json(place))])
 
 

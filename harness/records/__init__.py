@@ -33,6 +33,7 @@ from harness.records.training import (
     TrainLog,
     TrainLogRow,
 )
+from harness.records.verdicts import Outcome, Question, WinnerRule, WinnerVerdict
 
 __all__ = [
     "Artefact",
@@ -51,9 +52,11 @@ __all__ = [
     "Look",
     "MemoryKind",
     "Message",
+    "Outcome",
     "Prediction",
     "PreferencePair",
     "Provenance",
+    "Question",
     "R",
     "ResolvedExperiment",
     "RetentionText",
@@ -70,6 +73,8 @@ __all__ = [
     "TrainLog",
     "TrainLogRow",
     "TrainingData",
+    "WinnerRule",
+    "WinnerVerdict",
     "digest",
     "from_json",
     "to_json",

@@ -11,7 +11,7 @@ from harness.report.board import Cell, Leaderboard, Row
 from harness.report.comparison import Comparison, MetricDifference
 from harness.report.ledger import arm_to_json, runs_to_json
 
-LEADERBOARD = "harness.leaderboard/1"
+LEADERBOARD = "harness.leaderboard/2"
 LEDGER = "harness.ledger/1"
 COMPARE = "harness.compare/1"
 
@@ -24,6 +24,9 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
         "primary": board.primary,
         "reference": board.reference,
         "estimand": board.estimand,
+        "question": board.question,
+        "verdict": plain(board.verdict),
+        "winner_rules": list(board.experiment.spec.get("winner_rules") or ()),
         "clusters": board.clusters,
         "looks": {"experiment": board.looks, "in_all": board.looks_in_all},
         "leaks": board.leaks,
@@ -101,6 +104,8 @@ def _row(row: Row) -> dict[str, Any]:
         "evaluations": list(row.evaluations),
         "metrics": {name: _cell(cell) for name, cell in row.cells.items()},
         "difference_to_best": _estimate(row.to_best),
+        "ranks": plain(row.ranks),
+        "best_probability": row.best_probability,
         "cost": plain(row.cost),
         "answers": plain(row.answers),
         "looks": row.looks,

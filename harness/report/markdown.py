@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from harness.report import numbers
 from harness.report.board import Column, Leaderboard, Row
-from harness.report.text import ARROWS, label, legend_of_marks, marked, standing
+from harness.report.text import ARROWS, label, legend_of_marks, marked
+from harness.report.verdicts import RANKS, standing, verdict_lines
 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
     """The parts of a report, for a page that lays them out itself."""
 
+    verdict: str
     summary: str
     ranking: str
     failures: str
@@ -39,9 +41,11 @@ def sections(board: Leaderboard) -> Sections:
         *(f"- {_safe(note)}" for note in board.notes),
     ]
     notes = [f"- {row.arm}: {_safe(note)}" for row in board.rows for note in row.notes]
+    first, *others = map(_safe, verdict_lines(board.verdict))
     return Sections(
+        verdict="\n\n".join([f"**{first}**", " ".join(others)]),
         summary="\n".join(summary).rstrip(),
-        ranking="\n".join([*_ranking(board), *standing(board), *legend_of_marks(board)]),
+        ranking="\n".join([*_ranking(board), standing(board.verdict), *legend_of_marks(board)]).rstrip(),
         failures="\n".join(f"- **{row.arm}**: {_safe(error)}" for row in board.rows for error in row.errors),
         metrics=tuple("\n".join(_metric(board, column)).rstrip() for column in board.columns),
         cost="\n".join([*_cost(board), *notes]).rstrip(),
@@ -52,7 +56,7 @@ def sections(board: Leaderboard) -> Sections:
 def render_markdown(board: Leaderboard) -> str:
     """Tables of ranking, metrics and cost, with every caveat of the text form."""
     parts = sections(board)
-    blocks = [f"# {board.experiment.name}", parts.summary, parts.ranking]
+    blocks = [f"# {board.experiment.name}", parts.verdict, parts.summary, parts.ranking]
     if parts.failures:
         blocks += ["## Without a result", parts.failures]
     for column, table in zip(board.columns, parts.metrics, strict=True):
@@ -74,12 +78,14 @@ def _ranking(board: Leaderboard) -> list[str]:
                     numbers.with_interval(cell.estimate, primary.bounds),
                     _difference(board, row, primary),
                     numbers.probability(cell.p_holm),
+                    numbers.ranks(row.ranks),
+                    numbers.chance(row.best_probability),
                     numbers.seconds(cost.all_train_seconds if cost else None),
                     numbers.seconds(cost.all_seconds if cost else None),
                 ]
             )
-    names = ["arm", f"{label(primary)} [95 %]", f"minus {board.reference} [95 %]", "p (Holm)", "train s", "total s"]
-    return _table(names, rows)
+    names = [f"{label(primary)} [95 %]", f"minus {board.reference} [95 %]", "p (Holm)", "rank", "P(best)"]
+    return [*_table(["arm", *names, "train s", "total s"], rows), *([RANKS, ""] if rows else [])]
 
 
 def _metric(board: Leaderboard, column: Column) -> list[str]:

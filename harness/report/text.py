@@ -24,6 +24,7 @@ from harness.report.tables import fitted as _fitted
 from harness.report.tables import plain as _plain
 from harness.report.tables import table as _table
 from harness.report.tables import terminal_width as _width
+from harness.report.verdicts import RANKS, standing, verdict_lines
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 MARKS = {"more": "▲", "less": "▼"}
@@ -52,25 +53,14 @@ def comparison_to_text(comparison: Comparison, width: int = WIDTH) -> str:
 
 def render_text(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:
     """The leaderboard as rich renderables that fit `width` columns."""
-    parts: list[RenderableType] = [*_heading(board), Text(""), _ranking(board, width)]
-    parts += [Text(line) for line in [*standing(board), *legend_of_marks(board)]]
+    parts: list[RenderableType] = [Text(numbers.printable(line)) for line in verdict_lines(board.verdict)]
+    parts += [Text(""), *_heading(board), Text(""), _ranking(board, width)]
+    parts += [Text(line) for line in [standing(board.verdict), *legend_of_marks(board)] if line]
     parts += _failures(board)
     parts += _metric_tables(board, width)
     parts += _forgetting(board)
     parts += [Text(""), _ledger(board, width), *_cost_legend(board), *_numbered_notes(board), Text(""), *_legend(board)]
     return parts
-
-
-def standing(board: Leaderboard) -> list[str]:
-    """Which arm has the best value, and which arms the data cannot tell from it."""
-    ranked = [row for row in board.rows if row.cells[board.primary].estimate is not None]
-    if len(ranked) < 2:
-        return []
-    close = [row.arm for row in ranked[1:] if row.to_best is not None and not numbers.apart(row.to_best)]
-    line = f"Best {board.primary}: {ranked[0].arm}."
-    if close:
-        return [f"{line} Not told apart from it (paired 95 % interval includes 0): {', '.join(close)}."]
-    return [f"{line} Every other arm's paired 95 % interval of the difference to it excludes 0."]
 
 
 def marked(row: Row) -> str:
@@ -134,6 +124,8 @@ def _ranking(board: Leaderboard, width: int) -> Table:
         _Column(f"{label(primary)} [95 %]", [numbers.with_interval(cell.estimate, primary.bounds) for cell in cells]),
         _Column(f"minus {board.reference} [95 %]", [_difference(board, row, primary) for row in rows]),
         _Column("p (Holm)", [numbers.probability(cell.p_holm) for cell in cells], drop=2),
+        _Column("rank", [numbers.ranks(row.ranks) for row in rows], drop=3),
+        _Column("P(best)", [numbers.chance(row.best_probability) for row in rows], drop=3),
         *(
             _Column(
                 label(column), [numbers.value(row.cells[column.name].estimate, column.bounds) for row in rows], drop
@@ -236,7 +228,10 @@ def _legend(board: Leaderboard) -> list[RenderableType]:
     lines: list[RenderableType] = [table]
     if how is not None:
         lines.append(Text(f"Interval of {board.primary}: {how.method}."))
-    lines.append(Text("p (Holm): permutation test of no difference to the reference, adjusted for the number of arms."))
+    test = "t test" if board.question == "method" else "permutation test"
+    lines.append(Text(f"p (Holm): {test} of no difference to the reference, adjusted for the number of arms."))
+    if any(row.ranks for row in board.rows):
+        lines.append(Text(RANKS))
     return lines
 
 
