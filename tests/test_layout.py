@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"records", "stats", "metrics", "verdict", "winner_rules"},
     "prepare": {"sources", "splits", "records", "spec", "files", "lm_eval_tasks"},
     "evaluation": {
+        "spec",
         "arms",
         "models",
         "prompts",
