@@ -9,8 +9,9 @@ on sequences of n_i tokens, t_i of them targets, costs
     Σ_i  n_i · (4·body + 2·trained body) + t_i · (4·head + 2·trained head) + 12·w·n_i²
 
 The output head runs on targets only, as our losses do; looking up embeddings (of tokens, positions) is none. Padding,
-normalisation, the optimiser's arithmetic, an adapter's virtual tokens and validation are left out; backward passes are
-counted through every layer, and every expert of a mixture as used. A 4-bit weight counts as what it stands for.
+biases, normalisation, the optimiser's arithmetic, an adapter's virtual tokens and validation are left out; backward
+passes are counted through every layer, and every expert of a mixture as used. A 4-bit weight counts as what it stands
+for.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Shape:
     """Sizes of a model that decide what a token costs."""
 
     body: int
-    """Parameters outside input embedding and output head."""
+    """Parameters of matrices outside embeddings and output head."""
     trained_body: int
     head: int
     """Parameters of the output head (a tied one too)."""
@@ -68,7 +69,7 @@ def shape_of(model: Any) -> Shape:
     lookup = {id(weight) for table in tables for weight in table.parameters()} - head
     sums = {"body": 0, "trained_body": 0, "head": 0, "trained_head": 0}
     for weight in model.parameters():
-        if id(weight) in lookup:
+        if id(weight) in lookup or weight.ndim < 2:
             continue
         kind, count = "head" if id(weight) in head else "body", size(weight)
         sums[kind] += count
