@@ -105,7 +105,7 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
     suite = read_suite(plan)
     model = arms.family(plan.arm.method).load(plan, artefact)
     try:
-        scorer = _Scorer(plan, model, suite, folder, name)
+        scorer = Scorer(plan, model, suite, folder, name)
         started = time.perf_counter()
         predictions = scorer.predictions(progress)
         predicted = time.perf_counter()
@@ -159,8 +159,8 @@ def wanted(*declared: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scorer:
-    """The three ways a model is asked, over one suite."""
+class Scorer:
+    """The three ways a model is asked, over one suite; finished batches are kept in `folder`."""
 
     plan: RunPlan
     model: Model
@@ -188,11 +188,13 @@ class _Scorer:
         )
 
     def predictions(self, progress: arms.Progress) -> list[Prediction]:
+        """Answers to the suite's examples."""
         settings = self._settings()
         requests = predict.generation_requests(self._prompter(), self.suite.examples, settings.max_new_tokens)
         return predict.predict(self.model, requests, settings, self.folder / "generate.jsonl", progress)
 
     def likelihoods(self, progress: arms.Progress) -> list[Likelihood]:
+        """Log-probabilities of targets, held-out pairs and retention texts."""
         prompter = self._prompter()
         known = {example.id: example for example in (*self.suite.pair_examples, *self.suite.examples)}
         requests = [
@@ -203,6 +205,7 @@ class _Scorer:
         return predict.likelihoods(self.model, requests, self._settings(), self.folder / "score.jsonl", progress)
 
     def lm_eval(self, progress: arms.Progress) -> tuple[list[Score], list[Likelihood]]:
+        """Scores and choices of the task's lm-eval tasks."""
         spec = self.plan.experiment.task.lm_eval
         # lm-eval builds its own prompts: worked examples do not reach them, so a few-shot arm would repeat untrained.
         if spec is None or self.plan.arm.method in ("toy", "few_shot"):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.arms import Progress, TrainResult, artefacts
+from harness.arms import Progress, TrainResult, artefacts, seeds
 from harness.arms.order import training_order
 from harness.arms.sft import make_prompter, refuse_unknown_tokens, validator
 from harness.errors import ArmFailed, SpecError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.arms.losses import PairRow
     from harness.arms.saving import Trainable
 
-VERSION = 1
+VERSION = 2
 PAIRS = "pairs.json"
 BATCH = 16
 
@@ -69,14 +69,14 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     parent = read_parent(plan)
     with training.memory_errors("loading the parent"):
         trainable = load_parent(plan, parent.artefact)
-    training.seed_training(plan.seed)
+    training.seed_training(seeds.derived(plan.seed, "initialisation"))
     examples = {example.id: example for example in data.train}
     count = pair_budget(plan, parent.ledger)
     loaded = time.perf_counter() - started
     with training.memory_errors("preparing preference pairs"):
         prepared = _prepare_pairs(plan, trainable, data, count, progress)
     rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
-    order = training_order(len(rows), count, plan.seed)
+    order = training_order(len(rows), count, seeds.derived(plan.seed, "data_order"))
     job = training.Job(
         rows=rows,
         order=order,
@@ -84,7 +84,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         validate=validator(trainable, data.validation),
         optimiser=arm.optimiser,
         evaluations=arm.evaluations,
-        seed=plan.seed,
+        seed=seeds.derived(plan.seed, "initialisation"),
         device=plan.device,
         folder=plan.run_folder,
         checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
@@ -210,7 +210,7 @@ def _task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[Preferenc
             hint="Give the task `preferences` (chosen and rejected templates), or set `pairs: parent_samples`",
         )
     assert plan.seed is not None
-    first = training_order(len(pairs), min(count, len(pairs)), plan.seed)
+    first = training_order(len(pairs), min(count, len(pairs)), seeds.derived(plan.seed, "data_order"))
     return [pairs[index] for index in first]
 
 
@@ -225,7 +225,7 @@ def _sampled_pairs(
 
     assert plan.seed is not None
     generate = plan.experiment.task.generate
-    chosen = training_order(len(data.train), min(count, len(data.train)), plan.seed)
+    chosen = training_order(len(data.train), min(count, len(data.train)), seeds.derived(plan.seed, "data_order"))
     prompts = [
         (data.train[index], trainable.prompter.encode_prompt(data.train[index], generate.max_new_tokens))
         for index in chosen

@@ -30,6 +30,7 @@ from harness.records.training import (
     TrainLog,
     TrainLogRow,
 )
+from harness.records.tuning import Trial, Validation
 
 __all__ = [
     "Artefact",
@@ -64,6 +65,8 @@ __all__ = [
     "TrainLog",
     "TrainLogRow",
     "TrainingData",
+    "Trial",
+    "Validation",
     "digest",
     "from_json",
     "to_json",

@@ -12,7 +12,7 @@ from harness import stats
 from harness.errors import UsageError
 from harness.metrics import METRICS, Metric, metric
 from harness.records import Entry, Estimate, ExperimentRecord, RunRecord, digest
-from harness.report import remarks
+from harness.report import remarks, tuned
 from harness.report.costs import Cost, cost_of
 from harness.report.results import AnswerCounts, Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
@@ -99,7 +99,8 @@ class Leaderboard:
 def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Leaderboard:
     """Rank the arms of an experiment.
 
-    Without `rng` resampling is seeded by the experiment's id, so that the same results give the same intervals.
+    Without `rng` resampling has the experiment's recorded seed (older ones: a hash of its id), so that the same results
+    give the same intervals.
 
     Raises:
         UsageError: the task's primary metric is not a metric.
@@ -109,7 +110,8 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     columns = columns_of(experiment, table)
     primary = columns[0].name
     reference = str(experiment.spec.get("reference", "untrained"))
-    seed = int(digest(experiment.experiment_id), 16) if rng is None else int(rng.integers(2**62))
+    recorded = int(experiment.seeds.get("bootstrap") or int(digest(experiment.experiment_id), 16))
+    seed = recorded if rng is None else int(rng.integers(2**62))
     judge = _Judge(Estimator(results.groups, seed), columns, table, by_arm(results.entries), reference)
     rows = [_row(arm, entries, results, judge) for arm, entries in judge.entries.items()]
     rows = judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0])))
@@ -250,7 +252,7 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
         sum(one.truncated for one in counts),
     )
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
-    cost = cost_of([run.ledger for run in finished])
+    cost = tuned.with_tuning(cost_of([run.ledger for run in finished]), arm, results)
     return Row(
         arm=arm,
         method=next((run.method for run in runs.values()), arm),
@@ -262,7 +264,10 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
         answers=answers,
         looks=sum(look.eval_id in eval_ids for look in results.looks),
         to_best=None,
-        notes=remarks.of_arm(results.experiment, finished, cost, answers, cells[judge.columns[0].name].missing),
+        notes=(
+            *remarks.of_arm(results.experiment, finished, cost, answers, cells[judge.columns[0].name].missing),
+            *tuned.notes(arm, results),
+        ),
         errors=_errors(entries, runs),
     )
 

@@ -40,6 +40,8 @@ class Cost:
     peak_memory_bytes: int | None
     trials: float
     truncated_prompts: float
+    tuning_seconds: float = 0.0
+    """Of all tuning trials of the arm and of its parent; once for all seeds."""
 
 
 def cost_of(ledgers: Sequence[Ledger]) -> Cost | None:

@@ -7,6 +7,7 @@ Unknown fields are errors (`extra="forbid"`), so a typo never becomes a silent d
 from harness.spec.arms import (
     ArmBase,
     ArmSpec,
+    Choices,
     DpoSpec,
     FewShotSpec,
     FullSpec,
@@ -17,12 +18,15 @@ from harness.spec.arms import (
     PeftSpec,
     QloraSpec,
     QuantSpec,
+    RangeSpec,
+    Search,
+    Setting,
     ToySpec,
     TrainedBase,
     UntrainedSpec,
 )
 from harness.spec.base import Spec
-from harness.spec.experiment import BaseModelSpec, BudgetSpec, ChatSpec, ExperimentSpec, ResourcesSpec
+from harness.spec.experiment import BaseModelSpec, BudgetSpec, ChatSpec, ExperimentSpec, ResourcesSpec, TuningSpec
 from harness.spec.task import (
     DataSpec,
     GenerateSpec,
@@ -42,6 +46,7 @@ __all__ = [
     "BaseModelSpec",
     "BudgetSpec",
     "ChatSpec",
+    "Choices",
     "DataSpec",
     "DpoSpec",
     "ExperimentSpec",
@@ -59,13 +64,17 @@ __all__ = [
     "PreferencesSpec",
     "QloraSpec",
     "QuantSpec",
+    "RangeSpec",
     "ResourcesSpec",
     "RetentionSpec",
+    "Search",
+    "Setting",
     "Spec",
     "SplitFiles",
     "SplitsSpec",
     "TaskSpec",
     "ToySpec",
     "TrainedBase",
+    "TuningSpec",
     "UntrainedSpec",
 ]
