@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,7 +212,7 @@ def even(arm: ArmSpec, search: Search, count: int, seed: int) -> list[Values]:
     else:
         found += [_settle(arm, row) for row in _halton(search, own, (count * 4, seed))]
     # Rounding can make neighbours equal, and a short sequence can miss choices: what is left is filled in order.
-    return _distinct([*found, *_filling(arm, search)])[:count]
+    return list(itertools.islice(_distinct(itertools.chain(found, _filling(arm, search))), count))
 
 
 def _grid(values: RangeSpec, middle: Setting | None, count: int) -> list[float]:
@@ -304,8 +304,8 @@ def _settle(arm: ArmSpec, row: Mapping[str, Setting]) -> Values:
     return {name: _typed(arm, name, value) for name, value in row.items()}
 
 
-def _filling(arm: ArmSpec, search: Search) -> list[Values]:
-    """Settings in a fixed order, every one of a finite space among them (up to 10,000)."""
+def _filling(arm: ArmSpec, search: Search) -> Iterator[Values]:
+    """Settings in a fixed order, every one of a finite space among them."""
     lines: list[list[Setting]] = []
     for name, values in search.items():
         if not isinstance(values, RangeSpec):
@@ -314,12 +314,18 @@ def _filling(arm: ArmSpec, search: Search) -> list[Values]:
             lines.append(list(range(math.ceil(values.low), math.floor(values.high) + 1)))
         else:
             lines.append([_typed(arm, name, value) for value in _grid(values, None, 101)])
-    rows = itertools.islice(itertools.product(*lines), 10_000)
-    return [dict(zip(search, row, strict=True)) for row in rows]
+    for row in itertools.product(*lines):
+        yield dict(zip(search, row, strict=True))
 
 
-def _distinct(rows: Sequence[Values]) -> list[Values]:
-    return list({digest(row): row for row in reversed(rows)}.values())[::-1]
+def _distinct(rows: Iterable[Values]) -> Iterator[Values]:
+    """Each setting once, where it first stood."""
+    seen = set[str]()
+    for row in rows:
+        name = digest(row)
+        if name not in seen:
+            seen.add(name)
+            yield row
 
 
 # --------------------------------------------------------------------------------------------------------- choice
