@@ -224,6 +224,30 @@ def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fal
 
 
 @app.command()
+def tuning(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+    """Print every arm's tuning trials, what was chosen on validation, and what lies at the edge of its space."""
+    from harness import queries, report
+
+    found = queries.tuning(home, experiment)
+    if as_json:
+        _print_json(report.tuning_to_json(found))
+    else:
+        report.print_tuning(found)
+
+
+@app.command()
+def curve(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+    """Print the learning curve: each arm by share of the train split, and whether more data would help."""
+    from harness import queries, report
+
+    found = queries.curve(home, experiment)
+    if as_json:
+        _print_json(report.curve_to_json(found))
+    else:
+        report.print_curve(found)
+
+
+@app.command()
 def score(
     metric: Annotated[list[str], typer.Option("--metric", help="Metric to add; may be given several times.")],
     experiment: Experiment = None,

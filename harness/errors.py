@@ -51,6 +51,8 @@ class SpecError(HarnessError):
         self, message: str, *, file: Path | str = "", line: int | None = None, field: str = "", hint: str = ""
     ) -> None:
         self.file, self.line, self.field = str(file), line, field
+        self.reason = message
+        """What is wrong, without the place."""
         place = self.file + (f":{line}" if line else "")
         super().__init__(": ".join(part for part in (place, field, message) if part), hint=hint)
 

@@ -106,7 +106,7 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
     suite = read_suite(plan)
     model = arms.family(plan.arm.method).load(plan, artefact)
     try:
-        scorer = _Scorer(plan, model, suite, folder, name)
+        scorer = Scorer(plan, model, suite, folder, name)
         started = time.perf_counter()
         predictions = scorer.predictions(progress)
         predicted = time.perf_counter()
@@ -166,8 +166,8 @@ def _as_retention(suite: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scorer:
-    """The three ways a model is asked, over one suite."""
+class Scorer:
+    """The three ways a model is asked, over one suite; finished batches are kept in `folder`."""
 
     plan: RunPlan
     model: Model
@@ -195,11 +195,13 @@ class _Scorer:
         )
 
     def predictions(self, progress: arms.Progress) -> list[Prediction]:
+        """Answers to the suite's examples."""
         settings = self._settings()
         requests = predict.generation_requests(self._prompter(), self.suite.examples, settings.max_new_tokens)
         return predict.predict(self.model, requests, settings, self.folder / "generate.jsonl", progress)
 
     def likelihoods(self, progress: arms.Progress) -> list[Likelihood]:
+        """Log-probabilities of targets, held-out pairs and retention texts."""
         prompter = self._prompter()
         known = {example.id: example for example in (*self.suite.pair_examples, *self.suite.examples)}
         requests = [

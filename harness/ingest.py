@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import environment, evaluation, winner_rules, worker
+from harness.arms.artefacts import FOLDER
 from harness.files import read_json, read_records, write_json
 from harness.records import (
     Entry,
@@ -24,6 +25,7 @@ from harness.records import (
     Score,
     TrainLog,
     TrainLogRow,
+    Trial,
     from_json,
 )
 
@@ -67,11 +69,19 @@ def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worke
         attempt=run.attempt,
         status=run.status,
         eval_id=result.eval_id,
+        fraction=plan.fraction,
     )
     seed = "none" if plan.seed is None else str(plan.seed)
+    if plan.fraction < 1:
+        seed += f"-{plan.fraction:g}"
     write_json(plan.home / "experiments" / record.experiment_id / "entries" / f"{plan.arm_name}-{seed}.json", entry)
     looked = [look(record, entry, "harness run")] if entry.eval_id and not known else []
     store.ingest([*rows, entry, *looked])
+
+
+def trial(store: Store, plan: RunPlan, run: RunRecord, row: Trial) -> None:
+    """Store a trial and its run. There is no look to count: its plan does not know where the test split lies."""
+    store.ingest([run, *training_log(plan.run_folder, run), row])
 
 
 def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
@@ -109,6 +119,8 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     before = store.counts()
     rows: list[Any] = [from_json(ExperimentRecord, read_json(p)) for p in (home / "experiments").glob("*/record.json")]
     rows += [from_json(Entry, read_json(path)) for path in (home / "experiments").glob("*/entries/*.json")]
+    for path in sorted((home / "experiments").glob("*/trials/*.json")):
+        rows += [from_json(Trial, row) for row in read_json(path)]
     for path in sorted((home / "runs").glob("*/run-*.json")):
         run = from_json(RunRecord, read_json(path))
         rows += [run, *training_log(path.parent, run)]
@@ -122,7 +134,8 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
 def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | None) -> None:
     """Remove the artefacts that `keep:` does not keep; records, logs and predictions always stay.
 
-    `best` is the name of the arm that leads on the primary metric.
+    `best` is the name of the arm that leads on the primary metric. Of what was trained for a learning curve nothing
+    stays, and of trials neither, unless all does (`prune_trials`).
     """
     keep = experiment.spec.keep
     if keep == "all":
@@ -133,9 +146,21 @@ def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | 
         if record is None or record.artefact is None or record.artefact.path is None:
             continue
         kept = {
-            "adapters": record.artefact.kind == "adapter",
-            "best": plan.arm_name == best or plan.train_id in parents,
+            "adapters": record.artefact.kind == "adapter" and plan.fraction == 1,
+            "best": plan.fraction == 1 and (plan.arm_name == best or plan.train_id in parents),
             "none": False,
         }[keep]
         if not kept and Path(record.artefact.path).is_absolute() is False:
             shutil.rmtree(plan.run_folder / record.artefact.path, ignore_errors=True)
+
+
+def prune_trials(
+    experiment: ResolvedExperiment, home: Path, trials: Sequence[Trial], finals: Sequence[RunPlan]
+) -> None:
+    """Remove the artefacts of trials, once all arms are tuned, unless everything is kept; records and answers stay."""
+    if experiment.spec.keep == "all":
+        return
+    needed = {plan.train_id for plan in finals}
+    for one in trials:
+        if one.train_id not in needed:
+            shutil.rmtree(home / "runs" / one.train_id / FOLDER, ignore_errors=True)

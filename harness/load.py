@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from harness import templates
+from harness import templates, tuning
 from harness.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
 from harness.errors import DataError, SpecError
 from harness.records import ResolvedExperiment
@@ -127,6 +127,10 @@ def _arm(document: Document, place: FieldPath, value: Mapping[str, Any], name: s
     arm = validate(document, place, METHODS[method], value)
     if isinstance(arm, (UntrainedSpec, FewShotSpec)):
         _check_template(document, (*place, "prompt"), arm.prompt)
+    try:
+        tuning.check_search(cast(ArmSpec, arm), getattr(arm, "search", {}))
+    except SpecError as error:
+        raise document.error((*place, *error.field.split(".", 1)), error.reason, error.hint) from None
     changes: dict[str, Any] = {"name": arm.name or name or method}
     if isinstance(arm, ImportedSpec):
         changes["path"] = str(_existing(document, (*place, "path"), arm.path))
@@ -261,8 +265,12 @@ def _check_names(document: Document, spec: ExperimentSpec, arms: list[Any], task
         hint = f"{nearest(spec.reference, by_name)}".replace("Known:", "Arms:")
         raise document.error(("reference",), f"no arm is named {spec.reference!r}", hint)
     added = len(arms) - len(spec.arms)
+    if spec.tuning is not None and spec.tuning.seed in spec.seeds:
+        hint = "Finals are trained with fresh seeds: take a number that is not among `seeds`"
+        raise document.error(("tuning", "seed"), f"{spec.tuning.seed} is one of the experiment's seeds", hint)
     for number, arm in enumerate(arms):
         place = ("arms", number - added)
+        _check_space(document, place, spec, arm)
         if isinstance(arm, (UntrainedSpec, FewShotSpec)) and arm.prompt is not None and task.messages is not None:
             raise document.error(place, "another prompt cannot be used with a task of messages", "Remove `prompt`")
         if not isinstance(arm, ContinuedBase):
@@ -294,6 +302,17 @@ def _check_control(document: Document, place: FieldPath, arm: SftContinuedSpec, 
     if other.parent != arm.parent:
         message = f"{arm.like!r} starts from {other.parent!r}, and this arm from {arm.parent!r}"
         raise document.error(place, message, f"Write `parent: {other.parent}`")
+
+
+def _check_space(document: Document, place: FieldPath, spec: ExperimentSpec, arm: Any) -> None:
+    """An arm that is tuned has something to search, with at least as many settings as trials."""
+    if spec.tuning is None or not hasattr(arm, "search") or getattr(arm, "learning_rate", 0.0) is None:
+        return
+    try:
+        tuning.space(arm, spec.tuning)
+    except SpecError as error:
+        field = error.field.split(".", 1) if error.field else []
+        raise document.error((*place, *field), error.reason, error.hint) from None
 
 
 # --------------------------------------------------------------------------------------------------------- check

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import arms, environment, ingest, preflight, queries, worker
+from harness import arms, environment, ingest, preflight, queries, trials, tuning, worker
+from harness.arms import seeds
 from harness.arms.artefacts import files_hash
+from harness.errors import SpecError
 from harness.executors import executor
 from harness.load import load_experiment
-from harness.metrics import METRICS, check_names
+from harness.metrics import METRICS, check_names, metric
 from harness.prepare import Prepared, prepare
 from harness.progress import Reporter
 from harness.records import (
     ExperimentRecord,
     ResolvedExperiment,
     RunPlan,
+    TaskFiles,
     digest,
 )
-from harness.spec import ArmSpec, ContinuedBase, ImportedSpec, SftContinuedSpec
+from harness.spec import ArmSpec, ContinuedBase, DpoSpec, ImportedSpec, SftContinuedSpec
 
 if TYPE_CHECKING:
     from harness.report import Leaderboard
@@ -49,9 +53,14 @@ def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False) -> R
     record = experiment_record(experiment, prepared, plans)
     store = Store(queries.database(home))
     ingest.experiment(store, home, record)
-    failed = _execute(experiment, record, plans, store, Session(home, reporter, retry))
+    session = Session(home, reporter, retry)
+    if experiment.spec.tuning is not None:
+        experiment = tune(experiment, prepared, store, record, session)
+        plans = plan_runs(experiment, prepared, home)
+    failed = _execute(experiment, record, plans, store, session)
     board = queries.board(home, record.experiment_id)
     ingest.prune(experiment, plans, queries.leader(board))
+    ingest.prune_trials(experiment, home, store.trials(record.experiment_id), plans)
     return RunResult(board, failed)
 
 
@@ -59,7 +68,42 @@ def load(path: Path) -> ResolvedExperiment:
     """Read an experiment and check the names of its metrics."""
     experiment = load_experiment(path, METRICS)
     check_names([experiment.task.metrics.primary, *experiment.task.metrics.also])
+    if experiment.spec.tuning is not None:
+        check_tuning(experiment)
     return experiment
+
+
+def check_tuning(experiment: ResolvedExperiment) -> None:
+    """Raise SpecError where no validation value can be had of the primary metric, and it is asked for."""
+    spec, primary = experiment.spec.tuning, metric(experiment.task.metrics.primary)
+    dpo = any(isinstance(arm, DpoSpec) for arm in experiment.arms)
+    if primary.suite != "test" and spec is not None and (spec.choose_by == "primary" or dpo):
+        raise SpecError(
+            f"the primary metric {primary.name} is not measured on the validation split",
+            file=experiment.file.name,
+            field="tuning.choose_by",
+            hint="Write `choose_by: loss` (and leave DPO arms out), or give the task a primary metric of its answers",
+        )
+
+
+def tune(
+    experiment: ResolvedExperiment, prepared: Prepared, store: Store, record: ExperimentRecord, session: Session
+) -> ResolvedExperiment:
+    """The experiment with every trained arm at the setting that did best on validation."""
+    planner = Planner(prepared.files, session.home, base_identity(experiment, session.home))
+    spec = experiment.spec.tuning
+    assert spec is not None
+
+    def plan(reduced: ResolvedExperiment, arm: ArmSpec, parent: str | None, trial: Mapping[str, Any]) -> RunPlan:
+        made = planner.plan(reduced, arm, (spec.seed, parent, 1.0))
+        return replace(worker.without_test(made), role="trial", trial=trial)
+
+    place = trials.Place(
+        session.home, store, record.experiment_id, session.reporter, workers(experiment), session.retry
+    )
+    finals = plan_runs(experiment, prepared, session.home)
+    tuned = trials.tune(experiment, plan, place, before=lambda: preflight.examine(finals))
+    return replace(experiment, arms=tuned)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +135,27 @@ def _execute(
         reporter.say(f"{len(plans)} runs are finished already; nothing to train or score")
         return failed
     preflight.examine(waiting)
-    by_train_id = {plan.train_id: plan for plan in plans}
+    # Arms with other names may be the same training: it runs once and answers for all of them.
+    by_train_id: dict[str, list[RunPlan]] = defaultdict(list)
+    for plan in waiting:
+        by_train_id[plan.train_id].append(plan)
+    once = [same[0] for same in by_train_id.values()]
     resources = experiment.spec.resources
-    for number, outcome in enumerate(executor(resources.executor)(waiting, workers(experiment), reporter), 1):
-        plan = by_train_id[outcome.run.train_id]
-        ingest.outcome(store, record, plan, outcome)
+    for number, outcome in enumerate(executor(resources.executor)(once, workers(experiment), reporter), 1):
+        same = by_train_id[outcome.run.train_id]
+        for plan in same:
+            ingest.outcome(store, record, plan, outcome)
         failed |= outcome.run.status != "ok"
         error = f": {outcome.run.error}" if outcome.run.error else ""
-        reporter.say(f"[{number}/{len(waiting)}] {name_of(plan)} {outcome.run.status}{error}")
+        names = " and ".join(map(name_of, same))
+        reporter.say(f"[{number}/{len(once)}] {names} {outcome.run.status}{error}")
     return failed
 
 
 def name_of(plan: RunPlan) -> str:
-    """Arm and seed, for people."""
-    return plan.arm_name if plan.seed is None else f"{plan.arm_name}, seed {plan.seed}"
+    """Arm, seed and share of the train split, for people."""
+    seed = "" if plan.seed is None else f", seed {plan.seed}"
+    return plan.arm_name + seed + ("" if plan.fraction == 1 else f", {plan.fraction:.0%} of the data")
 
 
 # ---------------------------------------------------------------------------------------------------------- plans
@@ -133,34 +184,54 @@ def threads(experiment: ResolvedExperiment) -> int:
     return resources.threads or (1 if resources.executor == "processes" else os.cpu_count() or 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes plans over one prepared task and one base."""
+
+    files: TaskFiles
+    home: Path
+    base_hash: str
+
+    def plan(
+        self, experiment: ResolvedExperiment, arm: ArmSpec, drawn: tuple[int | None, str | None, float]
+    ) -> RunPlan:
+        """The plan of an arm; `drawn` is (training seed, parent's identity, share of the train split)."""
+        seed, parent, fraction = drawn
+        return RunPlan(
+            experiment=experiment,
+            arm=arm,
+            arm_name=arm.name or arm.method,
+            seed=seed,
+            train_id=train_identity(experiment, self.files, arm, (*drawn, self.base_hash)),
+            parent_train_id=parent,
+            home=self.home,
+            files=self.files,
+            base_hash=self.base_hash,
+            device=device_of(experiment),
+            threads=threads(experiment),
+            fraction=fraction,
+        )
+
+
 def plan_runs(experiment: ResolvedExperiment, prepared: Prepared, home: Path) -> list[RunPlan]:
-    """One plan for each arm and seed, parents before children; arms without training get one plan and no seed."""
-    base_hash = base_identity(experiment, home)
+    """One plan for each arm, seed and share of the train split, parents before children, the whole split first.
+
+    Arms without training get one plan and no seed.
+    """
+    planner = Planner(prepared.files, home, base_identity(experiment, home))
     plans: list[RunPlan] = []
-    ids: dict[tuple[str, int | None], str] = {}
+    ids: dict[tuple[str, int | None, float], str] = {}
     ordered = sorted(experiment.arms, key=lambda arm: isinstance(arm, ContinuedBase))
-    for arm in ordered:
-        name = arm.name or arm.method
-        trained = arm.method in arms.TRAINED
-        for seed in experiment.spec.seeds if trained else [None]:
-            parent = ids[(arm.parent, seed)] if isinstance(arm, ContinuedBase) else None
-            identity = train_identity(experiment, prepared, arm, (seed, parent, base_hash))
-            ids[(name, seed)] = identity
-            plans.append(
-                RunPlan(
-                    experiment=experiment,
-                    arm=arm,
-                    arm_name=name,
-                    seed=seed,
-                    train_id=identity,
-                    parent_train_id=parent,
-                    home=home,
-                    files=prepared.files,
-                    base_hash=base_hash,
-                    device=device_of(experiment),
-                    threads=threads(experiment),
-                )
-            )
+    for fraction in experiment.spec.fractions:
+        for arm in ordered:
+            trained = arms.is_trained(arm)
+            if not trained and fraction < 1:
+                continue
+            for seed in experiment.spec.seeds if trained else [None]:
+                parent = ids[(arm.parent, seed, fraction)] if isinstance(arm, ContinuedBase) else None
+                plan = planner.plan(experiment, arm, (seed, parent, fraction))
+                ids[(plan.arm_name, seed, fraction)] = plan.train_id
+                plans.append(plan)
     return plans
 
 
@@ -174,18 +245,22 @@ def base_identity(experiment: ResolvedExperiment, home: Path) -> str:
 
 
 def train_identity(
-    experiment: ResolvedExperiment, prepared: Prepared, arm: ArmSpec, drawn: tuple[int | None, str | None, str]
+    experiment: ResolvedExperiment,
+    files: TaskFiles,
+    arm: ArmSpec,
+    drawn: tuple[int | None, str | None, float, str],
 ) -> str:
-    """Hash of everything that determines a training; `drawn` is (seed, parent's identity, base hash).
+    """Hash of everything that determines a training; `drawn` is (seed, parent's identity, share of data, base hash).
 
-    Paths, names, threads and executors are no part of it. Arms without training depend on neither data nor budget
-    (few-shot: on the train split that its examples come from).
+    Paths, names, threads, executors and what tuning searches are no part of it: a trial and an untuned run of one
+    setting and seed are the same training. Arms without training depend on neither data nor budget (few-shot: on the
+    train split that its examples come from).
     """
-    seed, parent, base_hash = drawn
+    seed, parent, fraction, base_hash = drawn
     task, base = experiment.task, experiment.base
     content: dict[str, Any] = {
         "base": [base_hash, base.dtype, base.attention, base.context],
-        "arm": arm.model_dump(mode="json", exclude={"name", "path"}),
+        "arm": arm.model_dump(mode="json", exclude={"name", "path", "search"}),
         "version": arms.family(arm.method).VERSION,
         "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
         "chat": experiment.spec.chat.model_dump(mode="json"),
@@ -193,8 +268,10 @@ def train_identity(
     if isinstance(arm, ImportedSpec):
         content["imported"] = files_hash(Path(arm.path))
     if arm.method in arms.TRAINED or arm.method in ("few_shot", "toy"):
-        content["data"] = prepared.files.fingerprint
-    if arm.method in arms.TRAINED:
+        content["data"] = files.fingerprint
+    if fraction < 1:
+        content["fraction"] = fraction
+    if arms.is_trained(arm):
         content |= {"seed": seed, "parent": parent, "budget": experiment.spec.budget.model_dump(mode="json")}
         if experiment.spec.stop_on != "diverged":
             content["stop_on"] = experiment.spec.stop_on
@@ -206,21 +283,28 @@ def train_identity(
 
 
 def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans: Sequence[RunPlan]) -> ExperimentRecord:
-    """The experiment as it is run; its id covers the spec, the task's content and the base."""
-    identity = digest(
-        [
-            experiment.name,
-            prepared.files.fingerprint,
-            prepared.files.suite_fingerprint,
-            sorted([plan.arm_name, plan.seed or 0, plan.train_id] for plan in plans),
-            experiment.spec.reference,
-        ]
-    )
+    """The experiment as it is run; its id covers the spec, the task's content and the base.
+
+    `plans` are those of the recipes as they stand. What tuning will choose follows from them and from what is searched,
+    so that the id is known before the first trial.
+    """
+    spec = experiment.spec
+    content: list[Any] = [
+        experiment.name,
+        prepared.files.fingerprint,
+        prepared.files.suite_fingerprint,
+        sorted([plan.arm_name, plan.seed or 0, plan.train_id] for plan in plans),
+        spec.reference,
+    ]
+    if spec.tuning is not None:
+        trained = [arm for arm in experiment.arms if arms.is_trained(arm)]
+        content.append([spec.tuning, {str(arm.name): tuning.space(arm, spec.tuning) for arm in trained}])
+    identity = digest(content)
     return ExperimentRecord(
         experiment_id=identity,
         name=experiment.name,
         file=experiment.file.name,
-        spec=experiment.spec.model_dump(mode="json"),
+        spec=spec.model_dump(mode="json"),
         task=experiment.task.model_dump(mode="json"),
         task_fingerprint=prepared.splits.fingerprint,
         split_sizes=prepared.sizes,
@@ -229,4 +313,10 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
         created=environment.now(),
         groups=prepared.groups,
         suite=prepared.files.suite_fingerprint,
+        seeds={
+            "training": list(spec.seeds),
+            **{name: {str(seed): seeds.derived(seed, name) for seed in spec.seeds} for name in seeds.PURPOSES},
+            "tuning": spec.tuning.seed if spec.tuning is not None else None,
+            "bootstrap": int(digest(identity), 16),
+        },
     )

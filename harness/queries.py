@@ -50,6 +50,18 @@ def board(home: Path, experiment: str | None) -> report.Leaderboard:
     return report.leaderboard(report.collect(store, find(store, experiment).experiment_id))
 
 
+def tuning(home: Path, experiment: str | None) -> report.TuningReport:
+    """What tuning tried and chose in a stored experiment."""
+    store = open_store(home)
+    return report.tuning_report(report.collect(store, find(store, experiment).experiment_id))
+
+
+def curve(home: Path, experiment: str | None) -> report.LearningCurve:
+    """The learning curves of a stored experiment."""
+    store = open_store(home)
+    return report.learning_curve(report.collect(store, find(store, experiment).experiment_id))
+
+
 def leader(found: report.Leaderboard) -> str | None:
     """The arm that leads on the primary metric, if any arm has a value."""
     ranked = [row.arm for row in found.rows if row.status == "ok"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -143,6 +143,25 @@ def training_view(source: SourceData, splits: Splits) -> TrainingData:
         validation=tuple(examples[name] for name in splits.validation),
         pairs=train_pairs,
     )
+
+
+def training_share(data: TrainingData, share: float) -> TrainingData:
+    """`share` of the train examples, whole groups in the order of their hashes until it is reached, and their pairs.
+
+    A smaller share lies within a larger one; validation stays as it is.
+    """
+    if share >= 1:
+        return data
+    sizes = Counter(example.group for example in data.train)
+    kept, count = set[str](), 0
+    for group in sorted(sizes, key=lambda name: _position("training share", name)):
+        if count >= share * len(data.train):
+            break
+        kept.add(group)
+        count += sizes[group]
+    train = tuple(example for example in data.train if example.group in kept)
+    names = {example.id for example in train}
+    return TrainingData(train, data.validation, tuple(pair for pair in data.pairs if pair.example in names))
 
 
 def heldout_pairs(source: SourceData, splits: Splits) -> tuple[PreferencePair, ...]:

@@ -29,6 +29,7 @@ from harness.records import (
     RunRecord,
     Score,
     TrainLog,
+    Trial,
 )
 from harness.store_file import StoreFile, remove_database, transaction
 from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Kind, Row, Table, columns, decode, encode
@@ -141,6 +142,10 @@ class Store:
     def entries(self, experiment_id: str) -> list[Entry]:
         """Arms and seeds of an experiment, in the order in which they were first stored."""
         return self._read(TABLES[Entry], "experiment_id = $1", [experiment_id])
+
+    def trials(self, experiment_id: str) -> list[Trial]:
+        """Trials of an experiment's tuning, in the order in which they were first stored."""
+        return self._read(TABLES[Trial], "experiment_id = $1", [experiment_id])
 
     def runs(self, train_ids: Sequence[str]) -> list[RunRecord]:
         """All attempts at these trainings."""

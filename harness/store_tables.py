@@ -29,6 +29,7 @@ from harness.records import (
     Score,
     TrainLog,
     TrainLogRow,
+    Trial,
     from_json,
     to_json,
 )
@@ -66,7 +67,8 @@ TRAIN_LOG = Table("train_log", TrainLogRow, outer=("train_id", "attempt"))
 JUDGMENTS = Table("judgments", Judgment, same=(("id",), ("assignment", "revision")))
 TABLES: dict[type[Any], Table] = {
     ExperimentRecord: Table("experiments", ExperimentRecord, key=("experiment_id",)),
-    Entry: Table("entries", Entry, key=("experiment_id", "arm", "seed")),
+    Entry: Table("entries", Entry, key=("experiment_id", "arm", "seed", "fraction")),
+    Trial: Table("trials", Trial, key=("experiment_id", "arm", "number", "rung")),
     RunRecord: Table("runs", RunRecord),
     TrainLog: TRAIN_LOG,
     Evaluation: Table("evaluations", Evaluation),

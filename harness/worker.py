@@ -2,6 +2,7 @@
 
     runs/TRAIN_ID/   plan.json  claim.lock  heartbeat  checkpoints/  artefact/  train_log.jsonl  run-N.json  run.json
     evals/EVAL_ID/   predictions and likelihoods by whole batch  scores.jsonl  evaluation.json (written last)
+    validations/ID/  the same of a trial, on the validation split: a trial's plan does not know where the test split is
 
 Every step looks first at what is there already, so that the same plan can be executed again after a kill at any
 moment: a finished training is never repeated, a half-finished one goes on from its last complete checkpoint, a
@@ -20,8 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import arms, environment, evaluation
-from harness.arms import checkpoints
+from harness import arms, environment, evaluation, splits, validation
+from harness.arms import checkpoints, seeds
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
 from harness.files import read_json, read_records, write_json
 from harness.records import (
@@ -33,6 +34,7 @@ from harness.records import (
     RunRecord,
     Status,
     TrainingData,
+    Validation,
     from_json,
 )
 
@@ -44,10 +46,11 @@ RETRY = "retry"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a plan: the run's record, and the evaluation when there is one."""
+    """What became of a plan: the run's record, and the evaluation when there is one (of a trial: on validation)."""
 
     run: RunRecord
     eval_id: str | None
+    validation: Validation | None = None
 
 
 def eval_id(plan: RunPlan, artefact: Artefact) -> str:
@@ -65,6 +68,9 @@ def finished(plan: RunPlan) -> Outcome | None:
         return None
     if record.status == "diverged" or record.artefact is None:
         return None if (plan.run_folder / RETRY).exists() else Outcome(record, None)
+    if plan.role == "trial":
+        stored = validation.read(plan, record.artefact)
+        return None if stored is None else Outcome(record, None, stored)
     identity = eval_id(plan, record.artefact)
     if not evaluation.is_complete(plan.home / "evals" / identity):
         return None
@@ -120,6 +126,8 @@ def not_run(plan: RunPlan, error: str) -> Outcome:
         provenance=environment.provenance(),
         artefact=None,
         parent_train_id=plan.parent_train_id,
+        seeds=seeds.of(plan.seed),
+        trial=plan.trial,
     )
     return Outcome(record, None)
 
@@ -135,7 +143,8 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     error, result, spent = None, None, Ledger()
     started = time.monotonic()
     try:
-        result = arms.family(plan.arm.method).train(without_test(plan), read_training(plan.files.folder), progress)
+        data = splits.training_share(read_training(plan.files.folder), plan.fraction)
+        result = arms.family(plan.arm.method).train(without_test(plan), data, progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
         raise
     except Exception as caught:
@@ -159,6 +168,8 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         artefact=result.artefact if result else None,
         parent_train_id=plan.parent_train_id,
         notes=result.notes if result else (),
+        seeds=seeds.of(plan.seed),
+        trial=plan.trial,
     )
     _write_run(plan.run_folder, record)
     for name in ("heartbeat", "lost.json", RETRY):
@@ -174,11 +185,16 @@ def without_test(plan: RunPlan) -> RunPlan:
 
 
 def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome:
-    assert record.artefact is not None
-    identity = eval_id(plan, record.artefact)
+    artefact = record.artefact
+    assert artefact is not None
+    found = None
     started = time.monotonic()
     try:
-        seconds = evaluation.evaluate(plan, record.artefact, progress)
+        if plan.role == "trial":
+            found = validation.validate(plan, artefact, progress)
+            seconds = evaluation.Seconds(found.seconds, 0.0)
+        else:
+            seconds = evaluation.evaluate(plan, artefact, progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
         raise
     except Exception as caught:
@@ -194,7 +210,7 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
     ledger = replace(record.ledger, predict_seconds=seconds.predict, score_seconds=seconds.score)
     record = replace(record, ledger=ledger)
     _write_run(plan.run_folder, record)
-    return Outcome(record, identity)
+    return Outcome(record, None if found else eval_id(plan, artefact), found)
 
 
 def _status_of(error: Exception) -> Status:

@@ -29,7 +29,8 @@ ALLOWED: dict[str, set[str]] = {
     "sources": {"spec", "records", "templates", "rows", "documents"},
     "duplicates": set(),
     "splits": {"spec", "records", "duplicates"},
-    "load": {"spec", "records", "templates", "sources", "splits", "documents"},
+    "tuning": {"spec", "records"},
+    "load": {"spec", "records", "templates", "sources", "splits", "documents", "tuning"},
     "prompts": {"records", "spec", "templates"},
     "models": {"records", "spec"},
     "arms": {"models", "prompts", "spec", "records"},
@@ -54,10 +55,24 @@ ALLOWED: dict[str, set[str]] = {
         "environment",
         "files",
     },
-    "worker": {"arms", "evaluation", "environment", "records", "files"},
+    "validation": {"arms", "evaluation", "metrics", "models", "records", "spec", "environment", "files"},
+    "worker": {"arms", "evaluation", "validation", "splits", "environment", "records", "files"},
     "preflight": {"arms", "evaluation", "worker", "models", "prompts", "records"},
     "executors": {"worker", "records", "progress"},
-    "ingest": {"worker", "evaluation", "environment", "store", "files", "records", "winner_rules"},
+    "ingest": {"worker", "evaluation", "environment", "store", "files", "records", "winner_rules", "arms"},
+    "trials": {
+        "tuning",
+        "worker",
+        "executors",
+        "ingest",
+        "store",
+        "arms",
+        "metrics",
+        "files",
+        "records",
+        "spec",
+        "progress",
+    },
     "queries": {"store", "report", "ingest", "metrics", "files", "records"},
     "previews": {"load", "metrics", "models", "prompts", "sources", "spec", "splits"},
     "doctor": {"load", "environment", "records"},
@@ -83,7 +98,7 @@ ALLOWED: dict[str, set[str]] = {
 
 `pipeline` may enter all rooms below the command line and `cli` all of them, so they are not listed.
 """
-ONLY_HOME = {"duckdb": {"store"}, "lm_eval": {"lm_eval_tasks"}, "streamlit": {"pages"}}
+ONLY_HOME = {"duckdb": {"store"}, "lm_eval": {"lm_eval_tasks"}, "streamlit": {"pages"}, "optuna": {"tuning"}}
 """Libraries that one room alone may import."""
 
 

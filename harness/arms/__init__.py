@@ -15,6 +15,7 @@ from typing import Protocol, cast
 
 from harness.models import Model
 from harness.records import Artefact, Ledger, RunPlan, TrainingData
+from harness.spec import ArmSpec, ToySpec
 
 FAMILIES: dict[str, str] = {
     "untrained": "harness.arms.untrained",
@@ -30,6 +31,12 @@ FAMILIES: dict[str, str] = {
 }
 TRAINED = frozenset({"full", "lora", "qlora", "peft", "dpo", "sft_continued"})
 """Methods that train, need a seed and are held to the budget."""
+
+
+def is_trained(arm: ArmSpec) -> bool:
+    """Whether an arm trains, needs a seed, is held to the budget and can be tuned; a toy does with a learning rate."""
+    return arm.method in TRAINED or (isinstance(arm, ToySpec) and arm.learning_rate is not None)
+
 
 Progress = Callable[[str, int, int], None]
 """Called with a phase, steps done and steps in all."""

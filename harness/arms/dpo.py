@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.arms import Progress, TrainResult, artefacts, flops
+from harness.arms import Progress, TrainResult, artefacts, flops, seeds
 from harness.arms.order import training_order
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.arms.losses import PairRow
     from harness.arms.saving import Trainable
 
-VERSION = 2
+VERSION = 3
 PAIRS = "pairs.json"
 BATCH = 16
 
@@ -72,14 +72,14 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     with training.memory_errors("loading the parent"):
         # Dropout would make policy and reference differ by noise from the first step (TRL turns it off too).
         trainable = load_parent(plan, parent.artefact, dropout=False)
-    training.seed_training(plan.seed)
+    training.seed_training(seeds.derived(plan.seed, "initialisation"))
     examples = {example.id: example for example in data.train}
     count = pair_budget(arm, plan, parent.ledger)
     loaded = time.perf_counter() - started
     with training.memory_errors("preparing preference pairs"):
         prepared = _prepare_pairs(plan, trainable, data, count, progress)
     rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
-    order = training_order(len(rows), count, plan.seed)
+    order = training_order(len(rows), count, seeds.derived(plan.seed, "data_order"))
     job = training.Job(
         rows=rows,
         order=order,
@@ -87,7 +87,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         validate=validator(trainable, data.validation),
         optimiser=arm.optimiser,
         evaluations=arm.evaluations,
-        seed=plan.seed,
+        seed=seeds.derived(plan.seed, "initialisation"),
         device=plan.device,
         folder=plan.run_folder,
         checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
@@ -129,7 +129,7 @@ def pair_tokens(prompter: Prompter, plan: RunPlan, data: TrainingData, count: in
         sum(len(prompter.encode(examples[pair.example], text).input_ids) for text in (pair.chosen, pair.rejected))
         for pair in pairs
     ]
-    return sum(lengths[index] for index in training_order(len(pairs), count, plan.seed))
+    return sum(lengths[index] for index in training_order(len(pairs), count, seeds.derived(plan.seed, "data_order")))
 
 
 def _prepare_pairs(plan: RunPlan, trainable: Trainable, data: TrainingData, count: int, progress: Progress) -> PairFile:
@@ -175,7 +175,7 @@ def task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[Preference
             hint="Give the task `preferences` (chosen and rejected templates), or set `pairs: parent_samples`",
         )
     assert plan.seed is not None
-    first = training_order(len(pairs), min(count, len(pairs)), plan.seed)
+    first = training_order(len(pairs), min(count, len(pairs)), seeds.derived(plan.seed, "data_order"))
     return [pairs[index] for index in first]
 
 
@@ -190,7 +190,7 @@ def _sampled_pairs(
 
     assert plan.seed is not None
     generate = plan.experiment.task.generate
-    chosen = training_order(len(data.train), min(count, len(data.train)), plan.seed)
+    chosen = training_order(len(data.train), min(count, len(data.train)), seeds.derived(plan.seed, "data_order"))
     prompts = [
         (data.train[index], trainable.prompter.encode_prompt(data.train[index], generate.max_new_tokens))
         for index in chosen

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.arms import Progress, TrainResult, artefacts
+from harness.arms import Progress, TrainResult, artefacts, seeds
 from harness.arms.order import budgeted_order, training_order
 from harness.errors import ModelError, SpecError
 from harness.models import Model
@@ -24,7 +24,7 @@ from harness.spec import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec,
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
 
-VERSION = 2
+VERSION = 3
 VALIDATION_EXAMPLES = 64
 """At most so many validation examples are scored each time: enough for a curve, cheap beside the training."""
 
@@ -47,7 +47,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     with training.memory_errors("loading the base model"):
         trainable = prepare(plan)
     budget: BudgetSpec = plan.experiment.spec.budget
-    rows, order = encode_budget(trainable.prompter, data.train, budget, plan.seed)
+    rows, order = encode_budget(trainable.prompter, data.train, budget, seeds.derived(plan.seed, "data_order"))
     refuse_unknown_tokens(trainable, rows.values())
     refuse_virtual_overflow(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
@@ -58,7 +58,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         validate=validator(trainable, data.validation),
         optimiser=plan.arm.optimiser,
         evaluations=plan.arm.evaluations,
-        seed=plan.seed,
+        seed=seeds.derived(plan.seed, "initialisation"),
         device=plan.device,
         folder=plan.run_folder,
         checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
@@ -93,7 +93,7 @@ def prepare(plan: RunPlan) -> Trainable:
     model, tokenizer = hf.load_base(base, plan.device, quantisation)
     prompter = make_prompter(plan, tokenizer, model)
     # Seeded after loading: an adapter's first weights must not depend on what loading drew.
-    training.seed_training(plan.seed)
+    training.seed_training(seeds.derived(plan.seed, "initialisation"))
     if isinstance(arm, FullSpec):
         model.requires_grad_(True)
         return saving.Trainable(model, tokenizer, prompter, "full", None)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from itertools import accumulate
 
-from harness.arms import Progress, TrainResult, artefacts, dpo
+from harness.arms import Progress, TrainResult, artefacts, dpo, seeds
 from harness.arms.order import training_order
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
@@ -45,7 +45,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     parent = read_parent(plan)
     with training.memory_errors("loading the parent"):
         trainable = load_parent(plan, parent.artefact, dropout=True)
-    training.seed_training(plan.seed)
+    training.seed_training(seeds.derived(plan.seed, "initialisation"))
     order, note = _order(trainable.prompter, plan, data, parent.ledger)
     rows = {index: trainable.prompter.encode(data.train[index]) for index in sorted(set(order))}
     refuse_unknown_tokens(trainable, rows.values())
@@ -56,7 +56,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         validate=validator(trainable, data.validation),
         optimiser=arm.optimiser,
         evaluations=arm.evaluations,
-        seed=plan.seed,
+        seed=seeds.derived(plan.seed, "initialisation"),
         device=plan.device,
         folder=plan.run_folder,
         checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
@@ -107,7 +107,8 @@ def _order(prompter: Prompter, plan: RunPlan, data: TrainingData, parent: Ledger
 
 def _continued(plan: RunPlan, data: TrainingData, parent: Ledger, examples: int) -> list[int]:
     assert plan.seed is not None
-    return training_order(len(data.train), parent.examples + examples, plan.seed)[parent.examples :]
+    order = seeds.derived(plan.seed, "data_order")
+    return training_order(len(data.train), parent.examples + examples, order)[parent.examples :]
 
 
 def _enough(prompter: Prompter, train: Sequence[Example], tokens: int) -> int:

@@ -2,12 +2,14 @@
 
 It reads characters, and answers with the last words of its prompt for a share `skill` of all prompts, with garbage for
 the rest. Which prompts it can do is a hash of seed and prompt, and a better skill can do all that a lesser one can.
+With a learning rate it counts as trained, and its skill is a known function of the rate and of the train examples.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -121,10 +123,12 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         raise FAILURES[arm.fail]()
     lengths = [len(example.references[0].split()) for example in data.train]
     words = int(statistics.median(lengths)) if lengths else 1
-    knowledge = Knowledge(arm.skill, plan.seed or 0, max(1, words))
+    skill = learned_skill(arm, len(data.train))
+    knowledge = Knowledge(skill, plan.seed or 0, max(1, words))
     budget = plan.experiment.spec.budget.examples or len(data.train)
     spent = time.perf_counter() - started
-    row = TrainLogRow(step=1, examples=budget, tokens=budget, seconds=spent, loss=2.0 - arm.skill)
+    loss = 2.0 - skill
+    row = TrainLogRow(step=1, examples=budget, tokens=budget, seconds=spent, loss=loss, validation_loss=loss)
     (plan.run_folder / "train_log.jsonl").write_text(json.dumps(to_json(row)) + "\n", encoding="utf-8")
     folder = artefacts.write_folder(plan, lambda place: _write(place, knowledge))
     experiment = plan.experiment
@@ -141,6 +145,20 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         artefact_bytes=artefacts.folder_bytes(folder),
     )
     return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger))
+
+
+def learned_skill(arm: ToySpec, examples: int) -> float:
+    """The skill after training: skill · exp(-x²) · n / (n + half_data), x powers of ten between rate and best rate.
+
+    Raises Diverged above 100 times the best rate.
+    """
+    share = examples / (examples + arm.half_data) if arm.half_data else 1.0
+    if arm.learning_rate is None:
+        return arm.skill * share
+    distance = math.log10(arm.learning_rate / arm.best_rate)
+    if distance > 2:
+        raise Diverged(f"the loss is nan at step 1: a learning rate of {arm.learning_rate:g}")
+    return arm.skill * share * math.exp(-(distance**2))
 
 
 def load(plan: RunPlan, artefact: Artefact) -> ToyModel:

@@ -22,4 +22,7 @@ def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Itera
 
 def label(plan: RunPlan) -> str:
     """How a plan is called in progress lines."""
-    return plan.arm_name if plan.seed is None else f"{plan.arm_name} (seed {plan.seed})"
+    if plan.role == "trial":
+        return f"{plan.arm_name} (trial {plan.trial['number']})"
+    share = "" if plan.fraction == 1 else f", {plan.fraction:.0%} of the data"
+    return plan.arm_name if plan.seed is None else f"{plan.arm_name} (seed {plan.seed}{share})"

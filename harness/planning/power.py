@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from harness import report, stats, winner_rules
-from harness.arms import TRAINED
+from harness.arms import is_trained
 from harness.metrics import Metric, metric
 from harness.records import ExperimentRecord, Question, ResolvedExperiment, WinnerRule
 from harness.report.board import by_arm, scored
@@ -126,7 +126,7 @@ def _half_width(spread: stats.Spread, design: stats.Design) -> float:
 def _question(experiment: ResolvedExperiment) -> Question:
     winner = experiment.spec.winner
     rule = WinnerRule() if winner is None else WinnerRule(winner.margin, winner.cost, winner.estimand)
-    trained = any(arm.method in TRAINED for arm in experiment.arms)
+    trained = any(map(is_trained, experiment.arms))
     return winner_rules.question(rule, [len(experiment.spec.seeds)] if trained else [])
 
 

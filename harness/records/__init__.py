@@ -33,6 +33,7 @@ from harness.records.training import (
     TrainLog,
     TrainLogRow,
 )
+from harness.records.tuning import Trial, Validation
 from harness.records.verdicts import Outcome, Question, WinnerRule, WinnerVerdict
 
 __all__ = [
@@ -73,6 +74,8 @@ __all__ = [
     "TrainLog",
     "TrainLogRow",
     "TrainingData",
+    "Trial",
+    "Validation",
     "WinnerRule",
     "WinnerVerdict",
     "digest",

@@ -30,6 +30,9 @@ class ExperimentRecord:
     """Test example → group, for clustering."""
     suite: str = ""
     """Folder of the sealed suite below `home/sealed`."""
+    seeds: Mapping[str, Any] = field(default_factory=dict)
+    """Every seed that matters: `training` (a list), `initialisation` and `data_order` (by training seed), `tuning`,
+    `bootstrap`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Entry:
     attempt: int
     status: Status
     eval_id: str | None
+    fraction: float = 1.0
+    """Share of the train split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,10 @@ class RunPlan:
     device: str
     threads: int
     role: Role = "final"
+    fraction: float = 1.0
+    """Share of the train split that it is trained on."""
+    trial: Mapping[str, Any] = field(default_factory=dict)
+    """Of a trial: its number, the values tried and the space that is searched."""
 
     @property
     def run_folder(self) -> Path:

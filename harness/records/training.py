@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Status = Literal["ok", "failed", "oom", "diverged", "cancelled"]
@@ -137,3 +137,7 @@ class RunRecord:
     parent_train_id: str | None = None
     notes: tuple[str, ...] = ()
     """Things a reader of the leaderboard must know, such as a budget that was not reached."""
+    seeds: Mapping[str, int] = field(default_factory=dict)
+    """What the training seed was turned into: `initialisation`, `data_order`; empty for arms without training."""
+    trial: Mapping[str, Any] = field(default_factory=dict)
+    """Of a trial: its number, the values tried and the space that was searched."""

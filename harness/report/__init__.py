@@ -14,11 +14,13 @@ from harness.report.as_csv import to_csv
 from harness.report.as_json import comparison_to_json, ledger_to_json, to_json
 from harness.report.board import Cell, Column, Cost, Leaderboard, Row, leaderboard
 from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
+from harness.report.curve import ArmCurve, LearningCurve, Point, curve_to_json, learning_curve
 from harness.report.forgetting import Forgetting
 from harness.report.latex import to_latex
 from harness.report.ledger import ledger_to_text, print_ledger
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
+from harness.report.studies import curve_to_text, print_curve, print_tuning, tuning_to_text
 from harness.report.text import (
     comparison_to_text,
     print_board,
@@ -26,36 +28,50 @@ from harness.report.text import (
     render_text,
     to_text,
 )
+from harness.report.tuned import ArmTuning, TuningReport, tuning_report, tuning_to_json
 
 __all__ = [
     "AnswerCounts",
+    "ArmCurve",
+    "ArmTuning",
     "Cell",
     "Column",
     "Comparison",
     "Cost",
     "Forgetting",
     "Leaderboard",
+    "LearningCurve",
     "MetricDifference",
+    "Point",
     "Reader",
     "Results",
     "Row",
     "Sample",
     "Texts",
+    "TuningReport",
     "collect",
     "compare",
     "comparison_to_json",
     "comparison_to_text",
     "count_answers",
+    "curve_to_json",
+    "curve_to_text",
     "leaderboard",
+    "learning_curve",
     "ledger_to_json",
     "ledger_to_text",
     "print_board",
     "print_comparison",
+    "print_curve",
     "print_ledger",
+    "print_tuning",
     "render_markdown",
     "render_text",
     "to_csv",
     "to_json",
     "to_latex",
     "to_text",
+    "tuning_report",
+    "tuning_to_json",
+    "tuning_to_text",
 ]

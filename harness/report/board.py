@@ -12,7 +12,7 @@ from harness import stats
 from harness.errors import UsageError
 from harness.metrics import METRICS, Metric, metric
 from harness.records import Entry, Estimate, ExperimentRecord, Question, RunEvent, RunRecord, WinnerVerdict, digest
-from harness.report import remarks
+from harness.report import remarks, tuned
 from harness.report.contest import Comparisons, Entrant, question_of, verdict_of
 from harness.report.costs import Cost, Standing, against_budget, cost_of
 from harness.report.forgetting import Forgetting, Measured, forgetting, retention_metrics
@@ -117,7 +117,8 @@ class Leaderboard:
 def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Leaderboard:
     """Rank the arms of an experiment.
 
-    Without `rng` resampling is seeded by the experiment's id, so that the same results give the same intervals.
+    Without `rng` resampling has the experiment's recorded seed (older ones: a hash of its id), so that the same results
+    give the same intervals.
 
     Raises:
         UsageError: the task's primary metric is not a metric.
@@ -127,7 +128,8 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     columns = columns_of(experiment, table)
     primary = columns[0].name
     reference = str(experiment.spec.get("reference", "untrained"))
-    seed = int(digest(experiment.experiment_id), 16) if rng is None else int(rng.integers(2**62))
+    recorded = int(experiment.seeds.get("bootstrap") or int(digest(experiment.experiment_id), 16))
+    seed = recorded if rng is None else int(rng.integers(2**62))
     arms = by_arm(results.entries)
     question = question_of(results, arms)
     judge = _Judge(Estimator(results.groups, seed, question), columns, table, arms, reference)
@@ -308,6 +310,7 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
     spec = results.experiment.spec
     cost = cost_of([run.ledger for run in finished], (spec.get("resources") or {}).get("price_per_device_hour"))
+    cost = tuned.with_tuning(cost, arm, results)
     tried = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
     return Row(
         arm=arm,
@@ -320,7 +323,10 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
         answers=answers,
         looks=sum(look.eval_id in eval_ids for look in results.looks),
         to_best=None,
-        notes=remarks.of_arm(results.experiment, finished, cost, answers, cells[judge.columns[0].name].missing),
+        notes=(
+            *remarks.of_arm(results.experiment, finished, cost, answers, cells[judge.columns[0].name].missing),
+            *tuned.notes(arm, results),
+        ),
         errors=_errors(entries, runs),
         budget=against_budget(spec.get("budget") or {}, cost) if cost is not None else None,
         events=tuple(event for run in tried for event in run.ledger.events),

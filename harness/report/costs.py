@@ -49,6 +49,8 @@ class Cost:
     """Estimated operations of training; None where nothing was estimated."""
     money: float | None = None
     """`total_seconds` at the experiment's price of a device-hour; None without a price."""
+    tuning_seconds: float = 0.0
+    """Of all tuning trials of the arm; once for all seeds, and in no other sum."""
     with_parent: Cost | None = None
     """The same with the parent's training added to every sum, for an arm that has one."""
 

@@ -36,6 +36,7 @@ LINES: tuple[tuple[str, Callable[[Cost], str]], ...] = (
     ("trained share", lambda cost: _share(cost)),
     ("files MB", lambda cost: numbers.megabytes(cost.artefact_bytes)),
     ("tuning trials", lambda cost: numbers.exact(cost.trials)),
+    ("tuning s", lambda cost: numbers.seconds(cost.tuning_seconds)),
     ("prompts cut", lambda cost: numbers.exact(cost.truncated_prompts)),
     ("est. FLOPs", lambda cost: numbers.operations(cost.flops)),
 )
@@ -138,6 +139,8 @@ def _legend(board: Leaderboard) -> list[str]:
     lines.append(
         "Total: all seconds above it. Lost: in failed attempts, repeated steps and steps that ran out of memory."
     )
+    if any(cost.tuning_seconds for cost in costs):
+        lines.append("Tuning: all trials of the arm, once for all seeds; not in the total.")
     kinds = sorted({cost.memory_kind for cost in costs if cost.memory_kind is not None})
     if kinds:
         lines.append(

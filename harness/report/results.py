@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from harness.records import Entry, ExperimentRecord, Look, Prediction, RunRecord, Score
+from harness.records import Entry, Evaluation, ExperimentRecord, Look, Prediction, RunRecord, Score, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,12 @@ class Results:
     """Looks at this test split, by this experiment and by others on the same splits."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Group of each test example, for clustering; an example that is not here is its own group."""
+    shares: Sequence[Entry] = ()
+    """Entries on a part of the train split, for the learning curve; `entries` are on the whole."""
+    trials: Sequence[Trial] = ()
+    """Trials of tuning."""
+    trial_looks: int = 0
+    """Looks at the test split that a trial took."""
 
 
 class Reader(Protocol):
@@ -53,6 +59,14 @@ class Reader(Protocol):
 
     def runs(self, train_ids: Sequence[str]) -> list[RunRecord]:
         """All attempts at these trainings."""
+        ...
+
+    def trials(self, experiment_id: str) -> list[Trial]:
+        """Trials of an experiment's tuning."""
+        ...
+
+    def evaluations(self, eval_ids: Sequence[str]) -> list[Evaluation]:
+        """Evaluations by id."""
         ...
 
     def scores(self, eval_ids: Sequence[str]) -> list[Score]:
@@ -94,12 +108,19 @@ def collect(reader: Reader, name_or_id: str) -> Results:
     same_split = {
         other.experiment_id for other in reader.experiments() if other.task_fingerprint == experiment.task_fingerprint
     }
+    looks = [look for look in reader.looks() if look.experiment in same_split]
+    trials = reader.trials(experiment.experiment_id)
+    tried = {trial.train_id for trial in trials} - {entry.train_id for entry in entries}
+    seen = {row.eval_id for row in reader.evaluations([look.eval_id for look in looks]) if row.train_id in tried}
     return Results(
         experiment=experiment,
-        entries=entries,
+        entries=[entry for entry in entries if entry.fraction == 1],
         runs=reader.runs([entry.train_id for entry in entries]),
         scores=reader.scores(eval_ids),
         answers=count_answers(reader.predictions(eval_ids)),
-        looks=[look for look in reader.looks() if look.experiment in same_split],
+        looks=looks,
         groups=experiment.groups,
+        shares=[entry for entry in entries if entry.fraction < 1],
+        trials=trials,
+        trial_looks=sum(look.eval_id in seen and look.experiment == experiment.experiment_id for look in looks),
     )

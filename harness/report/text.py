@@ -255,6 +255,11 @@ def _ledger(board: Leaderboard, width: int) -> Table:
             _Column("file MB", [numbers.megabytes(cost.artefact_bytes) for cost in costs], drop=3),
             _Column("peak MB", [numbers.megabytes(cost.peak_memory_bytes) for cost in costs], drop=2),
             _Column("trials", [numbers.count(cost.trials) for cost in costs], drop=5),
+            *(
+                [_Column("tuning s", [numbers.seconds((cost.with_parent or cost).tuning_seconds) for cost in costs])]
+                if any(cost.tuning_seconds for cost in costs)
+                else []
+            ),
         ],
         width,
     )
@@ -272,6 +277,8 @@ def _cost_legend(board: Leaderboard) -> list[RenderableType]:
     text = "Cost of one seed" + (", mean over seeds" if several else "") + "; total: preparation, training, scoring."
     if any(cost.has_parent for cost in costs):
         text += " +: with its parent's training."
+    if any(cost.tuning_seconds for cost in costs):
+        text += " tuning: all trials of the arm (and of its parent), once for all seeds, not in the total."
     return [Text(text)]
 
 

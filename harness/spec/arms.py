@@ -4,9 +4,38 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from harness.spec.base import Spec
+
+Setting = float | int | str | bool
+"""A value that a searched field may take."""
+
+
+class RangeSpec(Spec):
+    """A range of numbers that tuning searches."""
+
+    low: float
+    """Smallest value."""
+    high: float
+    """Largest value."""
+    log: bool = False
+    """Spread values evenly by ratio, not by difference."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> RangeSpec:
+        if self.low >= self.high:
+            raise ValueError("low must be less than high")
+        if self.log and self.low <= 0:
+            raise ValueError("with `log: true` low must be greater than 0")
+        return self
+
+
+Choices = Annotated[list[Setting], Field(min_length=2)]
+"""The values that tuning may choose from."""
+Search = dict[str, RangeSpec | Choices]
+"""Field → its range or its choices. A field of `optimiser` or `lora` goes by its own name, one of a peft arm's config
+as `config.NAME`."""
 
 
 class OptimiserSpec(Spec):
@@ -84,6 +113,8 @@ class TrainedBase(ArmBase):
     """Optimiser and batch."""
     evaluations: PositiveInt = 4
     """How many times validation loss is measured during training."""
+    search: Search = {}
+    """What tuning searches for this arm, beside (or in place of) the experiment's `tuning.learning_rate`."""
 
 
 class FullSpec(TrainedBase):
@@ -182,6 +213,15 @@ class ToySpec(ArmBase):
     """Make its training end like this."""
     seconds: Annotated[float, Field(ge=0)] = 0.0
     """How long it pretends to train, in steps of 10 ms."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """With it the toy counts as trained: it takes seeds and budget, and can be tuned. `skill` is then its skill at
+    `best_rate`; it falls by exp(-x²) at x powers of ten from there, and training diverges above 100 times it."""
+    best_rate: Annotated[float, Field(gt=0)] = 1e-2
+    """The learning rate at which `skill` is reached."""
+    half_data: Annotated[float, Field(ge=0)] = 0.0
+    """Train examples that bring half of the skill: it grows with n train examples by n / (n + half_data)."""
+    search: Search = {}
+    """What tuning searches for this arm."""
 
 
 ArmSpec = Annotated[

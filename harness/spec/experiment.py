@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from harness.spec.arms import ArmSpec
+from harness.spec.arms import ArmSpec, Choices, RangeSpec
 from harness.spec.base import Spec
 
 WinnerCost = Literal["train_seconds", "total_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes"]
@@ -72,6 +72,34 @@ class WinnerSpec(Spec):
     `auto`: the method where three seeds or more are given."""
 
 
+class TuningSpec(Spec):
+    """Equal tuning: every trained arm gets the same number of trials over its own search space.
+
+    A trial is a training within the whole budget, with the tuning seed, scored on the validation split alone.
+    """
+
+    trials: Annotated[int, Field(ge=2)] = 6
+    """Trials of each trained arm; the first is the recipe as it stands, where its search space holds it."""
+    learning_rate: Literal["log"] | RangeSpec | Choices | None = "log"
+    """Searched for every trained arm unless its own `search` says otherwise; `log`: by ratio, `factor` each way from
+    the arm's own learning rate. `null`: only what the arms' `search` names."""
+    factor: Annotated[float, Field(gt=1)] = 10.0
+    """How far `learning_rate: log` goes each way."""
+    choose_by: Literal["primary", "loss"] = "primary"
+    """`primary`: the task's primary metric on validation. `loss`: validation loss, which needs no generation (a DPO arm
+    is chosen by the primary metric all the same, as its objective is not that loss)."""
+    examples: PositiveInt = 200
+    """At most so many validation examples are answered by each trial; the same for all."""
+    sampler: Literal["even", "tpe"] = "even"
+    """`even`: an even grid through the recipe's own value, or a quasi-random sequence where several fields are
+    searched. `tpe`: half of the trials so, the others one after another by Optuna's TPE."""
+    seed: Annotated[int, Field(ge=0)] = 1000
+    """Training seed of every trial and seed of the sampler; no seed of the experiment."""
+    halving: bool = False
+    """Successive halving: all trials with a ninth of the budget, the best third with a third, the best ninth in full.
+    Cheaper and rougher: what is best on little training need not be best on much."""
+
+
 class ResourcesSpec(Spec):
     """Where and how arms execute; not part of any identity."""
 
@@ -114,6 +142,11 @@ class ExperimentSpec(Spec):
     """When a training ends early, as `diverged`. A loss or gradient that is no number always ends it; `diverged`: also
     a loss that left for good (three times the first step's and 2 nats above it in the median of 8 steps, or 20 nats
     above it in one step). Spikes and rising validation loss end nothing: they are recorded and shown."""
+    tuning: TuningSpec | None = None
+    """Tuning of the trained arms; without it every arm is trained as its recipe says."""
+    data_fraction: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
+    """Shares of the train split that trained arms are trained on, for a learning curve; the whole is always among
+    them. The smaller lie within the larger, whole groups each; the budget is the same for all."""
     reference: str = "untrained"
     """The arm that others are compared with."""
     winner: WinnerSpec | None = None
@@ -129,3 +162,8 @@ class ExperimentSpec(Spec):
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must be distinct")
         return self
+
+    @property
+    def fractions(self) -> tuple[float, ...]:
+        """Shares of the train split, the whole first, then falling."""
+        return tuple(sorted({1.0, *self.data_fraction}, reverse=True))

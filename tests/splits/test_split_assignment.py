@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import DataError, LeakageError
-from harness.records import Example, Message, PreferencePair, SourceData, Split, Splits
+from harness.records import Example, Message, PreferencePair, SourceData, Split, Splits, TrainingData
 from harness.spec import LeakageSpec, SplitsSpec
-from harness.splits import heldout_pairs, presplit, sealed_examples, split, split_source, training_view
+from harness.splits import heldout_pairs, presplit, sealed_examples, split, split_source, training_share, training_view
 
 SPEC = SplitsSpec(test=0.3, validation=0.2, salt="s")
 DROP = LeakageSpec(drop="train")
@@ -249,3 +249,18 @@ def test_held_out_pairs_without_any_in_test() -> None:
     group = {e.id: e.group for e in examples}
     assert not {group[pair.example] for pair in held} & {group[pair.example] for pair in kept}
     assert heldout_pairs(source_of(examples), splits) == ()
+
+
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.floats(0.01, 1), st.floats(0.01, 1))
+def test_shares_of_the_train_split_are_nested_and_hold_whole_groups(groups: list[int], one: float, two: float) -> None:
+    train = tuple(Example(f"e{n}", f"g{group}", ("a",), prompt=f"p{n}") for n, group in enumerate(groups))
+    data = TrainingData(train, train[:1], tuple(PreferencePair(example.id, "a", "b") for example in train))
+    less, more = (training_share(data, share) for share in sorted((one, two)))
+    assert set(less.train) <= set(more.train) and less.validation == data.validation
+    for share, part in zip(sorted((one, two)), (less, more), strict=True):
+        sizes = Counter(example.group for example in train)
+        kept = {example.group for example in part.train}
+        assert len(part.train) == sum(sizes[group] for group in kept)
+        assert share * len(train) <= len(part.train) < share * len(train) + max(sizes.values())
+        assert [pair.example for pair in part.pairs] == [example.id for example in part.train]
+    assert training_share(data, 1.0) is data

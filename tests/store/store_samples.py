@@ -24,6 +24,7 @@ from harness.records import (
     Score,
     TrainLog,
     TrainLogRow,
+    Trial,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,7 @@ def experiment(name: str = "notes", number: int = 1, **changes: Any) -> Experime
         "created": f"2026-01-0{number}T00:00:00Z",
         "groups": {"x1": "patient 7"},
         "suite": "s" * 16,
+        "seeds": {"training": [0], "tuning": None, "bootstrap": 2**64 - 1},
     }
     return ExperimentRecord(**fields | changes)
 
@@ -64,8 +66,37 @@ def run(train_id: str = "t1", attempt: int = 1, **changes: Any) -> RunRecord:
         "artefact": Artefact("adapter", "/b", "bh", "artefact", "fh", {"bits": 4}, "", "", "ah"),
         "parent_train_id": "t0",
         "notes": ("budget not reached", "second"),
+        "seeds": {"initialisation": 2**32 - 1, "data_order": 7},
+        "trial": {"number": 0, "values": {"r": 8}},
     }
     return RunRecord(**fields | changes)
+
+
+def trial(number: int = 0, **changes: Any) -> Trial:
+    """A trial that was chosen."""
+    fields: dict[str, Any] = {
+        "experiment_id": "notes-1",
+        "arm": "lora",
+        "number": number,
+        "rung": 0,
+        "train_id": f"trial-{number}",
+        "seed": 1000,
+        "values": {"learning_rate": 4e-3, "r": 16},
+        "space": {"learning_rate": {"low": 4e-4, "high": 4e-2, "log": True}, "r": [8, 16]},
+        "stock": True,
+        "share": 1.0,
+        "status": "ok",
+        "error": None,
+        "metric": "rouge_l",
+        "value": 0.5,
+        "loss": 1.25,
+        "validated": 85,
+        "examples": 1100,
+        "seconds": 12.5,
+        "chosen": True,
+        "edge": ("r",),
+    }
+    return Trial(**fields | changes)
 
 
 def one_of_each() -> list[Any]:
@@ -74,6 +105,9 @@ def one_of_each() -> list[Any]:
         experiment(),
         Entry("notes-1", "lora", 0, "t1", 1, "ok", "e1"),
         Entry("notes-1", "untrained", None, "t2", 1, "failed", None),
+        Entry("notes-1", "lora", 0, "t3", 1, "ok", None, 0.1),
+        trial(),
+        trial(1, chosen=False, edge=(), value=None, loss=None, status="oom", error="too large"),
         run(),
         run("t2", artefact=None, seed=None, error="it broke\nbadly", status="failed", parent_train_id=None, notes=()),
         TrainLog("t1", 1, (TrainLogRow(1, 8, 100, 0.5, loss=2.0), TrainLogRow(2, 16, 200, 1.0, validation_loss=1.5))),

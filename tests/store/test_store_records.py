@@ -34,6 +34,7 @@ def read_back(store: Store) -> list[object]:
     return [
         *store.experiments(),
         *store.entries("notes-1"),
+        *store.trials("notes-1"),
         *store.runs(["t1", "t2"]),
         store.train_log("t1", 1),
         *store.evaluations(["e1"]),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib.resources
 import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
-from store_samples import experiment, look, one_of_each, vote
+from store_samples import experiment, look, one_of_each, run, vote
 
 from harness.errors import NewerSchema, StoreError
+from harness.records import Entry
 from harness.store import Store
+from harness.store_tables import TABLES, columns, encode
 
 OWN = Path(str(importlib.resources.files("harness"))) / "migrations"
 VERSIONS = [int(file.name[:4]) for file in sorted(OWN.glob("*.sql"))]
@@ -36,6 +39,19 @@ def applied(path: Path) -> list[int]:
         connection.close()
 
 
+def write_as_then(path: Path, records: list[Any]) -> None:
+    """Write records into the columns that the schema of the file has, as an older harness would have."""
+    connection = duckdb.connect(str(path))
+    for record in records:
+        table = TABLES[type(record)]
+        row = dict(zip(columns(table), encode(table, [record])[0], strict=True))
+        there = [line[0] for line in connection.execute(f"DESCRIBE {table.name}").fetchall() if line[0] in row]
+        names, marks = ", ".join(f'"{name}"' for name in there), ", ".join("?" * len(there))
+        values = [row[name] for name in there]
+        connection.execute(f"INSERT INTO {table.name} (seq, {names}) VALUES (1, {marks})", values)
+    connection.close()
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_store_of_every_older_version_opens_with_its_rows(tmp_path: Path, newer: Path, version: int) -> None:
     old = tmp_path / "old"
@@ -43,13 +59,16 @@ def test_a_store_of_every_older_version_opens_with_its_rows(tmp_path: Path, newe
     for file in sorted(OWN.glob("*.sql"))[:version]:
         shutil.copy(file, old)
     path = tmp_path / "s.duckdb"
-    first = Store(path, migrations=old)
-    first.ingest([experiment()])
+    assert Store(path, migrations=old).looks() == []
+    written = [experiment(seeds={}), run(seeds={}, trial={}), Entry("notes-1", "lora", 0, "t1", 1, "ok", "e1")]
+    write_as_then(path, written)
     assert applied(path) == VERSIONS[:version]
-    assert Store(path).experiments() == [experiment()]
+    now = Store(path)
+    assert [*now.experiments(), *now.runs(["t1"]), *now.entries("notes-1")] == written
+    assert now.ingest(written) == 0
     store = Store(path, migrations=newer)
     assert store.ingest([experiment(number=2)]) == 1
-    assert store.experiments() == [experiment(), experiment(number=2)]
+    assert store.experiments() == [written[0], experiment(number=2)]
     assert applied(path) == [*VERSIONS, VERSIONS[-1] + 1]
 
 

@@ -1,0 +1,133 @@
+"""The learning curve: the primary metric by share of the train split, and whether more data would help.
+
+Every point has the same budget of examples seen, so that a smaller share means more passes over fewer examples and a
+difference is one of data, not of steps. What more data would bring is read off the last step alone, as a paired
+difference with its interval; no curve is fitted through three points.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.metrics import metric
+from harness.records import Entry, Estimate, ExperimentRecord, digest
+from harness.records import to_json as plain
+from harness.report.results import Results
+from harness.report.series import Estimator, Series, Table, series, tabulate
+
+SCHEMA = "harness.curve/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One arm on one share of the train split."""
+
+    fraction: float
+    examples: float
+    """Train examples in that share, to a group."""
+    passes: float | None
+    """Times that each was seen on average; None where the ledger does not say."""
+    estimate: Estimate | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCurve:
+    """One arm over all shares, the smallest first."""
+
+    arm: str
+    points: tuple[Point, ...]
+    per_doubling: Estimate | None
+    """Gain (in the metric's own direction, higher being better) for each doubling of the data, over the last step."""
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class LearningCurve:
+    """Learning curves of one experiment."""
+
+    experiment: ExperimentRecord
+    primary: str
+    direction: str
+    arms: tuple[ArmCurve, ...]
+
+
+def learning_curve(results: Results) -> LearningCurve:
+    """The learning curves of an experiment; no arms when it had one share only."""
+    experiment = results.experiment
+    primary = str(experiment.task["metrics"]["primary"])
+    table = tabulate(results.scores)
+    estimator = Estimator(results.groups, int(digest([experiment.experiment_id, "curve"]), 16))
+    arms = dict.fromkeys(entry.arm for entry in results.shares)
+    curves = tuple(_curve(arm, results, table, estimator) for arm in arms)
+    return LearningCurve(experiment, primary, metric(primary).direction, curves)
+
+
+def _curve(arm: str, results: Results, table: Table, estimator: Estimator) -> ArmCurve:
+    known = metric(str(results.experiment.task["metrics"]["primary"]))
+    entries: dict[float, list[Entry]] = {}
+    for entry in (*results.entries, *results.shares):
+        if entry.arm == arm:
+            entries.setdefault(entry.fraction, []).append(entry)
+    points, found = [], []
+    for fraction in sorted(entries):
+        ids = [entry.eval_id for entry in entries[fraction] if entry.status == "ok" and entry.eval_id is not None]
+        one = series(table, ids, known.name)
+        value = one if isinstance(one, str) else estimator.value(known, one, f"{arm} {fraction:g}")
+        size = fraction * results.experiment.split_sizes.get("train", 0)
+        point = Point(fraction, size, _passes(entries[fraction], results, size), None)
+        if isinstance(value, str) or isinstance(one, str):
+            points.append(replace(point, reason=str(value)))
+        else:
+            points.append(replace(point, estimate=value))
+            found.append((fraction, one))
+    slope = _slope(known.name, found, estimator, arm)
+    return ArmCurve(arm, tuple(points), slope, verdict(slope))
+
+
+def _passes(entries: Sequence[Entry], results: Results, size: float) -> float | None:
+    runs = {(run.train_id, run.attempt): run for run in results.runs}
+    seen = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
+    if not seen or not size:
+        return None
+    return sum(run.ledger.examples for run in seen) / len(seen) / size
+
+
+def _slope(name: str, found: Sequence[tuple[float, Series]], estimator: Estimator, arm: str) -> Estimate | None:
+    """Gain for each doubling between the two largest shares, paired on the test examples."""
+    if len(found) < 2:
+        return None
+    (less, few), (more, many) = found[-2:]
+    known = metric(name)
+    difference = estimator.difference(known, many, few, (f"{arm} {more:g}", f"{arm} {less:g}"))
+    if isinstance(difference, str):
+        return None
+    doublings, sign = math.log2(more / less), 1.0 if known.direction == "higher" else -1.0
+    ends = [None if end is None else sign * end / doublings for end in (difference.low, difference.high)]
+    low, high = ends if sign > 0 else ends[::-1]
+    return replace(difference, value=sign * difference.value / doublings, low=low, high=high)
+
+
+def verdict(slope: Estimate | None) -> str:
+    """Whether more data would help, in words that claim no more than the last step shows."""
+    if slope is None or slope.low is None or slope.high is None:
+        return "cannot be said"
+    if slope.low > 0:
+        return "more data is likely to help: the last step's gain is above 0"
+    if slope.high < 0:
+        return "more data made it worse in the last step: look at the data, or train longer"
+    return "not shown that more data would help: the last step's gain includes 0"
+
+
+def curve_to_json(curve: LearningCurve) -> dict[str, Any]:
+    """Points and slopes of every arm."""
+    return {
+        "schema": SCHEMA,
+        "experiment": {"id": curve.experiment.experiment_id, "name": curve.experiment.name},
+        "primary": curve.primary,
+        "direction": curve.direction,
+        "arms": plain(list(curve.arms)),
+    }

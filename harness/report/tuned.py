@@ -1,0 +1,153 @@
+"""What tuning tried for each arm, what it chose, whether that lies on the edge, and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.metrics import metric
+from harness.records import ExperimentRecord, Trial
+from harness.records import to_json as plain
+from harness.report.costs import Cost
+from harness.report.results import Results
+
+SCHEMA = "harness.tuning/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmTuning:
+    """The trials of one arm."""
+
+    arm: str
+    trials: tuple[Trial, ...]
+    seconds: float
+    """Wall seconds of all trials."""
+    full_trials: float
+    """What was spent, in trainings within the whole budget; less than the number of trials with halving."""
+
+    @property
+    def chosen(self) -> Trial | None:
+        """The trial that the finals take their setting from."""
+        return next((trial for trial in self.trials if trial.chosen), None)
+
+    @property
+    def settings(self) -> int:
+        """Distinct settings tried: what is equal for all arms."""
+        return len({trial.number for trial in self.trials})
+
+
+@dataclass(frozen=True, slots=True)
+class TuningReport:
+    """Tuning of one experiment."""
+
+    experiment: ExperimentRecord
+    primary: str
+    direction: str
+    arms: tuple[ArmTuning, ...]
+    looks: int
+    """Looks at the test split that any trial took."""
+
+
+def arm_tunings(trials: Sequence[Trial]) -> tuple[ArmTuning, ...]:
+    """Trials by arm, in the order in which arms were first stored."""
+    by_arm: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_arm.setdefault(trial.arm, []).append(trial)
+    found = []
+    for arm, rows in by_arm.items():
+        rows.sort(key=lambda trial: (trial.rung, trial.number))
+        found.append(ArmTuning(arm, tuple(rows), sum(t.seconds for t in rows), sum(t.share for t in rows)))
+    return tuple(found)
+
+
+def tuning_report(results: Results) -> TuningReport:
+    """The tuning of an experiment; no arms when it had none."""
+    primary = str(results.experiment.task["metrics"]["primary"])
+    return TuningReport(
+        experiment=results.experiment,
+        primary=primary,
+        direction=metric(primary).direction,
+        arms=arm_tunings(results.trials),
+        looks=results.trial_looks,
+    )
+
+
+def with_tuning(cost: Cost | None, arm: str, results: Results) -> Cost | None:
+    """A cost with the number of tuning trials and their seconds; with its parent, the parent's trials too."""
+    tunings = {one.arm: one for one in arm_tunings(results.trials)}
+    own = tunings.get(arm)
+    if cost is None or own is None:
+        return cost
+    parent = tunings.get(_parents(results.experiment).get(arm, ""))
+    both = [own] if parent is None else [own, parent]
+    whole = cost.with_parent and _tuned(cost.with_parent, both)
+    return replace(_tuned(cost, [own]), with_parent=whole)
+
+
+def _tuned(cost: Cost, tunings: Sequence[ArmTuning]) -> Cost:
+    return replace(
+        cost, trials=sum(one.settings for one in tunings), tuning_seconds=sum(one.seconds for one in tunings)
+    )
+
+
+def notes(arm: str, results: Results) -> tuple[str, ...]:
+    """What the leaderboard says of an arm's tuning."""
+    own = next((one for one in arm_tunings(results.trials) if one.arm == arm), None)
+    if own is None:
+        return ()
+    if own.chosen is None:
+        return (f"none of {own.settings} tuning trials ended well: trained as the recipe says",)
+    found = [f"tuned by {own.settings} trials on validation: {settings(own.chosen.values)}"]
+    if own.chosen.edge:
+        found.append(f"at the edge of what tuning tried, the best may lie beyond: {', '.join(own.chosen.edge)}")
+    return tuple(found)
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """`learning_rate 0.004, r 16`."""
+    return ", ".join(f"{name} {setting(value)}" for name, value in values.items())
+
+
+def setting(value: Any) -> str:
+    """A value of a setting."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def searched(space: Any) -> str:
+    """`0.0004 to 0.04, by ratio`, or the choices."""
+    if isinstance(space, Mapping):
+        return f"{setting(space['low'])} to {setting(space['high'])}" + (", by ratio" if space.get("log") else "")
+    return "one of " + ", ".join(map(setting, space))
+
+
+def tuning_to_json(report: TuningReport) -> dict[str, Any]:
+    """Every trial, what was chosen, and what it cost."""
+    spec = report.experiment.spec.get("tuning")
+    return {
+        "schema": SCHEMA,
+        "experiment": {"id": report.experiment.experiment_id, "name": report.experiment.name},
+        "tuning": plain(spec),
+        "seeds": plain(report.experiment.seeds),
+        "primary": report.primary,
+        "direction": report.direction,
+        "looks_at_test_by_trials": report.looks,
+        "arms": [
+            {
+                "arm": one.arm,
+                "settings": one.settings,
+                "chosen": plain(one.chosen.values) if one.chosen else None,
+                "edge": list(one.chosen.edge) if one.chosen else [],
+                "seconds": one.seconds,
+                "full_trials": one.full_trials,
+                "trials": [plain(trial) for trial in one.trials],
+            }
+            for one in report.arms
+        ],
+    }
+
+
+def _parents(experiment: ExperimentRecord) -> dict[str, str]:
+    """Arm → the arm it starts from."""
+    written = [arm for arm in experiment.spec.get("arms", []) if isinstance(arm, Mapping)]
+    return {str(arm.get("name") or arm["method"]): str(arm["parent"]) for arm in written if arm.get("parent")}

@@ -1,0 +1,122 @@
+"""One trial's artefact on the validation split: what tuning chooses by. The test split cannot be reached from here.
+
+validations/ID/   generate.jsonl or score.jsonl (finished batches)  predictions.jsonl  likelihoods.jsonl
+                  validation.json, written last
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+from harness import arms, environment, metrics
+from harness.evaluation import Scorer, Suite
+from harness.files import read_json, read_records, write_json, write_records
+from harness.metrics import Metric
+from harness.models import Model
+from harness.records import Artefact, Example, RunPlan, Score, TrainLogRow, Validation, digest, from_json
+from harness.spec import DpoSpec, TuningSpec
+
+DONE = "validation.json"
+
+
+def identity(plan: RunPlan, artefact: Artefact) -> str:
+    """Artefact × validation data × what is asked of it × environment."""
+    tuning = _tuning(plan)
+    return digest(
+        [
+            artefact.hash,
+            plan.files.fingerprint,
+            [tuning.examples, _asks(plan)],
+            plan.experiment.task.metrics.primary,
+            plan.experiment.task.generate.model_dump(mode="json"),
+            plan.experiment.base.context,
+            environment.scoring_environment(plan.device),
+        ]
+    )
+
+
+def read(plan: RunPlan, artefact: Artefact) -> Validation | None:
+    """The finished validation of a trial, or None."""
+    path = _folder(plan, artefact) / DONE
+    return from_json(Validation, read_json(path)) if path.exists() else None
+
+
+def validate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Validation:
+    """Ask the trial's model what tuning chooses by, going on from the last finished batch of an earlier try."""
+    done = read(plan, artefact)
+    if done is not None:
+        return done
+    folder = _folder(plan, artefact)
+    folder.mkdir(parents=True, exist_ok=True)
+    known = metrics.metric(plan.experiment.task.metrics.primary)
+    examples: tuple[Example, ...] = ()
+    value, seconds = None, 0.0
+    if _asks(plan):
+        examples = validation_examples(plan)
+        model = arms.family(plan.arm.method).load(plan, artefact)
+        try:
+            started = time.perf_counter()
+            value = _value(known, _scores(plan, model, examples, folder, progress))
+            seconds = time.perf_counter() - started
+        finally:
+            model.close()
+    result = Validation(known.name, value, last_loss(plan.run_folder), len(examples), seconds)
+    write_json(folder / DONE, result)
+    return result
+
+
+def validation_examples(plan: RunPlan) -> tuple[Example, ...]:
+    """At most `tuning.examples` validation examples, picked by a hash of their ids; in data order."""
+    every = list(read_records(plan.files.folder / "validation.jsonl", Example))
+    ranked = sorted(every, key=lambda example: digest(["tuning", example.id]))[: _tuning(plan).examples]
+    picked = {example.id for example in ranked}
+    return tuple(example for example in every if example.id in picked)
+
+
+def last_loss(folder: Path) -> float | None:
+    """Validation loss at the end of the training in run folder `folder`; None where none was measured."""
+    losses = [row.validation_loss for row in read_records(folder / "train_log.jsonl", TrainLogRow)]
+    return next((loss for loss in reversed(losses) if loss is not None), None)
+
+
+def _tuning(plan: RunPlan) -> TuningSpec:
+    tuning = plan.experiment.spec.tuning
+    assert tuning is not None, "a trial belongs to an experiment with tuning"
+    return tuning
+
+
+def _asks(plan: RunPlan) -> bool:
+    """Whether the model is asked for the primary metric: a DPO arm always, its objective is not the loss."""
+    return _tuning(plan).choose_by == "primary" or isinstance(plan.arm, DpoSpec)
+
+
+def _folder(plan: RunPlan, artefact: Artefact) -> Path:
+    return plan.home / "validations" / identity(plan, artefact)
+
+
+def _scores(
+    plan: RunPlan, model: Model, examples: tuple[Example, ...], folder: Path, progress: arms.Progress
+) -> list[Score]:
+    task, name = plan.experiment.task, folder.name
+    scorer = Scorer(plan, model, Suite(examples, (), (), ()), folder, name)
+    if metrics.metric(task.metrics.primary).source == "likelihood":
+        rows = scorer.likelihoods(progress)
+        write_records(folder / "likelihoods.jsonl", rows)
+        return metrics.score_likelihoods([task.metrics.primary], rows)
+    answers = scorer.predictions(progress)
+    write_records(folder / "predictions.jsonl", answers)
+    return metrics.score_predictions([task.metrics.primary], name, answers, examples, task.facts)
+
+
+def _value(known: Metric, scores: list[Score]) -> float | None:
+    """The metric over all examples: a mean, or what summed statistics combine to."""
+    if known.combine is not None:
+        import numpy as np
+
+        rows = [score.statistics for score in scores if score.status == "ok" and score.statistics is not None]
+        total = float(known.combine(np.asarray(rows).sum(axis=0))) if rows else math.nan
+        return total if math.isfinite(total) else None
+    values = [score.value for score in scores if score.status == "ok" and score.value is not None]
+    return sum(values) / len(values) if values else None
