@@ -76,7 +76,7 @@ def test_latex_is_a_booktabs_table_with_a_row_for_every_scored_arm(board):
     for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{table}"):
         assert text.count(rule) == 1
     body = text.split(r"\midrule\n".replace(r"\n", "\n"))[1].split(r"\bottomrule")[0].strip().splitlines()
-    assert [line.split(" & ")[0] for line in body] == ["full", "lora", "dpo", r"few\_shot", "untrained"]
+    assert [line.split(" & ")[0] for line in body] == ["lora", "full", "dpo", r"few\_shot", "untrained"]
     columns = re.search(r"\\begin{tabular}{(l r*|lr*)}", text)[1]
     assert {line.count("&") for line in body} == {len(columns) - 1}
     assert r"qlora has no result (oom)." in text
@@ -108,7 +108,9 @@ def test_three_seeds_make_every_interval_one_about_methods(methods):
     expected = stats.method_difference(
         table["full"], table["untrained"], groups, trained=(True, False), bounds=(0.0, 1.0)
     )
-    assert row_of(board, "full").cells["rouge_l"].difference == expected
+    found = row_of(board, "full").cells["rouge_l"].difference
+    assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
+    assert found.method == expected.method
     assert "this method, 3 seeds" in row_of(board, "full").cells["bleu"].estimate.method
     assert row_of(board, "full").cells["rouge_l"].p_value is not None
     assert verdict_lines(board.verdict)[0].startswith("Verdict on these methods: ")
@@ -136,13 +138,13 @@ def test_a_rule_about_checkpoints_keeps_them(methods):
 
 
 def test_the_board_opens_with_the_verdict(board):
-    assert report.to_text(board).splitlines()[:3] == [
-        "Verdict on these checkpoints: not enough data to tell full from lora and dpo: about "
-        f"{board.verdict.more_examples:,} more test",
-        "examples.",
-        "Best rouge_l so far: full, "
-        f"{row_of(board, 'full').cells['rouge_l'].estimate.value:.3g}. "
-        "The cheapest that is not shown to be worse: lora. qlora has no result.",
+    value = row_of(board, "lora").cells["rouge_l"].estimate.value
+    assert report.to_text(board).splitlines()[:4] == [
+        f"Verdict on these checkpoints: not enough data to tell lora from full: about {board.verdict.more_examples:,} "
+        "more test examples.",
+        f"Best rouge_l so far: lora, {value:.3g}. qlora has no result.",
+        "Default winner rule (every difference matters): no rule was declared before the run.",
+        "",
     ]
     assert report.render_markdown(board).splitlines()[2].startswith("**Verdict on these checkpoints: not enough data")
 
