@@ -193,7 +193,7 @@ def test_losses_equal_those_of_trl_dpo_trainer(
         dataloader_pin_memory=False,
         optim="adamw_torch",
     )
-    reference = dpo.load_parent(plan, result.artefact).model
+    reference = dpo.load_parent(plan, result.artefact, dropout=False).model
     trainer = DPOTrainer(
         trainable.model,
         ref_model=reference,
