@@ -189,7 +189,9 @@ def test_choosing_by_loss_answers_nothing_and_halving_spends_less(shell: Shell, 
 
 
 def test_a_learning_curve_says_where_more_data_helps(shell: Shell, project: Path) -> None:
-    text = EXPERIMENT.replace("tuning: {trials: 4, learning_rate: log}", "data_fraction: [0.05, 0.2, 1.0]").replace("seeds: [0]", "seeds: [0, 1, 2, 3]")
+    text = EXPERIMENT.replace("tuning: {trials: 4, learning_rate: log}", "data_fraction: [0.05, 0.2, 1.0]").replace(
+        "seeds: [0]", "seeds: [0, 1, 2, 3]"
+    )
     text = text.replace("best_rate: 2.0e-2", "best_rate: 1.0e-2, half_data: 10").replace(
         "best_rate: 1.0}", "best_rate: 1.0e-2}"
     )
