@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 
+NOT_IDENTITY = {"name", "path", "key_env", "timeout", "retries", "concurrency"}
+"""Fields of an arm that do not change what it answers (what lies at `path` is hashed instead)."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """What `harness run` answers."""
@@ -36,8 +40,11 @@ class RunResult:
     failed: bool
 
 
-def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False) -> RunResult:
-    """Train and score every arm of the experiment in `path` that is not finished, and rank them."""
+def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False, rescore: bool = False) -> RunResult:
+    """Train and score every arm of the experiment in `path` that is not finished, and rank them.
+
+    With `rescore`, what was scored in another environment is scored again in this one.
+    """
     from harness.store import Store
 
     home = home.absolute()
@@ -45,7 +52,7 @@ def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False) -> R
     prepared = prepare(experiment, home)
     for note in prepared.notes:
         reporter.say(note)
-    plans = plan_runs(experiment, prepared, home)
+    plans = [replace(plan, rescore=rescore) for plan in plan_runs(experiment, prepared, home)]
     record = experiment_record(experiment, prepared, plans)
     store = Store(queries.database(home))
     ingest.experiment(store, home, record)
@@ -80,6 +87,10 @@ def _execute(
     for plan in plans:
         outcome = worker.finished(plan)
         if session.retry and outcome is not None and outcome.run.status == "diverged":
+            (plan.run_folder / worker.RETRY).touch()
+            outcome = None
+        if outcome is not None and outcome.run.artefact and worker.server_changed(plan, outcome.run.artefact):
+            reporter.say(f"{name_of(plan)}: the server answers otherwise than when it was scored; scored again")
             (plan.run_folder / worker.RETRY).touch()
             outcome = None
         if outcome is not None:
@@ -185,7 +196,7 @@ def train_identity(
     task, base = experiment.task, experiment.base
     content: dict[str, Any] = {
         "base": [base_hash, base.dtype, base.attention, base.context],
-        "arm": arm.model_dump(mode="json", exclude={"name", "path"}),
+        "arm": arm.model_dump(mode="json", exclude=NOT_IDENTITY),
         "version": arms.family(arm.method).VERSION,
         "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
         "chat": experiment.spec.chat.model_dump(mode="json"),

@@ -2,7 +2,7 @@
 
 An arm family is a module with an integer `VERSION` (raise it when results may change; it is part of `train_id`), a
 `train` function and a `load` function. Families: `untrained` (few-shot too), `sft` (full, LoRA, QLoRA, any PEFT
-config), `dpo`, `imported`, `toy`. Modules are imported when asked for, so that listing arms loads no torch.
+config), `dpo`, `imported`, `endpoint`, `toy`. Modules are imported when asked for, so that listing arms loads no torch.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ FAMILIES: dict[str, str] = {
     "peft": "harness.arms.sft",
     "dpo": "harness.arms.dpo",
     "imported": "harness.arms.imported",
+    "endpoint": "harness.arms.endpoint",
     "toy": "harness.arms.toy",
 }
 TRAINED = frozenset({"full", "lora", "qlora", "peft", "dpo"})

@@ -17,8 +17,19 @@ from harness.records.data import (
     TrainingData,
 )
 from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFiles
-from harness.records.plain import R, digest, from_json, to_json
-from harness.records.scoring import Estimate, Evaluation, FinishReason, Judgment, Likelihood, Look, Prediction, Score
+from harness.records.plain import R, differences, digest, from_json, to_json
+from harness.records.scoring import (
+    Estimate,
+    Evaluation,
+    FinishReason,
+    Judgment,
+    Likelihood,
+    Look,
+    Move,
+    Prediction,
+    Score,
+    SentinelCheck,
+)
 from harness.records.training import (
     Artefact,
     ArtefactKind,
@@ -46,6 +57,7 @@ __all__ = [
     "Likelihood",
     "Look",
     "Message",
+    "Move",
     "Prediction",
     "PreferencePair",
     "Provenance",
@@ -56,6 +68,7 @@ __all__ = [
     "RunPlan",
     "RunRecord",
     "Score",
+    "SentinelCheck",
     "SourceData",
     "Split",
     "Splits",
@@ -64,6 +77,7 @@ __all__ = [
     "TrainLog",
     "TrainLogRow",
     "TrainingData",
+    "differences",
     "digest",
     "from_json",
     "to_json",

@@ -76,6 +76,8 @@ class RunPlan:
     device: str
     threads: int
     role: Role = "final"
+    rescore: bool = False
+    """Only an evaluation made in the present environment counts as finished."""
 
     @property
     def run_folder(self) -> Path:

@@ -10,9 +10,10 @@ which `collect` needs only what `Reader` names.
 
 from __future__ import annotations
 
-from harness.report.as_json import comparison_to_json, ledger_to_json, to_json
+from harness.report.as_json import comparison_to_json, ledger_to_json, sentinel_to_json, to_json
 from harness.report.board import Cell, Column, Cost, Leaderboard, Row, leaderboard
 from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
+from harness.report.environments import Environments, sentinel_lines
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
 from harness.report.text import (
@@ -31,6 +32,7 @@ __all__ = [
     "Column",
     "Comparison",
     "Cost",
+    "Environments",
     "Leaderboard",
     "MetricDifference",
     "Reader",
@@ -51,6 +53,8 @@ __all__ = [
     "print_ledger",
     "render_markdown",
     "render_text",
+    "sentinel_lines",
+    "sentinel_to_json",
     "to_json",
     "to_text",
 ]

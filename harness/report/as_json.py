@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from harness.records import Estimate
+from harness.records import Estimate, SentinelCheck
 from harness.records import to_json as plain
 from harness.report.board import Cell, Leaderboard, Row
 from harness.report.comparison import Comparison, MetricDifference
@@ -13,6 +14,7 @@ from harness.report.comparison import Comparison, MetricDifference
 LEADERBOARD = "harness.leaderboard/1"
 LEDGER = "harness.ledger/1"
 COMPARE = "harness.compare/1"
+SENTINEL = "harness.sentinel/1"
 
 
 def to_json(board: Leaderboard) -> dict[str, Any]:
@@ -26,10 +28,25 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
         "clusters": board.clusters,
         "looks": {"experiment": board.looks, "in_all": board.looks_in_all},
         "leaks": board.leaks,
+        "environments": _environments(board),
         "notes": list(board.notes),
         "metrics": [plain(column) for column in board.columns],
         "rows": [_row(row) for row in board.rows],
     }
+
+
+def _environments(board: Leaderboard) -> list[dict[str, Any]]:
+    """Every environment that results were made in, the ranking's own first."""
+    found = board.environments
+    return [
+        {
+            "fingerprint": name,
+            "environment": plain(environment),
+            "arms": [arm for arm, prints in found.of_arm.items() if name in prints],
+            "accepted": not any(name in found.of_arm[arm] for arm in found.apart),
+        }
+        for name, environment in found.known.items()
+    ]
 
 
 def ledger_to_json(board: Leaderboard) -> dict[str, Any]:
@@ -50,6 +67,11 @@ def ledger_to_json(board: Leaderboard) -> dict[str, Any]:
             for row in board.rows
         ],
     }
+
+
+def sentinel_to_json(checks: Sequence[SentinelCheck]) -> dict[str, Any]:
+    """Checks of the present environment against others."""
+    return {"schema": SENTINEL, "checks": [plain(check) for check in checks]}
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
@@ -101,6 +123,8 @@ def _row(row: Row) -> dict[str, Any]:
         "cost": plain(row.cost),
         "answers": plain(row.answers),
         "looks": row.looks,
+        "apart": row.apart or None,
+        "budget_known": row.budget_known,
         "notes": list(row.notes),
         "errors": list(row.errors),
     }

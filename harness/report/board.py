@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ from harness.metrics import METRICS, Metric, metric
 from harness.records import Entry, Estimate, ExperimentRecord, RunRecord, digest
 from harness.report import remarks
 from harness.report.costs import Cost, cost_of
+from harness.report.environments import Environments, examine
+from harness.report.environments import notes as environment_notes
 from harness.report.results import AnswerCounts, Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
 
@@ -69,6 +71,10 @@ class Row:
     """Primary metric: this arm minus the arm with the best value, paired."""
     notes: tuple[str, ...]
     errors: tuple[str, ...]
+    apart: str = ""
+    """Why this arm is not ranked with the others; empty when it is."""
+    budget_known: bool = True
+    """False where the arm was trained elsewhere, on what and for how long nobody here knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,8 @@ class Leaderboard:
     """Scorings of this test split by any experiment in the store."""
     leaks: int
     notes: tuple[str, ...]
+    environments: Environments = field(default_factory=Environments)
+    """Where the results were made."""
 
     @property
     def task(self) -> str:
@@ -110,7 +118,11 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     primary = columns[0].name
     reference = str(experiment.spec.get("reference", "untrained"))
     seed = int(digest(experiment.experiment_id), 16) if rng is None else int(rng.integers(2**62))
-    judge = _Judge(Estimator(results.groups, seed), columns, table, by_arm(results.entries), reference)
+    unavailable = {one.eval_id: one.unavailable for one in results.evaluations}
+    found = examine(results)
+    judge = _Judge(
+        Estimator(results.groups, seed), columns, table, by_arm(results.entries), reference, found, unavailable
+    )
     rows = [_row(arm, entries, results, judge) for arm, entries in judge.entries.items()]
     rows = judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0])))
     clusters = {results.groups.get(score.item, score.item) for score in results.scores if score.suite == "test"}
@@ -125,7 +137,8 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         looks=sum(look.experiment == experiment.experiment_id for look in results.looks),
         looks_in_all=len(results.looks),
         leaks=len(experiment.leaks),
-        notes=remarks.of_experiment(results),
+        notes=(*environment_notes(found, experiment.file), *remarks.of_experiment(results)),
+        environments=found,
     )
 
 
@@ -180,6 +193,9 @@ class _Judge:
     table: Table
     entries: Mapping[str, Sequence[Entry]]
     reference: str
+    environments: Environments
+    unavailable: Mapping[str, Mapping[str, str]]
+    """Evaluation → source of a metric → why it has no value."""
 
     def series(self, arm: str, name: str) -> Series | str:
         eval_ids = [entry.eval_id for entry in scored(self.entries.get(arm, ())) if entry.eval_id is not None]
@@ -187,16 +203,29 @@ class _Judge:
 
     def cell(self, arm: str, column: Column) -> Cell:
         known, one = metric(column.name), self.series(arm, column.name)
+        if arm in self.environments.mixed:
+            return Cell(None, reason=self.environments.why(arm))
         if isinstance(one, str):
-            return Cell(None, reason=one)
+            return Cell(None, reason=self._unavailable(arm, known) or one)
         value = self.estimator.value(known, one, arm)
         if isinstance(value, str):
             return Cell(None, reason=value, missing=one.missing)
         cell = Cell(value, missing=one.missing)
+        if arm in self.environments.apart:
+            return replace(cell, difference_reason=self.environments.why(arm))
         return cell if arm == self.reference else self._against_reference(cell, arm, known, one, column)
+
+    def _unavailable(self, arm: str, known: Metric) -> str:
+        """Why no evaluation of `arm` can have this metric; empty when that is not known."""
+        reasons = [self.unavailable.get(entry.eval_id or "", {}) for entry in self.entries[arm]]
+        return next((found[known.source] for found in reasons if known.source in found), "")
 
     def _against_reference(self, cell: Cell, arm: str, known: Metric, one: Series, column: Column) -> Cell:
         other = self.series(self.reference, column.name)
+        if self.reference in self.environments.apart:
+            return replace(
+                cell, difference_reason=f"reference {self.reference}: {self.environments.why(self.reference)}"
+            )
         if isinstance(other, str):
             return replace(cell, difference_reason=f"reference {self.reference}: {other}")
         who = (arm, self.reference)
@@ -225,6 +254,9 @@ class _Judge:
             return list(rows)
         done = [rows[0]]
         for row in rows[1:]:
+            if row.apart or rows[0].apart:
+                done.append(row)
+                continue
             one = self.series(row.arm, column.name)
             found = (
                 one
@@ -251,9 +283,12 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
     )
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
     cost = cost_of([run.ledger for run in finished])
+    method = next((run.method for run in runs.values()), arm)
+    apart = judge.environments.why(arm)
+    notes = remarks.of_arm(results.experiment, finished, cost, answers, cells[judge.columns[0].name].missing)
     return Row(
         arm=arm,
-        method=next((run.method for run in runs.values()), arm),
+        method=method,
         status=status,
         seeds=tuple(entry.seed for entry in good if entry.seed is not None),
         evaluations=eval_ids,
@@ -262,8 +297,10 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
         answers=answers,
         looks=sum(look.eval_id in eval_ids for look in results.looks),
         to_best=None,
-        notes=remarks.of_arm(results.experiment, finished, cost, answers, cells[judge.columns[0].name].missing),
+        notes=(f"not ranked: {apart}", *notes) if apart else notes,
         errors=_errors(entries, runs),
+        apart=apart,
+        budget_known=method not in remarks.OUTSIDE,
     )
 
 
@@ -290,7 +327,7 @@ def _sorted(rows: Sequence[Row], column: Column) -> list[Row]:
     def place(row: Row) -> tuple[int, float]:
         estimate = row.cells[column.name].estimate
         if estimate is not None:
-            return 0, sign * estimate.value
-        return (1, 0.0) if row.evaluations else (2, 0.0)
+            return int(bool(row.apart)), sign * estimate.value
+        return (2, 0.0) if row.evaluations else (3, 0.0)
 
     return sorted(rows, key=place)

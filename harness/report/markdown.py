@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.report import numbers
 from harness.report.board import Column, Leaderboard, Row
-from harness.report.text import label, standing
+from harness.report.text import label, name_of, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _ranking(board: Leaderboard) -> list[str]:
             cell, cost = row.cells[primary.name], row.cost
             rows.append(
                 [
-                    row.arm,
+                    name_of(row),
                     numbers.with_interval(cell.estimate, primary.bounds),
                     _difference(board, row, primary),
                     numbers.probability(cell.p_holm),

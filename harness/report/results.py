@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from harness.records import Entry, ExperimentRecord, Look, Prediction, RunRecord, Score
+from harness.records import (
+    Entry,
+    Evaluation,
+    ExperimentRecord,
+    Look,
+    Prediction,
+    RunRecord,
+    Score,
+    SentinelCheck,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,10 @@ class Results:
     """Looks at this test split, by this experiment and by others on the same splits."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Group of each test example, for clustering; an example that is not here is its own group."""
+    evaluations: Sequence[Evaluation] = ()
+    """Where and how each evaluation was made; an environment that is not known is taken to be the others'."""
+    sentinels: Sequence[SentinelCheck] = ()
+    """Checks of environments on this suite."""
 
 
 class Reader(Protocol):
@@ -57,6 +70,14 @@ class Reader(Protocol):
 
     def scores(self, eval_ids: Sequence[str]) -> list[Score]:
         """Scores of these evaluations."""
+        ...
+
+    def evaluations(self, eval_ids: Sequence[str]) -> list[Evaluation]:
+        """Evaluations by id."""
+        ...
+
+    def sentinels(self, suite: str) -> list[SentinelCheck]:
+        """Checks of environments on this sealed suite."""
         ...
 
     def predictions(self, eval_ids: Sequence[str]) -> list[Prediction]:
@@ -102,4 +123,6 @@ def collect(reader: Reader, name_or_id: str) -> Results:
         answers=count_answers(reader.predictions(eval_ids)),
         looks=[look for look in reader.looks() if look.experiment in same_split],
         groups=experiment.groups,
+        evaluations=reader.evaluations(eval_ids),
+        sentinels=reader.sentinels(experiment.suite),
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -67,7 +67,7 @@ def render_text(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:
 
 def standing(board: Leaderboard) -> list[str]:
     """Which arm has the best value, and which arms the data cannot tell from it."""
-    ranked = [row for row in board.rows if row.cells[board.primary].estimate is not None]
+    ranked = [row for row in board.rows if row.cells[board.primary].estimate is not None and not row.apart]
     if len(ranked) < 2:
         return []
     close = [row.arm for row in ranked[1:] if row.to_best is not None and not numbers.apart(row.to_best)]
@@ -114,7 +114,7 @@ def _ranking(board: Leaderboard, width: int) -> Table:
     costs = [row.cost for row in rows]
     marks = _marks(board)
     columns = [
-        _Column("arm", [row.arm for row in rows]),
+        _Column("arm", [name_of(row) for row in rows]),
         _Column(f"{label(primary)} [95 %]", [numbers.with_interval(cell.estimate, primary.bounds) for cell in cells]),
         _Column(f"minus {board.reference} [95 %]", [_difference(board, row, primary) for row in rows]),
         _Column("p (Holm)", [numbers.probability(cell.p_holm) for cell in cells], drop=2),
@@ -124,13 +124,23 @@ def _ranking(board: Leaderboard, width: int) -> Table:
             )
             for drop, column in enumerate(board.columns[1:], 6)
         ),
-        _Column("train s", [numbers.seconds(cost.all_train_seconds if cost else None) for cost in costs], drop=4),
+        _Column("train s", [_own(row, numbers.seconds, "all_train_seconds") for row in rows], drop=4),
         _Column("total s", [numbers.seconds(cost.all_seconds if cost else None) for cost in costs], drop=1),
-        _Column("trainable", [numbers.count(cost.trainable_parameters if cost else None) for cost in costs], drop=5),
+        _Column("trainable", [_own(row, numbers.count, "trainable_parameters") for row in rows], drop=5),
     ]
     if any(marks.values()):
         columns.append(_Column("notes", [marks[row.arm] for row in rows]))
     return _fitted(columns, width)
+
+
+def name_of(row: Row) -> str:
+    """The arm's name, `?` behind it where nobody here knows what it was trained with."""
+    return row.arm if row.budget_known else f"{row.arm} ?"
+
+
+def _own(row: Row, shown: Callable[[float | None], str], name: str) -> str:
+    """A cost of training; absent for an arm that was trained elsewhere, where 0 would be a claim."""
+    return shown(getattr(row.cost, name) if row.cost is not None and row.budget_known else None)
 
 
 def _difference(board: Leaderboard, row: Row, column: Column) -> str:
