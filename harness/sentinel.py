@@ -9,7 +9,7 @@ whether the change would have altered a *training*.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import environment, evaluation, ingest, metrics, pipeline, queries, report, worker
@@ -121,6 +121,9 @@ def _moves(record: ExperimentRecord, scores: Sequence[Score], before: str, after
             continue
         value = estimator.value(known, old, "frozen")
         difference = estimator.difference(known, new, old, ("again", "frozen"))
+        if old.items == new.items and (old.data == new.data).all() and isinstance(value, Estimate):
+            # Nothing moved at all: an interval around 0 would speak of a sampling that did not take place.
+            difference = replace(value, value=0.0, low=0.0, high=0.0, method="every score is the same")
         if isinstance(value, Estimate) and isinstance(difference, Estimate):
             moves.append(Move(name, value, difference, within(value, difference)))
     return tuple(moves)

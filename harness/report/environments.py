@@ -115,6 +115,8 @@ def told(check: SentinelCheck) -> str:
 
 
 def _moved(move: Move) -> str:
+    if move.difference.value == move.difference.low == move.difference.high == 0:
+        return f"every {move.metric} is the same"
     width = ((move.frozen.high or 0.0) - (move.frozen.low or 0.0)) / 2
     word = "within" if move.within else "beyond"
     moved = numbers.with_interval(move.difference, None, sign=True)
