@@ -1,11 +1,11 @@
 """A model behind `transformers serve` and in this process give the same answers.  python bench/endpoint_parity.py
 
-Starts `transformers serve` on a free port of 127.0.0.1, with the embedded base in float32 as the local arm has it, and runs an
-experiment of two arms on test examples of visit_notes: `untrained` (local, in batches) and `endpoint` (over HTTP, one
-request after another). Compared are the texts, prompt by prompt. A difference is explained by where the local model's
-two best next tokens stand at the first token that differs: a near-tie flips with the shape of a batch, anything else
-is a fault. Needs the packages of transformers[serving] (part of the dev extra). Prints `same: N of M` last and exits
-with 1 under 99 % or with a difference that is no near-tie.
+Starts `transformers serve` on a free port of 127.0.0.1, with the embedded base in float32 as the local arm has it, and
+runs an experiment of two arms on test examples of visit_notes: `untrained` (local, in batches) and `endpoint` (over
+HTTP, one request after another). Compared are the texts, prompt by prompt. A difference is explained by where the local
+model's two best next tokens stand at the first token that differs: a near-tie flips with the shape of a batch, anything
+else is a fault. Needs the packages of transformers[serving] (part of the dev extra). Prints `same: N of M` last and
+exits with 1 under 99 % or with a difference that is no near-tie.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def serve(base: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("wb") as out:
         process = subprocess.Popen([str(program), *words], stdout=out, stderr=out, env=environment)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         if process.poll() is not None:
             sys.exit(f"the server ended:\n{log.read_text()[-2000:]}")
@@ -56,7 +56,7 @@ def serve(base: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
     process.terminate()
-    sys.exit("the server did not come up within 300 s")
+    sys.exit("the server did not come up within 900 s")
 
 
 def explain(model: Any, prompt: list[int], ours: str, theirs: str) -> tuple[str, bool]:
