@@ -32,6 +32,7 @@ app: install
 bench: install
 	$(BIN)/python bench/store_race.py
 	$(BIN)/python bench/resume.py
+	$(BIN)/python bench/endpoint_parity.py
 
 clean:
 	rm -rf .venv .harness build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

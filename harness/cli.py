@@ -99,6 +99,9 @@ def run(
     experiment: Annotated[str, typer.Argument(help="Experiment file, for example baselines/visit_notes.yaml.")],
     home: Home = HOME,
     retry: Annotated[bool, typer.Option("--retry", help="Try diverged arms again, too.")] = False,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Score again here what was scored in another environment.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Train every arm under one budget, score all on the sealed test split, print the leaderboard.
@@ -109,7 +112,7 @@ def run(
     from harness.progress import Reporter
 
     with Reporter() as reporter:
-        result = pipeline.run(Path(experiment), home, reporter, retry=retry)
+        result = pipeline.run(Path(experiment), home, reporter, retry=retry, rescore=rescore)
     _show_board(result.board, as_json, report)
     return 6 if result.failed else 0
 
@@ -258,6 +261,31 @@ def score(
 
     for line in queries.score(home, experiment, metric):
         print(line)
+
+
+@app.command()
+def sentinel(
+    experiment: Annotated[str, typer.Argument(help="Experiment file.")],
+    arm: Annotated[str | None, typer.Option("--arm", help="Frozen run; default: the reference arm's.")] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> int:
+    """Score a frozen run again in this environment; results of both are ranked together if it moved too little to see.
+
+    Exit code 1: it moved by more than its interval. A counted look at the test split.
+    """
+    from harness import report
+    from harness import sentinel as drift
+    from harness.progress import Reporter
+
+    with Reporter() as reporter:
+        checks = drift.check(Path(experiment), home, reporter, arm)
+    if as_json:
+        _print_json(report.sentinel_to_json(checks))
+    else:
+        for line in report.sentinel_lines(checks):
+            print(line)
+    return 0 if all(made.accepted for made in checks) else 1
 
 
 @app.command()

@@ -33,6 +33,10 @@ PACKAGES = (
 )
 SCORING = ("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "lm_eval")
 """Packages whose version may move a score: part of every `eval_id`."""
+TRAINING = (*SCORING[:-1], "accelerate", "numpy")
+"""Packages whose version may move a training."""
+REMOTE = {"device": "remote"}
+"""Environment of what a server answered: the server's own, which its probe answers stand for."""
 
 
 def now() -> str:
@@ -127,3 +131,9 @@ def scoring_environment(device: str) -> dict[str, str]:
     return {"device": device, "python": platform.python_version()} | {
         name: version for name, version in packages().items() if name in SCORING
     }
+
+
+def scoring_hardware() -> dict[str, Any]:
+    """What a score was computed on. It may move the last bits of a score and all of the times, so it is shown."""
+    found = hardware()
+    return {"processor": found["processor"], "accelerators": found["accelerators"]}

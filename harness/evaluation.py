@@ -14,12 +14,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from harness import arms, environment, metrics, predict
 from harness.arms.untrained import prompt_override
 from harness.errors import UsageError
 from harness.files import read_json, read_records, write_json, write_records
-from harness.models import Continuation, Logprob, Model
+from harness.models import Continuation, Logprob, Model, endpoint
 from harness.prompts import Prompter
 from harness.records import (
     Artefact,
@@ -37,6 +38,9 @@ from harness.records import (
 from harness.spec import LmEvalSpec
 
 DONE = "evaluation.json"
+SCORED = "scored.json"
+"""In a run folder: subject → the evaluation that answers for it."""
+ENDPOINT_CHARACTERS, ENDPOINT_ROWS = 1 << 30, 32
 RAW = ("generate.jsonl", "score.jsonl", "lm_eval-*.jsonl")
 
 
@@ -60,16 +64,51 @@ class Suite:
 
 
 def identity(plan: RunPlan, artefact: Artefact) -> str:
-    """`eval_id`: artefact × suite × generation settings × environment."""
-    return digest(
-        [
-            artefact.hash,
-            plan.files.suite_fingerprint,
-            plan.experiment.task.generate.model_dump(mode="json"),
-            plan.experiment.base.context,
-            environment.scoring_environment(plan.device),
-        ]
-    )
+    """`eval_id`: artefact × suite × generation settings × the present environment."""
+    return digest([*_subject(plan, artefact), environment_of(plan)])
+
+
+def subject(plan: RunPlan, artefact: Artefact) -> str:
+    """What is scored on what: `identity` without the environment."""
+    return digest(_subject(plan, artefact))
+
+
+def _subject(plan: RunPlan, artefact: Artefact) -> list[Any]:
+    return [
+        artefact.hash,
+        plan.files.suite_fingerprint,
+        plan.experiment.task.generate.model_dump(mode="json"),
+        plan.experiment.base.context,
+    ]
+
+
+def environment_of(plan: RunPlan) -> dict[str, str]:
+    """What may move the scores of `plan` here; for an endpoint that is the server's own affair."""
+    return environment.REMOTE if plan.arm.method == "endpoint" else environment.scoring_environment(plan.device)
+
+
+def find(plan: RunPlan, artefact: Artefact) -> str | None:
+    """The complete evaluation that answers for `artefact`: the one it was scored with first, in whatever environment.
+
+    A library that was upgraded since does not make finished work unfinished. With `plan.rescore` only an evaluation of
+    the present environment counts.
+    """
+    here = identity(plan, artefact)
+    noted = _noted(plan).get(subject(plan, artefact))
+    if noted is not None and is_complete(plan.home / "evals" / noted) and (noted == here or not plan.rescore):
+        return noted
+    complete = is_complete(plan.home / "evals" / here)
+    return here if complete and (noted is None or not plan.rescore) else None
+
+
+def note(plan: RunPlan, artefact: Artefact, eval_id: str) -> None:
+    """Remember in the run folder that `eval_id` answers for `artefact`."""
+    write_json(plan.run_folder / SCORED, {**_noted(plan), subject(plan, artefact): eval_id})
+
+
+def _noted(plan: RunPlan) -> dict[str, str]:
+    path = plan.run_folder / SCORED
+    return dict(read_json(path)) if path.exists() else {}
 
 
 def is_complete(folder: Path) -> bool:
@@ -127,8 +166,11 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         artefact_hash=artefact.hash,
         suite_fingerprint=plan.files.suite_fingerprint,
         generation=plan.experiment.task.generate.model_dump(mode="json"),
-        environment=environment.scoring_environment(plan.device),
+        environment=environment_of(plan),
         created=environment.now(),
+        subject=subject(plan, artefact),
+        unavailable=unavailable(plan),
+        hardware={} if plan.arm.method == "endpoint" else environment.scoring_hardware(),
     )
     write_json(folder / DONE, {"seconds": seconds, "evaluation": record})
     for pattern in RAW:
@@ -148,11 +190,28 @@ def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score
     names = wanted(task.metrics.primary, *task.metrics.also)
     predictions = list(read_records(folder / "predictions.jsonl", Prediction))
     likelihoods = list(read_records(folder / "likelihoods.jsonl", Likelihood))
-    return [
+    scores = [
         *metrics.score_predictions(names, eval_id, predictions, suite.examples, task.facts),
         *metrics.score_likelihoods(names, likelihoods),
         *read_records(folder / "lm_eval.jsonl", Score),
     ]
+    if "likelihood" in unavailable(plan):
+        scores += metrics.missing_likelihoods(names, eval_id, _items(suite))
+    return scores
+
+
+def unavailable(plan: RunPlan) -> dict[str, str]:
+    """Source of a metric → why the arm of `plan` has no value for it, whatever the model."""
+    return dict(endpoint.UNAVAILABLE) if plan.arm.method == "endpoint" else {}
+
+
+def _items(suite: Suite) -> dict[str, list[str]]:
+    """Items of the suites that likelihoods are asked of."""
+    return {
+        "test": [example.id for example in suite.examples],
+        "retention": [text.id for text in suite.retention],
+        "preferences": list(dict.fromkeys(pair.example for pair in suite.pairs)),
+    }
 
 
 def wanted(*declared: str) -> list[str]:
@@ -196,12 +255,20 @@ class Scorer:
 
     def predictions(self, progress: arms.Progress) -> list[Prediction]:
         """Answers to the suite's examples."""
-        settings = self._settings()
-        requests = predict.generation_requests(self._prompter(), self.suite.examples, settings.max_new_tokens)
+        settings, prompter = self._settings(), self._prompter()
+        examples, limit = self.suite.examples, settings.max_new_tokens
+        if isinstance(self.model, endpoint.EndpointModel):
+            # Batches are what a kill can lose; how many tokens fit one is the server's affair.
+            settings = replace(settings, batch_tokens=ENDPOINT_CHARACTERS, max_rows=ENDPOINT_ROWS)
+            requests = predict.rendered_requests(prompter, examples, limit, self.model.ids)
+        else:
+            requests = predict.generation_requests(prompter, examples, limit)
         return predict.predict(self.model, requests, settings, self.folder / "generate.jsonl", progress)
 
     def likelihoods(self, progress: arms.Progress) -> list[Likelihood]:
         """Log-probabilities of targets, held-out pairs and retention texts."""
+        if "likelihood" in unavailable(self.plan):
+            return []
         prompter = self._prompter()
         known = {example.id: example for example in (*self.suite.pair_examples, *self.suite.examples)}
         requests = [
@@ -224,7 +291,7 @@ class Scorer:
         self, spec: LmEvalSpec | None, kept_in: str, progress: arms.Progress
     ) -> tuple[list[Score], list[Likelihood]]:
         # lm-eval builds its own prompts: worked examples do not reach them, so a few-shot arm would repeat untrained.
-        if spec is None or self.plan.arm.method in ("toy", "few_shot"):
+        if spec is None or self.plan.arm.method in ("toy", "few_shot") or "lm_eval" in unavailable(self.plan):
             return [], []
         from harness import lm_eval_tasks
 

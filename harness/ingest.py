@@ -23,6 +23,7 @@ from harness.records import (
     RunPlan,
     RunRecord,
     Score,
+    SentinelCheck,
     TrainLog,
     TrainLogRow,
     Trial,
@@ -91,6 +92,13 @@ def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
     return Look(entry.eval_id, record.experiment_id, entry.arm, who, why, environment.now())
 
 
+def sentinel(store: Store, home: Path, check: SentinelCheck, rows: Sequence[Any]) -> None:
+    """Store a check of an environment with the `rows` of its evaluation, and keep it as a file."""
+    folder = home / "experiments" / check.experiment / "sentinels"
+    write_json(folder / f"{check.before}-{check.after}.json", check)
+    store.ingest([*rows, check])
+
+
 def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
     """The training log that belongs to `run`, if its attempt left one."""
     rows = tuple(read_records(folder / "train_log.jsonl", TrainLogRow))
@@ -124,6 +132,7 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     for path in sorted((home / "runs").glob("*/run-*.json")):
         run = from_json(RunRecord, read_json(path))
         rows += [run, *training_log(path.parent, run)]
+    rows += [from_json(SentinelCheck, read_json(p)) for p in (home / "experiments").glob("*/sentinels/*.json")]
     store.ingest(rows)
     for path in sorted((home / "evals").glob(f"*/{evaluation.DONE}")):
         store.ingest(evaluation_rows(path.parent))

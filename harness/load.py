@@ -20,6 +20,7 @@ from harness.spec import (
     BaseModelSpec,
     ContinuedBase,
     DpoSpec,
+    EndpointSpec,
     ExperimentSpec,
     FewShotSpec,
     ImportedSpec,
@@ -34,6 +35,8 @@ METHODS: dict[str, type[ArmBase]] = {
 """Method → the spec of its arms."""
 SFT = ("full", "lora", "qlora", "peft")
 """Methods that a DPO arm, or its control, can start from."""
+PROMPTED = (UntrainedSpec, FewShotSpec, EndpointSpec)
+"""Arms that may bring a prompt of their own."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -125,7 +128,7 @@ def _arm(document: Document, place: FieldPath, value: Mapping[str, Any], name: s
         hint = nearest(str(method), METHODS)
         raise document.error((*place, "method"), f"unknown method {method!r}", hint)
     arm = validate(document, place, METHODS[method], value)
-    if isinstance(arm, (UntrainedSpec, FewShotSpec)):
+    if isinstance(arm, PROMPTED):
         _check_template(document, (*place, "prompt"), arm.prompt)
     try:
         tuning.check_search(cast(ArmSpec, arm), getattr(arm, "search", {}))
@@ -271,7 +274,7 @@ def _check_names(document: Document, spec: ExperimentSpec, arms: list[Any], task
     for number, arm in enumerate(arms):
         place = ("arms", number - added)
         _check_space(document, place, spec, arm)
-        if isinstance(arm, (UntrainedSpec, FewShotSpec)) and arm.prompt is not None and task.messages is not None:
+        if isinstance(arm, PROMPTED) and arm.prompt is not None and task.messages is not None:
             raise document.error(place, "another prompt cannot be used with a task of messages", "Remove `prompt`")
         if not isinstance(arm, ContinuedBase):
             continue

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 
+NOT_IDENTITY = {"name", "path", "search", "key_env", "timeout", "retries", "concurrency"}
+"""Fields of an arm that do not change what it answers (what lies at `path` is hashed instead)."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """What `harness run` answers."""
@@ -40,8 +44,11 @@ class RunResult:
     failed: bool
 
 
-def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False) -> RunResult:
-    """Train and score every arm of the experiment in `path` that is not finished, and rank them."""
+def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False, rescore: bool = False) -> RunResult:
+    """Train and score every arm of the experiment in `path` that is not finished, and rank them.
+
+    With `rescore`, what was scored in another environment is scored again in this one.
+    """
     from harness.store import Store
 
     home = home.absolute()
@@ -57,6 +64,7 @@ def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False) -> R
     if experiment.spec.tuning is not None:
         experiment = tune(experiment, prepared, store, record, session)
         plans = plan_runs(experiment, prepared, home)
+    plans = [replace(plan, rescore=rescore) for plan in plans]
     failed = _execute(experiment, record, plans, store, session)
     board = queries.board(home, record.experiment_id)
     ingest.prune(experiment, plans, queries.leader(board))
@@ -106,6 +114,16 @@ def tune(
     return replace(experiment, arms=tuned)
 
 
+def settled(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord) -> ResolvedExperiment:
+    """The experiment at the settings that its tuning chose; arms that are not decided stay as their recipe says."""
+    if experiment.spec.tuning is None:
+        return experiment
+    chosen = {str(arm.name): trials.decided(home, record.experiment_id, str(arm.name)) for arm in experiment.arms}
+    found = {name: next((one for one in rows or () if one.chosen), None) for name, rows in chosen.items()}
+    arms = [tuning.apply(arm, trial.values) if (trial := found[str(arm.name)]) else arm for arm in experiment.arms]
+    return replace(experiment, arms=tuple(arms))
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """Where an invocation works, how it talks, and whether diverged arms are tried again."""
@@ -124,6 +142,10 @@ def _execute(
     for plan in plans:
         outcome = worker.finished(plan)
         if session.retry and outcome is not None and outcome.run.status == "diverged":
+            (plan.run_folder / worker.RETRY).touch()
+            outcome = None
+        if outcome is not None and outcome.run.artefact and worker.server_changed(plan, outcome.run.artefact):
+            reporter.say(f"{name_of(plan)}: the server answers otherwise than when it was scored; scored again")
             (plan.run_folder / worker.RETRY).touch()
             outcome = None
         if outcome is not None:
@@ -260,7 +282,7 @@ def train_identity(
     task, base = experiment.task, experiment.base
     content: dict[str, Any] = {
         "base": [base_hash, base.dtype, base.attention, base.context],
-        "arm": arm.model_dump(mode="json", exclude={"name", "path", "search"}),
+        "arm": arm.model_dump(mode="json", exclude=NOT_IDENTITY),
         "version": arms.family(arm.method).VERSION,
         "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
         "chat": experiment.spec.chat.model_dump(mode="json"),

@@ -27,7 +27,17 @@ from typing import Any
 from harness.models import Continuation, Logprob, Model
 from harness.models.batches import plan_batches, plan_continuations
 from harness.prompts import Prompter
-from harness.records import Example, Likelihood, Prediction, PreferencePair, RetentionText, digest, from_json, to_json
+from harness.records import (
+    Example,
+    Likelihood,
+    Message,
+    Prediction,
+    PreferencePair,
+    RetentionText,
+    digest,
+    from_json,
+    to_json,
+)
 
 __all__ = [
     "GenerationRequest",
@@ -38,11 +48,14 @@ __all__ = [
     "plan_batches",
     "predict",
     "preference_requests",
+    "rendered_requests",
     "retention_requests",
     "score",
     "target_requests",
 ]
 
+AsIds = Callable[[str, Sequence[Message]], tuple[int, ...]]
+"""A prompt as text and as turns → what a model without token ids takes for them."""
 Progress = Callable[[str, int, int], None]
 """Called with a phase, items done and items in all."""
 
@@ -90,6 +103,17 @@ def generation_requests(
     """Prompts of `examples`, each leaving room for `max_new_tokens`."""
     encoded = [(example, prompter.encode_prompt(example, max_new_tokens)) for example in examples]
     return [GenerationRequest(e.id, row.prompt, row.prompt_hash, row.truncated > 0) for e, row in encoded]
+
+
+def rendered_requests(
+    prompter: Prompter, examples: Sequence[Example], max_new_tokens: int, as_ids: AsIds
+) -> list[GenerationRequest]:
+    """Prompts of `examples` as text or turns, for a model that takes no token ids; `as_ids` writes them as its own."""
+    rendered = [(example, prompter.render_prompt(example, max_new_tokens)) for example in examples]
+    return [
+        GenerationRequest(e.id, as_ids(row.text, row.messages), row.prompt_hash, row.truncated > 0)
+        for e, row in rendered
+    ]
 
 
 def target_requests(prompter: Prompter, examples: Sequence[Example]) -> list[LikelihoodRequest]:
@@ -173,6 +197,7 @@ def predict(
         rows = []
         for index, answer in zip(batch, answers, strict=True):
             request = requests[index]
+            counted = answer.counted or (len(request.prompt), len(answer.tokens))
             rows.append(
                 Prediction(
                     eval_id=settings.eval_id,
@@ -180,8 +205,8 @@ def predict(
                     prompt_hash=request.prompt_hash,
                     text=answer.text,
                     finish=answer.finish,
-                    tokens_in=len(request.prompt),
-                    tokens_out=len(answer.tokens),
+                    tokens_in=counted[0],
+                    tokens_out=counted[1],
                     seconds=each,
                     truncated=request.truncated,
                 )

@@ -72,6 +72,20 @@ class Encoded:
 
 
 @dataclass(frozen=True, slots=True)
+class Rendered:
+    """The prompt of one example for a model that tokenises by itself."""
+
+    text: str
+    """What a completion continues. Begins without the beginning-of-sequence token, which the model's side adds."""
+    messages: tuple[Message, ...]
+    """The same as turns, for a chat template on the model's side; never cut."""
+    truncated: int
+    """Tokens that `text` lost on its left, counted by this tokenizer."""
+    prompt_hash: str
+    """Hash of the prompt's token ids here: equal hashes mean the prompt of a local arm."""
+
+
+@dataclass(frozen=True, slots=True)
 class PromptOverride:
     """What an untrained arm may change: another prompt template, and worked examples before the prompt."""
 
@@ -164,6 +178,28 @@ class Prompter:
             prompt = self._prompt_ids(example, self.override.shots[dropped:])
         kept = self._cut(prompt, room)
         return Encoded(kept, (), len(prompt) - len(kept), prompt_hash(kept), dropped)
+
+    def render_prompt(self, example: Example, reserve: int) -> Rendered:
+        """The prompt that `encode_prompt` encodes, as text and as turns; cut where that cuts."""
+        encoded = self.encode_prompt(example, reserve)
+        shots = self.override.shots[encoded.dropped_shots :]
+        if self.uses_chat:
+            text = self._render(self._conversation(example, shots), generation=True)
+        else:
+            worked = [self._text(shot) + shot.references[0] + SEPARATOR for shot in shots]
+            text = "".join([*worked, self._text(example)])
+        prefix = _special_prefix(self.tokenizer)
+        if encoded.truncated:
+            text = str(self.tokenizer.decode(list(encoded.prompt[len(prefix) if not self.uses_chat else 0 :])))
+        if self.uses_chat and prefix:
+            # A chat template writes the beginning of sequence itself; the model's side would add a second one.
+            text = text.removeprefix(str(self.tokenizer.decode(list(prefix))))
+        system, turns = self._turns(example)
+        earlier: list[Message] = []
+        for shot in shots:
+            earlier += [*self._turns(shot)[1], Message("assistant", shot.references[0])]
+        spoken = ([Message("system", system)] if system else []) + earlier + turns
+        return Rendered(text, tuple(spoken), encoded.truncated, encoded.prompt_hash)
 
     # ------------------------------------------------------------------------------------------------------- parts
 

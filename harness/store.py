@@ -28,6 +28,7 @@ from harness.records import (
     Prediction,
     RunRecord,
     Score,
+    SentinelCheck,
     TrainLog,
     Trial,
 )
@@ -175,6 +176,10 @@ class Store:
     def looks(self, experiment: str | None = None) -> list[Look]:
         """Looks at the sealed test split, in the order they were taken; of one experiment (as Look has it) or all."""
         return self._read(TABLES[Look], "$1::VARCHAR IS NULL OR experiment = $1", [experiment])
+
+    def sentinels(self, suite: str) -> list[SentinelCheck]:
+        """Checks of environments on this sealed suite, in the order they were made."""
+        return self._read(TABLES[SentinelCheck], "suite = $1", [suite], order="seq")
 
     def judgments(self, *, all_revisions: bool = False) -> list[Judgment]:
         """Votes: the last revision of each assignment, or every one."""

@@ -27,6 +27,7 @@ from harness.records import (
     Prediction,
     RunRecord,
     Score,
+    SentinelCheck,
     TrainLog,
     TrainLogRow,
     Trial,
@@ -76,6 +77,7 @@ TABLES: dict[type[Any], Table] = {
     Likelihood: Table("likelihoods", Likelihood),
     Score: Table("scores", Score),
     Look: Table("looks", Look),
+    SentinelCheck: Table("sentinels", SentinelCheck),
     Judgment: JUDGMENTS,
 }
 """In the order in which a batch is written."""

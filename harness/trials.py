@@ -43,7 +43,18 @@ class Place:
 
     def file(self, arm: str) -> Path:
         """The decided trials of an arm."""
-        return self.home / "experiments" / self.experiment_id / "trials" / f"{arm}.json"
+        return decided_file(self.home, self.experiment_id, arm)
+
+
+def decided_file(home: Path, experiment_id: str, arm: str) -> Path:
+    """Where the trials of a decided arm are kept."""
+    return home / "experiments" / experiment_id / "trials" / f"{arm}.json"
+
+
+def decided(home: Path, experiment_id: str, arm: str) -> list[Trial] | None:
+    """The trials of an arm, the choice marked; None where it is not decided."""
+    file = decided_file(home, experiment_id, arm)
+    return [from_json(Trial, row) for row in read_json(file)] if file.exists() else None
 
 
 @dataclass(slots=True)
@@ -110,9 +121,8 @@ class _Driver:
     def _start(self, arm: ArmSpec) -> _State | None:
         """An arm to tune; None for one that is decided already."""
         name = str(arm.name)
-        file = self.place.file(name)
-        if file.exists() and not self.place.retry:
-            trials = [from_json(Trial, row) for row in read_json(file)]
+        trials = decided(self.place.home, self.place.experiment_id, name)
+        if trials is not None and not self.place.retry:
             self.place.store.ingest(trials)
             self.chosen[name] = next((trial for trial in trials if trial.chosen), None)
             return None

@@ -12,6 +12,7 @@ half-finished scoring from its last complete batch.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import time
@@ -30,18 +31,20 @@ from harness.records import (
     Example,
     Ledger,
     PreferencePair,
+    Provenance,
     RunPlan,
     RunRecord,
     Status,
     TrainingData,
     Validation,
+    differences,
     from_json,
 )
 
 TRAINING = ("prepare", "sample", "reference", "train")
 """Phases whose time is lost when a training is killed in them; scoring keeps its batches."""
 RETRY = "retry"
-"""A file in a run folder that asks for another attempt at a run that diverged."""
+"""A file in a run folder that asks for another attempt at a run that diverged, or whose server has changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +67,15 @@ def finished(plan: RunPlan) -> Outcome | None:
     A diverged run is final: the same seed would diverge again. Other failures may be tried again.
     """
     record = read_run(plan.run_folder)
-    if record is None or record.status in ("failed", "oom", "cancelled"):
+    if record is None or record.status in ("failed", "oom", "cancelled") or (plan.run_folder / RETRY).exists():
         return None
     if record.status == "diverged" or record.artefact is None:
-        return None if (plan.run_folder / RETRY).exists() else Outcome(record, None)
+        return Outcome(record, None)
     if plan.role == "trial":
         stored = validation.read(plan, record.artefact)
         return None if stored is None else Outcome(record, None, stored)
-    identity = eval_id(plan, record.artefact)
-    if not evaluation.is_complete(plan.home / "evals" / identity):
-        return None
-    return Outcome(record, identity)
+    scored = evaluation.find(plan, record.artefact)
+    return Outcome(record, scored) if scored is not None else None
 
 
 def read_run(folder: Path) -> RunRecord | None:
@@ -96,7 +97,8 @@ def execute(plan: RunPlan, progress: arms.Progress | None = None) -> Outcome:
         if done is not None:
             return done
         record = read_run(plan.run_folder)
-        if record is None or record.status != "ok" or not _artefact_is_there(plan, record):
+        asked = (plan.run_folder / RETRY).exists()
+        if asked or record is None or record.status != "ok" or not _artefact_is_there(plan, record):
             record = _train(plan, record, report)
         if record.status != "ok" or record.artefact is None:
             return Outcome(record, None)
@@ -138,6 +140,7 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     lost = _lost_seconds(plan.run_folder)
     if earlier is not None and earlier.status != "ok":
         lost += max(0.0, _spent(earlier.ledger) - _kept_seconds(plan.run_folder))
+    places = _places(plan.run_folder, provenance)
     write_json(plan.run_folder / "plan.json", plan)
     status: Status = "ok"
     error, result, spent = None, None, Ledger()
@@ -167,16 +170,35 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         provenance=provenance,
         artefact=result.artefact if result else None,
         parent_train_id=plan.parent_train_id,
-        notes=result.notes if result else (),
+        notes=(*result.notes, *_moved(places)) if result else (),
         seeds=seeds.of(plan.seed),
         trial=plan.trial,
     )
     _write_run(plan.run_folder, record)
-    for name in ("heartbeat", "lost.json", RETRY):
+    for name in ("heartbeat", "lost.json", "places.json", RETRY):
         (plan.run_folder / name).unlink(missing_ok=True)
     if status in ("ok", "diverged"):
         shutil.rmtree(plan.run_folder / "checkpoints", ignore_errors=True)
     return record
+
+
+def _places(folder: Path, provenance: Provenance) -> list[dict[str, str]]:
+    """Where this training has been under way, this time included: processor, accelerators, package versions."""
+    path = folder / "places.json"
+    versions = {name: found for name, found in provenance.packages.items() if name in environment.TRAINING}
+    here = {"processor": str(provenance.hardware.get("processor")), **versions}
+    here["accelerators"] = ", ".join(provenance.hardware.get("accelerators", ())) or "none"
+    places: list[dict[str, str]] = read_json(path) if path.exists() and (folder / "checkpoints").exists() else []
+    if not places or places[-1] != here:
+        places.append(here)
+        write_json(path, places)
+    return places
+
+
+def _moved(places: list[dict[str, str]]) -> tuple[str, ...]:
+    """A note for a training that went on elsewhere."""
+    changes = [", ".join(differences(before, after)) for before, after in itertools.pairwise(places)]
+    return (f"its training went on after a change of {'; then of '.join(changes)}",) if changes else ()
 
 
 def without_test(plan: RunPlan) -> RunPlan:
@@ -210,7 +232,11 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
     ledger = replace(record.ledger, predict_seconds=seconds.predict, score_seconds=seconds.score)
     record = replace(record, ledger=ledger)
     _write_run(plan.run_folder, record)
-    return Outcome(record, None if found else eval_id(plan, artefact), found)
+    if found is not None:
+        return Outcome(record, None, found)
+    identity = eval_id(plan, artefact)
+    evaluation.note(plan, artefact, identity)
+    return Outcome(record, identity)
 
 
 def _status_of(error: Exception) -> Status:
@@ -231,7 +257,35 @@ def _one_line(error: Exception) -> str:
 def _artefact_is_there(plan: RunPlan, record: RunRecord) -> bool:
     """False when `keep:` pruned the artefact since; it can be trained again to the same bits."""
     artefact = record.artefact
-    return artefact is not None and (artefact.path is None or (plan.run_folder / artefact.path).exists())
+    if artefact is None or not (artefact.path is None or (plan.run_folder / artefact.path).exists()):
+        return False
+    return not server_changed(plan, artefact)
+
+
+def server_changed(plan: RunPlan, artefact: Artefact) -> bool:
+    """Whether `artefact` is an endpoint whose server is up and answers its probes otherwise than before."""
+    if plan.arm.method != "endpoint":
+        return False
+    from harness.arms import endpoint
+
+    try:
+        return endpoint.changed(plan, artefact) > 0
+    except ArmFailed:  # whoever goes on to ask it will say so
+        return False
+
+
+def rescore(plan: RunPlan, progress: arms.Progress) -> str:
+    """Score a finished run's artefact in the present environment, beside the evaluation that answers for it.
+
+    Returns the evaluation's id. Raises ArmFailed when the artefact is gone, and whatever scoring raises.
+    """
+    record = read_run(plan.run_folder)
+    if record is None or record.artefact is None or not _artefact_is_there(plan, record):
+        raise ArmFailed(f"the model of {plan.arm_name} is not on disk any more", hint="Choose another run with --arm")
+    _set_threads(plan)
+    with _claim(plan.run_folder), _full_disk():
+        evaluation.evaluate(plan, record.artefact, progress)
+    return eval_id(plan, record.artefact)
 
 
 def _write_run(folder: Path, record: RunRecord) -> None:
@@ -303,7 +357,7 @@ def _claim(folder: Path) -> Iterator[None]:
 
 def _set_threads(plan: RunPlan) -> None:
     """Fix the number of threads: results of CPU kernels depend on it, and waiting threads spin."""
-    if plan.arm.method == "toy":
+    if plan.arm.method in ("toy", "endpoint"):
         return
     os.environ["OMP_NUM_THREADS"] = str(plan.threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -2,8 +2,8 @@
 
 An arm family is a module with an integer `VERSION` (raise it when results may change; it is part of `train_id`), a
 `train` function and a `load` function. Families: `untrained` (few-shot too), `sft` (full, LoRA, QLoRA, any PEFT
-config), `dpo`, `sft_continued`, `imported`, `toy`. Modules are imported when asked for, so
-that listing arms loads no torch.
+config), `dpo`, `sft_continued`, `imported`, `endpoint`, `toy`. Modules are imported when asked for, so that listing
+arms loads no torch.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ FAMILIES: dict[str, str] = {
     "dpo": "harness.arms.dpo",
     "sft_continued": "harness.arms.sft_continued",
     "imported": "harness.arms.imported",
+    "endpoint": "harness.arms.endpoint",
     "toy": "harness.arms.toy",
 }
 TRAINED = frozenset({"full", "lora", "qlora", "peft", "dpo", "sft_continued"})

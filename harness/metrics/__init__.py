@@ -366,6 +366,12 @@ def score_likelihoods(metrics: Sequence[str], likelihoods: Iterable[Likelihood])
     ]
 
 
+def missing_likelihoods(metrics: Sequence[str], eval_id: str, items: Mapping[str, Sequence[str]]) -> list[Score]:
+    """Scores with status `missing` where a model has no likelihoods: one for each item of a metric's suite."""
+    chosen = [known for known in map(metric, metrics) if known.source == "likelihood"]
+    return [_record(known, eval_id, item, None) for known in chosen for item in items.get(known.suite, ())]
+
+
 def facts_of(example: Example, column: str | None) -> Facts | None:
     """The facts of an example: its column as it came, or as JSON text (csv); None without the column or a value.
 

@@ -1,6 +1,6 @@
 """The `Model` protocol: everything that scoring asks of a model, in token ids.
 
-Backends: `hf` (transformers and peft), `toy` (no torch). `load_model` in each turns a run's artefact into a Model.
+Backends: `hf` (transformers and peft), `endpoint` (a model behind a URL), and the toy arm's (no torch).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ class Generation:
     tokens: tuple[int, ...]
     text: str
     finish: FinishReason
+    counted: tuple[int, int] | None = None
+    """Prompt and generated tokens as a server counted them, where the ids above are not the model's own."""
 
 
 @dataclass(frozen=True, slots=True)

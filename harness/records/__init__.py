@@ -17,8 +17,19 @@ from harness.records.data import (
     TrainingData,
 )
 from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFiles
-from harness.records.plain import R, digest, from_json, to_json
-from harness.records.scoring import Estimate, Evaluation, FinishReason, Judgment, Likelihood, Look, Prediction, Score
+from harness.records.plain import R, differences, digest, from_json, to_json
+from harness.records.scoring import (
+    Estimate,
+    Evaluation,
+    FinishReason,
+    Judgment,
+    Likelihood,
+    Look,
+    Move,
+    Prediction,
+    Score,
+    SentinelCheck,
+)
 from harness.records.training import (
     Artefact,
     ArtefactKind,
@@ -53,6 +64,7 @@ __all__ = [
     "Look",
     "MemoryKind",
     "Message",
+    "Move",
     "Outcome",
     "Prediction",
     "PreferencePair",
@@ -66,6 +78,7 @@ __all__ = [
     "RunPlan",
     "RunRecord",
     "Score",
+    "SentinelCheck",
     "SourceData",
     "Split",
     "Splits",
@@ -78,6 +91,7 @@ __all__ = [
     "Validation",
     "WinnerRule",
     "WinnerVerdict",
+    "differences",
     "digest",
     "from_json",
     "to_json",

@@ -85,6 +85,8 @@ class RunPlan:
     """Share of the train split that it is trained on."""
     trial: Mapping[str, Any] = field(default_factory=dict)
     """Of a trial: its number, the values tried and the space that is searched."""
+    rescore: bool = False
+    """Only an evaluation made in the present environment counts as finished."""
 
     @property
     def run_folder(self) -> Path:

@@ -57,3 +57,9 @@ def digest(value: Any, length: int = 16) -> str:
     """SHA-256 of canonical JSON, as `length` hexadecimal digits: the identity of a piece of content."""
     text = json.dumps(to_json(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What differs between two environments, in words: `transformers 5.22.0 → 5.23.0`."""
+    names = [name for name in dict.fromkeys([*before, *after]) if before.get(name) != after.get(name)]
+    return [f"{name} {before.get(name, 'absent')} → {after.get(name, 'absent')}" for name in names]

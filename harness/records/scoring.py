@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 FinishReason = Literal["stop", "length"]
@@ -20,6 +20,12 @@ class Evaluation:
     generation: Mapping[str, Any]
     environment: Mapping[str, Any]
     created: str
+    subject: str = ""
+    """What was scored on what, whatever the environment: one subject may be scored again elsewhere."""
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    """Source of a metric (`likelihood`, `lm_eval`) → why this artefact has no value for it."""
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+    """Processor and accelerators; not part of the identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +124,38 @@ class Estimate:
     method: str
     """How the interval was made, in words."""
     level: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How far one metric of a frozen run moved when it was scored again."""
+
+    metric: str
+    frozen: Estimate
+    """Its value in the environment it was first scored in."""
+    difference: Estimate
+    """The new value minus the frozen one, paired by example."""
+    within: bool
+    """Whether the whole interval of the difference lies within half the width of the frozen value's interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentinelCheck:
+    """A frozen run scored again in another environment: may results of the two stand in one ranking?"""
+
+    experiment: str
+    suite: str
+    """Fingerprint of the sealed suite: the check holds for every experiment that scores on it."""
+    arm: str
+    before: str
+    """The evaluation that was frozen."""
+    after: str
+    environment_before: Mapping[str, str]
+    environment_after: Mapping[str, str]
+    moves: tuple[Move, ...]
+    answers: int
+    changed_answers: int
+    """Answers whose text differs."""
+    accepted: bool
+    when: str
+    """ISO 8601, UTC."""

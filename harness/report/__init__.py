@@ -11,10 +11,11 @@ which `collect` needs only what `Reader` names.
 from __future__ import annotations
 
 from harness.report.as_csv import to_csv
-from harness.report.as_json import comparison_to_json, ledger_to_json, to_json
+from harness.report.as_json import comparison_to_json, ledger_to_json, sentinel_to_json, to_json
 from harness.report.board import Cell, Column, Cost, Leaderboard, Row, leaderboard
 from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
 from harness.report.curve import ArmCurve, LearningCurve, Point, curve_to_json, learning_curve
+from harness.report.environments import Environments, sentinel_lines
 from harness.report.forgetting import Forgetting
 from harness.report.latex import to_latex
 from harness.report.ledger import ledger_to_text, print_ledger
@@ -38,6 +39,7 @@ __all__ = [
     "Column",
     "Comparison",
     "Cost",
+    "Environments",
     "Forgetting",
     "Leaderboard",
     "LearningCurve",
@@ -67,6 +69,8 @@ __all__ = [
     "print_tuning",
     "render_markdown",
     "render_text",
+    "sentinel_lines",
+    "sentinel_to_json",
     "to_csv",
     "to_json",
     "to_latex",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from harness.records import Estimate
+from harness.records import Estimate, SentinelCheck
 from harness.records import to_json as plain
 from harness.report.board import Cell, Leaderboard, Row
 from harness.report.comparison import Comparison, MetricDifference
@@ -14,6 +15,7 @@ from harness.report.ledger import arm_to_json, runs_to_json
 LEADERBOARD = "harness.leaderboard/2"
 LEDGER = "harness.ledger/1"
 COMPARE = "harness.compare/1"
+SENTINEL = "harness.sentinel/1"
 
 
 def to_json(board: Leaderboard) -> dict[str, Any]:
@@ -30,6 +32,7 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
         "clusters": board.clusters,
         "looks": {"experiment": board.looks, "in_all": board.looks_in_all},
         "leaks": board.leaks,
+        "environments": _environments(board),
         "notes": list(board.notes),
         "metrics": [plain(column) for column in board.columns],
         "forgetting": [
@@ -47,6 +50,20 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
     }
 
 
+def _environments(board: Leaderboard) -> list[dict[str, Any]]:
+    """Every environment that results were made in, the ranking's own first."""
+    found = board.environments
+    return [
+        {
+            "fingerprint": name,
+            "environment": plain(environment),
+            "arms": [arm for arm, prints in found.of_arm.items() if name in prints],
+            "accepted": not any(name in found.of_arm[arm] for arm in found.apart),
+        }
+        for name, environment in found.known.items()
+    ]
+
+
 def ledger_to_json(board: Leaderboard) -> dict[str, Any]:
     """What every arm was given and what it cost, the mean over its seeds (`rows`), and every single run (`runs`)."""
     return {
@@ -56,6 +73,11 @@ def ledger_to_json(board: Leaderboard) -> dict[str, Any]:
         "rows": [arm_to_json(row) for row in board.rows],
         "runs": runs_to_json(board),
     }
+
+
+def sentinel_to_json(checks: Sequence[SentinelCheck]) -> dict[str, Any]:
+    """Checks of the present environment against others."""
+    return {"schema": SENTINEL, "checks": [plain(check) for check in checks]}
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
@@ -111,6 +133,8 @@ def _row(row: Row) -> dict[str, Any]:
         "looks": row.looks,
         "budget": row.budget,
         "events": [plain(event) for event in row.events],
+        "apart": row.apart or None,
+        "budget_known": row.budget_known,
         "notes": list(row.notes),
         "errors": list(row.errors),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,8 @@ from harness.records import Entry, Estimate, ExperimentRecord, Question, RunEven
 from harness.report import remarks, tuned
 from harness.report.contest import Comparisons, Entrant, question_of, verdict_of
 from harness.report.costs import Cost, Standing, against_budget, cost_of
+from harness.report.environments import Environments, examine
+from harness.report.environments import notes as environment_notes
 from harness.report.forgetting import Forgetting, Measured, forgetting, retention_metrics
 from harness.report.results import AnswerCounts, Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
@@ -79,6 +81,10 @@ class Row:
     """Best and worst rank on the primary metric that the data allows; None without an interval."""
     best_probability: float | None = None
     """How often this arm is the best one of the primary metric's resamples."""
+    apart: str = ""
+    """Why this arm is not ranked with the others; empty when it is."""
+    budget_known: bool = True
+    """False where the arm was trained elsewhere, on what and for how long nobody here knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ class Leaderboard:
     """Every attempt at every arm and seed, failed ones too, called by the names that the arms have here."""
     forgetting: tuple[Forgetting, ...] = ()
     """Retention before and after, where the task measures it and an untrained arm was scored."""
+    environments: Environments = field(default_factory=Environments)
+    """Where the results were made."""
 
     @property
     def task(self) -> str:
@@ -132,10 +140,14 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     seed = recorded if rng is None else int(rng.integers(2**62))
     arms = by_arm(results.entries)
     question = question_of(results, arms)
-    judge = _Judge(Estimator(results.groups, seed, question), columns, table, arms, reference)
+    unavailable = {one.eval_id: one.unavailable for one in results.evaluations}
+    found = examine(results)
+    judge = _Judge(Estimator(results.groups, seed, question), columns, table, arms, reference, found, unavailable)
     rows = [_row(arm, entries, results, judge) for arm, entries in judge.entries.items()]
     rows = judge.with_ranks(judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0]))))
-    entrants = [Entrant(row.arm, row.cells[primary].estimate, row.cost, len(row.seeds)) for row in rows]
+    entrants = [
+        Entrant(row.arm, row.cells[primary].estimate, row.cost, len(row.seeds)) for row in rows if not row.apart
+    ]
     clusters = {results.groups.get(score.item, score.item) for score in results.scores if score.suite == "test"}
     return Leaderboard(
         experiment=experiment,
@@ -150,9 +162,10 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         looks=sum(look.experiment == experiment.experiment_id for look in results.looks),
         looks_in_all=len(results.looks),
         leaks=len(experiment.leaks),
-        notes=remarks.of_experiment(results),
+        notes=(*environment_notes(found, experiment.file), *remarks.of_experiment(results)),
         runs=_attempts(results),
         forgetting=judge.forgetting(rows, retention_metrics(results.scores)),
+        environments=found,
     )
 
 
@@ -207,6 +220,9 @@ class _Judge:
     table: Table
     entries: Mapping[str, Sequence[Entry]]
     reference: str
+    environments: Environments
+    unavailable: Mapping[str, Mapping[str, str]]
+    """Evaluation → source of a metric → why it has no value."""
 
     def series(self, arm: str, name: str) -> Series | str:
         eval_ids = [entry.eval_id for entry in scored(self.entries.get(arm, ())) if entry.eval_id is not None]
@@ -214,24 +230,38 @@ class _Judge:
         return series(self.table, eval_ids, name, trained)
 
     def comparisons(self) -> Comparisons:
-        """Pairs of arms on the primary metric."""
+        """Pairs of arms on the primary metric, those of one environment."""
         name = self.columns[0].name
-        found = {arm: self.series(arm, name) for arm in self.entries}
+        ranked = [arm for arm in self.entries if arm not in self.environments.apart]
+        found = {arm: self.series(arm, name) for arm in ranked if arm not in self.environments.mixed}
         scored = {arm: one for arm, one in found.items() if not isinstance(one, str)}
         return Comparisons(self.estimator, metric(name), scored)
 
     def cell(self, arm: str, column: Column) -> Cell:
         known, one = metric(column.name), self.series(arm, column.name)
+        if arm in self.environments.mixed:
+            return Cell(None, reason=self.environments.why(arm))
         if isinstance(one, str):
-            return Cell(None, reason=one)
+            return Cell(None, reason=self._unavailable(arm, known) or one)
         value = self.estimator.value(known, one, arm)
         if isinstance(value, str):
             return Cell(None, reason=value, missing=one.missing)
         cell = Cell(value, missing=one.missing)
+        if arm in self.environments.apart:
+            return replace(cell, difference_reason=self.environments.why(arm))
         return cell if arm == self.reference else self._against_reference(cell, arm, known, one, column)
+
+    def _unavailable(self, arm: str, known: Metric) -> str:
+        """Why no evaluation of `arm` can have this metric; empty when that is not known."""
+        reasons = [self.unavailable.get(entry.eval_id or "", {}) for entry in self.entries[arm]]
+        return next((found[known.source] for found in reasons if known.source in found), "")
 
     def _against_reference(self, cell: Cell, arm: str, known: Metric, one: Series, column: Column) -> Cell:
         other = self.series(self.reference, column.name)
+        if self.reference in self.environments.apart:
+            return replace(
+                cell, difference_reason=f"reference {self.reference}: {self.environments.why(self.reference)}"
+            )
         if isinstance(other, str):
             return replace(cell, difference_reason=f"reference {self.reference}: {other}")
         who = (arm, self.reference)
@@ -243,6 +273,7 @@ class _Judge:
 
     def forgetting(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[Forgetting, ...]:
         """Retention of every arm that changed the base, against the untrained arm."""
+        rows = [row for row in rows if not row.apart]
         base = next((row for row in rows if row.method == "untrained" and row.evaluations), None)
         if base is None:
             return ()
@@ -283,6 +314,9 @@ class _Judge:
             return list(rows)
         done = [rows[0]]
         for row in rows[1:]:
+            if row.apart or rows[0].apart:
+                done.append(row)
+                continue
             one = self.series(row.arm, column.name)
             found = (
                 one
@@ -312,9 +346,13 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
     cost = cost_of([run.ledger for run in finished], (spec.get("resources") or {}).get("price_per_device_hour"))
     cost = tuned.with_tuning(cost, arm, results)
     tried = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
+    method = next((run.method for run in runs.values()), arm)
+    apart = judge.environments.why(arm)
+    missing = cells[judge.columns[0].name].missing
+    notes = (*remarks.of_arm(results.experiment, finished, cost, answers, missing), *tuned.notes(arm, results))
     return Row(
         arm=arm,
-        method=next((run.method for run in runs.values()), arm),
+        method=method,
         status=status,
         seeds=tuple(entry.seed for entry in good if entry.seed is not None),
         evaluations=eval_ids,
@@ -323,13 +361,12 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: _Judge) ->
         answers=answers,
         looks=sum(look.eval_id in eval_ids for look in results.looks),
         to_best=None,
-        notes=(
-            *remarks.of_arm(results.experiment, finished, cost, answers, cells[judge.columns[0].name].missing),
-            *tuned.notes(arm, results),
-        ),
+        notes=(f"not ranked: {apart}", *notes) if apart else notes,
         errors=_errors(entries, runs),
         budget=against_budget(spec.get("budget") or {}, cost) if cost is not None else None,
         events=tuple(event for run in tried for event in run.ledger.events),
+        apart=apart,
+        budget_known=method not in remarks.OUTSIDE,
     )
 
 
@@ -365,7 +402,7 @@ def _sorted(rows: Sequence[Row], column: Column) -> list[Row]:
     def place(row: Row) -> tuple[int, float]:
         estimate = row.cells[column.name].estimate
         if estimate is not None:
-            return 0, sign * estimate.value
-        return (1, 0.0) if row.evaluations else (2, 0.0)
+            return int(bool(row.apart)), sign * estimate.value
+        return (2, 0.0) if row.evaluations else (3, 0.0)
 
     return sorted(rows, key=place)

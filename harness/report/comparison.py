@@ -14,6 +14,7 @@ from harness.records import Estimate, Example, ExperimentRecord, Prediction, dig
 from harness.report import remarks
 from harness.report.board import Column, by_arm, columns_of, scored
 from harness.report.contest import question_of
+from harness.report.environments import examine
 from harness.report.results import Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
 
@@ -93,6 +94,7 @@ def compare(
     experiment = results.experiment
     table = tabulate(results.scores)
     evaluations = _evaluations(results, a, b)
+    _one_environment(results, a, b)
     columns = columns_of(experiment, table)
     seed = int(digest(experiment.experiment_id), 16) if rng is None else int(rng.integers(2**62))
     entries = by_arm(results.entries)
@@ -141,6 +143,19 @@ def _evaluations(results: Results, a: str, b: str) -> dict[str, list[str]]:
         if not found:
             raise UsageError(f"arm {arm!r} has no result: {entries[arm][-1].status}", hint="`harness run` tries again")
     return evaluations
+
+
+def _one_environment(results: Results, a: str, b: str) -> None:
+    """Raise UsageError when the arms were scored in environments that no sentinel has accepted together."""
+    found = examine(results)
+    if (a in found.apart or b in found.apart) and (
+        found.mixed & {a, b} or found.apart.get(a, "") != found.apart.get(b, "")
+    ):
+        change = found.apart.get(b) or found.apart[a]
+        raise UsageError(
+            f"{a} and {b} were scored in different environments ({change})",
+            hint=f"`harness sentinel {results.experiment.file}` checks whether that matters",
+        )
 
 
 def _difference(

@@ -10,6 +10,10 @@ from harness.report.numbers import count
 from harness.report.numbers import seconds as in_seconds
 from harness.report.results import AnswerCounts, Results
 
+OUTSIDE = ("imported", "endpoint")
+"""Methods of arms that were trained elsewhere."""
+UNKNOWN_BUDGET = "budget unknown: trained elsewhere, so it may have had more data, time or tuning than the other arms"
+
 
 def estimand(seeds: Sequence[int], question: Question = "checkpoints") -> str:
     """What the intervals are about, from the number of seeds of each scored arm (0 without training)."""
@@ -40,7 +44,27 @@ def of_experiment(results: Results) -> tuple[str, ...]:
         notes.append(f"leaks between splits were allowed: {leakage['allow']}")
     if not results.groups:
         notes.append("no groups are known: each test example is taken as independent")
+    machines = _machines(results)
+    if len(machines) > 1:
+        told = "; ".join(f"{', '.join(arms)} on {machine}" for machine, arms in machines.items())
+        notes.append(f"arms ran on different hardware, so their times do not compare: {told}")
     return tuple(notes)
+
+
+def _machines(results: Results) -> dict[str, list[str]]:
+    """Hardware → arms that were trained or scored on it; endpoints have theirs elsewhere."""
+    where = {one.eval_id: one.hardware for one in results.evaluations}
+    runs = {(run.train_id, run.attempt): run for run in results.runs}
+    machines: dict[str, list[str]] = {}
+    for entry in results.entries:
+        run = runs.get((entry.train_id, entry.attempt))
+        used = [run.provenance.hardware] if run is not None and run.method != "endpoint" else []
+        for hardware in [*used, where.get(entry.eval_id or "", {})]:
+            if hardware.get("processor"):
+                parts = [str(hardware["processor"]), *map(str, hardware.get("accelerators") or ())]
+                arms = machines.setdefault(" with ".join(parts), [])
+                arms += [] if entry.arm in arms else [entry.arm]
+    return machines
 
 
 def of_arm(
@@ -53,6 +77,8 @@ def of_arm(
     """Remarks on one arm: those of its runs, and what its ledger and its answers show."""
     notes = list(dict.fromkeys(note for run in runs for note in run.notes))
     notes += [note for run in runs for note in _of_events(run)]
+    if any(run.method in OUTSIDE for run in runs):
+        notes.append(UNKNOWN_BUDGET)
     if cost is not None:
         notes += _of_cost(experiment, cost)
     if answers.length_limited:

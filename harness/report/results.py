@@ -6,7 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from harness.records import Entry, Evaluation, ExperimentRecord, Look, Prediction, RunRecord, Score, Trial
+from harness.records import (
+    Entry,
+    Evaluation,
+    ExperimentRecord,
+    Look,
+    Prediction,
+    RunRecord,
+    Score,
+    SentinelCheck,
+    Trial,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +50,10 @@ class Results:
     """Trials of tuning."""
     trial_looks: int = 0
     """Looks at the test split that a trial took."""
+    evaluations: Sequence[Evaluation] = ()
+    """Where and how each evaluation was made; an environment that is not known is taken to be the others'."""
+    sentinels: Sequence[SentinelCheck] = ()
+    """Checks of environments on this suite."""
 
 
 class Reader(Protocol):
@@ -71,6 +85,10 @@ class Reader(Protocol):
 
     def scores(self, eval_ids: Sequence[str]) -> list[Score]:
         """Scores of these evaluations."""
+        ...
+
+    def sentinels(self, suite: str) -> list[SentinelCheck]:
+        """Checks of environments on this sealed suite."""
         ...
 
     def predictions(self, eval_ids: Sequence[str]) -> list[Prediction]:
@@ -123,4 +141,6 @@ def collect(reader: Reader, name_or_id: str) -> Results:
         shares=[entry for entry in entries if entry.fraction < 1],
         trials=trials,
         trial_looks=sum(look.eval_id in seen and look.experiment == experiment.experiment_id for look in looks),
+        evaluations=reader.evaluations(eval_ids),
+        sentinels=reader.sentinels(experiment.suite),
     )

@@ -5,7 +5,7 @@ Without a terminal the same tables come as plain lines of a fixed width, without
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -29,6 +29,7 @@ from harness.report.verdicts import RANKS, standing, verdict_lines
 ARROWS = {"higher": "↑", "lower": "↓"}
 MARKS = {"more": "▲", "less": "▼"}
 UNSTABLE = "!"
+UNKNOWN = "?"
 
 
 def print_board(board: Leaderboard) -> None:
@@ -64,8 +65,9 @@ def render_text(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:
 
 
 def marked(row: Row) -> str:
-    """The arm's name, with ▲ or ▼ for more or less than the budget and ! for an unstable training."""
-    marks = MARKS.get(row.budget or "", "") + (UNSTABLE if unstable(row) else "")
+    """The arm's name, with ▲ or ▼ for more or less than the budget, ? for an unknown one, ! for instability."""
+    given = MARKS.get(row.budget or "", "") if row.budget_known else UNKNOWN
+    marks = given + (UNSTABLE if unstable(row) else "")
     return f"{row.arm} {marks}" if marks else row.arm
 
 
@@ -79,6 +81,7 @@ def legend_of_marks(board: Leaderboard) -> list[str]:
     rows = [row for row in board.rows if row.evaluations]
     used = {row.budget for row in rows}
     said = [f"{MARKS[name]} got {name} than the budget (a parent's share counts)" for name in MARKS if name in used]
+    said += [f"{UNKNOWN} budget unknown"] if any(not row.budget_known for row in rows) else []
     said += [f"{UNSTABLE} signs of an unstable training (see its notes)"] if any(map(unstable, rows)) else []
     return [f"{'; '.join(said)}."] if said else []
 
@@ -132,13 +135,18 @@ def _ranking(board: Leaderboard, width: int) -> Table:
             )
             for drop, column in enumerate(board.columns[1:], 6)
         ),
-        _Column("train s", [numbers.seconds(cost.all_train_seconds if cost else None) for cost in costs], drop=4),
+        _Column("train s", [_own(row, numbers.seconds, "all_train_seconds") for row in rows], drop=4),
         _Column("total s", [numbers.seconds(cost.all_seconds if cost else None) for cost in costs], drop=1),
-        _Column("trainable", [numbers.count(cost.trainable_parameters if cost else None) for cost in costs], drop=5),
+        _Column("trainable", [_own(row, numbers.count, "trainable_parameters") for row in rows], drop=5),
     ]
     if any(marks.values()):
         columns.append(_Column("notes", [marks[row.arm] for row in rows]))
     return _fitted(columns, width)
+
+
+def _own(row: Row, shown: Callable[[float | None], str], name: str) -> str:
+    """A cost of training; absent for an arm that was trained elsewhere, where 0 would be a claim."""
+    return shown(getattr(row.cost, name) if row.cost is not None and row.budget_known else None)
 
 
 def _difference(board: Leaderboard, row: Row, column: Column) -> str:

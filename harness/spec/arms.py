@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from harness.spec.base import Spec
 
@@ -202,6 +203,42 @@ class ImportedSpec(ArmBase):
     """PEFT adapter folder, or a full model folder (safetensors), relative to the file."""
 
 
+class EndpointSpec(ArmBase):
+    """A model behind an OpenAI-compatible URL, asked greedily with the same prompts as every other arm."""
+
+    method: Literal["endpoint"]
+    """`endpoint`."""
+    url: str
+    """Base of the server's paths, for example http://127.0.0.1:8000/v1; holds no secret."""
+    model: str
+    """Name by which the server knows the model."""
+    api: Literal["completions", "chat"] = "completions"
+    """`completions`: the rendered text to URL/completions. `chat`: the turns to URL/chat/completions."""
+    key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """Name of the environment variable that holds the key; the key itself is stored nowhere."""
+    timeout: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds until an unanswered request counts as failed."""
+    retries: NonNegativeInt = 3
+    """How often a request is sent again after a broken connection, a timeout, 429 or 5xx, waiting longer each time."""
+    concurrency: PositiveInt = 4
+    """Requests under way at a time."""
+    prompt: str | None = None
+    """Another prompt template than the task's."""
+
+    @field_validator("url")
+    @classmethod
+    def _plain_url(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("give an http or https URL, such as http://127.0.0.1:8000/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("give the URL without user, password, query and fragment; name a key in key_env")
+        bare = url.rstrip("/")
+        if bare.endswith("/completions"):
+            raise ValueError("give the part before /completions or /chat/completions, and say which in api")
+        return bare
+
+
 class ToySpec(ArmBase):
     """A model that needs no torch, for tests of everything around the models."""
 
@@ -234,6 +271,7 @@ ArmSpec = Annotated[
     | DpoSpec
     | SftContinuedSpec
     | ImportedSpec
+    | EndpointSpec
     | ToySpec,
     Field(discriminator="method"),
 ]

@@ -133,6 +133,12 @@ def test_results_are_collected_from_anything_that_reads_like_the_store(maker):
         def scores(self, eval_ids):
             return [score for score in truth.scores if score.eval_id in eval_ids]
 
+        def evaluations(self, eval_ids):
+            return [one for one in truth.evaluations if one.eval_id in eval_ids]
+
+        def sentinels(self, suite):
+            return list(truth.sentinels)
+
         def predictions(self, eval_ids):
             return [row for row in maker.predictions if row.eval_id in eval_ids]
 

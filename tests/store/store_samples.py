@@ -11,6 +11,7 @@ from typing import Any
 from harness.records import (
     Artefact,
     Entry,
+    Estimate,
     Evaluation,
     ExperimentRecord,
     Judgment,
@@ -18,10 +19,12 @@ from harness.records import (
     Ledger,
     Likelihood,
     Look,
+    Move,
     Prediction,
     Provenance,
     RunRecord,
     Score,
+    SentinelCheck,
     TrainLog,
     TrainLogRow,
     Trial,
@@ -111,13 +114,24 @@ def one_of_each() -> list[Any]:
         run(),
         run("t2", artefact=None, seed=None, error="it broke\nbadly", status="failed", parent_train_id=None, notes=()),
         TrainLog("t1", 1, (TrainLogRow(1, 8, 100, 0.5, loss=2.0), TrainLogRow(2, 16, 200, 1.0, validation_loss=1.5))),
-        Evaluation("e1", "t1", "ah", "sf", {"max_new_tokens": 5, "stop": ["\n"]}, {"torch": "2.13.0"}, "2026-01-01"),
+        Evaluation(
+            "e1", "t1", "ah", "sf", {"max_new_tokens": 5, "stop": ["\n"]}, {"torch": "2.13.0"}, "2026-01-01", "sub"
+        ),
         Prediction("e1", "x1", "ph", 'a "note"\n\u0000 with ünïcode 🙂', "stop", 5, 6, 0.25),
         Likelihood("e1", "lm_eval:choice", "0", 3, "choice", -12.345678901234567, 4, 17),
         Score("e1", "test", "x1", "bleu", "none", 1, "ok", 0.1 + 0.2, (1.0, 0.0, 3.3333333333333335)),
         Score("e1", "test", "x2", "bleu", "none", 1, "missing", None),
         Look("e1", "notes-1", "lora", "someone", "final scoring", "2026-01-01T00:00:00Z"),
+        sentinel(),
     ]
+
+
+def sentinel() -> SentinelCheck:
+    """A check with one metric that moved."""
+    frozen, moved = (Estimate(value, value - 0.1, None, 5, 4, 1, "t") for value in (0.5, 0.25))
+    places = ({"torch": "2.13.0"}, {"torch": "2.14.0"})
+    move = Move("bleu", frozen, moved, False)
+    return SentinelCheck("notes-1", "s" * 16, "lora", "e1", "e2", *places, (move,), 5, 1, False, "2026-01-02")
 
 
 def vote(number: int = 1, **changes: Any) -> Judgment:

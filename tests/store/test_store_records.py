@@ -42,6 +42,7 @@ def read_back(store: Store) -> list[object]:
         *store.likelihoods(["e1"]),
         *store.scores(["e1"]),
         *store.looks("notes-1"),
+        *store.sentinels("s" * 16),
     ]
 
 

@@ -1,0 +1,139 @@
+"""The drift sentinel: a frozen run scored again in the present environment, so that results of two may be ranked.
+
+A library that is upgraded may move every score. Instead of scoring everything again, one run that was scored in the
+other environment is scored here, from its stored artefact, and compared with itself example by example: if no metric of
+the task moved by as much as its own interval, the environments are accepted as one. What the check cannot show is
+whether the change would have altered a *training*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness import environment, evaluation, ingest, metrics, pipeline, queries, report, worker
+from harness.errors import UsageError
+from harness.prepare import prepare
+from harness.progress import Reporter
+from harness.records import Entry, Estimate, ExperimentRecord, Move, Prediction, RunPlan, Score, SentinelCheck, digest
+from harness.report.environments import examine, fingerprint
+from harness.report.series import Estimator, series, tabulate
+from harness.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One invocation."""
+
+    home: Path
+    store: Store
+    record: ExperimentRecord
+    plans: Sequence[RunPlan]
+    reporter: Reporter
+
+
+def check(path: Path, home: Path, reporter: Reporter, arm: str | None = None) -> list[SentinelCheck]:
+    """Check the present environment against every other one that the experiment in `path` has results of.
+
+    For each, the frozen run is the reference arm's where that was scored there, else an arm that was (or `arm`). The
+    scoring is a counted look at the test split. Returns the checks made now; none when there is nothing to check.
+
+    Raises UsageError when the experiment has no results here, ArmFailed when the frozen run's artefact is gone.
+    """
+    home = home.absolute()
+    experiment = pipeline.load(path)
+    prepared = prepare(experiment, home)
+    record = pipeline.experiment_record(experiment, prepared, pipeline.plan_runs(experiment, prepared, home))
+    plans = pipeline.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
+    store = queries.open_store(home)
+    if record.experiment_id not in {known.experiment_id for known in store.experiments()}:
+        raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
+    session = _Session(home, store, record, plans, reporter)
+    here = digest(environment.scoring_environment(pipeline.device_of(experiment)))
+    return [_check(session, entry) for entry in _frozen(session, here, arm)]
+
+
+def _frozen(session: _Session, here: str, arm: str | None) -> list[Entry]:
+    """One run for each environment that is neither the present one nor linked to it by an accepted check."""
+    results = report.collect(session.store, session.record.experiment_id)
+    found = examine(results)
+    accepted = [one for one in found.checks if one.accepted]
+    settled = {here}
+    for _ in accepted:  # by way of others, too
+        for one in accepted:
+            pair = {digest(one.environment_before), digest(one.environment_after)}
+            settled |= pair if pair & settled else set()
+    where = {one.eval_id: fingerprint(one.environment) for one in results.evaluations}
+    reference = str(session.record.spec.get("reference", "untrained"))
+    entries = [entry for entry in results.entries if entry.status == "ok" and entry.eval_id is not None]
+    if arm is not None and arm not in {entry.arm for entry in entries}:
+        raise UsageError(f"no arm with a result is called {arm!r}", hint=", ".join(entry.arm for entry in entries))
+    chosen = []
+    for other in [one for one in found.known if one not in settled]:
+        there = [entry for entry in entries if where.get(entry.eval_id or "") == other]
+        named = [entry for entry in there if entry.arm == (arm or reference)]
+        chosen += (named or ([] if arm else there))[:1]
+    return chosen
+
+
+def _check(session: _Session, entry: Entry) -> SentinelCheck:
+    plan = next(plan for plan in session.plans if plan.train_id == entry.train_id)
+    assert entry.eval_id is not None
+    session.reporter.label = f"sentinel {entry.arm}"
+    after = worker.rescore(plan, session.reporter)
+    store, record = session.store, session.record
+    rows = ingest.evaluation_rows(session.home / "evals" / after)
+    looked = ingest.look(record, Entry(record.experiment_id, entry.arm, entry.seed, "", 1, "ok", after), "sentinel")
+    scores = [*store.scores([entry.eval_id]), *(row for row in rows if isinstance(row, Score))]
+    frozen = store.evaluations([entry.eval_id])[0]
+    old = {row.example: row.text for row in store.predictions([entry.eval_id])}
+    new = {row.example: row.text for row in rows if isinstance(row, Prediction)}
+    moves = _moves(record, scores, entry.eval_id, after)
+    made = SentinelCheck(
+        experiment=record.experiment_id,
+        suite=record.suite,
+        arm=entry.arm,
+        before=entry.eval_id,
+        after=after,
+        environment_before=frozen.environment,
+        environment_after=evaluation.environment_of(plan),
+        moves=moves,
+        answers=len(old),
+        changed_answers=sum(text != new.get(example) for example, text in old.items()),
+        accepted=bool(moves) and all(move.within for move in moves),
+        when=environment.now(),
+    )
+    ingest.sentinel(store, session.home, made, [*rows, looked])
+    return made
+
+
+def _moves(record: ExperimentRecord, scores: Sequence[Score], before: str, after: str) -> tuple[Move, ...]:
+    """How far every metric that the task declares moved; those without a value are left out."""
+    table = tabulate(scores)
+    estimator = Estimator(record.groups, int(digest([before, after]), 16))
+    asked = record.task["metrics"]
+    moves = []
+    for name in dict.fromkeys([asked["primary"], *asked.get("also", [])]):
+        known = metrics.metric(name)
+        old, new = series(table, [before], name), series(table, [after], name)
+        if isinstance(old, str) or isinstance(new, str):
+            continue
+        value = estimator.value(known, old, "frozen")
+        difference = estimator.difference(known, new, old, ("again", "frozen"))
+        if old.items == new.items and (old.data == new.data).all() and isinstance(value, Estimate):
+            # Nothing moved at all: an interval around 0 would speak of a sampling that did not take place.
+            difference = replace(value, value=0.0, low=0.0, high=0.0, method="every score is the same")
+        if isinstance(value, Estimate) and isinstance(difference, Estimate):
+            moves.append(Move(name, value, difference, within(value, difference)))
+    return tuple(moves)
+
+
+def within(frozen: Estimate, difference: Estimate) -> bool:
+    """Whether a movement is less than the frozen value's uncertainty: its whole interval within half the width."""
+    if difference.value == 0 and difference.low in (0, None) and difference.high in (0, None):
+        return True
+    if None in (frozen.low, frozen.high, difference.low, difference.high):
+        return False
+    half = (float(frozen.high or 0.0) - float(frozen.low or 0.0)) / 2
+    return -half < float(difference.low or 0.0) and float(difference.high or 0.0) < half
