@@ -186,6 +186,19 @@ def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fal
 
 
 @app.command()
+def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+    """List every look at the sealed test split: when, who, which arm, and why."""
+    from harness import queries, report
+
+    found = queries.looks(home, experiment)
+    if as_json:
+        _print_json(report.looks_to_json(found))
+    else:
+        for line in report.looks_to_lines(found):
+            print(line)
+
+
+@app.command()
 def score(
     metric: Annotated[list[str], typer.Option("--metric", help="Metric to add; may be given several times.")],
     experiment: Experiment = None,

@@ -6,6 +6,7 @@ import getpass
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from harness.records import (
     Score,
     TrainLog,
     TrainLogRow,
+    digest,
     from_json,
 )
 
@@ -33,26 +35,28 @@ if TYPE_CHECKING:
 def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
-    The first statement of an experiment stands: running it again does not move its date.
+    The first statement of an experiment stands: running it again does not move its date. Only what its own metrics
+    declare is brought up to date.
     """
     place = home / "experiments" / record.experiment_id / "record.json"
     if not place.exists():
         write_json(place, record)
-    store.ingest([from_json(ExperimentRecord, read_json(place))])
+    stored = from_json(ExperimentRecord, read_json(place))
+    own = {**(stored.task.get("own_metrics") or {}), **(record.task.get("own_metrics") or {})}
+    if own != (stored.task.get("own_metrics") or {}):
+        stored = replace(stored, task={**stored.task, "own_metrics": own})
+        write_json(place, stored)
+    store.ingest([stored])
 
 
 def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worker.Outcome) -> None:
     """Store one outcome: its run, its evaluation when there is one, and the row that ties them to the experiment."""
     run = result.run
     rows: list[Any] = [run, *training_log(plan.run_folder, run)]
-    known = result.eval_id is not None and store.has_evaluation(result.eval_id)
+    why = None
     if result.eval_id is not None:
-        folder = plan.home / "evals" / result.eval_id
-        if not known:
-            rows += evaluation_rows(folder)
-        elif missing_metrics(store, plan, result.eval_id):
-            suite = evaluation.read_suite(plan)
-            rows += evaluation.score(plan, result.eval_id, folder, suite)
+        scored, why = _scoring(store, record, plan, result.eval_id)
+        rows += scored
     entry = Entry(
         experiment_id=record.experiment_id,
         arm=plan.arm_name,
@@ -64,8 +68,31 @@ def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worke
     )
     seed = "none" if plan.seed is None else str(plan.seed)
     write_json(plan.home / "experiments" / record.experiment_id / "entries" / f"{plan.arm_name}-{seed}.json", entry)
-    looked = [look(record, entry, "harness run")] if entry.eval_id and not known else []
+    looked = [look(record, entry, why)] if why is not None else []
+    keep_looks(plan.home, looked)
     store.ingest([*rows, entry, *looked])
+
+
+def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str) -> tuple[list[Any], str | None]:
+    """Rows of an evaluation that the store lacks, and why that is a look at the test split; None when it is none.
+
+    An experiment that takes over an evaluation which another one made looks at its scores too.
+    """
+    folder = plan.home / "evals" / eval_id
+    if not store.has_evaluation(eval_id):
+        return evaluation_rows(folder), "harness run"
+    missing = missing_metrics(store, plan, eval_id)
+    if missing:
+        rows = evaluation.score(plan, eval_id, folder, evaluation.read_suite(plan))
+        return list(rows), f"harness run: added {', '.join(sorted(missing))}"
+    seen = any(row.eval_id == eval_id for row in store.looks(record.experiment_id))
+    return [], None if seen else "harness run: took over a stored evaluation"
+
+
+def keep_looks(home: Path, looks: Sequence[Look]) -> None:
+    """Looks as files beside their experiment, written before the store learns of them: a rebuild finds every one."""
+    for row in looks:
+        write_json(home / "experiments" / row.experiment / "looks" / f"{digest(row)}.json", row)
 
 
 def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
@@ -92,9 +119,10 @@ def evaluation_rows(folder: Path) -> list[Any]:
 
 
 def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
-    """Metrics that the task declares now and that the stored evaluation lacks."""
+    """Metrics that the task declares now and that the stored evaluation lacks, or has from another source file."""
     task = plan.experiment.task
-    stored = {row.metric for row in store.scores([eval_id])}
+    versions = {name: known.version for name, known in evaluation.own_metrics(plan).items()}
+    stored = {row.metric for row in store.scores([eval_id]) if versions.get(row.metric, row.version) == row.version}
     return {task.metrics.primary, *task.metrics.also} - stored
 
 
@@ -103,6 +131,8 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     before = store.counts()
     rows: list[Any] = [from_json(ExperimentRecord, read_json(p)) for p in (home / "experiments").glob("*/record.json")]
     rows += [from_json(Entry, read_json(path)) for path in (home / "experiments").glob("*/entries/*.json")]
+    looks = [from_json(Look, read_json(path)) for path in (home / "experiments").glob("*/looks/*.json")]
+    rows += sorted(looks, key=lambda row: (row.when, row.arm))
     for path in sorted((home / "runs").glob("*/run-*.json")):
         run = from_json(RunRecord, read_json(path))
         rows += [run, *training_log(path.parent, run)]

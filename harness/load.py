@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from harness import templates
 from harness.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
-from harness.errors import DataError, SpecError
-from harness.records import ResolvedExperiment
+from harness.errors import DataError, SpecError, UsageError
+from harness.metrics.elsewhere import is_own
+from harness.records import Example, ResolvedExperiment
 from harness.spec import (
     ArmBase,
     ArmSpec,
@@ -74,7 +75,9 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
         names: list[tuple[FieldPath, str]] = [(("metrics", "primary"), task.metrics.primary)]
         names += [(("metrics", "also", number), name) for number, name in enumerate(task.metrics.also)]
         for place, name in names:
-            if name not in known_metrics and "/" not in name:  # TASK/METRIC is lm-eval's
+            if is_own(name):
+                _check_own_metric(document, place, name, task.sensitive)
+            elif name not in known_metrics and "/" not in name:  # TASK/METRIC is lm-eval's
                 raise document.error(place, f"unknown metric {name!r}", nearest(name, known_metrics))
     if task.lm_eval is not None and task.lm_eval.include_path is not None:
         folder = file.parent / task.lm_eval.include_path
@@ -82,6 +85,16 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
             message = f"no such folder: {shown(folder)}"
             raise document.error(("lm_eval", "include_path"), message, "It is relative to the task file")
     return task, file.parent.resolve()
+
+
+def _check_own_metric(document: Document, place: FieldPath, name: str, sensitive: bool) -> None:
+    """That a user's own metric can be loaded from beside the task."""
+    from harness.metrics.own import load_metric
+
+    try:
+        load_metric(name, document.file.parent, sensitive=sensitive)
+    except UsageError as error:
+        raise document.error(place, error.message, error.hint) from None
 
 
 def _task_file(path: Path, beside: Path | None) -> Path | None:
@@ -356,6 +369,9 @@ def _check_data(task: TaskSpec, folder: Path) -> str:
         parts.append(f"{len(train_pairs)} train and {len(heldout_pairs(source, splits))} held-out preference pairs")
     if retention:
         parts.append(f"{len(retention)} retention texts")
+    own = _try_own_metrics(task, folder, source.examples)
+    if own:
+        parts.append(f"own metrics {', '.join(own)}")
     if splits.merged:
         parts.append(f"{sum(len(groups) for groups in splits.merged)} groups joined by near-duplicates")
     if splits.leaks:
@@ -363,3 +379,14 @@ def _check_data(task: TaskSpec, folder: Path) -> str:
         parts.append(f"{len(splits.leaks)} leaking pairs {what}")
     found = "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
     return "\n  ".join([found, *map(leak_line, splits.leaks)])
+
+
+def _try_own_metrics(task: TaskSpec, folder: Path, examples: Sequence[Example]) -> list[str]:
+    """Call the task's own metrics on three examples with the right answer for the prediction; their names."""
+    from harness.metrics.kinds import Answer
+    from harness.metrics.own import load_own, try_out
+
+    own = load_own([task.metrics.primary, *task.metrics.also], folder, sensitive=task.sensitive)
+    chosen = examples[:3] if own else ()
+    try_out(own, [Answer(e.references[0], e.references, None, "stop", e.id, e.fields) for e in chosen])
+    return list(own)

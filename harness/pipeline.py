@@ -13,6 +13,7 @@ from harness.arms.artefacts import files_hash
 from harness.executors import executor
 from harness.load import load_experiment
 from harness.metrics import METRICS, check_names
+from harness.metrics.own import declaration, load_own
 from harness.prepare import Prepared, prepare
 from harness.progress import Reporter
 from harness.records import (
@@ -60,6 +61,13 @@ def load(path: Path) -> ResolvedExperiment:
     experiment = load_experiment(path, METRICS)
     check_names([experiment.task.metrics.primary, *experiment.task.metrics.also])
     return experiment
+
+
+def own_declarations(experiment: ResolvedExperiment) -> dict[str, Any]:
+    """What the task's own metrics declare, for reports that are made where their files are not."""
+    task = experiment.task
+    own = load_own([task.metrics.primary, *task.metrics.also], experiment.task_dir, sensitive=task.sensitive)
+    return {name: declaration(known) for name, known in own.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +223,7 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
         name=experiment.name,
         file=experiment.file.name,
         spec=experiment.spec.model_dump(mode="json"),
-        task=experiment.task.model_dump(mode="json"),
+        task=experiment.task.model_dump(mode="json") | {"own_metrics": own_declarations(experiment)},
         task_fingerprint=prepared.splits.fingerprint,
         split_sizes=prepared.sizes,
         leaks=prepared.splits.leaks,

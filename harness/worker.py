@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import arms, environment, evaluation
+from harness import arms, environment, evaluation, sealing
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
 from harness.files import read_json, read_records, write_json
 from harness.records import (
@@ -130,7 +130,9 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     error, result = None, None
     started = time.monotonic()
     try:
-        result = arms.family(plan.arm.method).train(without_test(plan), read_training(plan.files.folder), progress)
+        data = read_training(plan.files.folder)
+        with sealing.closed(plan.home / "sealed"):
+            result = arms.family(plan.arm.method).train(without_test(plan), data, progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
         raise
     except Exception as caught:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from harness.report.as_json import comparison_to_json, ledger_to_json, to_json
 from harness.report.board import Cell, Column, Cost, Leaderboard, Row, leaderboard
 from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
+from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
 from harness.report.text import (
@@ -46,6 +47,8 @@ __all__ = [
     "leaderboard",
     "ledger_to_json",
     "ledger_to_text",
+    "looks_to_json",
+    "looks_to_lines",
     "print_board",
     "print_comparison",
     "print_ledger",

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness import stats
 from harness.errors import UsageError
-from harness.metrics import METRICS, Metric, metric
+from harness.metrics import METRICS, Metric, declared, is_own, metric
 from harness.records import Entry, Estimate, ExperimentRecord, RunRecord, digest
 from harness.report import remarks
 from harness.report.costs import Cost, cost_of
@@ -136,9 +136,12 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
     own = [name for name in METRICS if name in scored]
     names = dict.fromkeys([asked["primary"], *asked.get("also", []), *own, *sorted(scored)])
     columns = []
+    declarations = experiment.task.get("own_metrics") or {}
     for name in names:
+        if is_own(name) and name not in declarations:
+            continue  # another experiment added it to an evaluation that the two share
         try:
-            known = metric(name)
+            known = declared(name, declarations.get(name))
         except UsageError:
             # A score that an older harness stored under a name that is gone; the primary must be known.
             if name == asked["primary"]:
@@ -156,6 +159,12 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
             )
         )
     return tuple(columns)
+
+
+def metric_of(column: Column) -> Metric:
+    """The metric of a column; an own one with the bounds that it declares."""
+    known = metric(column.name)
+    return replace(known, direction=column.direction, bounds=column.bounds) if is_own(column.name) else known
 
 
 def by_arm(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
@@ -186,7 +195,7 @@ class _Judge:
         return series(self.table, eval_ids, name)
 
     def cell(self, arm: str, column: Column) -> Cell:
-        known, one = metric(column.name), self.series(arm, column.name)
+        known, one = metric_of(column), self.series(arm, column.name)
         if isinstance(one, str):
             return Cell(None, reason=one)
         value = self.estimator.value(known, one, arm)
@@ -229,7 +238,7 @@ class _Judge:
             found = (
                 one
                 if isinstance(one, str)
-                else self.estimator.difference(metric(column.name), one, best, (row.arm, rows[0].arm))
+                else self.estimator.difference(metric_of(column), one, best, (row.arm, rows[0].arm))
             )
             done.append(row if isinstance(found, str) else replace(row, to_best=found))
         return done

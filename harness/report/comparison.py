@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.errors import UsageError
-from harness.metrics import metric
 from harness.records import Estimate, Example, ExperimentRecord, Prediction, digest
 from harness.report import remarks
-from harness.report.board import Column, by_arm, columns_of, scored
+from harness.report.board import Column, by_arm, columns_of, metric_of, scored
 from harness.report.results import Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
 
@@ -139,7 +138,7 @@ def _evaluations(results: Results, a: str, b: str) -> dict[str, list[str]]:
 def _difference(
     judge: Estimator, column: Column, both: tuple[Series | str, Series | str], who: tuple[str, str]
 ) -> MetricDifference:
-    known, (a, b) = metric(column.name), both
+    known, (a, b) = metric_of(column), both
     values = [
         None if isinstance(one, str) else judge.value(known, one, arm) for one, arm in zip((a, b), who, strict=True)
     ]

@@ -78,8 +78,8 @@ def standing(board: Leaderboard) -> list[str]:
 
 
 def label(column: Column) -> str:
-    """Metric and direction, `rouge_l ↑`."""
-    return f"{column.name} {ARROWS[column.direction]}"
+    """Metric and direction, `rouge_l ↑`; of an own metric the function's name."""
+    return f"{column.name.rpartition(':')[2]} {ARROWS[column.direction]}"
 
 
 # ------------------------------------------------------------------------------------------------------ leaderboard
