@@ -29,6 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned 
 Experiment = Annotated[
     str | None, typer.Argument(help="Experiment file or name; without it the newest one.", show_default=False)
 ]
+Bundle = Annotated[Path | None, typer.Option("--bundle", help="Read this bundle in place of the store.")]
 HOME = Path(".harness")
 
 
@@ -147,11 +148,11 @@ def preview(
 
 
 @app.command()
-def leaderboard(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+def leaderboard(experiment: Experiment = None, home: Home = HOME, as_json: Json = False, bundle: Bundle = None) -> None:
     """Print the leaderboard of a stored experiment, with paired intervals against the reference arm."""
     from harness import queries, report
 
-    _show_board(queries.board(home, experiment), as_json, report)
+    _show_board(queries.bundled_board(bundle) if bundle else queries.board(home, experiment), as_json, report)
 
 
 @app.command()
@@ -174,11 +175,11 @@ def compare(
 
 
 @app.command()
-def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False, bundle: Bundle = None) -> None:
     """Print what every run was given and what it cost."""
     from harness import queries, report
 
-    board = queries.board(home, experiment)
+    board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
     if as_json:
         _print_json(report.ledger_to_json(board))
     else:
@@ -196,6 +197,28 @@ def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fals
     else:
         for line in report.looks_to_lines(found):
             print(line)
+
+
+@app.command(name="bundle")
+def bundle_command(
+    experiment: Experiment = None,
+    home: Home = HOME,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: NAME.bundle.zip.")] = None,
+    check: Annotated[Path | None, typer.Option("--check", help="Check this bundle instead of making one.")] = None,
+) -> None:
+    """Pack specs, versions, scores by example, ledger, looks and rule into one archive; or check one.
+
+    `--check FILE` makes every table again from the archive, without a store or a model, and compares it byte for byte.
+    """
+    if check is not None:
+        from harness import bundle
+
+        for line in bundle.check(check):
+            print(line)
+    else:
+        from harness import queries
+
+        print(queries.pack(home, experiment, out))
 
 
 @app.command()

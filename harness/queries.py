@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import ingest, metrics, report
-from harness.errors import UsageError
-from harness.files import read_json, read_records
+from harness import bundle, ingest, metrics, report
+from harness.errors import HarnessError, UsageError
+from harness.files import read_json, read_records, write_bytes
 from harness.metrics.own import declaration, load_metric
 from harness.records import Example, ExperimentRecord, Look, Score
 
@@ -131,6 +132,29 @@ def looks(home: Path, experiment: str | None) -> list[Look]:
     """Looks at the test split of a stored experiment, in order: its own and those of others on the same splits."""
     store = open_store(home)
     return list(report.collect(store, find(store, experiment).experiment_id).looks)
+
+
+def pack(home: Path, experiment: str | None, out: Path | None) -> str:
+    """Write the bundle of a stored experiment to `out` (default: NAME.bundle.zip here), and say so.
+
+    A file that is there is replaced only when it is a bundle.
+    """
+    store = open_store(home)
+    record = find(store, experiment)
+    file = out or Path(f"{record.name}.bundle.zip")
+    if file.exists():
+        try:
+            bundle.read(file)
+        except HarnessError:
+            raise UsageError(f"{file} exists and is no bundle", hint="Give another name with --out") from None
+    data = bundle.pack(report.collect(store, record.experiment_id))
+    write_bytes(file, data)
+    return f"wrote {file}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
+
+
+def bundled_board(file: Path) -> report.Leaderboard:
+    """The leaderboard of a bundle, made anew from its scores."""
+    return report.leaderboard(bundle.read(file))
 
 
 def store_info(home: Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ ASK: dict[str, Callable[[RunPlan, TrainingData], object]] = {
     "the suite": lambda plan, data: read_suite(plan),
     "a file": lambda plan, data: next((plan.home / "sealed").glob("*/test.jsonl")).read_text(),
     "a known file": lambda plan, data: [Path(folder, "test.jsonl").read_text() for folder in TEST_FOLDERS(plan.home)],
-    "a folder": lambda plan, data: os.listdir(plan.home / "sealed"),
+    "a folder": lambda plan, data: os.listdir(plan.home / "sealed"),  # noqa: PTH208
     "a path with turns": lambda plan, data: (plan.home / "runs" / ".." / "sealed" / "x.jsonl").open(),
     "a copy": lambda plan, data: shutil.copytree(plan.home / "sealed", plan.home / "stolen"),
 }
