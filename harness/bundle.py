@@ -31,7 +31,17 @@ from harness.records import from_json, to_json
 from harness.report import Results
 
 SCHEMA = "harness.bundle/1"
-DECLARED = ("reference", "seeds", "budget", "winner", "tuning", "data_fraction", "statistics", "stop_on")
+DECLARED = (
+    "reference",
+    "seeds",
+    "budget",
+    "winner",
+    "winner_rules",
+    "tuning",
+    "data_fraction",
+    "statistics",
+    "stop_on",
+)
 """Fields of an experiment that say beforehand how it will be decided, as far as it has them."""
 _WHOLE_PATHS = frozenset({"path", "base_path", "file", "folder", "include_path", "task", "base_model"})
 _OWN_WORDS = frozenset({"prompt", "target", "system", "template", "chosen", "rejected", "description"})
@@ -105,6 +115,8 @@ def tables(results: Results) -> dict[str, str]:
     made: dict[str, Callable[[], str]] = {
         "leaderboard.txt": lambda: report.to_text(board),
         "leaderboard.md": lambda: report.render_markdown(board),
+        "leaderboard.csv": lambda: report.to_csv(board),
+        "leaderboard.tex": lambda: report.to_latex(board),
         "leaderboard.json": lambda: _text(report.to_json(board)),
         "ledger.txt": lambda: report.ledger_to_text(board),
         "ledger.json": lambda: _text(report.ledger_to_json(board)),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import environment, evaluation, worker
+from harness import environment, evaluation, winner_rules, worker
 from harness.files import read_json, read_records, write_json
 from harness.records import (
     Entry,
@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
-    The first statement of an experiment stands: running it again does not move its date. Only what its own metrics
-    declare is brought up to date.
+    The first statement of an experiment stands: running it again does not move its date. Another winner rule is added
+    to it with the date of its declaration, and what its own metrics declare is brought up to date.
     """
     place = home / "experiments" / record.experiment_id / "record.json"
-    if not place.exists():
-        write_json(place, record)
-    stored = from_json(ExperimentRecord, read_json(place))
-    own = {**(stored.task.get("own_metrics") or {}), **(record.task.get("own_metrics") or {})}
-    if own != (stored.task.get("own_metrics") or {}):
-        stored = replace(stored, task={**stored.task, "own_metrics": own})
-        write_json(place, stored)
-    store.ingest([stored])
+    stored = from_json(ExperimentRecord, read_json(place)) if place.exists() else None
+    declared = winner_rules.declare(record, stored, environment.now())
+    own = {**(declared.task.get("own_metrics") or {}), **(record.task.get("own_metrics") or {})}
+    if own != (declared.task.get("own_metrics") or {}):
+        declared = replace(declared, task={**declared.task, "own_metrics": own})
+    if declared != stored:
+        write_json(place, declared)
+    store.ingest([from_json(ExperimentRecord, read_json(place))])
 
 
 def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worker.Outcome) -> None:

@@ -34,6 +34,7 @@ def _title(record: ExperimentRecord) -> str:
 
 def _show(board: Leaderboard) -> None:
     parts = markdown.sections(board)
+    st.markdown(parts.verdict)
     st.markdown(parts.summary)
     st.markdown(parts.ranking)
     for row in board.rows:

@@ -30,6 +30,7 @@ from harness.records.training import (
     TrainLog,
     TrainLogRow,
 )
+from harness.records.verdicts import Outcome, Question, WinnerRule, WinnerVerdict
 
 __all__ = [
     "Artefact",
@@ -46,9 +47,11 @@ __all__ = [
     "Likelihood",
     "Look",
     "Message",
+    "Outcome",
     "Prediction",
     "PreferencePair",
     "Provenance",
+    "Question",
     "R",
     "ResolvedExperiment",
     "RetentionText",
@@ -64,6 +67,8 @@ __all__ = [
     "TrainLog",
     "TrainLogRow",
     "TrainingData",
+    "WinnerRule",
+    "WinnerVerdict",
     "digest",
     "from_json",
     "to_json",

@@ -10,9 +10,11 @@ which `collect` needs only what `Reader` names.
 
 from __future__ import annotations
 
+from harness.report.as_csv import to_csv
 from harness.report.as_json import comparison_to_json, ledger_to_json, to_json
 from harness.report.board import Cell, Column, Cost, Leaderboard, Row, leaderboard
 from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
+from harness.report.latex import to_latex
 from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
@@ -54,6 +56,8 @@ __all__ = [
     "print_ledger",
     "render_markdown",
     "render_text",
+    "to_csv",
     "to_json",
+    "to_latex",
     "to_text",
 ]

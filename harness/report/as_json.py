@@ -10,7 +10,7 @@ from harness.records import to_json as plain
 from harness.report.board import Cell, Leaderboard, Row
 from harness.report.comparison import Comparison, MetricDifference
 
-LEADERBOARD = "harness.leaderboard/1"
+LEADERBOARD = "harness.leaderboard/2"
 LEDGER = "harness.ledger/1"
 COMPARE = "harness.compare/1"
 
@@ -23,6 +23,9 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
         "primary": board.primary,
         "reference": board.reference,
         "estimand": board.estimand,
+        "question": board.question,
+        "verdict": plain(board.verdict),
+        "winner_rules": list(board.experiment.spec.get("winner_rules") or ()),
         "clusters": board.clusters,
         "looks": {"experiment": board.looks, "in_all": board.looks_in_all},
         "leaks": board.leaks,
@@ -98,6 +101,8 @@ def _row(row: Row) -> dict[str, Any]:
         "evaluations": list(row.evaluations),
         "metrics": {name: _cell(cell) for name, cell in row.cells.items()},
         "difference_to_best": _estimate(row.to_best),
+        "ranks": plain(row.ranks),
+        "best_probability": row.best_probability,
         "cost": plain(row.cost),
         "answers": plain(row.answers),
         "looks": row.looks,

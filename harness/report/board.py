@@ -11,8 +11,9 @@ import numpy as np
 from harness import stats
 from harness.errors import UsageError
 from harness.metrics import METRICS, Metric, declared, is_own, metric
-from harness.records import Entry, Estimate, ExperimentRecord, RunRecord, digest
+from harness.records import Entry, Estimate, ExperimentRecord, Question, RunRecord, WinnerVerdict, digest
 from harness.report import remarks
+from harness.report.contest import Comparisons, Entrant, question_of, verdict_of
 from harness.report.costs import Cost, cost_of
 from harness.report.results import AnswerCounts, Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
@@ -43,7 +44,7 @@ class Cell:
     """Arm minus reference, paired."""
     difference_reason: str = ""
     p_value: float | None = None
-    """Permutation p-value of no difference; for the primary metric only."""
+    """Of no difference, by permutation (of methods by t); for the primary metric only."""
     p_holm: float | None = None
     """The same, adjusted for the number of arms (Holm)."""
     missing: int = 0
@@ -69,6 +70,10 @@ class Row:
     """Primary metric: this arm minus the arm with the best value, paired."""
     notes: tuple[str, ...]
     errors: tuple[str, ...]
+    ranks: tuple[int, int] | None = None
+    """Best and worst rank on the primary metric that the data allows; None without an interval."""
+    best_probability: float | None = None
+    """How often this arm is the best one of the primary metric's resamples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,10 @@ class Leaderboard:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     estimand: str
+    """What the intervals are about, in words."""
+    question: Question
+    """The same as a word."""
+    verdict: WinnerVerdict
     clusters: int
     """Groups of test examples."""
     looks: int
@@ -110,9 +119,12 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     primary = columns[0].name
     reference = str(experiment.spec.get("reference", "untrained"))
     seed = int(digest(experiment.experiment_id), 16) if rng is None else int(rng.integers(2**62))
-    judge = _Judge(Estimator(results.groups, seed), columns, table, by_arm(results.entries), reference)
+    arms = by_arm(results.entries)
+    question = question_of(results, arms)
+    judge = _Judge(Estimator(results.groups, seed, question), columns, table, arms, reference)
     rows = [_row(arm, entries, results, judge) for arm, entries in judge.entries.items()]
-    rows = judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0])))
+    rows = judge.with_ranks(judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0]))))
+    entrants = [Entrant(row.arm, row.cells[primary].estimate, row.cost, len(row.seeds)) for row in rows]
     clusters = {results.groups.get(score.item, score.item) for score in results.scores if score.suite == "test"}
     return Leaderboard(
         experiment=experiment,
@@ -120,7 +132,9 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         reference=reference,
         columns=columns,
         rows=tuple(rows),
-        estimand=remarks.estimand([len(row.seeds) for row in rows if row.evaluations]),
+        estimand=remarks.estimand([len(row.seeds) for row in rows if row.evaluations], question),
+        question=question,
+        verdict=verdict_of(results, entrants, reference, question, judge.comparisons()),
         clusters=len(clusters),
         looks=sum(look.experiment == experiment.experiment_id for look in results.looks),
         looks_in_all=len(results.looks),
@@ -192,7 +206,15 @@ class _Judge:
 
     def series(self, arm: str, name: str) -> Series | str:
         eval_ids = [entry.eval_id for entry in scored(self.entries.get(arm, ())) if entry.eval_id is not None]
-        return series(self.table, eval_ids, name)
+        trained = any(entry.seed is not None for entry in self.entries.get(arm, ()))
+        return series(self.table, eval_ids, name, trained)
+
+    def comparisons(self) -> Comparisons:
+        """Pairs of arms on the primary metric."""
+        name = self.columns[0].name
+        found = {arm: self.series(arm, name) for arm in self.entries}
+        scored = {arm: one for arm, one in found.items() if not isinstance(one, str)}
+        return Comparisons(self.estimator, metric_of(self.columns[0]), scored)
 
     def cell(self, arm: str, column: Column) -> Cell:
         known, one = metric_of(column), self.series(arm, column.name)
@@ -223,6 +245,14 @@ class _Judge:
         adjusted = dict(zip(tested, stats.holm(list(tested.values())), strict=True))
         return [
             replace(row, cells={**row.cells, name: replace(row.cells[name], p_holm=adjusted.get(row.arm))})
+            for row in rows
+        ]
+
+    def with_ranks(self, rows: Sequence[Row]) -> list[Row]:
+        """Add rank intervals and how often each arm is the best one."""
+        found = self.comparisons().ranks()
+        return [
+            replace(row, ranks=found[row.arm][0], best_probability=found[row.arm][1]) if row.arm in found else row
             for row in rows
         ]
 

@@ -12,6 +12,7 @@ from harness.errors import UsageError
 from harness.records import Estimate, Example, ExperimentRecord, Prediction, digest
 from harness.report import remarks
 from harness.report.board import Column, by_arm, columns_of, metric_of, scored
+from harness.report.contest import question_of
 from harness.report.results import Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
 
@@ -93,9 +94,15 @@ def compare(
     evaluations = _evaluations(results, a, b)
     columns = columns_of(experiment, table)
     seed = int(digest(experiment.experiment_id), 16) if rng is None else int(rng.integers(2**62))
-    judge = Estimator(results.groups, seed)
+    entries = by_arm(results.entries)
+    question = question_of(results, {arm: entries[arm] for arm in (a, b)})
+    judge = Estimator(results.groups, seed, question)
+    trained = {arm: any(entry.seed is not None for entry in entries[arm]) for arm in (a, b)}
     measured = {
-        column.name: (series(table, evaluations[a], column.name), series(table, evaluations[b], column.name))
+        column.name: (
+            series(table, evaluations[a], column.name, trained[a]),
+            series(table, evaluations[b], column.name, trained[b]),
+        )
         for column in columns
     }
     sensitive = bool(experiment.task.get("sensitive"))
@@ -112,7 +119,7 @@ def compare(
         wins_b=sum(gain < 0 for gain in gains),
         ties=sum(gain == 0 for gain in gains),
         sensitive=sensitive,
-        estimand=remarks.estimand([len(evaluations[arm]) for arm in (a, b)]),
+        estimand=remarks.estimand([len(evaluations[arm]) for arm in (a, b) if trained[arm]], question),
         notes=_notes(evaluations),
     )
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from harness.report import numbers
 from harness.report.board import Column, Leaderboard, Row
-from harness.report.text import label, standing
+from harness.report.text import label
+from harness.report.verdicts import standing, verdict_lines
 
 
 @dataclass(frozen=True, slots=True)
 class Sections:
     """The parts of a report, for a page that lays them out itself."""
 
+    verdict: str
     summary: str
     ranking: str
     failures: str
@@ -37,9 +39,11 @@ def sections(board: Leaderboard) -> Sections:
         *(f"- {_safe(note)}" for note in board.notes),
     ]
     notes = [f"- {row.arm}: {_safe(note)}" for row in board.rows for note in row.notes]
+    first, *others = map(_safe, verdict_lines(board.verdict))
     return Sections(
+        verdict="\n\n".join([f"**{first}**", " ".join(others)]),
         summary="\n".join(summary).rstrip(),
-        ranking="\n".join([*_ranking(board), *standing(board)]),
+        ranking="\n".join([*_ranking(board), standing(board.verdict)]).rstrip(),
         failures="\n".join(f"- **{row.arm}**: {_safe(error)}" for row in board.rows for error in row.errors),
         metrics=tuple("\n".join(_metric(board, column)).rstrip() for column in board.columns),
         cost="\n".join([*_cost(board), *notes]).rstrip(),
@@ -49,7 +53,7 @@ def sections(board: Leaderboard) -> Sections:
 def render_markdown(board: Leaderboard) -> str:
     """Tables of ranking, metrics and cost, with every caveat of the text form."""
     parts = sections(board)
-    blocks = [f"# {board.experiment.name}", parts.summary, parts.ranking]
+    blocks = [f"# {board.experiment.name}", parts.verdict, parts.summary, parts.ranking]
     if parts.failures:
         blocks += ["## Without a result", parts.failures]
     for column, table in zip(board.columns, parts.metrics, strict=True):

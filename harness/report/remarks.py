@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import ExperimentRecord, RunRecord
+from harness.records import ExperimentRecord, Question, RunRecord
 from harness.report.costs import Cost
 from harness.report.numbers import count
 from harness.report.results import AnswerCounts, Results
 
 
-def estimand(seeds: Sequence[int]) -> str:
-    """Which question the intervals answer, from the number of seeds of each scored arm (0 without training)."""
+def estimand(seeds: Sequence[int], question: Question = "checkpoints") -> str:
+    """What the intervals are about, from the number of seeds of each scored arm (0 without training)."""
     trained = sorted({number for number in seeds if number})
+    if question == "method":
+        numbers = " to ".join(str(number) for number in dict.fromkeys([trained[0], trained[-1]]))
+        return (
+            f"Intervals are about these methods: they cover which seeds ({numbers} were trained) and which test "
+            "examples were drawn."
+        )
     if not trained or trained == [1]:
         return (
             "Intervals are about these checkpoints (1 seed): they cover which test examples were drawn, "

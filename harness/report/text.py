@@ -19,6 +19,7 @@ from rich.text import Text
 from harness.report import numbers
 from harness.report.board import Column, Cost, Leaderboard, Row
 from harness.report.comparison import Comparison, Sample
+from harness.report.verdicts import standing, verdict_lines
 
 WIDTH = 110
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -57,24 +58,13 @@ def comparison_to_text(comparison: Comparison, width: int = WIDTH) -> str:
 
 def render_text(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:
     """The leaderboard as rich renderables that fit `width` columns."""
-    parts: list[RenderableType] = [*_heading(board), Text(""), _ranking(board, width)]
-    parts += [Text(line) for line in standing(board)]
+    parts: list[RenderableType] = [Text(numbers.printable(line)) for line in verdict_lines(board.verdict)]
+    parts += [Text(""), *_heading(board), Text(""), _ranking(board, width)]
+    parts += [Text(line) for line in [standing(board.verdict)] if line]
     parts += _failures(board)
     parts += _metric_tables(board, width)
     parts += [Text(""), _ledger(board, width), *_cost_legend(board), *_numbered_notes(board), Text(""), *_legend(board)]
     return parts
-
-
-def standing(board: Leaderboard) -> list[str]:
-    """Which arm has the best value, and which arms the data cannot tell from it."""
-    ranked = [row for row in board.rows if row.cells[board.primary].estimate is not None]
-    if len(ranked) < 2:
-        return []
-    close = [row.arm for row in ranked[1:] if row.to_best is not None and not numbers.apart(row.to_best)]
-    line = f"Best {board.primary}: {ranked[0].arm}."
-    if close:
-        return [f"{line} Not told apart from it (paired 95 % interval includes 0): {', '.join(close)}."]
-    return [f"{line} Every other arm's paired 95 % interval of the difference to it excludes 0."]
 
 
 def label(column: Column) -> str:

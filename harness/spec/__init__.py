@@ -22,7 +22,15 @@ from harness.spec.arms import (
     UntrainedSpec,
 )
 from harness.spec.base import Spec
-from harness.spec.experiment import BaseModelSpec, BudgetSpec, ChatSpec, ExperimentSpec, ResourcesSpec
+from harness.spec.experiment import (
+    BaseModelSpec,
+    BudgetSpec,
+    ChatSpec,
+    ExperimentSpec,
+    ResourcesSpec,
+    WinnerCost,
+    WinnerSpec,
+)
 from harness.spec.task import (
     DataSpec,
     GenerateSpec,
@@ -68,4 +76,6 @@ __all__ = [
     "ToySpec",
     "TrainedBase",
     "UntrainedSpec",
+    "WinnerCost",
+    "WinnerSpec",
 ]

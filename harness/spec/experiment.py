@@ -9,6 +9,10 @@ from pydantic import Field, PositiveInt, model_validator
 from harness.spec.arms import ArmSpec
 from harness.spec.base import Spec
 
+WinnerCost = Literal["train_seconds", "total_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes"]
+"""Costs that a winner rule can name: training, or preparation, training and scoring together; peak memory; parameters
+that were trained; bytes of what training left."""
+
 
 class BaseModelSpec(Spec):
     """The base model that every arm starts from."""
@@ -55,6 +59,19 @@ class BudgetSpec(Spec):
         return self
 
 
+class WinnerSpec(Spec):
+    """The rule that names the winner on the task's primary metric, written before the run."""
+
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """Smallest difference that matters, in the metric's own unit (0.02 of rouge_l). Arms shown to differ by no more are
+    tied. 0: every difference matters, so that arms are told apart or the data is too little, and never tied."""
+    cost: WinnerCost = "total_seconds"
+    """What a tie is decided by: the arm that is cheapest in this, its parent's training included in seconds."""
+    estimand: Literal["auto", "checkpoints", "method"] = "auto"
+    """What the verdict is about: `checkpoints` (those that were trained), `method` (other seeds too; needs three), or
+    `auto`: the method where three seeds or more are given."""
+
+
 class ResourcesSpec(Spec):
     """Where and how arms execute; not part of any identity."""
 
@@ -70,6 +87,8 @@ class ResourcesSpec(Spec):
     """Padded tokens of one scoring or generation batch."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How much work a killed training can lose."""
+    price_per_device_hour: Annotated[float, Field(ge=0)] | None = None
+    """Price of one hour of one device, in any currency; without it nothing is said about money."""
 
 
 class ExperimentSpec(Spec):
@@ -93,6 +112,9 @@ class ExperimentSpec(Spec):
     """What every trained arm is given."""
     reference: str = "untrained"
     """The arm that others are compared with."""
+    winner: WinnerSpec | None = None
+    """The rule that names the winner; without it every difference matters, and the leaderboard says that no rule was
+    declared."""
     keep: Literal["all", "best", "adapters", "none"] = "all"
     """Which artefacts stay on disk after scoring."""
     resources: ResourcesSpec = ResourcesSpec()

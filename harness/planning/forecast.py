@@ -1,0 +1,212 @@
+"""What an experiment file will take and what it will be able to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import environment, pipeline, queries, worker
+from harness.planning.calibration import calibrate
+from harness.planning.history import Past, Rate, past_runs, rate
+from harness.planning.power import Power, power_of
+from harness.prepare import prepare
+from harness.records import ResolvedExperiment, RunPlan
+from harness.spec import DpoSpec
+from harness.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ArmForecast:
+    """What one arm will take, per run. Seconds are wall time on one device; None where nothing is known."""
+
+    arm: str
+    method: str
+    runs: int
+    finished: int
+    """Runs that are trained and scored already."""
+    train_seconds: float | None
+    score_seconds: float | None
+    seconds: float | None
+    """One run whole: preparation, training, validation, scoring."""
+    peak_memory_bytes: int | None
+    artefact_bytes: int | None
+    basis: str
+    """Where the numbers come from, or why there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """One experiment, before it runs. Totals are over runs that are not finished, and over arms with a basis."""
+
+    experiment: str
+    task: str
+    split_sizes: Mapping[str, int]
+    groups: int
+    """Groups of test examples."""
+    seeds: int
+    arms: tuple[ArmForecast, ...]
+    workers: int
+    device_seconds: float | None
+    """None when no arm has a basis."""
+    wall_seconds: float | None
+    peak_memory_bytes: int | None
+    """The largest run's."""
+    disk_bytes: int | None
+    """Artefacts that `keep` keeps."""
+    price_per_device_hour: float | None
+    money: float | None
+    unknown: tuple[str, ...]
+    """Arms without a basis."""
+    power: Power
+    notes: tuple[str, ...]
+
+    @property
+    def runs(self) -> int:
+        """Runs in all."""
+        return sum(arm.runs for arm in self.arms)
+
+    @property
+    def finished(self) -> int:
+        """Runs that are finished already."""
+        return sum(arm.finished for arm in self.arms)
+
+
+def forecast(
+    path: Path,
+    home: Path,
+    *,
+    calibration: bool = False,
+    margin: float | None = None,
+    say: Callable[[str], None] = print,
+) -> Forecast:
+    """Read and prepare the experiment in `path` as `run` does, and say what running it will take; trains nothing.
+
+    `calibration` runs a few steps of each arm without history; `margin` is asked about beside the smallest difference.
+    Raises what `run` would raise before it trains: SpecError, DataError, LeakageError, ModelError.
+    """
+    home = home.absolute()
+    experiment = pipeline.load(path)
+    prepared = prepare(experiment, home)
+    plans = pipeline.plan_runs(experiment, prepared, home)
+    store = Store(queries.database(home)) if queries.database(home).exists() else None
+    rates = _rates(plans, _past(store), home if calibration else None, say)
+    arms = tuple(_arm(name, own, rates, prepared.sizes["test"]) for name, own in _by_arm(plans).items())
+    known = [arm for arm in arms if arm.seconds is not None]
+    left = [(arm, arm.runs - arm.finished) for arm in known]
+    device_seconds = sum((arm.seconds or 0.0) * runs for arm, runs in left) if known else None
+    workers = pipeline.workers(experiment)
+    longest = max((arm.seconds or 0.0 for arm, runs in left if runs), default=0.0)
+    price = experiment.spec.resources.price_per_device_hour
+    peaks = [arm.peak_memory_bytes for arm in arms if arm.peak_memory_bytes is not None]
+    disk = _disk(experiment, known) if known else None
+    return Forecast(
+        experiment=experiment.name,
+        task=experiment.task.name,
+        split_sizes=prepared.sizes,
+        groups=len(set(prepared.groups.values())),
+        seeds=len(experiment.spec.seeds),
+        arms=arms,
+        workers=workers,
+        device_seconds=device_seconds,
+        wall_seconds=None if device_seconds is None else max(longest, device_seconds / workers),
+        peak_memory_bytes=max(peaks, default=None),
+        disk_bytes=disk,
+        price_per_device_hour=price,
+        money=None if price is None or device_seconds is None else price * device_seconds / 3600,
+        unknown=tuple(arm.arm for arm in arms if arm.seconds is None),
+        power=power_of(experiment, prepared.groups, store, margin),
+        notes=_notes(experiment, max(peaks, default=None), disk, home),
+    )
+
+
+def _past(store: Store | None) -> list[Past]:
+    if store is None:
+        return []
+    experiments = store.experiments()
+    entries = [entry for record in experiments for entry in store.entries(record.experiment_id)]
+    return past_runs(experiments, entries, store.runs([entry.train_id for entry in entries]))
+
+
+def _by_arm(plans: Sequence[RunPlan]) -> dict[str, list[RunPlan]]:
+    found: dict[str, list[RunPlan]] = {}
+    for plan in plans:
+        found.setdefault(plan.arm_name, []).append(plan)
+    return found
+
+
+def _rates(
+    plans: Sequence[RunPlan], past: Sequence[Past], calibrate_in: Path | None, say: Callable[[str], None]
+) -> dict[str, Rate | str]:
+    """What each arm takes, or why that is not known."""
+    rates: dict[str, Rate | str] = {}
+    for name, own in _by_arm(plans).items():
+        rates[name] = rate(own[0], past) or "no stored run of this method on this base; --calibrate measures one"
+    missing = [name for name, found in rates.items() if isinstance(found, str)]
+    if calibrate_in is not None and missing:
+        rates |= calibrate(plans, missing, calibrate_in, say)
+    return rates
+
+
+def _arm(name: str, plans: Sequence[RunPlan], rates: Mapping[str, Rate | str], tests: int) -> ArmForecast:
+    found, plan = rates[name], plans[0]
+    finished = sum(worker.finished(one) is not None for one in plans)
+    if isinstance(found, str):
+        return ArmForecast(name, plan.arm.method, len(plans), finished, None, None, None, None, None, found)
+    train = _train_seconds(plan, found)
+    score = None if found.per_test_example is None else found.per_test_example * tests
+    whole = None if score is None or train is None else found.fixed_seconds + train + score
+    return ArmForecast(
+        arm=name,
+        method=plan.arm.method,
+        runs=len(plans),
+        finished=finished,
+        train_seconds=train,
+        score_seconds=score,
+        seconds=whole,
+        peak_memory_bytes=found.peak_memory_bytes,
+        artefact_bytes=found.artefact_bytes,
+        basis=found.basis,
+    )
+
+
+def _train_seconds(plan: RunPlan, found: Rate) -> float | None:
+    """Seconds of train steps under the experiment's budget; 0 for an arm without training."""
+    if found.per_example is None:
+        return 0.0
+    budget, share = plan.experiment.spec.budget, 1.0
+    if isinstance(plan.arm, DpoSpec):
+        if plan.arm.examples is not None:
+            return found.per_example * plan.arm.examples
+        share = 0.5  # pairs: half of the budget, or of what the parent saw
+    if budget.examples is not None:
+        return found.per_example * budget.examples * share
+    if budget.tokens is not None:
+        return None if found.per_token is None else found.per_token * budget.tokens * share
+    return budget.device_seconds
+
+
+def _disk(experiment: ResolvedExperiment, arms: Sequence[ArmForecast]) -> int:
+    """Bytes of the artefacts that stay. `best`: at most the largest one."""
+    sizes = [arm.artefact_bytes or 0 for arm in arms]
+    keep = experiment.spec.keep
+    if keep == "none":
+        return 0
+    if keep == "best":
+        return max(sizes, default=0)
+    kept = [arm for arm in arms if keep == "all" or arm.method != "full"]
+    return sum((arm.artefact_bytes or 0) * arm.runs for arm in kept)
+
+
+def _notes(experiment: ResolvedExperiment, peak: int | None, disk: int | None, home: Path) -> tuple[str, ...]:
+    import shutil
+
+    notes = []
+    memory = environment.hardware()["memory_bytes"]
+    at_once = pipeline.workers(experiment)
+    on_cpu = pipeline.device_of(experiment) == "cpu"
+    if on_cpu and peak is not None and peak * at_once > memory:
+        notes.append(f"{at_once} runs at a time may need more memory than this machine's {memory / 1e9:.1f} GB")
+    if disk is not None and disk > shutil.disk_usage(home).free:
+        notes.append("the artefacts do not fit the free space of this disk; `keep:` keeps fewer")
+    return tuple(notes)

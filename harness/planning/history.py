@@ -1,0 +1,109 @@
+"""What stored runs took, per example: the first thing a forecast looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness import environment
+from harness.records import Entry, ExperimentRecord, Ledger, RunPlan, RunRecord
+
+NEWEST = 5
+"""So many runs are averaged, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What one run of an arm takes. Seconds are wall time; None where the basis does not say."""
+
+    per_example: float | None
+    """Seconds of train steps for one training example; None for an arm without training."""
+    per_token: float | None
+    fixed_seconds: float
+    """Preparation and validation of one run."""
+    per_test_example: float | None
+    """Seconds of generation and scoring for one test example."""
+    peak_memory_bytes: int | None
+    artefact_bytes: int
+    basis: str
+    """Where this comes from, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A stored run and the experiment that it was scored in."""
+
+    run: RunRecord
+    experiment: ExperimentRecord
+
+
+def past_runs(
+    experiments: Sequence[ExperimentRecord], entries: Sequence[Entry], runs: Sequence[RunRecord]
+) -> list[Past]:
+    """Finished runs with the experiments they belong to, the newest first; each run once."""
+    records = {record.experiment_id: record for record in experiments}
+    found: dict[tuple[str, int], ExperimentRecord] = {}
+    for entry in entries:
+        if entry.eval_id is not None:
+            found[entry.train_id, entry.attempt] = records[entry.experiment_id]
+    good = [run for run in runs if run.status == "ok" and (run.train_id, run.attempt) in found]
+    good.sort(key=lambda run: run.provenance.started, reverse=True)
+    return [Past(run, found[run.train_id, run.attempt]) for run in good]
+
+
+def rate(plan: RunPlan, past: Sequence[Past]) -> Rate | None:
+    """What stored runs of the plan's base and method took, the likest ones first; None when there are none.
+
+    Likest: the same machine before another, the same task before another, the same arm before another of its method.
+    """
+    mine = [one for one in past if one.run.method == plan.arm.method and one.experiment.base_hash == plan.base_hash]
+    if not mine:
+        return None
+    task, here = plan.experiment.task.name, _machine(environment.hardware())
+
+    def likeness(one: Past) -> tuple[bool, bool, bool]:
+        machine = _machine(one.run.provenance.hardware) == here
+        return (machine, one.experiment.task.get("name") == task, one.run.arm == plan.arm_name)
+
+    best = max(map(likeness, mine))
+    used = [one for one in mine if likeness(one) == best][:NEWEST]
+    return _rate(used, _basis(used, best))
+
+
+def _machine(hardware: Any) -> tuple[Any, ...]:
+    accelerators = tuple(hardware.get("accelerators") or ())
+    return (hardware.get("processor"), hardware.get("cores"), accelerators)
+
+
+def _basis(used: Sequence[Past], likeness: tuple[bool, bool, bool]) -> str:
+    same_machine, same_task, same_arm = likeness
+    one = used[0]
+    number = "1 stored run" if len(used) == 1 else f"{len(used)} stored runs"
+    text = f"{number} of {one.run.arm if same_arm else one.run.method}"
+    if not same_task:
+        text += f" on another task ({one.experiment.task.get('name')})"
+    return text if same_machine else f"{text} on another machine"
+
+
+def _rate(used: Sequence[Past], basis: str) -> Rate:
+    ledgers = [one.run.ledger for one in used]
+    peaks = [ledger.peak_memory_bytes for ledger in ledgers if ledger.peak_memory_bytes is not None]
+    tests = sum(one.experiment.split_sizes.get("test", 0) for one in used)
+    trained = [ledger for ledger in ledgers if ledger.examples]
+    return Rate(
+        per_example=_ratio(trained, lambda one: one.train_seconds, lambda one: one.examples),
+        per_token=_ratio(trained, lambda one: one.train_seconds, lambda one: one.tokens),
+        fixed_seconds=sum(one.prepare_seconds + one.validation_seconds for one in ledgers) / len(ledgers),
+        per_test_example=sum(one.predict_seconds + one.score_seconds for one in ledgers) / tests if tests else None,
+        peak_memory_bytes=max(peaks, default=None),
+        artefact_bytes=max(one.artefact_bytes for one in ledgers),
+        basis=basis,
+    )
+
+
+def _ratio(
+    ledgers: Sequence[Ledger], above: Callable[[Ledger], float], below: Callable[[Ledger], float]
+) -> float | None:
+    total = sum(map(below, ledgers))
+    return sum(map(above, ledgers)) / total if total else None

@@ -1,0 +1,74 @@
+"""The leaderboard as CSV: one row for each arm and metric, full precision, absent values empty."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from harness.records import Estimate
+from harness.report.board import Column, Leaderboard, Row
+
+FIELDS = (
+    *("experiment", "arm", "method", "status", "metric", "direction", "primary", "value", "low", "high", "level"),
+    *("n", "clusters", "seeds", "estimand", "reference", "difference", "difference_low", "difference_high"),
+    *("p", "p_holm", "missing", "reason"),
+)
+"""Columns, in order. `level` is that of both intervals; `difference` is arm minus reference, paired."""
+
+
+def to_csv(board: Leaderboard) -> str:
+    """The board with a header row; numbers with all their digits, `true` and `false`, lines ended by a newline."""
+    target = io.StringIO()
+    writer = csv.DictWriter(target, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for row in board.rows:
+        for column in board.columns:
+            writer.writerow(_values(board, row, column))
+    return target.getvalue()
+
+
+def _values(board: Leaderboard, row: Row, column: Column) -> dict[str, object]:
+    cell = row.cells[column.name]
+    return {
+        "experiment": _text(board.experiment.name),
+        "arm": _text(row.arm),
+        "method": row.method,
+        "status": row.status,
+        "metric": _text(column.name),
+        "direction": column.direction,
+        "primary": str(column.primary).lower(),
+        **_estimate(cell.estimate),
+        "estimand": board.question,
+        "reference": _text(board.reference),
+        **_difference(cell.difference),
+        "p": cell.p_value,
+        "p_holm": cell.p_holm,
+        "missing": cell.missing,
+        "reason": _text(cell.reason or cell.difference_reason),
+    }
+
+
+def _estimate(one: Estimate | None) -> dict[str, object]:
+    if one is None:
+        return {}
+    return {
+        "value": one.value,
+        "low": one.low,
+        "high": one.high,
+        "level": one.level,
+        "n": one.n,
+        "clusters": one.clusters,
+        "seeds": one.seeds,
+    }
+
+
+def _difference(one: Estimate | None) -> dict[str, object]:
+    if one is None:
+        return {}
+    return {"difference": one.value, "difference_low": one.low, "difference_high": one.high}
+
+
+def _text(text: str) -> str:
+    """One line, and nothing that a spreadsheet would take for a formula."""
+    flat = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return f"'{flat}" if flat[:1] in ("=", "+", "-", "@") else flat

@@ -1,0 +1,96 @@
+"""From a board's rows to the winner rule's verdict: costs in the rule's name, comparisons at the rule's level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness import stats, winner_rules
+from harness.metrics import Metric
+from harness.records import Entry, Estimate, Question, WinnerRule, WinnerVerdict
+from harness.report.costs import Cost
+from harness.report.results import Results
+from harness.report.series import Estimator, Series
+from harness.verdict import Contender, Contest, judge
+
+COSTS: Mapping[str, Callable[[Cost], float | None]] = {
+    "train_seconds": lambda cost: cost.all_train_seconds,
+    "total_seconds": lambda cost: cost.all_seconds,
+    "peak_memory_bytes": lambda cost: cost.peak_memory_bytes,
+    "trainable_parameters": lambda cost: cost.trainable_parameters,
+    "adapter_bytes": lambda cost: cost.artefact_bytes,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """One arm as the contest sees it."""
+
+    arm: str
+    estimate: Estimate | None
+    """Of the primary metric."""
+    cost: Cost | None
+    seeds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """Pairs of arms on the primary metric; answers what the verdict asks."""
+
+    estimator: Estimator
+    known: Metric
+    series: Mapping[str, Series]
+
+    def difference(self, a: str, b: str, level: float) -> Estimate | str:
+        """Paired difference a - b at `level`, or why there is none."""
+        return self.estimator.difference(self.known, self.series[a], self.series[b], (a, b), level)
+
+    def needed(self, a: str, b: str, gap: float, level: float) -> tuple[int | None, int | None]:
+        """More examples, and more seeds, that would settle a difference `gap` away from the margin."""
+        return self.estimator.needed(self.known, (self.series[a], self.series[b]), gap, level)
+
+    def ranks(self) -> dict[str, tuple[tuple[int, int], float]]:
+        """Arm → its rank interval, and how often it is the best one, over resamples of the test examples."""
+        arms = list(self.series)
+        draws = self.estimator.draws(self.known, list(self.series.values())) if len(arms) > 1 else None
+        if draws is None:
+            return {}
+        higher = self.known.direction == "higher"
+        intervals, best = stats.rank_intervals(draws, higher), stats.best_probabilities(draws, higher)
+        return dict(zip(arms, zip(intervals, best, strict=True), strict=True))
+
+
+def rule_of(results: Results) -> WinnerRule:
+    """The rule in force: the one declared last, else the default."""
+    return (winner_rules.declared_rules(results.experiment) or (WinnerRule(),))[-1]
+
+
+def question_of(results: Results, entries: Mapping[str, Sequence[Entry]]) -> Question:
+    """What the board's estimates are about."""
+    seeds = [sum(entry.seed is not None and entry.eval_id is not None for entry in own) for own in entries.values()]
+    return winner_rules.question(rule_of(results), seeds)
+
+
+def verdict_of(
+    results: Results, entrants: Sequence[Entrant], reference: str, question: Question, comparisons: Comparisons
+) -> WinnerVerdict:
+    """The verdict on an experiment's arms."""
+    rule = rule_of(results)
+    price = COSTS[rule.cost]
+    contenders = [
+        Contender(one.arm, one.estimate.value, price(one.cost) if one.cost else None, one.seeds)
+        for one in entrants
+        if one.estimate is not None
+    ]
+    mine = [entry.eval_id for entry in results.entries if entry.eval_id is not None]
+    contest = Contest(
+        contenders=tuple(contenders),
+        without_result=tuple(one.arm for one in entrants if one.estimate is None),
+        reference=reference,
+        metric=comparisons.known.name,
+        higher_is_better=comparisons.known.direction == "higher",
+        rule=rule,
+        estimand=question,
+        declaration=winner_rules.declaration(results.experiment, results.looks, mine),
+    )
+    return judge(contest, comparisons)

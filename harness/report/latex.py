@@ -1,0 +1,112 @@
+"""The leaderboard as a LaTeX table with booktabs rules, for a paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from harness.report import numbers
+from harness.report.board import Column, Leaderboard, Row
+
+_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "…": r"\dots{}",
+    "·": r"$\cdot$",
+    "×": r"$\times$",
+}
+ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
+
+
+def escape(text: str) -> str:
+    """Text of one line in which nothing is a command: LaTeX's special characters written out."""
+    flat = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return "".join(_ESCAPES.get(char, char) for char in flat)
+
+
+def to_latex(board: Leaderboard) -> str:
+    r"""A `table` with the primary metric, its paired difference to the reference, the other metrics, and cost.
+
+    Needs `\usepackage{booktabs}` and a UTF-8 engine; wide boards want `\resizebox` or a landscape page.
+    """
+    primary, others = board.columns[0], board.columns[1:]
+    heads = [
+        "arm",
+        f"{_label(primary)} [95\\,\\%]",
+        f"minus {escape(board.reference)} [95\\,\\%]",
+        "$p$ (Holm)",
+        *map(_label, others),
+        "train s",
+        "total s",
+    ]
+    lines = [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        f"\\caption{{{_caption(board)}}}",
+        f"\\begin{{tabular}}{{l{'r' * (len(heads) - 1)}}}",
+        r"\toprule",
+        _line(heads),
+        r"\midrule",
+        *(_line(_cells(board, row, primary, others)) for row in board.rows if row.evaluations),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _caption(board: Leaderboard) -> str:
+    task = board.experiment.task
+    parts = [
+        f"{board.experiment.name}: task {board.task} v{task.get('version', 1)}, "
+        f"{board.experiment.split_sizes.get('test', 0)} test examples in {board.clusters} groups.",
+        f"Verdict: {board.verdict.words}.",
+        board.estimand,
+        "p: no difference to the reference, Holm-adjusted for the number of arms.",
+        *(f"{row.arm} has no result ({row.status})." for row in board.rows if not row.evaluations),
+    ]
+    return escape(" ".join(parts))
+
+
+def _label(column: Column) -> str:
+    return f"{escape(column.name)} {ARROWS[column.direction]}"
+
+
+def _cells(board: Leaderboard, row: Row, primary: Column, others: Sequence[Column]) -> list[str]:
+    cell, cost = row.cells[primary.name], row.cost
+    difference = numbers.with_interval(cell.difference, primary.bounds, sign=True)
+    return [
+        escape(row.arm),
+        _number(numbers.with_interval(cell.estimate, primary.bounds)),
+        "(reference)" if row.arm == board.reference else _number(difference),
+        _number(numbers.probability(cell.p_holm)),
+        *(_number(numbers.value(row.cells[column.name].estimate, column.bounds)) for column in others),
+        _number(numbers.seconds(cost.all_train_seconds if cost else None)),
+        _number(numbers.seconds(cost.all_seconds if cost else None)),
+    ]
+
+
+def _number(text: str) -> str:
+    """A number in text mode with a true minus sign; `-` alone means absent."""
+    if text == numbers.ABSENT:
+        return "--"
+    return escape(re.sub(r"-(?=\d)", "−", text.replace("[-]", "[--]")))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"

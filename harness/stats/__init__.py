@@ -1,0 +1,89 @@
+"""Estimates with honest intervals, tests, ranks and plans. Pure functions over arrays; randomness is a numpy Generator.
+
+Examples of one group (a patient, a module) are not independent, so every interval and every test works on clusters.
+Two estimands exist and are never mixed, and `Estimate.method` says which one it is:
+
+- *these checkpoints*: examples are random, the trained checkpoints are fixed. Several seeds of one arm are averaged
+  before anything else (`intervals`, `bootstrap`, `significance`, `ranks`);
+- *this method*: the training seeds are random as well, so it speaks about the next training too (`methods`). It needs
+  three seeds of every trained arm; an arm without training counts once, with no seed.
+
+`planning` turns spreads into standard errors and standard errors into the smallest difference that can be detected.
+
+    clusters  ←  intervals, bootstrap, significance, ranks, methods  ←  planning
+"""
+
+from harness.stats.bootstrap import (
+    Combine,
+    Resampling,
+    corpus_draws,
+    corpus_estimate,
+    corpus_paired_difference,
+    paired_bootstrap_p_value,
+)
+from harness.stats.clusters import Clusters, Floats
+from harness.stats.intervals import average_seeds, estimate, paired_difference
+from harness.stats.methods import (
+    corpus_method_difference,
+    corpus_method_estimate,
+    corpus_method_p_value,
+    method_difference,
+    method_estimate,
+    method_p_value,
+)
+from harness.stats.planning import (
+    Design,
+    Spread,
+    assumed_spread,
+    binary_difference_sd,
+    corpus_measured_spread,
+    detectable_difference,
+    examples_needed,
+    measured_spread,
+    planned_error,
+    power_of,
+    seeds_needed,
+    smallest_difference,
+)
+from harness.stats.ranks import best_probabilities, corpus_joint_draws, joint_draws, rank_intervals
+from harness.stats.significance import holm, mcnemar_p_value, sign_flip_p_value, swap_p_value
+
+__all__ = [
+    "Clusters",
+    "Combine",
+    "Design",
+    "Floats",
+    "Resampling",
+    "Spread",
+    "assumed_spread",
+    "average_seeds",
+    "best_probabilities",
+    "binary_difference_sd",
+    "corpus_draws",
+    "corpus_estimate",
+    "corpus_joint_draws",
+    "corpus_measured_spread",
+    "corpus_method_difference",
+    "corpus_method_estimate",
+    "corpus_method_p_value",
+    "corpus_paired_difference",
+    "detectable_difference",
+    "estimate",
+    "examples_needed",
+    "holm",
+    "joint_draws",
+    "mcnemar_p_value",
+    "measured_spread",
+    "method_difference",
+    "method_estimate",
+    "method_p_value",
+    "paired_bootstrap_p_value",
+    "paired_difference",
+    "planned_error",
+    "power_of",
+    "rank_intervals",
+    "seeds_needed",
+    "sign_flip_p_value",
+    "smallest_difference",
+    "swap_p_value",
+]

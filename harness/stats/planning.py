@@ -1,0 +1,296 @@
+"""How small a difference can be told from none, before or after a run.
+
+A difference of two arms has three spreads (`Spread`): between clusters of examples, between seeds, and between the
+two together. A `Design` says how many of each there are; from both follow a standard error, the power of the interval
+to exclude zero, and the smallest difference that is detected with that power.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.stats.bootstrap import Combine, paired_sums
+from harness.stats.clusters import Clusters, Floats, finite_table
+from harness.stats.methods import MINIMUM_SEEDS, Arm, Parts, combined_variance, corpus_arm, mean_arm, parts_of, subtract
+
+FINE_NODES, SEED_NODES, EXAMPLE_NODES = 100, 60, 9
+"""Quantiles of the estimated variances over which power is averaged."""
+MOST = 10**9
+"""Nothing asks for more examples or seeds than this."""
+NORMAL_FREEDOM = 1e5
+"""From here on t is normal to the fifth digit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Variances of one paired difference a - b."""
+
+    cluster: float
+    """Of what one cluster adds whatever the seed, times clusters: E - X of `methods` is this / G."""
+    interaction: float = 0.0
+    """Of what one cluster adds in one seed alone: X is this / (G · S)."""
+    seed: float | None = None
+    """Of one seed's effect on all examples: B - X is this / S. None where fewer than three seeds have shown it."""
+    examples_per_cluster: float = 1.0
+    evenness: float = 1.0
+    """Degrees of freedom over G - 1; below 1 where cluster sizes differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """What is measured: G clusters of test examples, S seeds, and which of the two estimands."""
+
+    clusters: int
+    seeds: int = 1
+    estimand: Literal["checkpoints", "method"] = "checkpoints"
+
+
+def power_of(difference: float, standard_error: float, freedom: float, level: float = 0.95) -> float:
+    """Probability that a two-sided t interval excludes zero when the true difference is this (noncentral t)."""
+    from scipy.special import ndtr, stdtrit
+
+    shift = abs(difference) / standard_error
+    # scipy's own noncentral t is NaN in places that matter here (1 degree of freedom, noncentrality 8).
+    factors, shares = _estimated_variance(min(freedom, NORMAL_FREEDOM), FINE_NODES)
+    edges = float(stdtrit(min(freedom, NORMAL_FREEDOM), 0.5 + level / 2)) * np.sqrt(factors)
+    return float(((ndtr(shift - edges) + ndtr(-shift - edges)) * shares).sum())
+
+
+def smallest_difference(standard_error: float, freedom: float, *, power: float = 0.8, level: float = 0.95) -> float:
+    """The true difference that a two-sided t interval excludes zero for with this power.
+
+    Raises:
+        ValueError: a standard error or degrees of freedom that are not positive, or a power not above 1 - level.
+    """
+    if not (standard_error > 0 and freedom > 0):
+        raise ValueError("a standard error and degrees of freedom must be positive")
+    return standard_error * _solve(lambda shift: power_of(shift, 1.0, freedom, level), power, level)
+
+
+def planned_error(spread: Spread, design: Design) -> tuple[float, float]:
+    """Standard error of the difference and its degrees of freedom, as expected of this design.
+
+    Raises:
+        ValueError: fewer than two clusters; for *this method* under three seeds, or a seed spread that is not known.
+    """
+    parts = _expected(spread, design)
+    return parts.combined()
+
+
+def detectable_difference(spread: Spread, design: Design, *, power: float = 0.8, level: float = 0.95) -> float:
+    """The smallest true difference that this design detects with this power.
+
+    For *these checkpoints* it is `smallest_difference` of `planned_error`. For *this method* the degrees of freedom
+    depend on how far the few seeds happen to lie apart, so power is averaged over that (chi-square, S - 1).
+
+    Raises:
+        ValueError: as `planned_error`, or a spread of zero.
+    """
+    error, freedom = planned_error(spread, design)
+    if error <= 0:
+        raise ValueError("no spread: every difference is detected")
+    if design.estimand == "checkpoints" or not (spread.seed or spread.interaction):
+        return smallest_difference(error, freedom, power=power, level=level)
+    return error * _solve(_method_power(_expected(spread, design), level), power, level)
+
+
+def examples_needed(
+    spread: Spread, design: Design, difference: float, *, power: float = 0.8, level: float = 0.95
+) -> int | None:
+    """Test examples in all with which this difference is detected, the seeds being those of `design`.
+
+    None where the seeds alone spread too much for any number of examples.
+    """
+
+    def enough(clusters: int) -> bool:
+        changed = Design(clusters, design.seeds, design.estimand)
+        return detectable_difference(spread, changed, power=power, level=level) <= abs(difference)
+
+    clusters = _least(enough, 2)
+    return None if clusters is None else int(np.ceil(clusters * spread.examples_per_cluster))
+
+
+def seeds_needed(
+    spread: Spread, design: Design, difference: float, *, power: float = 0.8, level: float = 0.95
+) -> int | None:
+    """Seeds of each trained arm with which this difference is detected, the examples being those of `design`.
+
+    None where the examples alone spread too much for any number of seeds.
+    """
+
+    def enough(seeds: int) -> bool:
+        changed = Design(design.clusters, seeds, design.estimand)
+        return detectable_difference(spread, changed, power=power, level=level) <= abs(difference)
+
+    return _least(enough, MINIMUM_SEEDS if design.estimand == "method" else 1)
+
+
+# ------------------------------------------------------------------------------------------ where spreads come from
+
+
+def measured_spread(
+    a: ArrayLike,
+    b: ArrayLike,
+    clusters: Sequence[Hashable] | Clusters | None = None,
+    *,
+    trained: tuple[bool, bool] = (True, True),
+) -> Spread:
+    """Spread of a - b from values [seeds_a, n] and [seeds_b, n] that were measured.
+
+    Raises:
+        ValueError: numbers of examples differ, fewer than two clusters, or values that are not finite.
+    """
+    ours, theirs = finite_table(a), finite_table(b)
+    if ours.shape[1] != theirs.shape[1]:
+        raise ValueError(f"paired values differ in number: {ours.shape[1]} and {theirs.shape[1]}")
+    known = Clusters.of(clusters, ours.shape[1])
+    arms = [mean_arm(side, known, was) for side, was in zip((ours, theirs), trained, strict=True)]
+    return _spread(subtract(*arms), known)
+
+
+def corpus_measured_spread(
+    statistics_a: ArrayLike,
+    statistics_b: ArrayLike,
+    combine: Combine,
+    clusters: Sequence[Hashable] | Clusters | None = None,
+    *,
+    trained: tuple[bool, bool] = (True, True),
+) -> Spread:
+    """As `measured_spread`, of two corpus values with statistics [seeds, n, k]."""
+    known, both, seeds_a = paired_sums(statistics_a, statistics_b, clusters)
+    sides = both[:, :seeds_a], both[:, seeds_a:]
+    arms = [corpus_arm(side, combine, known, was) for side, was in zip(sides, trained, strict=True)]
+    return _spread(subtract(*arms), known)
+
+
+def assumed_spread(
+    example_sd: float,
+    *,
+    examples_per_cluster: float = 1.0,
+    intraclass: float = 0.0,
+    interaction_sd: float = 0.0,
+    seed_sd: float | None = None,
+) -> Spread:
+    """Spread of a difference from standard deviations that are assumed.
+
+    `example_sd` is that of one example's difference, the same in every seed; `intraclass` the correlation of two
+    examples of one cluster (a cluster of m examples then counts as m / (1 + (m - 1) · intraclass) of them: Kish 1965);
+    `interaction_sd` what one example's difference moves by from seed to seed; `seed_sd` what the mean over all examples
+    does.
+    """
+    inflation = (1 + (examples_per_cluster - 1) * intraclass) / examples_per_cluster
+    return Spread(
+        cluster=example_sd**2 * inflation,
+        interaction=interaction_sd**2 * inflation,
+        seed=None if seed_sd is None else seed_sd**2,
+        examples_per_cluster=examples_per_cluster,
+    )
+
+
+def binary_difference_sd(disagreement: float, difference: float = 0.0) -> float:
+    """Standard deviation of a - b for binary scores that differ on this share of the examples.
+
+    Two arms that are right on the shares p and q differ on at most min(p + q, 2 - p - q) of them.
+
+    Raises:
+        ValueError: a share outside [0, 1], or smaller than the difference.
+    """
+    if not abs(difference) <= disagreement <= 1:
+        raise ValueError("the share of disagreement lies between the difference and 1")
+    return float((disagreement - difference**2) ** 0.5)
+
+
+# ------------------------------------------------------------------------------------------------------- internals
+
+
+def _spread(arm: Arm, clusters: Clusters) -> Spread:
+    if clusters.count < 2:
+        raise ValueError("a spread takes at least two clusters")
+    count = clusters.count
+    parts = parts_of(arm)
+    sides = [arm] if arm.other is None else [replace(arm, other=None), arm.other]
+    interaction = seed = 0.0
+    for side in sides:
+        if side.trained:
+            own, seeds = parts_of(side), len(side.values)
+            interaction += own.interaction * seeds * count
+            seed += max(0.0, own.seed - own.interaction) * seeds
+    known = all(len(side.values) >= MINIMUM_SEEDS for side in sides if side.trained)
+    return Spread(
+        cluster=max(0.0, parts.example - parts.interaction) * count,
+        interaction=interaction,
+        seed=seed if known else None,
+        examples_per_cluster=clusters.n / count,
+        evenness=parts.example_freedom / (count - 1),
+    )
+
+
+def _expected(spread: Spread, design: Design) -> Parts:
+    if design.clusters < 2:
+        raise ValueError("a design needs at least two clusters")
+    clusters, seeds = design.clusters, design.seeds
+    interaction = spread.interaction / (clusters * seeds)
+    example = spread.cluster / clusters + interaction
+    freedom = max(1.0, spread.evenness * (clusters - 1))
+    if design.estimand == "checkpoints":
+        return Parts(example, 0.0, 0.0, freedom, 1.0)
+    if seeds < MINIMUM_SEEDS:
+        raise ValueError(f"a design for this method needs at least {MINIMUM_SEEDS} seeds, got {seeds}")
+    if spread.seed is None:
+        raise ValueError(f"the spread between seeds is not known: it takes {MINIMUM_SEEDS} seeds, or an assumption")
+    return Parts(example, interaction, spread.seed / seeds + interaction, freedom, seeds - 1.0)
+
+
+def _method_power(parts: Parts, level: float) -> Callable[[float], float]:
+    """Power as a function of the true difference in standard errors, averaged over E and B as they may be estimated."""
+    from scipy.special import ndtr, stdtrit
+
+    factors, rows = _estimated_variance(min(parts.example_freedom, NORMAL_FREEDOM), EXAMPLE_NODES)
+    seed_factors, columns = _estimated_variance(parts.seed_freedom, SEED_NODES)
+    variance, freedom = combined_variance(
+        parts.example * factors[:, None], np.float64(parts.interaction), parts.seed * seed_factors, parts
+    )
+    true = (parts.example + parts.seed - parts.interaction) ** 0.5
+    edges = stdtrit(np.minimum(freedom, NORMAL_FREEDOM), 0.5 + level / 2) * np.sqrt(variance) / true
+    shares = rows[:, None] * columns
+    return lambda shift: float(((ndtr(shift - edges) + ndtr(-shift - edges)) * shares).sum())
+
+
+def _estimated_variance(freedom: float, nodes: int) -> tuple[Floats, Floats]:
+    """Values of χ² / freedom and their probabilities: Gauss-Legendre nodes of its quantile function."""
+    from scipy.special import chdtri
+
+    points, shares = np.polynomial.legendre.leggauss(nodes)
+    return np.asarray(chdtri(freedom, (1 - points) / 2) / freedom), shares / 2
+
+
+def _solve(power_at: Callable[[float], float], power: float, level: float) -> float:
+    """The shift at which a rising power function takes this value."""
+    from scipy.optimize import brentq
+
+    if not 1 - level < power < 1:
+        raise ValueError(f"power lies between {1 - level:g} and 1, got {power:g}")
+    high = 1.0
+    while power_at(high) < power:
+        high *= 2
+    return float(brentq(lambda shift: power_at(shift) - power, 0.0, high, xtol=1e-10))
+
+
+def _least(enough: Callable[[int], bool], start: int) -> int | None:
+    """The least number from `start` on that is enough, where more is never worse."""
+    if enough(start):
+        return start
+    low, high = start, start * 2
+    while not enough(high):
+        if high >= MOST:
+            return None
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

@@ -1,0 +1,97 @@
+"""Ranks of arms, from joint resamples of the examples. They are about *these checkpoints*.
+
+The same resample scores every arm, so that what the arms share cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from harness.stats.bootstrap import RESAMPLES, Combine, weights
+from harness.stats.clusters import Clusters, Floats, finite_table, statistic_sums
+
+
+def joint_draws(
+    values: ArrayLike,
+    clusters: Sequence[Hashable] | Clusters | None,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> Floats:
+    """Means of all arms over the same resampled clusters: values [arms, n] → [resamples, arms].
+
+    A resample draws G clusters with replacement; its mean weighs their examples equally.
+
+    Raises:
+        ValueError: no values, or values that are not finite.
+    """
+    table = finite_table(values)
+    known = Clusters.of(clusters, table.shape[1])
+    # The number of examples drawn varies with the clusters: it is summed beside the values.
+    sums = np.concatenate([known.sums(table), known.sizes[None]]).T
+    draws = np.concatenate([part @ sums for part in weights(sums, rng, resamples)])
+    return np.asarray(draws[:, :-1] / draws[:, -1:])
+
+
+def corpus_joint_draws(
+    statistics: Sequence[ArrayLike],
+    combine: Combine,
+    clusters: Sequence[Hashable] | Clusters | None,
+    rng: np.random.Generator,
+    resamples: int = RESAMPLES,
+) -> Floats:
+    """Corpus values of all arms over the same resampled clusters → [resamples, arms].
+
+    `statistics` has [seeds, n, k] (or [n, k]) for each arm; the values of an arm's seeds are averaged.
+
+    Raises:
+        ValueError: no arms, numbers of examples differ, or statistics that are not finite.
+    """
+    if not len(statistics):
+        raise ValueError("no arms")
+    known, first = statistic_sums(statistics[0], clusters)
+    sums = [first, *(statistic_sums(arm, known)[1] for arm in statistics[1:])]
+    together = np.concatenate(sums, axis=1)
+    ends = np.cumsum([arm.shape[1] for arm in sums])[:-1]
+    draws = []
+    for part in weights(together, rng, resamples):
+        values = np.asarray(combine(np.tensordot(part, together, axes=1)))
+        draws.append(np.stack([seeds.mean(axis=1) for seeds in np.split(values, ends, axis=1)], axis=1))
+    return np.concatenate(draws)
+
+
+def rank_intervals(draws: ArrayLike, higher: bool, level: float = 0.95) -> list[tuple[int, int]]:
+    """For each arm of draws [resamples, arms] the ranks (first, last) that it takes; 1 is best.
+
+    Percentile intervals: in every resample an arm has a best rank (one more than the arms above it) and a worst (the
+    arms above it or equal to it); the interval reaches from the (1 - level) / 2 quantile of its best ranks to the
+    (1 + level) / 2 quantile of its worst ones, each the nearest rank outwards. So ties widen it. They are marginal:
+    each arm's own statement, not one about the whole order, which would need wider ones. Arms whose true values are
+    nearly equal are the hard case: there bootstrap ranks vary less than they should (Xie, Singh & Zhang 2009), so a
+    claim rests on the paired intervals, and these show how stable the order is.
+    """
+    table = _ordered(draws, higher)
+    # Arms are few: pairs of arms are cheaper than sorting every resample twice.
+    above = np.stack([(table > table[:, [arm]]).sum(axis=1) for arm in range(table.shape[1])], axis=1)
+    at_least = np.stack([(table >= table[:, [arm]]).sum(axis=1) for arm in range(table.shape[1])], axis=1)
+    tail = (1 - level) / 2
+    first = np.quantile(above + 1, tail, axis=0, method="lower")
+    last = np.quantile(at_least, 1 - tail, axis=0, method="higher")
+    return [(int(low), int(high)) for low, high in zip(first, last, strict=True)]
+
+
+def best_probabilities(draws: ArrayLike, higher: bool) -> list[float]:
+    """For each arm of draws [resamples, arms] the share of resamples in which it is best; ties share. They sum to 1.
+
+    The bootstrap's stand-in for the probability that the arm is best (Efron & Tibshirani 1998), for a flat prior.
+    """
+    table = _ordered(draws, higher)
+    best = table == table.max(axis=1, keepdims=True)
+    return [float(share) for share in (best / best.sum(axis=1, keepdims=True)).mean(axis=0)]
+
+
+def _ordered(draws: ArrayLike, higher: bool) -> Floats:
+    table = finite_table(draws)
+    return table if higher else -table

@@ -1,0 +1,400 @@
+"""The declared winner rule applied to an experiment's results: which arm to ship, in words.
+
+Choosing the best of several arms and then testing it as if it had been named beforehand finds differences that are
+not there. So every pair of arms is compared at level 1 - 0.05 / (k - 1), k arms (Bonferroni over the k - 1 comparisons
+of one arm with all others: multiple comparisons with the best, Hsu 1981, 1984, without his assumption of one variance).
+With a margin d, in the direction of the metric:
+
+    worse   some other arm's lower limit is above d: shown to be worse than it by more than d
+    good    every other arm's upper limit is at most d: shown to be at most d worse than any
+    open    neither
+
+The truly best arm is *worse* in at most 2.5 % of experiments (only its own k - 1 comparisons can say so), and some arm
+that is more than d worse than it is *good* in at most 2.5 % (only comparisons with the truly best arm can say so).
+Every verdict that names an arm takes the only one that is not *worse*, or a *good* one; so in at most 5 % of
+experiments does it name an arm that is more than d worse than the best. Nothing is claimed of the order of the others.
+
+With a margin of 0 no two arms are ever shown to be tied: they are told apart, or the data is too little.
+Pure: arms and comparisons come as records and a `Comparer`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from harness.records import Estimate, Outcome, Question, WinnerRule, WinnerVerdict
+from harness.winner_rules import SEEDS_OF_A_METHOD
+
+MOST_EXAMPLES = 100_000
+"""More examples than this are not counted: the arms are as good as tied."""
+COST_WORDS = {
+    "train_seconds": "training time",
+    "total_seconds": "total time",
+    "peak_memory_bytes": "memory",
+    "trainable_parameters": "trainable parameters",
+    "adapter_bytes": "file size",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """An arm that has a value of the primary metric."""
+
+    arm: str
+    value: float
+    cost: float | None
+    """In the rule's cost; None where it is not known."""
+    seeds: int
+    """0 for an arm without training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """What a verdict is about."""
+
+    contenders: tuple[Contender, ...]
+    without_result: tuple[str, ...]
+    """Arms that have no value."""
+    reference: str
+    metric: str
+    higher_is_better: bool
+    rule: WinnerRule
+    estimand: Question
+    declaration: str = ""
+    """When the rule was declared, in words."""
+
+
+class Comparer(Protocol):
+    """Comparisons of two arms on the primary metric, in its own direction."""
+
+    def difference(self, a: str, b: str, level: float) -> Estimate | str:
+        """Paired difference a - b with an interval at `level`, or why there is none."""
+        ...
+
+    def needed(self, a: str, b: str, gap: float, level: float) -> tuple[int | None, int | None]:
+        """More test examples, and more seeds, until an interval at `level` is narrower than `gap` on each side with
+        80 % power; None where it cannot be said or would not help."""
+        ...
+
+
+def judge(contest: Contest, comparer: Comparer) -> WinnerVerdict:
+    """The winner rule's verdict; it has words for every contest, one arm or none included."""
+    sign = 1.0 if contest.higher_is_better else -1.0
+    ranked = sorted(contest.contenders, key=lambda one: -sign * one.value)
+    if len(ranked) < 2:
+        return _too_few(contest, ranked)
+    level = 1 - 0.05 / (len(ranked) - 1)
+    names = [one.arm for one in ranked]
+    gains = _Gains(contest.rule.margin, level)
+    for place, a in enumerate(names):
+        for b in names[place + 1 :]:
+            gains.add(a, b, comparer.difference(a, b, level), sign)
+    case = _Case(contest, {one.arm: one for one in ranked}, gains, comparer)
+    return case.verdict()
+
+
+def _too_few(contest: Contest, ranked: Sequence[Contender]) -> WinnerVerdict:
+    words = f"no verdict: only {ranked[0].arm} has a result" if ranked else "no verdict: no arm has a result"
+    arms = tuple(one.arm for one in ranked)
+    return WinnerVerdict(
+        outcome="no_verdict",
+        words=words,
+        reason=_failures(contest),
+        arm=None,
+        good=(),
+        open=arms,
+        worse=(),
+        estimand=contest.estimand,
+        rule=contest.rule,
+        declaration=contest.declaration,
+        level=0.95,
+    )
+
+
+def _failures(contest: Contest) -> str:
+    missing = contest.without_result
+    return f"{listed(missing)} {'has' if len(missing) == 1 else 'have'} no result." if missing else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gain:
+    """How much better one arm is than another, whatever the metric's direction."""
+
+    value: float
+    low: float | None
+    high: float | None
+    reason: str = ""
+    """Why there is no interval."""
+
+
+class _Gains:
+    """All pairs, both ways round."""
+
+    def __init__(self, margin: float, level: float) -> None:
+        self.margin, self.level = margin, level
+        self._pairs: dict[tuple[str, str], _Gain] = {}
+
+    def add(self, a: str, b: str, found: Estimate | str, sign: float) -> None:
+        if isinstance(found, str):
+            self._pairs[a, b] = self._pairs[b, a] = _Gain(0.0, None, None, f"{a} and {b}: {found}")
+            return
+        value = sign * found.value
+        if found.low is None or found.high is None:
+            reason = _reason(found, a, b)
+            self._pairs[a, b], self._pairs[b, a] = _Gain(value, None, None, reason), _Gain(-value, None, None, reason)
+            return
+        low, high = sorted((sign * found.low, sign * found.high))
+        self._pairs[a, b], self._pairs[b, a] = _Gain(value, low, high), _Gain(-value, -high, -low)
+
+    def of(self, a: str, b: str) -> _Gain:
+        """How much better `a` is than `b`."""
+        return self._pairs[a, b]
+
+    def worse(self, arm: str, others: Iterable[str]) -> bool:
+        lows = [self.of(other, arm).low for other in others if other != arm]
+        return any(low is not None and low > self.margin for low in lows)
+
+    def good(self, arm: str, others: Iterable[str]) -> bool:
+        highs = [self.of(other, arm).high for other in others if other != arm]
+        return all(high is not None and high <= self.margin for high in highs)
+
+    def undecided(self, a: str, b: str) -> bool:
+        """Whether it is open that `a` is better than `b` by more than the margin."""
+        gain = self.of(a, b)
+        return gain.low is None or gain.high is None or gain.low <= self.margin < gain.high
+
+
+def _reason(estimate: Estimate, a: str, b: str) -> str:
+    if estimate.clusters < 2:
+        return "all test examples are in one group, which gives no interval; it takes test examples of other groups"
+    why = next((part.strip() for part in estimate.method.split(";")[1:2]), "there is no interval")
+    return f"{a} and {b}: {why}"
+
+
+_Sets = tuple[Sequence[str], Sequence[str], Sequence[str]]
+"""Good, open and worse arms."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One contest with its comparisons."""
+
+    contest: Contest
+    arms: Mapping[str, Contender]
+    """Best value first."""
+    gains: _Gains
+    comparer: Comparer
+
+    def verdict(self) -> WinnerVerdict:
+        names = list(self.arms)
+        worse = [arm for arm in names if self.gains.worse(arm, names)]
+        # Values over differing examples can disagree with differences: the best value always stays.
+        worse = [arm for arm in worse if arm != names[0] or len(worse) < len(names)]
+        good = [arm for arm in names if self.gains.good(arm, names) and arm not in worse]
+        left = [arm for arm in names if arm not in worse]
+        undecided = [arm for arm in left if arm not in good]
+        trained = any(one.seeds for one in self.arms.values())
+        if trained and self.contest.rule.estimand == "method" and self.contest.estimand != "method":
+            return self._close("not_enough_data", self._too_few_seeds(), "", (good, undecided, worse))
+        sets = (good, undecided, worse)
+        base = self._without_training()
+        if base is not None and (base in good or left == [base]):
+            return self._none(base, sets)
+        if base is not None and base in undecided:
+            return self._open(base, sets)
+        if len(left) == 1:
+            return self._close("ship", f"ship {left[0]}", self._only(left[0]), sets, arm=left[0])
+        cheapest = min(left, key=self._price)
+        if cheapest in good:
+            return self._tie(cheapest, sets)
+        return self._open(None, sets)
+
+    # ------------------------------------------------------------------------------------------------- outcomes
+
+    def _none(self, base: str, sets: _Sets) -> WinnerVerdict:
+        kept = "ship none" if base == "untrained" else f"keep {base}"
+        margin = self.contest.rule.margin
+        others = [arm for arm in self.arms if arm != base]
+        best = max(others, key=lambda arm: self.gains.of(arm, base).value)
+        more = f" by more than {margin:g}" if margin else ""
+        reason = f"No arm is better{more}; the nearest, {best}, {self._interval(best, base)}."
+        return self._close("ship_none", f"nothing beats {base}: {kept}", reason, sets)
+
+    def _tie(self, cheapest: str, sets: _Sets) -> WinnerVerdict:
+        good, undecided, _ = sets
+        margin = self.contest.rule.margin
+        if len(good) == 1:
+            reason = (
+                f"No arm is better by more than {margin:g}, and {listed(undecided)}, which may be as good, costs more."
+            )
+            return self._close("ship", f"ship {cheapest}", reason, sets, arm=cheapest)
+        other = next(arm for arm in good if arm != cheapest)
+        share = self._share(cheapest, other)
+        words = f"tie between {listed(sorted(good, key=list(self.arms).index))}: take {cheapest}"
+        words += self._cost_words(cheapest, other, share, pair=len(good) == 2)
+        reason = f"They differ by no more than {margin:g} in {self.contest.metric}."
+        if undecided:
+            reason += f" {listed(undecided)} may be as good, and costs more."
+        return self._close("tie", words, reason, sets, arm=cheapest, share=share)
+
+    def _open(self, base: str | None, sets: _Sets) -> WinnerVerdict:
+        good, undecided, _ = sets
+        names = list(self.arms)
+        cheapest_good = min(good, key=self._price) if good else None
+        blocking = [arm for arm in undecided if cheapest_good is None or self._price(arm) < self._price(cheapest_good)]
+        if base is not None and base not in blocking:
+            blocking.append(base)
+        pairs = self._pairs(blocking)
+        unknown = list(dict.fromkeys(self.gains.of(*pair).reason for pair in pairs if self.gains.of(*pair).reason))
+        leader = self.arms[names[0]]
+        reason = f"Best {self.contest.metric} so far: {leader.arm}, {leader.value:.3g}."
+        if cheapest_good is not None:
+            reason += f" {cheapest_good} is at most {self.contest.rule.margin:g} worse than any arm."
+        elif base is None and min(undecided, key=self._price) != leader.arm:
+            reason += f" The cheapest that is not shown to be worse: {min(undecided, key=self._price)}."
+        if unknown:
+            return self._close("not_enough_data", f"not enough data: {'; '.join(unknown)}", reason, sets)
+        told = f"whether anything beats {base}" if base is not None else _told_apart(pairs)
+        examples, seeds = self._needed(pairs)
+        how = self._how_much(examples, seeds)
+        verdict = self._close("not_enough_data", f"not enough data to tell {told}{how}", reason, sets)
+        return replace(verdict, more_examples=examples, more_seeds=seeds)
+
+    def _close(
+        self,
+        outcome: Outcome,
+        words: str,
+        reason: str,
+        sets: _Sets,
+        *,
+        arm: str | None = None,
+        share: float | None = None,
+    ) -> WinnerVerdict:
+        contest = self.contest
+        good, undecided, worse = sets
+        unknown = [one.arm for one in self.arms.values() if one.cost is None]
+        notes = [f"the {COST_WORDS[contest.rule.cost]} of {listed(unknown)} is not known"] if unknown else []
+        return WinnerVerdict(
+            outcome=outcome,
+            words=words,
+            reason=" ".join(part for part in (reason, _failures(contest)) if part),
+            arm=arm,
+            good=tuple(good),
+            open=tuple(undecided),
+            worse=tuple(worse),
+            estimand=contest.estimand,
+            rule=contest.rule,
+            declaration=contest.declaration,
+            level=self.gains.level,
+            cost_share=share,
+            notes=tuple(notes),
+        )
+
+    # --------------------------------------------------------------------------------------------------- pieces
+
+    def _without_training(self) -> str | None:
+        """The reference, where it is what one has without training anything."""
+        one = self.arms.get(self.contest.reference)
+        return one.arm if one is not None and one.seeds == 0 else None
+
+    def _price(self, arm: str) -> tuple[float, int]:
+        """Order of cost; unknown last; of equal ones the better value first."""
+        cost = self.arms[arm].cost
+        return (math.inf if cost is None else cost, list(self.arms).index(arm))
+
+    def _share(self, arm: str, other: str) -> float | None:
+        ours, theirs = self.arms[arm].cost, self.arms[other].cost
+        return None if ours is None or not theirs else ours / theirs
+
+    def _cost_words(self, arm: str, other: str, share: float | None, *, pair: bool) -> str:
+        what = COST_WORDS[self.contest.rule.cost]
+        if self.arms[arm].cost is None or self.arms[other].cost is None:
+            return f", the better value (the {what} is not known)"
+        if share is None or round(share, 2) == 1:
+            same = self.arms[arm].cost == self.arms[other].cost
+            return f", {'the same' if same else 'about the same'} {what}"
+        return f", {100 * share:.2g} % of {'the' if pair else other + chr(39) + 's'} {what}"
+
+    def _interval(self, a: str, b: str) -> str:
+        gain = self.gains.of(a, b)
+        text = f"by {gain.value:.3g}"
+        return text if gain.low is None else f"{text} [{gain.low:.3g}, {gain.high:.3g}]"
+
+    def _only(self, arm: str) -> str:
+        others = [other for other in self.arms if other != arm]
+        nearest = min(others, key=lambda other: self.gains.of(arm, other).value)
+        margin = self.contest.rule.margin
+        more = f" by more than {margin:g}" if margin else ""
+        return f"Every other arm is shown to be worse{more}; the nearest, {nearest}, {self._interval(arm, nearest)}."
+
+    def _too_few_seeds(self) -> str:
+        seeds = max((one.seeds for one in self.arms.values()), default=0)
+        more = SEEDS_OF_A_METHOD - seeds
+        wanted = f"give {counted(more, 'more seed')}"
+        return f"not enough data: the rule is about the methods, which takes three seeds; {wanted}"
+
+    def _pairs(self, blocking: Sequence[str]) -> list[tuple[str, str]]:
+        """For each blocking arm the comparison that leaves it open: (another arm, it)."""
+        names = list(self.arms)
+        pairs: list[tuple[str, str]] = []
+        for arm in sorted(blocking, key=names.index, reverse=True):
+            others = [other for other in names if other != arm and self.gains.undecided(other, arm)]
+            if not others:
+                continue
+            # The arm with the best value, where that is open; else the one that may be best above this one.
+            other = names[0] if names[0] in others else max(others, key=lambda one: self.gains.of(one, arm).high or 0.0)
+            if (arm, other) not in pairs:
+                pairs.append((other, arm))
+        return pairs[::-1]
+
+    def _needed(self, pairs: Sequence[tuple[str, str]]) -> tuple[int | None, int | None]:
+        """What settles all pairs: more examples, more seeds."""
+        examples: list[int | None] = []
+        seeds: list[int | None] = []
+        for a, b in pairs:
+            gap = abs(self.gains.of(a, b).value - self.contest.rule.margin)
+            more, draws = self.comparer.needed(a, b, gap, self.gains.level) if gap > 0 else (None, None)
+            examples.append(more)
+            seeds.append(draws)
+        known = [one for one in examples if one is not None and one <= MOST_EXAMPLES]
+        draws_known = [one for one in seeds if one is not None]
+        return (
+            _rounded_up(max(known)) if known and len(known) == len(pairs) else None,
+            max(draws_known) if draws_known and len(draws_known) == len(pairs) else None,
+        )
+
+    def _how_much(self, examples: int | None, seeds: int | None) -> str:
+        ways = [f"{examples:,} more test examples"] if examples is not None else []
+        if seeds is not None:
+            ways.append(f"{counted(seeds, 'more seed')}")
+        if ways:
+            return f": about {' or '.join(ways)}"
+        margin = self.contest.rule.margin
+        hint = "" if margin else "; a margin above 0 in the winner rule would let it call a tie"
+        return f": they are so close that {MOST_EXAMPLES:,} more test examples would not settle it{hint}"
+
+
+def _told_apart(pairs: Sequence[tuple[str, str]]) -> str:
+    left = list(dict.fromkeys(a for a, _ in pairs))
+    if len(left) == 1:
+        return f"{left[0]} from {listed([b for _, b in pairs])}"
+    return " and ".join(f"{a} from {b}" for a, b in pairs)
+
+
+def _rounded_up(number: float) -> int:
+    """To two digits, upwards: more would pretend to know."""
+    size = 10 ** max(0, math.floor(math.log10(max(number, 1))) - 1)
+    return max(1, math.ceil(number / size) * size)
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else list(names))
