@@ -106,13 +106,27 @@ def run(
 
     What is finished is never repeated: the same command goes on after a kill. Exit code 6: some arm failed.
     """
-    from harness import pipeline, report
+    from harness import load_suites, pipeline, report
     from harness.progress import Reporter
 
+    if load_suites.is_suite(Path(experiment)):
+        with Reporter() as reporter:
+            results = pipeline.run_suite(Path(experiment), home, reporter, retry=retry)
+        _show_suite(report.suite_table([one.board for one in results]), as_json)
+        return 6 if any(one.failed for one in results) else 0
     with Reporter() as reporter:
         result = pipeline.run(Path(experiment), home, reporter, retry=retry)
     _show_board(result.board, as_json, report)
     return 6 if result.failed else 0
+
+
+def _show_suite(table: Any, as_json: bool) -> None:
+    from harness import report
+
+    if as_json:
+        _print_json(report.suite_to_json(table))
+    else:
+        print(report.suite_to_markdown(table), end="")
 
 
 def _show_board(board: Any, as_json: bool, report: Any) -> None:
@@ -197,6 +211,18 @@ def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fals
     else:
         for line in report.looks_to_lines(found):
             print(line)
+
+
+@app.command()
+def suite(
+    file: Annotated[Path, typer.Argument(help="Suite file: an experiment with a list `suite:`.")],
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Print every arm's value and rank, with intervals, on each experiment of a suite that has run."""
+    from harness import load_suites, queries
+
+    _show_suite(queries.suite(home, load_suites.suite_names(file)), as_json)
 
 
 @app.command(name="bundle")

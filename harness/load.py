@@ -200,13 +200,27 @@ def load_experiment(path: Path, known_metrics: Collection[str] | None = None) ->
     `path` is looked for in the working directory, then among the stock files. An experiment without an untrained arm
     gets one. Raises SpecError.
     """
-    file = path if path.exists() else stock_folder() / path
+    file = find_experiment(path)
     if not file.exists():
         known = [found.name for found in (stock_folder() / "baselines").glob("*.yaml")]
         raise SpecError("no such file", file=str(path), hint=nearest(path.name, known))
     if file.is_dir():
         raise SpecError("this is a folder", file=str(path), hint="Name an experiment file")
     document = read_document(file)
+    if "suite" in document.value:
+        hint = "`harness run`, `harness check` and `harness suite` take it; name one of its experiments as SUITE.ITEM"
+        raise document.error(("suite",), "this file is a suite of several experiments", hint)
+    return resolve_experiment(document, known_metrics)
+
+
+def find_experiment(path: Path) -> Path:
+    """`path`, or the stock file of that name."""
+    return path if path.exists() else stock_folder() / path
+
+
+def resolve_experiment(document: Document, known_metrics: Collection[str] | None = None) -> ResolvedExperiment:
+    """The experiment that `document` holds; see `load_experiment`."""
+    file = document.file
     value = dict(document.value)
     arms = _arms(document, value)
     base = _base_model(document, value)
@@ -326,6 +340,11 @@ def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -
     if kind == "arm":
         arm = load_arm(file)
         return f"{shown(file)}: arm {arm.name} ({arm.method})"
+    if kind == "experiment" and "suite" in read_document(file).value:
+        from harness.load_suites import load_suite
+
+        listed = "; ".join(f"{one.name} on task {one.task.name}" for one in load_suite(file, known_metrics))
+        return f"{shown(file)}: suite: {listed}"
     if kind == "experiment":
         found = load_experiment(file, known_metrics)
         arms = ", ".join(str(arm.name) for arm in found.arms)

@@ -12,6 +12,7 @@ from harness import arms, environment, ingest, preflight, queries, worker
 from harness.arms.artefacts import files_hash
 from harness.executors import executor
 from harness.load import load_experiment
+from harness.load_suites import load_suite
 from harness.metrics import METRICS, check_names
 from harness.metrics.own import declaration, load_own
 from harness.prepare import Prepared, prepare
@@ -39,10 +40,24 @@ class RunResult:
 
 def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False) -> RunResult:
     """Train and score every arm of the experiment in `path` that is not finished, and rank them."""
+    return run_experiment(load(path), home, reporter, retry=retry)
+
+
+def run_suite(path: Path, home: Path, reporter: Reporter, *, retry: bool = False) -> list[RunResult]:
+    """`run` for every experiment of a suite file, one after the other; all are read before the first begins."""
+    experiments = [_checked(experiment) for experiment in load_suite(path, METRICS)]
+    results = []
+    for number, experiment in enumerate(experiments, 1):
+        reporter.say(f"suite: {experiment.name} ({number} of {len(experiments)})")
+        results.append(run_experiment(experiment, home, reporter, retry=retry))
+    return results
+
+
+def run_experiment(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retry: bool = False) -> RunResult:
+    """`run` for an experiment that is read already."""
     from harness.store import Store
 
     home = home.absolute()
-    experiment = load(path)
     prepared = prepare(experiment, home)
     for note in prepared.notes:
         reporter.say(note)
@@ -58,7 +73,10 @@ def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False) -> R
 
 def load(path: Path) -> ResolvedExperiment:
     """Read an experiment and check the names of its metrics."""
-    experiment = load_experiment(path, METRICS)
+    return _checked(load_experiment(path, METRICS))
+
+
+def _checked(experiment: ResolvedExperiment) -> ResolvedExperiment:
     check_names([experiment.task.metrics.primary, *experiment.task.metrics.also])
     return experiment
 

@@ -134,6 +134,13 @@ def looks(home: Path, experiment: str | None) -> list[Look]:
     return list(report.collect(store, find(store, experiment).experiment_id).looks)
 
 
+def suite(home: Path, names: Sequence[str]) -> report.SuiteTable:
+    """The stored experiments of a suite side by side. Raises StoreError for one that has not run."""
+    store = open_store(home)
+    records = [find(store, name) for name in names]
+    return report.suite_table([report.leaderboard(report.collect(store, one.experiment_id)) for one in records])
+
+
 def pack(home: Path, experiment: str | None, out: Path | None) -> str:
     """Write the bundle of a stored experiment to `out` (default: NAME.bundle.zip here), and say so.
 

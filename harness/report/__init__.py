@@ -18,6 +18,7 @@ from harness.report.latex import to_latex
 from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
+from harness.report.suite import SuiteTable, suite_table, suite_to_json, suite_to_markdown
 from harness.report.text import (
     comparison_to_text,
     ledger_to_text,
@@ -40,6 +41,7 @@ __all__ = [
     "Results",
     "Row",
     "Sample",
+    "SuiteTable",
     "Texts",
     "collect",
     "compare",
@@ -56,6 +58,9 @@ __all__ = [
     "print_ledger",
     "render_markdown",
     "render_text",
+    "suite_table",
+    "suite_to_json",
+    "suite_to_markdown",
     "to_csv",
     "to_json",
     "to_latex",
