@@ -162,11 +162,50 @@ def preview(
 
 
 @app.command()
-def leaderboard(experiment: Experiment = None, home: Home = HOME, as_json: Json = False, bundle: Bundle = None) -> None:
-    """Print the leaderboard of a stored experiment, with paired intervals against the reference arm."""
+def leaderboard(
+    experiment: Experiment = None,
+    home: Home = HOME,
+    form: Annotated[str, typer.Option("--format", help="text, markdown, csv or latex.")] = "text",
+    as_json: Json = False,
+    bundle: Bundle = None,
+) -> None:
+    """Print the verdict and the leaderboard of a stored experiment, with paired intervals against the reference arm."""
     from harness import queries, report
 
-    _show_board(queries.bundled_board(bundle) if bundle else queries.board(home, experiment), as_json, report)
+    forms = {"text": report.to_text, "markdown": report.render_markdown, "csv": report.to_csv, "latex": report.to_latex}
+    if form not in forms:
+        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(forms)}")
+    board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
+    if as_json or form == "text":
+        _show_board(board, as_json, report)
+    else:
+        sys.stdout.write(forms[form](board))
+
+
+@app.command()
+def plan(
+    experiment: Annotated[str, typer.Argument(help="Experiment file, for example baselines/visit_notes.yaml.")],
+    home: Home = HOME,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Run a few steps of every arm that has no stored history.")
+    ] = False,
+    margin: Annotated[
+        float | None, typer.Option("--margin", min=0, help="Also say what it takes to show a difference of this size.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what an experiment will take (runs, time, memory, disk, money) and what it will be able to show."""
+    from harness import planning
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    found = planning.forecast(Path(experiment), home, calibration=calibrate, margin=margin, say=say)
+    if as_json:
+        _print_json(planning.to_json(found))
+    else:
+        for line in planning.lines(found):
+            print(line)
 
 
 @app.command()

@@ -275,7 +275,7 @@ class _Case:
     ) -> WinnerVerdict:
         contest = self.contest
         good, undecided, worse = sets
-        unknown = [one.arm for one in self.arms.values() if one.cost is None]
+        unknown = [arm for arm in (*good, *undecided) if self.arms[arm].cost is None]
         notes = [f"the {COST_WORDS[contest.rule.cost]} of {listed(unknown)} is not known"] if unknown else []
         return WinnerVerdict(
             outcome=outcome,

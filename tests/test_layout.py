@@ -64,6 +64,22 @@ ALLOWED: dict[str, set[str]] = {
     "queries": {"bundle", "store", "report", "ingest", "metrics", "files", "records"},
     "previews": {"load", "metrics", "models", "prompts", "sources", "spec", "splits"},
     "doctor": {"load", "environment", "records"},
+    "planning": {
+        "arms",
+        "environment",
+        "files",
+        "metrics",
+        "pipeline",
+        "prepare",
+        "queries",
+        "records",
+        "report",
+        "spec",
+        "stats",
+        "store",
+        "winner_rules",
+        "worker",
+    },
     "pages": {"store", "report", "records", "queries"},
 }
 """Rooms of the package and the rooms each may enter; `errors` and the version are open to all.

@@ -1,11 +1,186 @@
-"""x"""
+"""The smallest difference that a test split and a number of seeds can show, and which margins a gate can ever pass."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
 
+from harness import report, stats, winner_rules
+from harness.arms import TRAINED
+from harness.metrics import Metric, metric
+from harness.records import ExperimentRecord, Question, ResolvedExperiment, WinnerRule
+from harness.report.board import by_arm, scored
+from harness.report.series import Estimator, Series, series, tabulate
+
+if TYPE_CHECKING:
+    from harness.store import Store
+
+POWER = 0.8
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
 class Power:
-    pass
+    """What can be told apart on the primary metric, in its unit. None where no spread is known; `basis` says why."""
+
+    metric: str
+    examples: int
+    groups: int
+    seeds: int
+    question: Question
+    basis: str
+    """Where the spread comes from, in words."""
+    smallest: float | None = None
+    """True difference of two arms that a 95 % interval excludes 0 for, with 80 % power."""
+    smallest_in_verdict: float | None = None
+    """The same at the level of the winner rule's comparisons, which allow for the number of arms."""
+    least_margin: float | None = None
+    """A non-inferiority margin below this cannot pass even when the two arms score alike: half the 95 % interval."""
+    margin: float | None = None
+    """The margin that was asked about."""
+    margin_examples: int | None = None
+    """Test examples in all with which a difference of `margin` is found, or a gate with it passes an equal candidate,
+    with 80 % power."""
+    margin_seeds: int | None = None
+    """Seeds that do the same with the test examples that there are; methods only."""
+    margin_out_of_reach: bool = False
+    """No number of test examples alone is enough for `margin`: the seeds spread too much."""
 
 
-def power_of(*a):
-    return Power()
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Spreads of pairs of arms, and how many clusters the test split is worth."""
+
+    spreads: tuple[stats.Spread, ...]
+    clusters: int
+    basis: str
+
+
+def power_of(
+    experiment: ResolvedExperiment, groups: Mapping[str, str], store: Store | None, margin: float | None = None
+) -> Power:
+    """What the experiment will be able to show, from stored scores of the same task, else from the worst case.
+
+    `groups`: test example → group. Looks at stored scores only, which were counted when they were made.
+    """
+    known = metric(experiment.task.metrics.primary)
+    question = _question(experiment)
+    found = _from_history(experiment, known, groups, store) or _worst_case(known, groups)
+    plain = Power(
+        metric=known.name,
+        examples=len(groups),
+        groups=len(set(groups.values())),
+        seeds=len(experiment.spec.seeds),
+        question=question,
+        basis=found if isinstance(found, str) else found.basis,
+        margin=margin,
+    )
+    if isinstance(found, str):
+        return plain
+    if question == "method" and any(spread.seed is None for spread in found.spreads):
+        more = "; how far seeds lie apart is not known yet, so this is about checkpoints, and methods need more"
+        question, found = "checkpoints", _Known(found.spreads, found.clusters, found.basis + more)
+    return _with_numbers(plain, found, question, len(experiment.arms))
+
+
+def _with_numbers(plain: Power, found: _Known, question: Question, arms: int) -> Power:
+    design = stats.Design(found.clusters, plain.seeds, question)
+    sized = []
+    for spread in found.spreads:
+        try:
+            sized.append((stats.detectable_difference(spread, design, power=POWER, level=LEVEL), spread))
+        except ValueError:
+            continue
+    if not sized:
+        return replace(plain, basis=f"{found.basis}: no spread was seen, or the test split has one group")
+    sized.sort(key=lambda pair: pair[0])
+    smallest, spread = sized[len(sized) // 2]
+    strict = 1 - (1 - LEVEL) / max(1, arms - 1)
+    result = replace(
+        plain,
+        question=question,
+        basis=found.basis,
+        smallest=smallest,
+        smallest_in_verdict=stats.detectable_difference(spread, design, power=POWER, level=strict),
+        least_margin=_half_width(spread, design),
+    )
+    if not plain.margin:
+        return result
+    examples = stats.examples_needed(spread, design, plain.margin, power=POWER, level=LEVEL)
+    seeds = stats.seeds_needed(spread, design, plain.margin, power=POWER, level=LEVEL) if question == "method" else None
+    if examples is not None and found.clusters < plain.groups:  # clusters of unequal size are worth fewer
+        examples = round(examples * plain.groups / found.clusters)
+    return replace(result, margin_examples=examples, margin_seeds=seeds, margin_out_of_reach=examples is None)
+
+
+def _half_width(spread: stats.Spread, design: stats.Design) -> float:
+    from scipy.special import stdtrit
+
+    error, freedom = stats.planned_error(spread, design)
+    return float(stdtrit(freedom, 0.5 + LEVEL / 2)) * error
+
+
+def _question(experiment: ResolvedExperiment) -> Question:
+    winner = experiment.spec.winner
+    rule = WinnerRule() if winner is None else WinnerRule(winner.margin, winner.cost, winner.estimand)
+    trained = any(arm.method in TRAINED for arm in experiment.arms)
+    return winner_rules.question(rule, [len(experiment.spec.seeds)] if trained else [])
+
+
+# ----------------------------------------------------------------------------------------------- where spreads come
+
+
+def _from_history(
+    experiment: ResolvedExperiment, known: Metric, groups: Mapping[str, str], store: Store | None
+) -> _Known | None:
+    """Spreads of the pairs of arms of the newest stored experiment on this task and metric."""
+    for record in reversed(store.experiments() if store is not None else []):
+        task = record.task
+        if task.get("name") != experiment.task.name or task["metrics"]["primary"] != known.name or store is None:
+            continue
+        arms = _series(store, record, known)
+        trained = [one for one in arms if one.trained]
+        pool = trained if len(trained) > 1 else arms
+        judge = Estimator(record.groups, 0)
+        spreads = [judge.spread(known, a, b) for a, b in combinations(pool, 2)]
+        good = tuple(one for one in spreads if one is not None and one.cluster > 0)
+        if good:
+            which = "trained arms" if len(trained) > 1 else "arms"
+            basis = f"spread between {which} of the stored experiment {record.name} ({record.created})"
+            return _Known(good, len(set(groups.values())), basis)
+    return None
+
+
+def _series(store: Store, record: ExperimentRecord, known: Metric) -> list[Series]:
+    results = report.collect(store, record.experiment_id)
+    table = tabulate(results.scores)
+    found = []
+    for entries in by_arm(results.entries).values():
+        good = scored(entries)
+        trained = any(entry.seed is not None for entry in good)
+        one = series(table, [entry.eval_id for entry in good if entry.eval_id], known.name, trained)
+        if not isinstance(one, str):
+            found.append(one)
+    return found
+
+
+def _worst_case(known: Metric, groups: Mapping[str, str]) -> _Known | str:
+    """A bounded metric's: each arm's scores spread as far as they can (half right, half wrong), the two arms do not
+    agree more than by chance, and examples of one group are alike."""
+    if known.kind == "corpus" or known.bounds is None or known.suite != "test":
+        return (
+            f"how far {known.name} spreads is not known before something is scored: it has no worst case; "
+            "run one experiment on this task, and the plan reads its scores"
+        )
+    reach = known.bounds[1] - known.bounds[0]
+    sizes: Sequence[int] = list(Counter(groups.values()).values())
+    worth = sum(sizes) ** 2 / sum(size**2 for size in sizes)
+    basis = (
+        f"worst case of a metric in [{known.bounds[0]:g}, {known.bounds[1]:g}] (no stored scores of this task): every "
+        "score is as low or as high as can be, the arms agree by chance only, examples of one group are alike"
+    )
+    spread = stats.assumed_spread(reach / 2**0.5, examples_per_cluster=len(groups) / len(sizes), intraclass=1.0)
+    return _Known((spread,), max(1, int(worth)), basis)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.report import numbers
 from harness.report.board import Column, Leaderboard, Row
 from harness.report.text import label
-from harness.report.verdicts import standing, verdict_lines
+from harness.report.verdicts import RANKS, standing, verdict_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,14 @@ def _ranking(board: Leaderboard) -> list[str]:
                     numbers.with_interval(cell.estimate, primary.bounds),
                     _difference(board, row, primary),
                     numbers.probability(cell.p_holm),
+                    numbers.ranks(row.ranks),
+                    numbers.chance(row.best_probability),
                     numbers.seconds(cost.all_train_seconds if cost else None),
                     numbers.seconds(cost.all_seconds if cost else None),
                 ]
             )
-    names = ["arm", f"{label(primary)} [95 %]", f"minus {board.reference} [95 %]", "p (Holm)", "train s", "total s"]
-    return _table(names, rows)
+    names = [f"{label(primary)} [95 %]", f"minus {board.reference} [95 %]", "p (Holm)", "rank", "P(best)"]
+    return [*_table(["arm", *names, "train s", "total s"], rows), *([RANKS, ""] if rows else [])]
 
 
 def _metric(board: Leaderboard, column: Column) -> list[str]:

@@ -60,6 +60,20 @@ def probability(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 
+def ranks(interval: tuple[int, int] | None) -> str:
+    """`2`, `1 to 3`, or `-`."""
+    if interval is None:
+        return ABSENT
+    return str(interval[0]) if interval[0] == interval[1] else f"{interval[0]} to {interval[1]}"
+
+
+def chance(p: float | None) -> str:
+    """A probability with two digits: `0.87`, `<0.01`, `>0.99`, or `-`."""
+    if p is None:
+        return ABSENT
+    return "<0.01" if p < 0.01 else ">0.99" if p > 0.99 else f"{p:.2f}"
+
+
 def count(number: float | None) -> str:
     """`1,234`, `56.7k`, `1.75M`."""
     if number is None or not math.isfinite(number):

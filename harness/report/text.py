@@ -19,7 +19,7 @@ from rich.text import Text
 from harness.report import numbers
 from harness.report.board import Column, Cost, Leaderboard, Row
 from harness.report.comparison import Comparison, Sample
-from harness.report.verdicts import standing, verdict_lines
+from harness.report.verdicts import RANKS, standing, verdict_lines
 
 WIDTH = 110
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -108,6 +108,8 @@ def _ranking(board: Leaderboard, width: int) -> Table:
         _Column(f"{label(primary)} [95 %]", [numbers.with_interval(cell.estimate, primary.bounds) for cell in cells]),
         _Column(f"minus {board.reference} [95 %]", [_difference(board, row, primary) for row in rows]),
         _Column("p (Holm)", [numbers.probability(cell.p_holm) for cell in cells], drop=2),
+        _Column("rank", [numbers.ranks(row.ranks) for row in rows], drop=3),
+        _Column("P(best)", [numbers.chance(row.best_probability) for row in rows], drop=3),
         *(
             _Column(
                 label(column), [numbers.value(row.cells[column.name].estimate, column.bounds) for row in rows], drop
@@ -203,7 +205,10 @@ def _legend(board: Leaderboard) -> list[RenderableType]:
     lines: list[RenderableType] = [table]
     if how is not None:
         lines.append(Text(f"Interval of {board.primary}: {how.method}."))
-    lines.append(Text("p (Holm): permutation test of no difference to the reference, adjusted for the number of arms."))
+    test = "t test" if board.question == "method" else "permutation test"
+    lines.append(Text(f"p (Holm): {test} of no difference to the reference, adjusted for the number of arms."))
+    if any(row.ranks for row in board.rows):
+        lines.append(Text(RANKS))
     return lines
 
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 from harness.records import WinnerRule, WinnerVerdict
 from harness.verdict import COST_WORDS, listed
 
+RANKS = (
+    "rank: 95 % interval of each arm's own rank; P(best): how often it is the best one. Both over resamples of the "
+    "test examples, seeds averaged: they say nothing about other seeds."
+)
+
 
 def verdict_lines(verdict: WinnerVerdict) -> list[str]:
     """The verdict, what stands behind it, and the rule with the moment of its declaration."""

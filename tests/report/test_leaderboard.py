@@ -118,8 +118,9 @@ def test_seeds_are_averaged_before_the_comparison(make):
     assert row.cost.examples == 200, "cost is that of one seed"
     cell = row.cells["rouge_l"]
     assert (cell.estimate.n, cell.estimate.seeds) == (20, 3)
-    assert "averaged over 3 seeds" in cell.difference.method
-    assert "averaged over 3 seeds" in board.estimand
+    assert "this method, 3 seeds" in cell.difference.method
+    assert board.question == "method"
+    assert "about these methods" in board.estimand
     per_seed = [
         np.mean([one.value for one in results.scores if (one.eval_id, one.metric) == (f"eval-lora-{seed}", "rouge_l")])
         for seed in (0, 1, 2)
@@ -245,14 +246,14 @@ def test_control_characters_never_reach_the_terminal(maker):
 
 def test_json_has_a_stable_schema(board):
     data = json.loads(json.dumps(report.to_json(board), allow_nan=False))
-    assert data["schema"] == "harness.leaderboard/1"
+    assert data["schema"] == "harness.leaderboard/2"
     assert set(data) == {
         *("schema", "experiment", "task", "primary", "reference", "estimand", "clusters", "looks", "leaks", "notes"),
-        *("metrics", "rows"),
+        *("metrics", "rows", "question", "verdict", "winner_rules"),
     }
     assert set(data["rows"][0]) == {
         *("arm", "method", "status", "seeds", "evaluations", "metrics", "difference_to_best", "cost", "answers"),
-        *("looks", "notes", "errors"),
+        *("looks", "notes", "errors", "ranks", "best_probability"),
     }
     assert set(data["rows"][0]["metrics"]["rouge_l"]) == {
         *("estimate", "reason", "difference", "difference_reason", "p_value", "p_holm", "missing"),

@@ -166,7 +166,7 @@ def test_costs_that_are_not_known_are_said() -> None:
     given = replace(given, contenders=tuple(replace(one, cost=None) for one in given.contenders))
     said = judge(given, Normal(values, 0.004))
     assert said.words == "tie between lora and qlora: take lora, the better value (the memory is not known)"
-    assert said.notes == ("the memory of lora, qlora and untrained is not known",)
+    assert said.notes == ("the memory of lora and qlora is not known",)
     one = replace(given, contenders=tuple(replace(o, cost=5.0 if o.arm == "qlora" else None) for o in given.contenders))
     assert judge(one, Normal(values, 0.004)).arm == "qlora"
 

@@ -1,0 +1,156 @@
+"""CSV and LaTeX of the leaderboard, the verdict's lines, and boards whose intervals are about methods."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import report, stats
+from harness.records import WinnerRule
+from harness.report import latex
+from harness.report.verdicts import verdict_lines
+
+
+@pytest.fixture(scope="module")
+def board(results):
+    return report.leaderboard(results)
+
+
+@pytest.fixture(scope="module")
+def methods(make):
+    """Three seeds of every trained arm but dpo, which has two."""
+    maker = make(examples=24, seeds=(0, 1, 2))
+    place = next(i for i, one in enumerate(maker.entries) if (one.arm, one.seed) == ("dpo", 2))
+    maker.entries[place] = replace(maker.entries[place], status="diverged", eval_id=None)
+    return maker.results
+
+
+def row_of(board, arm):
+    return next(row for row in board.rows if row.arm == arm)
+
+
+# ------------------------------------------------------------------------------------------------------------- csv
+
+
+def test_csv_keeps_all_digits_and_the_reason_of_what_is_absent(board):
+    rows = {(row["arm"], row["metric"]): row for row in csv.DictReader(io.StringIO(report.to_csv(board)))}
+    assert len(rows) == len(board.rows) * len(board.columns)
+    cell = row_of(board, "lora").cells["bleu"]
+    row = rows["lora", "bleu"]
+    assert [float(row[name]) for name in ("value", "low", "high", "difference_low")] == [
+        cell.estimate.value,
+        cell.estimate.low,
+        cell.estimate.high,
+        cell.difference.low,
+    ]
+    assert (row["n"], row["clusters"], row["seeds"], row["estimand"]) == ("40", "20", "1", "checkpoints")
+    assert (rows["qlora", "rouge_l"]["value"], rows["qlora", "rouge_l"]["reason"]) == ("", "no evaluation")
+    assert rows["untrained", "rouge_l"]["difference"] == ""
+
+
+def test_csv_cells_are_one_line_and_no_formula(board):
+    hostile = replace(board, reference="=1+1\nx", experiment=replace(board.experiment, name='@SUM("a,b")'))
+    rows = list(csv.DictReader(io.StringIO(report.to_csv(hostile))))
+    assert {row["reference"] for row in rows} == {"'=1+1 x"}
+    assert {row["experiment"] for row in rows} == {'\'@SUM("a,b")'}
+
+
+# ----------------------------------------------------------------------------------------------------------- latex
+
+
+@given(st.text())
+def test_escaped_text_holds_no_command_of_its_own(text):
+    escaped = latex.escape(text)
+    ours = re.compile("|".join(re.escape(own) for own in sorted(latex._ESCAPES.values(), key=len, reverse=True)))
+    assert not set(ours.sub("", escaped)) & set("\\{}$&#%_~^\n\r")
+
+
+def test_latex_is_a_booktabs_table_with_a_row_for_every_scored_arm(board):
+    text = report.to_latex(board)
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{table}"):
+        assert text.count(rule) == 1
+    body = text.split(r"\midrule\n".replace(r"\n", "\n"))[1].split(r"\bottomrule")[0].strip().splitlines()
+    assert [line.split(" & ")[0] for line in body] == ["full", "lora", "dpo", r"few\_shot", "untrained"]
+    columns = re.search(r"\\begin{tabular}{(l r*|lr*)}", text)[1]
+    assert {line.count("&") for line in body} == {len(columns) - 1}
+    assert r"qlora has no result (oom)." in text
+    assert "rouge\\_l $\\uparrow$" in text
+    assert "−" not in text, "a minus sign is written for LaTeX"
+
+
+def test_latex_escapes_names_and_verdict(board):
+    verdict = replace(board.verdict, words="take a_b, 38 % of c & d's {memory}")
+    text = report.to_latex(replace(board, verdict=verdict, reference="100%_x"))
+    assert r"take a\_b, 38 \% of c \& d's \{memory\}" in text
+    assert r"minus 100\%\_x [95\,\%]" in text
+
+
+# --------------------------------------------------------------------------------------------------------- methods
+
+
+def test_three_seeds_make_every_interval_one_about_methods(methods):
+    board = report.leaderboard(methods)
+    assert (board.question, board.verdict.estimand) == ("method", "method")
+    table = {}
+    for arm in ("full", "untrained"):
+        ids = [one.eval_id for one in methods.entries if one.arm == arm]
+        table[arm] = [
+            [one.value for one in methods.scores if (one.eval_id, one.metric) == (eval_id, "rouge_l")]
+            for eval_id in ids
+        ]
+    groups = [methods.groups[f"e{number}"] for number in range(24)]
+    expected = stats.method_difference(
+        table["full"], table["untrained"], groups, trained=(True, False), bounds=(0.0, 1.0)
+    )
+    assert row_of(board, "full").cells["rouge_l"].difference == expected
+    assert "this method, 3 seeds" in row_of(board, "full").cells["bleu"].estimate.method
+    assert row_of(board, "full").cells["rouge_l"].p_value is not None
+    assert verdict_lines(board.verdict)[0].startswith("Verdict on these methods: ")
+
+
+def test_an_arm_with_two_seeds_has_a_value_and_says_what_it_lacks(methods):
+    board = report.leaderboard(methods)
+    cell = row_of(board, "dpo").cells["rouge_l"]
+    assert (cell.estimate.low, cell.estimate.high, cell.difference) == (None, None, None)
+    assert cell.difference_reason == "dpo has 2 seeds, and a statement about a method takes three"
+    assert "dpo" in board.verdict.open
+    assert "[-]" in report.to_text(board)
+
+
+def test_a_rule_about_checkpoints_keeps_them(methods):
+    rule = {"margin": 0.0, "cost": "total_seconds", "estimand": "checkpoints", "declared": "2026-01-01T00:00:00Z"}
+    spec = {**methods.experiment.spec, "winner_rules": [rule]}
+    board = report.leaderboard(replace(methods, experiment=replace(methods.experiment, spec=spec)))
+    assert board.question == "checkpoints"
+    assert board.verdict.rule == WinnerRule(**rule)
+    assert row_of(board, "dpo").cells["rouge_l"].estimate.low is not None
+
+
+# ------------------------------------------------------------------------------------------------ verdict and ranks
+
+
+def test_the_board_opens_with_the_verdict(board):
+    assert report.to_text(board).splitlines()[:3] == [
+        "Verdict on these checkpoints: not enough data to tell full from lora and dpo: about "
+        f"{board.verdict.more_examples:,} more test",
+        "examples.",
+        "Best rouge_l so far: full, "
+        f"{row_of(board, 'full').cells['rouge_l'].estimate.value:.3g}. "
+        "The cheapest that is not shown to be worse: lora. qlora has no result.",
+    ]
+    assert report.render_markdown(board).splitlines()[2].startswith("**Verdict on these checkpoints: not enough data")
+
+
+def test_ranks_and_chances_belong_together(board):
+    ranked = [row for row in board.rows if row.evaluations]
+    assert sum(row.best_probability for row in ranked) == pytest.approx(1)
+    for place, row in enumerate(ranked, 1):
+        assert row.ranks[0] <= place <= row.ranks[1]
+    assert row_of(board, "untrained").ranks == (5, 5)
+    assert (row_of(board, "qlora").ranks, row_of(board, "qlora").best_probability) == (None, None)
