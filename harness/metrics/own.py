@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import user_code
+from harness import metrics, user_code
 from harness.documents import nearest, shown
 from harness.errors import DataError, UsageError
 from harness.metrics.elsewhere import is_own
@@ -91,6 +91,11 @@ def load_metric(name: str, folder: Path, *, sensitive: bool = False) -> Metric:
         bounds=None if low is None or high is None else (low, high),
         version=version,
     )
+
+
+def known_metric(name: str, folder: Path, *, sensitive: bool = False) -> Metric:
+    """`metrics.metric(name)`, of a user's own metric the one that is computed; `folder` is the task's."""
+    return load_metric(name, folder, sensitive=sensitive) if is_own(name) else metrics.metric(name)
 
 
 def declaration(known: Metric) -> dict[str, Any]:

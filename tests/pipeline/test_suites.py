@@ -32,18 +32,21 @@ def test_a_suite_ranks_every_arm_on_each_task(shell: Shell) -> None:
     found = json.loads(answer.out)
     assert [one["name"] for one in found["experiments"]] == ["both.task", "both.second"]
     assert [one["primary"] for one in found["experiments"]] == ["exact_match", "rouge_l"]
-    arms = {one["arm"]: one for one in found["arms"]}
-    assert arms["weak"]["mean_rank"] == 3.0
-    assert [place["rank"] for place in arms["weak"]["places"]] == [3, 3]
-    for arm in ("strong", "same"):
-        for place in arms[arm]["places"]:
+    boards = [json.loads(shell("leaderboard", name, "--json").out) for name in ("both.task", "both.second")]
+    assert [board["task"]["name"] for board in boards] == ["echo", "other"]
+    orders = [[row["arm"] for row in board["rows"]] for board in boards]
+    for one in found["arms"]:
+        places = [order.index(one["arm"]) + 1 for order in orders]
+        assert [place["rank"] for place in one["places"]] == places
+        assert one["mean_rank"] == sum(places) / 2
+        for place in one["places"]:
             low, high = place["ranks"]
             assert 1 <= low <= place["rank"] <= high <= 3
+    means = [one["mean_rank"] for one in found["arms"]]
+    assert len(means) == 3 and means == sorted(means)
     assert json.loads(shell("suite", "both.yaml", "--json").out) == found
     text = shell("suite", "both.yaml").out
     assert "second: rouge_l ↑" in text and "mean rank" in text and "#3" in text
-    alone = json.loads(shell("leaderboard", "both.second", "--json").out)
-    assert alone["task"]["name"] == "other"
 
 
 def test_names_and_kinds(project: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_rule_is_dated_and_looks_and_versions_are_there(packed: Path) -> Non
     found = members(packed.read_bytes())
     rule = json.loads(found["rule.json"])
     assert rule["declared"] == "2026-01-01T00:00:00Z"
-    assert rule["task"]["metrics"]["prizelda"] == "rouge_l" and rule["budget"] == {"examples": 200}
+    assert rule["task"]["metrics"]["primary"] == "rouge_l" and rule["budget"] == {"examples": 200}
     assert len(found["results/looks.jsonl"].splitlines()) == 6
     assert b'"harness_version": "0.1.0"' in found["versions.json"]
 
