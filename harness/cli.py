@@ -29,6 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned 
 Experiment = Annotated[
     str | None, typer.Argument(help="Experiment file or name; without it the newest one.", show_default=False)
 ]
+Bundle = Annotated[Path | None, typer.Option("--bundle", help="Read this bundle in place of the store.")]
 HOME = Path(".harness")
 
 
@@ -108,13 +109,27 @@ def run(
 
     What is finished is never repeated: the same command goes on after a kill. Exit code 6: some arm failed.
     """
-    from harness import pipeline, report
+    from harness import load_suites, pipeline, report
     from harness.progress import Reporter
 
+    if load_suites.is_suite(Path(experiment)):
+        with Reporter() as reporter:
+            results = pipeline.run_suite(Path(experiment), home, reporter, retry=retry, rescore=rescore)
+        _show_suite(report.suite_table([one.board for one in results]), as_json)
+        return 6 if any(one.failed for one in results) else 0
     with Reporter() as reporter:
         result = pipeline.run(Path(experiment), home, reporter, retry=retry, rescore=rescore)
     _show_board(result.board, as_json, report)
     return 6 if result.failed else 0
+
+
+def _show_suite(table: Any, as_json: bool) -> None:
+    from harness import report
+
+    if as_json:
+        _print_json(report.suite_to_json(table))
+    else:
+        print(report.suite_to_markdown(table), end="")
 
 
 def _show_board(board: Any, as_json: bool, report: Any) -> None:
@@ -155,6 +170,7 @@ def leaderboard(
     home: Home = HOME,
     form: Annotated[str, typer.Option("--format", help="text, markdown, csv or latex.")] = "text",
     as_json: Json = False,
+    bundle: Bundle = None,
 ) -> None:
     """Print the verdict and the leaderboard of a stored experiment, with paired intervals against the reference arm."""
     from harness import queries, report
@@ -162,7 +178,7 @@ def leaderboard(
     forms = {"text": report.to_text, "markdown": report.render_markdown, "csv": report.to_csv, "latex": report.to_latex}
     if form not in forms:
         raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(forms)}")
-    board = queries.board(home, experiment)
+    board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
     if as_json or form == "text":
         _show_board(board, as_json, report)
     else:
@@ -215,11 +231,11 @@ def compare(
 
 
 @app.command()
-def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False, bundle: Bundle = None) -> None:
     """Print what every run was given and what it cost."""
     from harness import queries, report
 
-    board = queries.board(home, experiment)
+    board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
     if as_json:
         _print_json(report.ledger_to_json(board))
     else:
@@ -248,6 +264,53 @@ def curve(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fals
         _print_json(report.curve_to_json(found))
     else:
         report.print_curve(found)
+
+
+@app.command()
+def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+    """List every look at the sealed test split: when, who, which arm, and why."""
+    from harness import queries, report
+
+    found = queries.looks(home, experiment)
+    if as_json:
+        _print_json(report.looks_to_json(found))
+    else:
+        for line in report.looks_to_lines(found):
+            print(line)
+
+
+@app.command()
+def suite(
+    file: Annotated[Path, typer.Argument(help="Suite file: an experiment with a list `suite:`.")],
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Print every arm's value and rank, with intervals, on each experiment of a suite that has run."""
+    from harness import load_suites, queries
+
+    _show_suite(queries.suite(home, load_suites.suite_names(file)), as_json)
+
+
+@app.command(name="bundle")
+def bundle_command(
+    experiment: Experiment = None,
+    home: Home = HOME,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: NAME.bundle.zip.")] = None,
+    check: Annotated[Path | None, typer.Option("--check", help="Check this bundle instead of making one.")] = None,
+) -> None:
+    """Pack specs, versions, scores by example, ledger, looks and rule into one archive; or check one.
+
+    `--check FILE` makes every table again from the archive, without a store or a model, and compares it byte for byte.
+    """
+    if check is not None:
+        from harness import bundle
+
+        for line in bundle.check(check):
+            print(line)
+    else:
+        from harness import queries
+
+        print(queries.pack(home, experiment, out))
 
 
 @app.command()

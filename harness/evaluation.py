@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import arms, environment, metrics, predict
+from harness import arms, environment, metrics, predict, sealing
 from harness.arms.untrained import prompt_override
-from harness.errors import UsageError
 from harness.files import read_json, read_records, write_json, write_records
+from harness.metrics.own import load_own
 from harness.models import Continuation, Logprob, Model, endpoint
 from harness.prompts import Prompter
 from harness.records import (
@@ -130,7 +130,7 @@ def read_suite(plan: RunPlan) -> Suite:
 def sealed_folder(plan: RunPlan) -> Path:
     """Where the test split lies. A plan in a trainer's hands does not know."""
     if plan.files.sealed is None:
-        raise UsageError("the test split is sealed: training code cannot read it")
+        raise sealing.refusal()
     return plan.files.sealed
 
 
@@ -190,8 +190,9 @@ def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score
     names = wanted(task.metrics.primary, *task.metrics.also)
     predictions = list(read_records(folder / "predictions.jsonl", Prediction))
     likelihoods = list(read_records(folder / "likelihoods.jsonl", Likelihood))
+    own = own_metrics(plan)
     scores = [
-        *metrics.score_predictions(names, eval_id, predictions, suite.examples, task.facts),
+        *metrics.score_predictions(names, eval_id, predictions, suite.examples, task.facts, own),
         *metrics.score_likelihoods(names, likelihoods),
         *read_records(folder / "lm_eval.jsonl", Score),
     ]
@@ -212,6 +213,13 @@ def _items(suite: Suite) -> dict[str, list[str]]:
         "retention": [text.id for text in suite.retention],
         "preferences": list(dict.fromkeys(pair.example for pair in suite.pairs)),
     }
+
+
+def own_metrics(plan: RunPlan) -> dict[str, metrics.Metric]:
+    """The user's own metrics that the task declares, by name."""
+    task = plan.experiment.task
+    declared = (task.metrics.primary, *task.metrics.also)
+    return load_own(declared, plan.experiment.task_dir, sensitive=task.sensitive)
 
 
 def wanted(*declared: str) -> list[str]:

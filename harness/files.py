@@ -38,10 +38,15 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Text, flushed to the disk before it takes the place of what was there; makes the folder."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Bytes, as `write_text` writes text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf8") as out:
-        out.write(text)
+    with part.open("wb") as out:
+        out.write(data)
         out.flush()
         os.fsync(out.fileno())
     part.replace(path)

@@ -27,6 +27,7 @@ from harness.records import (
     TrainLog,
     TrainLogRow,
     Trial,
+    digest,
     from_json,
 )
 
@@ -38,13 +39,16 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
     The first statement of an experiment stands: running it again does not move its date. Another winner rule is added
-    to it with the date of its declaration. Its `resources`, which are no part of its identity, are those of the last
-    run: a price may be given later.
+    to it with the date of its declaration, and what its own metrics declare is brought up to date. Its `resources`,
+    which are no part of its identity, are those of the last run: a price may be given later.
     """
     place = home / "experiments" / record.experiment_id / "record.json"
     stored = from_json(ExperimentRecord, read_json(place)) if place.exists() else None
     declared = winner_rules.declare(record, stored, environment.now())
     declared = replace(declared, spec={**declared.spec, "resources": record.spec["resources"]})
+    own = {**(declared.task.get("own_metrics") or {}), **(record.task.get("own_metrics") or {})}
+    if own != (declared.task.get("own_metrics") or {}):
+        declared = replace(declared, task={**declared.task, "own_metrics": own})
     if declared != stored:
         write_json(place, declared)
     store.ingest([from_json(ExperimentRecord, read_json(place))])
@@ -54,14 +58,10 @@ def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worke
     """Store one outcome: its run, its evaluation when there is one, and the row that ties them to the experiment."""
     run = result.run
     rows: list[Any] = [run, *training_log(plan.run_folder, run)]
-    known = result.eval_id is not None and store.has_evaluation(result.eval_id)
+    why = None
     if result.eval_id is not None:
-        folder = plan.home / "evals" / result.eval_id
-        if not known:
-            rows += evaluation_rows(folder)
-        elif missing_metrics(store, plan, result.eval_id):
-            suite = evaluation.read_suite(plan)
-            rows += evaluation.score(plan, result.eval_id, folder, suite)
+        scored, why = _scoring(store, record, plan, result.eval_id)
+        rows += scored
     entry = Entry(
         experiment_id=record.experiment_id,
         arm=plan.arm_name,
@@ -76,13 +76,36 @@ def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worke
     if plan.fraction < 1:
         seed += f"-{plan.fraction:g}"
     write_json(plan.home / "experiments" / record.experiment_id / "entries" / f"{plan.arm_name}-{seed}.json", entry)
-    looked = [look(record, entry, "harness run")] if entry.eval_id and not known else []
+    looked = [look(record, entry, why)] if why is not None else []
+    keep_looks(plan.home, looked)
     store.ingest([*rows, entry, *looked])
 
 
 def trial(store: Store, plan: RunPlan, run: RunRecord, row: Trial) -> None:
     """Store a trial and its run. There is no look to count: its plan does not know where the test split lies."""
     store.ingest([run, *training_log(plan.run_folder, run), row])
+
+
+def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str) -> tuple[list[Any], str | None]:
+    """Rows of an evaluation that the store lacks, and why that is a look at the test split; None when it is none.
+
+    An experiment that takes over an evaluation which another one made looks at its scores too.
+    """
+    folder = plan.home / "evals" / eval_id
+    if not store.has_evaluation(eval_id):
+        return evaluation_rows(folder), "harness run"
+    missing = missing_metrics(store, plan, eval_id)
+    if missing:
+        rows = evaluation.score(plan, eval_id, folder, evaluation.read_suite(plan))
+        return list(rows), f"harness run: added {', '.join(sorted(missing))}"
+    seen = any(row.eval_id == eval_id for row in store.looks(record.experiment_id))
+    return [], None if seen else "harness run: took over a stored evaluation"
+
+
+def keep_looks(home: Path, looks: Sequence[Look]) -> None:
+    """Looks as files beside their experiment, written before the store learns of them: a rebuild finds every one."""
+    for row in looks:
+        write_json(home / "experiments" / row.experiment / "looks" / f"{digest(row)}.json", row)
 
 
 def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
@@ -96,6 +119,7 @@ def sentinel(store: Store, home: Path, check: SentinelCheck, rows: Sequence[Any]
     """Store a check of an environment with the `rows` of its evaluation, and keep it as a file."""
     folder = home / "experiments" / check.experiment / "sentinels"
     write_json(folder / f"{check.before}-{check.after}.json", check)
+    keep_looks(home, [row for row in rows if isinstance(row, Look)])
     store.ingest([*rows, check])
 
 
@@ -116,9 +140,10 @@ def evaluation_rows(folder: Path) -> list[Any]:
 
 
 def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
-    """Metrics that the task declares now and that the stored evaluation lacks."""
+    """Metrics that the task declares now and that the stored evaluation lacks, or has from another source file."""
     task = plan.experiment.task
-    stored = {row.metric for row in store.scores([eval_id])}
+    versions = {name: known.version for name, known in evaluation.own_metrics(plan).items()}
+    stored = {row.metric for row in store.scores([eval_id]) if versions.get(row.metric, row.version) == row.version}
     return {task.metrics.primary, *task.metrics.also} - stored
 
 
@@ -129,6 +154,8 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     rows += [from_json(Entry, read_json(path)) for path in (home / "experiments").glob("*/entries/*.json")]
     for path in sorted((home / "experiments").glob("*/trials/*.json")):
         rows += [from_json(Trial, row) for row in read_json(path)]
+    looks = [from_json(Look, read_json(path)) for path in (home / "experiments").glob("*/looks/*.json")]
+    rows += sorted(looks, key=lambda row: (row.when, row.arm))
     for path in sorted((home / "runs").glob("*/run-*.json")):
         run = from_json(RunRecord, read_json(path))
         rows += [run, *training_log(path.parent, run)]

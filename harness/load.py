@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
 from harness import templates, tuning
 from harness.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
-from harness.errors import DataError, SpecError
-from harness.records import ResolvedExperiment
+from harness.errors import DataError, SpecError, UsageError
+from harness.metrics.elsewhere import is_own
+from harness.records import Example, ResolvedExperiment
 from harness.spec import (
     ArmBase,
     ArmSpec,
@@ -79,13 +80,25 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
         names: list[tuple[FieldPath, str]] = [(("metrics", "primary"), task.metrics.primary)]
         names += [(("metrics", "also", number), name) for number, name in enumerate(task.metrics.also)]
         for place, name in names:
-            if name not in known_metrics and "/" not in name:  # TASK/METRIC is lm-eval's
+            if is_own(name):
+                _check_own_metric(document, place, name, task.sensitive)
+            elif name not in known_metrics and "/" not in name:  # TASK/METRIC is lm-eval's
                 raise document.error(place, f"unknown metric {name!r}", nearest(name, known_metrics))
     for field, suite in (("lm_eval", task.lm_eval), ("retention", task.retention)):
         if suite is not None and suite.include_path is not None and not (file.parent / suite.include_path).is_dir():
             message = f"no such folder: {shown(file.parent / suite.include_path)}"
             raise document.error((field, "include_path"), message, "It is relative to the task file")
     return task, file.parent.resolve()
+
+
+def _check_own_metric(document: Document, place: FieldPath, name: str, sensitive: bool) -> None:
+    """That a user's own metric can be loaded from beside the task."""
+    from harness.metrics.own import load_metric
+
+    try:
+        load_metric(name, document.file.parent, sensitive=sensitive)
+    except UsageError as error:
+        raise document.error(place, error.message, error.hint) from None
 
 
 def _task_file(path: Path, beside: Path | None) -> Path | None:
@@ -195,13 +208,27 @@ def load_experiment(path: Path, known_metrics: Collection[str] | None = None) ->
     `path` is looked for in the working directory, then among the stock files. An experiment without an untrained arm
     gets one. Raises SpecError.
     """
-    file = path if path.exists() else stock_folder() / path
+    file = find_experiment(path)
     if not file.exists():
         known = [found.name for found in (stock_folder() / "baselines").glob("*.yaml")]
         raise SpecError("no such file", file=str(path), hint=nearest(path.name, known))
     if file.is_dir():
         raise SpecError("this is a folder", file=str(path), hint="Name an experiment file")
     document = read_document(file)
+    if "suite" in document.value:
+        hint = "`harness run`, `harness check` and `harness suite` take it; name one of its experiments as SUITE.ITEM"
+        raise document.error(("suite",), "this file is a suite of several experiments", hint)
+    return resolve_experiment(document, known_metrics)
+
+
+def find_experiment(path: Path) -> Path:
+    """`path`, or the stock file of that name."""
+    return path if path.exists() else stock_folder() / path
+
+
+def resolve_experiment(document: Document, known_metrics: Collection[str] | None = None) -> ResolvedExperiment:
+    """The experiment that `document` holds; see `load_experiment`."""
+    file = document.file
     value = dict(document.value)
     arms = _arms(document, value)
     base = _base_model(document, value)
@@ -352,6 +379,11 @@ def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -
     if kind == "arm":
         arm = load_arm(file)
         return f"{shown(file)}: arm {arm.name} ({arm.method})"
+    if kind == "experiment" and "suite" in read_document(file).value:
+        from harness.load_suites import load_suite
+
+        listed = "; ".join(f"{one.name} on task {one.task.name}" for one in load_suite(file, known_metrics))
+        return f"{shown(file)}: suite: {listed}"
     if kind == "experiment":
         found = load_experiment(file, known_metrics)
         arms = ", ".join(str(arm.name) for arm in found.arms)
@@ -395,6 +427,9 @@ def _check_data(task: TaskSpec, folder: Path) -> str:
         parts.append(f"{len(train_pairs)} train and {len(heldout_pairs(source, splits))} held-out preference pairs")
     if retention:
         parts.append(f"{len(retention)} retention texts")
+    own = _try_own_metrics(task, folder, source.examples)
+    if own:
+        parts.append(f"own metrics {', '.join(own)}")
     if splits.merged:
         parts.append(f"{sum(len(groups) for groups in splits.merged)} groups joined by near-duplicates")
     if splits.leaks:
@@ -402,3 +437,14 @@ def _check_data(task: TaskSpec, folder: Path) -> str:
         parts.append(f"{len(splits.leaks)} leaking pairs {what}")
     found = "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
     return "\n  ".join([found, *map(leak_line, splits.leaks)])
+
+
+def _try_own_metrics(task: TaskSpec, folder: Path, examples: Sequence[Example]) -> list[str]:
+    """Call the task's own metrics on three examples with the right answer for the prediction; their names."""
+    from harness.metrics.kinds import Answer
+    from harness.metrics.own import load_own, try_out
+
+    own = load_own([task.metrics.primary, *task.metrics.also], folder, sensitive=task.sensitive)
+    chosen = examples[:3] if own else ()
+    try_out(own, [Answer(e.references[0], e.references, None, "stop", e.id, e.fields) for e in chosen])
+    return list(own)

@@ -15,7 +15,9 @@ from harness.arms.artefacts import files_hash
 from harness.errors import SpecError
 from harness.executors import executor
 from harness.load import load_experiment
-from harness.metrics import METRICS, check_names, metric
+from harness.load_suites import load_suite
+from harness.metrics import METRICS, check_names
+from harness.metrics.own import declaration, known_metric, load_own
 from harness.prepare import Prepared, prepare
 from harness.progress import Reporter
 from harness.records import (
@@ -49,10 +51,28 @@ def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False, resc
 
     With `rescore`, what was scored in another environment is scored again in this one.
     """
+    return run_experiment(load(path), home, reporter, retry=retry, rescore=rescore)
+
+
+def run_suite(
+    path: Path, home: Path, reporter: Reporter, *, retry: bool = False, rescore: bool = False
+) -> list[RunResult]:
+    """`run` for every experiment of a suite file, one after the other; all are read before the first begins."""
+    experiments = [_checked(experiment) for experiment in load_suite(path, METRICS)]
+    results = []
+    for number, experiment in enumerate(experiments, 1):
+        reporter.say(f"suite: {experiment.name} ({number} of {len(experiments)})")
+        results.append(run_experiment(experiment, home, reporter, retry=retry, rescore=rescore))
+    return results
+
+
+def run_experiment(
+    experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retry: bool = False, rescore: bool = False
+) -> RunResult:
+    """`run` for an experiment that is read already."""
     from harness.store import Store
 
     home = home.absolute()
-    experiment = load(path)
     prepared = prepare(experiment, home)
     for note in prepared.notes:
         reporter.say(note)
@@ -74,7 +94,10 @@ def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False, resc
 
 def load(path: Path) -> ResolvedExperiment:
     """Read an experiment and check the names of its metrics."""
-    experiment = load_experiment(path, METRICS)
+    return _checked(load_experiment(path, METRICS))
+
+
+def _checked(experiment: ResolvedExperiment) -> ResolvedExperiment:
     check_names([experiment.task.metrics.primary, *experiment.task.metrics.also])
     if experiment.spec.tuning is not None:
         check_tuning(experiment)
@@ -83,7 +106,8 @@ def load(path: Path) -> ResolvedExperiment:
 
 def check_tuning(experiment: ResolvedExperiment) -> None:
     """Raise SpecError where no validation value can be had of the primary metric, and it is asked for."""
-    spec, primary = experiment.spec.tuning, metric(experiment.task.metrics.primary)
+    task, spec = experiment.task, experiment.spec.tuning
+    primary = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
     dpo = any(isinstance(arm, DpoSpec) for arm in experiment.arms)
     if primary.suite != "test" and spec is not None and (spec.choose_by == "primary" or dpo):
         raise SpecError(
@@ -122,6 +146,13 @@ def settled(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord
     found = {name: next((one for one in rows or () if one.chosen), None) for name, rows in chosen.items()}
     arms = [tuning.apply(arm, trial.values) if (trial := found[str(arm.name)]) else arm for arm in experiment.arms]
     return replace(experiment, arms=tuple(arms))
+
+
+def own_declarations(experiment: ResolvedExperiment) -> dict[str, Any]:
+    """What the task's own metrics declare, for reports that are made where their files are not."""
+    task = experiment.task
+    own = load_own([task.metrics.primary, *task.metrics.also], experiment.task_dir, sensitive=task.sensitive)
+    return {name: declaration(known) for name, known in own.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +358,7 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
         name=experiment.name,
         file=experiment.file.name,
         spec=spec.model_dump(mode="json"),
-        task=experiment.task.model_dump(mode="json"),
+        task=experiment.task.model_dump(mode="json") | {"own_metrics": own_declarations(experiment)},
         task_fingerprint=prepared.splits.fingerprint,
         split_sizes=prepared.sizes,
         leaks=prepared.splits.leaks,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import ingest, metrics, report
-from harness.errors import UsageError
-from harness.files import read_records
-from harness.records import Example, ExperimentRecord, Score
+from harness import bundle, ingest, metrics, report
+from harness.errors import HarnessError, UsageError
+from harness.files import read_json, read_records, write_bytes
+from harness.metrics.own import declaration, load_metric
+from harness.records import Example, ExperimentRecord, Look, Score
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -85,10 +88,14 @@ def sealed_examples(home: Path, record: ExperimentRecord) -> dict[str, Example]:
 
 
 def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]:
-    """Add metrics to every evaluation of an experiment from what is stored; a counted look at the test split."""
+    """Add metrics to every evaluation of an experiment from what is stored; a counted look at the test split.
+
+    A metric of the user's own is a file beside the task, or in the working directory.
+    """
     store = open_store(home)
     record = find(store, experiment)
     metrics.check_names(names)
+    own = _own_metrics(home, store, record, names)
     examples = sealed_examples(home, record)
     if not examples:
         raise UsageError(
@@ -100,14 +107,73 @@ def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]
             continue
         rows: list[Score] = [
             *metrics.score_predictions(
-                names, entry.eval_id, store.predictions([entry.eval_id]), examples.values(), record.task.get("facts")
+                names,
+                entry.eval_id,
+                store.predictions([entry.eval_id]),
+                examples.values(),
+                record.task.get("facts"),
+                own,
             ),
             *metrics.score_likelihoods(names, store.likelihoods([entry.eval_id])),
         ]
         look = ingest.look(record, entry, f"harness score --metric {' --metric '.join(names)}")
+        ingest.keep_looks(home.absolute(), [look])
         added = store.ingest([*rows, look])
         lines.append(f"{entry.arm}: {max(0, added - 1)} scores added")
+    if own:
+        added_task = {**record.task, "own_metrics": {name: declaration(known) for name, known in own.items()}}
+        ingest.experiment(store, home.absolute(), replace(record, task=added_task))
     return lines
+
+
+def _own_metrics(home: Path, store: Store, record: ExperimentRecord, names: Sequence[str]) -> dict[str, metrics.Metric]:
+    """The user's own metrics among `names`, from the task's folder as the runs knew it, else the working directory."""
+    wanted = [name for name in names if metrics.is_own(name)]
+    plans = [home / "runs" / entry.train_id / "plan.json" for entry in store.entries(record.experiment_id)]
+    folders = [Path(read_json(plan)["experiment"]["task_dir"]) for plan in plans if plan.exists()]
+    sensitive = bool(record.task.get("sensitive"))
+    found: dict[str, metrics.Metric] = {}
+    for name in wanted:
+        file = name.partition(":")[0]
+        place = next((folder for folder in (*folders, Path()) if (folder / file).is_file()), (*folders, Path())[0])
+        found[name] = load_metric(name, place, sensitive=sensitive)
+    return found
+
+
+def looks(home: Path, experiment: str | None) -> list[Look]:
+    """Looks at the test split of a stored experiment, in order: its own and those of others on the same splits."""
+    store = open_store(home)
+    return list(report.collect(store, find(store, experiment).experiment_id).looks)
+
+
+def suite(home: Path, names: Sequence[str]) -> report.SuiteTable:
+    """The stored experiments of a suite side by side. Raises StoreError for one that has not run."""
+    store = open_store(home)
+    records = [find(store, name) for name in names]
+    return report.suite_table([report.leaderboard(report.collect(store, one.experiment_id)) for one in records])
+
+
+def pack(home: Path, experiment: str | None, out: Path | None) -> str:
+    """Write the bundle of a stored experiment to `out` (default: NAME.bundle.zip here), and say so.
+
+    A file that is there is replaced only when it is a bundle.
+    """
+    store = open_store(home)
+    record = find(store, experiment)
+    file = out or Path(f"{record.name}.bundle.zip")
+    if file.exists():
+        try:
+            bundle.read(file)
+        except HarnessError:
+            raise UsageError(f"{file} exists and is no bundle", hint="Give another name with --out") from None
+    data = bundle.pack(report.collect(store, record.experiment_id))
+    write_bytes(file, data)
+    return f"wrote {file}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
+
+
+def bundled_board(file: Path) -> report.Leaderboard:
+    """The leaderboard of a bundle, made anew from its scores."""
+    return report.leaderboard(bundle.read(file))
 
 
 def store_info(home: Path) -> dict[str, Any]:

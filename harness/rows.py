@@ -11,22 +11,18 @@ import datetime
 import decimal
 import glob
 import hashlib
-import importlib.util
 import inspect
 import io
 import json
 import math
 import platform
-import sys
-import traceback
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from harness import user_code
 from harness.documents import nearest, shown
 from harness.errors import DataError
 from harness.spec import DataSpec
@@ -150,7 +146,7 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, ValueError) as error:
-        raise DataError(f"{shown(path)}: not a readable parquet file: {one_line(error)}") from None
+        raise DataError(f"{shown(path)}: not a readable parquet file: {user_code.one_line(error)}") from None
     for number, values in enumerate(table.to_pylist(), 1):
         yield make_row(values, f"{shown(path)} row {number}")
 
@@ -196,7 +192,7 @@ def read_hub(data: DataSpec, folder: Path) -> dict[str, list[Row]]:
         raise
     except Exception as error:
         raise DataError(
-            f"data.hub: cannot read the data set {name!r}: {one_line(error)[:200]}",
+            f"data.hub: cannot read the data set {name!r}: {user_code.one_line(error)[:200]}",
             hint="Check the id; if it is private or gated, log in with `hf auth login` or set HF_TOKEN; "
             "without a network, give a local folder",
         ) from None
@@ -231,9 +227,9 @@ def read_builder(reference: str, options: Mapping[str, Any], folder: Path) -> li
     if not function_name or not file.is_file():
         problem = "no such file" if function_name else "no function named"
         raise DataError(f"builder {reference!r}: {problem} ({shown(file)})", hint="Write it as file.py:function")
-    with _neighbours_importable(file.parent):
+    with user_code.neighbours_importable(file.parent):
         try:
-            module = _import_file(file)
+            module = user_code.import_file(file)
         except Exception as error:
             raise _builder_error(error, file, "cannot be imported") from None
         function = getattr(module, function_name, None)
@@ -271,45 +267,6 @@ def builder_provenance(reference: str, options: Mapping[str, Any], folder: Path)
     }
 
 
-def _import_file(file: Path) -> ModuleType:
-    name = f"harness_builder_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file.name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up by name while they are made.
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@contextmanager
-def _neighbours_importable(folder: Path) -> Iterator[None]:
-    """The builder's folder comes first on the import path; modules found there are forgotten afterwards."""
-
-    def inside(module: ModuleType) -> bool:
-        origin = getattr(module, "__file__", None)
-        return isinstance(origin, str) and Path(origin).resolve().is_relative_to(folder)
-
-    before = {name: module for name, module in sys.modules.items()}
-    hidden = [path.stem for path in folder.glob("*.py") if path.stem in sys.modules and not _is_standard(path.stem)]
-    for name in hidden:
-        del sys.modules[name]
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        for name, module in list(sys.modules.items()):
-            if name not in before and isinstance(module, ModuleType) and inside(module):
-                del sys.modules[name]
-        sys.modules.update({name: before[name] for name in hidden})
-
-
-def _is_standard(name: str) -> bool:
-    return name in sys.stdlib_module_names
-
-
 def _check_options(function: Any, options: Mapping[str, Any], where: str) -> None:
     parameters = inspect.signature(function).parameters.values()
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -323,12 +280,8 @@ def _check_options(function: Any, options: Mapping[str, Any], where: str) -> Non
 
 
 def _builder_error(error: BaseException, file: Path, what: str) -> DataError:
-    if isinstance(error, SyntaxError) and error.filename:
-        return DataError(f"{shown(Path(error.filename))}:{error.lineno}: the builder {what}: {error.msg}")
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).resolve().is_relative_to(file.parent)]
-    place = f"{shown(Path(own[-1].filename))}:{own[-1].lineno}" if own else shown(file)
-    return DataError(f"{place}: the builder {what}: {type(error).__name__}: {one_line(error)[:200]}")
+    place, reason = user_code.place_and_reason(error, file)
+    return DataError(f"{place}: the builder {what}: {reason}")
 
 
 # --------------------------------------------------------------------------------------------------------- values
@@ -366,8 +319,3 @@ def _plain(value: Any, where: str) -> Any:
     if hasattr(value, "tolist"):
         return _plain(value.tolist(), where)
     raise DataError(f"{where}: holds a {type(value).__name__}, which is no text, number, list or mapping")
-
-
-def one_line(value: object) -> str:
-    """Text of an error without line breaks."""
-    return " ".join(str(value).split())

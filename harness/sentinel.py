@@ -115,7 +115,7 @@ def _moves(record: ExperimentRecord, scores: Sequence[Score], before: str, after
     asked = record.task["metrics"]
     moves = []
     for name in dict.fromkeys([asked["primary"], *asked.get("also", [])]):
-        known = metrics.metric(name)
+        known = metrics.of_task(name, record.task)
         old, new = series(table, [before], name), series(table, [after], name)
         if isinstance(old, str) or isinstance(new, str):
             continue

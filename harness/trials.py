@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from harness import arms, ingest, tuning, worker
 from harness.executors import executor
 from harness.files import read_json, write_json
-from harness.metrics import metric
+from harness.metrics.own import known_metric
 from harness.progress import Reporter
 from harness.records import ResolvedExperiment, RunPlan, Trial, from_json, to_json
 from harness.spec import ArmSpec, BudgetSpec, ContinuedBase, DpoSpec, Search, SftContinuedSpec, TuningSpec
@@ -97,7 +97,8 @@ class _Driver:
         assert experiment.spec.tuning is not None
         self.experiment, self.plan, self.place, self._before = experiment, plan, place, before
         self.tuning: TuningSpec = experiment.spec.tuning
-        self.metric = metric(experiment.task.metrics.primary)
+        task = experiment.task
+        self.metric = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
         self.chosen: dict[str, Trial | None] = {}
         self._told = False
 

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 from harness import arms, environment, metrics
-from harness.evaluation import Scorer, Suite
+from harness.evaluation import Scorer, Suite, own_metrics
 from harness.files import read_json, read_records, write_json, write_records
 from harness.metrics import Metric
+from harness.metrics.own import known_metric
 from harness.models import Model
 from harness.records import Artefact, Example, RunPlan, Score, TrainLogRow, Validation, digest, from_json
 from harness.spec import DpoSpec, TuningSpec
@@ -50,7 +51,8 @@ def validate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Vali
         return done
     folder = _folder(plan, artefact)
     folder.mkdir(parents=True, exist_ok=True)
-    known = metrics.metric(plan.experiment.task.metrics.primary)
+    task = plan.experiment.task
+    known = known_metric(task.metrics.primary, plan.experiment.task_dir, sensitive=task.sensitive)
     examples: tuple[Example, ...] = ()
     value, seconds = None, 0.0
     if _asks(plan):
@@ -107,7 +109,7 @@ def _scores(
         return metrics.score_likelihoods([task.metrics.primary], rows)
     answers = scorer.predictions(progress)
     write_records(folder / "predictions.jsonl", answers)
-    return metrics.score_predictions([task.metrics.primary], name, answers, examples, task.facts)
+    return metrics.score_predictions([task.metrics.primary], name, answers, examples, task.facts, own_metrics(plan))
 
 
 def _value(known: Metric, scores: list[Score]) -> float | None:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import arms, environment, evaluation, splits, validation
+from harness import arms, environment, evaluation, sealing, splits, validation
 from harness.arms import checkpoints, seeds
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
 from harness.files import read_json, read_records, write_json
@@ -147,7 +147,8 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     started = time.monotonic()
     try:
         data = splits.training_share(read_training(plan.files.folder), plan.fraction)
-        result = arms.family(plan.arm.method).train(without_test(plan), data, progress)
+        with sealing.closed(plan.home / "sealed"):
+            result = arms.family(plan.arm.method).train(without_test(plan), data, progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
         raise
     except Exception as caught:
@@ -213,7 +214,8 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
     started = time.monotonic()
     try:
         if plan.role == "trial":
-            found = validation.validate(plan, artefact, progress)
+            with sealing.closed(plan.home / "sealed"):
+                found = validation.validate(plan, artefact, progress)
             seconds = evaluation.Seconds(found.seconds, 0.0)
         else:
             seconds = evaluation.evaluate(plan, artefact, progress)

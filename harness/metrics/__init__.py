@@ -5,7 +5,7 @@ items, `corpus` metrics sum their sufficient statistics first and `combine` the 
 sacrebleu, numpy) are imported when a metric is first computed, so that naming metrics costs nothing.
 
 lm-eval's metrics are not in the table: they are called `TASK/METRIC` (`clinic_choice/acc`) and come with their own
-per-document values; `metric` answers for them too.
+per-document values; `metric` answers for them too. A user's own metrics are called `file.py:function` (`own.py`).
 """
 
 from __future__ import annotations
@@ -15,64 +15,33 @@ import functools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, UsageError
 from harness.metrics import facts, likelihood, text
-from harness.records import Example, FinishReason, Likelihood, Prediction, Score
+from harness.metrics.elsewhere import is_own, lm_eval_metric, own_metric
+from harness.metrics.kinds import Answer, Bounds, Facts, Measured, Metric
+from harness.records import Example, Likelihood, Prediction, Score
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Facts = Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a metric of a generated text may look at."""
-
-    text: str
-    references: tuple[str, ...]
-    facts: Facts | None
-    """[{slot, value}, …], None where the task or the example has none."""
-    finish: FinishReason
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One item's value, and its sufficient statistics where the metric is a corpus metric.
-
-    A value of None beside statistics means that the single item has no value of its own.
-    """
-
-    value: float | None
-    statistics: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. `score` maps an Answer (source `prediction`) or an item's Likelihoods to Measured, or None: missing.
-
-    `version` is raised when values may change; stored scores carry it.
-    """
-
-    name: str
-    description: str
-    """Formula and weighting, in one line."""
-    score: Callable[[Any], Measured | None] = field(repr=False)
-    direction: Literal["higher", "lower"] = "higher"
-    kind: Literal["example", "corpus"] = "example"
-    source: Literal["prediction", "likelihood", "lm_eval"] = "prediction"
-    suite: str = "test"
-    """`test`, `retention`, `preferences` or `lm_eval:TASK`."""
-    unit: str = ""
-    bounds: tuple[float, float] | None = (0.0, 1.0)
-    """Smallest and largest possible value of an item; None where there is no upper bound."""
-    combine: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = field(default=None, repr=False)
-    """For corpus metrics: summed statistics [..., k] → values [...]."""
-    version: int = 1
+__all__ = [
+    "METRICS",
+    "Answer",
+    "Bounds",
+    "Facts",
+    "Measured",
+    "Metric",
+    "check_names",
+    "declared",
+    "facts_of",
+    "is_own",
+    "metric",
+    "score_likelihoods",
+    "score_predictions",
+]
 
 
 def _rouge(kind: str, answer: Answer) -> Measured:
@@ -125,10 +94,6 @@ def _of_sums(
 def _preference(rows: Sequence[Likelihood]) -> Measured | None:
     value = likelihood.preference(rows)
     return None if value is None else Measured(value)
-
-
-def _from_lm_eval(_: Any) -> Measured | None:
-    return None
 
 
 METRICS: dict[str, Metric] = {
@@ -260,30 +225,36 @@ METRICS: dict[str, Metric] = {
     ),
 }
 
-_LOWER_IN_LM_EVAL = ("perplexity", "bits_per_byte", "brier_score", "ter", "wer")
-_SHARES_IN_LM_EVAL = ("acc", "acc_norm", "acc_bytes", "exact_match", "f1")
-_WEIGHTED_IN_LM_EVAL = {
-    "perplexity": likelihood.combine_perplexity,
-    "word_perplexity": likelihood.combine_perplexity,
-    "byte_perplexity": likelihood.combine_perplexity,
-    "bits_per_byte": likelihood.combine_bits_per_byte,
-}
-"""lm-eval's metrics that are no mean over documents; their statistics are (sum of log-probabilities, weight)."""
-
 
 def metric(name: str) -> Metric:
-    """The metric called `name`: one of METRICS, or lm-eval's `TASK/METRIC`.
+    """The metric called `name`: one of METRICS, lm-eval's `TASK/METRIC`, or a user's own `file.py:function`.
+
+    Of an own metric it knows no more than that its values are averaged: `own.load_own` computes it, `declared` knows
+    its direction.
 
     Raises:
         UsageError: no such metric; names the nearest one.
     """
     if name in METRICS:
         return METRICS[name]
+    if is_own(name):
+        return own_metric(name)
     if "/" in name:
-        return _lm_eval_metric(name)
+        return lm_eval_metric(name)
     near = difflib.get_close_matches(name.lower().replace("-", "_"), METRICS, n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(METRICS)}, and lm-eval's TASK/METRIC"
+    more = "lm-eval's TASK/METRIC, and your own file.py:function"
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(METRICS)}, {more}"
     raise UsageError(f"no metric is called {name!r}", hint=hint)
+
+
+def declared(name: str, declaration: Mapping[str, Any] | None) -> Metric:
+    """`metric(name)`; an own metric with what it declared when it was scored."""
+    return own_metric(name, declaration) if is_own(name) else metric(name)
+
+
+def of_task(name: str, task: Mapping[str, Any]) -> Metric:
+    """`declared`, with the declarations of a stored experiment's task."""
+    return declared(name, (task.get("own_metrics") or {}).get(name))
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -292,34 +263,17 @@ def check_names(names: Iterable[str]) -> None:
         metric(name)
 
 
-def _lm_eval_metric(name: str) -> Metric:
-    task, _, kind = name.rpartition("/")
-    if not task or not kind:
-        raise UsageError(f"no metric is called {name!r}", hint="lm-eval's metrics are called TASK/METRIC")
-    bare = kind.partition(",")[0]
-    combine = _WEIGHTED_IN_LM_EVAL.get(bare)
-    weighting = "log-probabilities and weights summed over documents" if combine else "mean over documents"
-    return Metric(
-        name,
-        f"lm-eval's {bare} on its task {task}; {weighting}",
-        _from_lm_eval,
-        kind="corpus" if combine else "example",
-        combine=combine,
-        direction="lower" if bare.endswith(_LOWER_IN_LM_EVAL) else "higher",
-        source="lm_eval",
-        suite=f"lm_eval:{task}",
-        bounds=(0.0, 1.0) if bare in _SHARES_IN_LM_EVAL else None,
-    )
-
-
 def score_predictions(
     metrics: Sequence[str],
     eval_id: str,
     predictions: Iterable[Prediction],
     examples: Iterable[Example],
     facts_column: str | None = None,
+    own: Mapping[str, Metric] | None = None,
 ) -> list[Score]:
     """Scores of one evaluation's predictions on the test examples, for those of `metrics` that look at predictions.
+
+    `own` holds the user's own metrics by name (`own.load_own`).
 
     One Score for each example and metric, in the order of `examples`; an example without a prediction, or without
     facts where the metric needs them, gets status `missing` and value None.
@@ -328,14 +282,19 @@ def score_predictions(
         DataError: a prediction for an example that is not given, or facts that are not [{slot, value}, …].
         UsageError: an unknown metric.
     """
-    chosen = [known for known in map(metric, metrics) if known.source == "prediction"]
+    unloaded = [name for name in metrics if is_own(name) and name not in (own or {})]
+    if unloaded:
+        raise UsageError(f"the metric {unloaded[0]!r} was not loaded", hint="Give the task that it belongs to")
+    chosen = [(own or {}).get(name) or metric(name) for name in metrics]
+    chosen = [known for known in chosen if known.source == "prediction"]
     answers = {row.example: row for row in predictions if row.eval_id == eval_id}
     scores = []
     for example in examples:
         row = answers.pop(example.id, None)
         answer = None
         if row is not None:
-            answer = Answer(row.text, example.references, facts_of(example, facts_column), row.finish)
+            true = facts_of(example, facts_column)
+            answer = Answer(row.text, example.references, true, row.finish, example.id, example.fields)
         for known in chosen:
             scores.append(_record(known, eval_id, example.id, known.score(answer) if answer else None))
     if answers:

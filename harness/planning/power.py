@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from harness import report, stats, winner_rules
 from harness.arms import is_trained
-from harness.metrics import Metric, metric
+from harness.metrics import Metric
+from harness.metrics.own import known_metric
 from harness.records import ExperimentRecord, Question, ResolvedExperiment, WinnerRule
 from harness.report.board import by_arm, scored
 from harness.report.series import Estimator, Series, series, tabulate
@@ -66,7 +67,8 @@ def power_of(
 
     `groups`: test example → group. Looks at stored scores only, which were counted when they were made.
     """
-    known = metric(experiment.task.metrics.primary)
+    task = experiment.task
+    known = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
     question = _question(experiment)
     found = _from_history(experiment, known, groups, store) or _worst_case(known, groups)
     plain = Power(

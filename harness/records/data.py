@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.errors import UsageError
 from harness.spec import ArmSpec, ExperimentSpec, TaskSpec
 
 Split = Literal["train", "validation", "test"]
@@ -106,6 +107,13 @@ class TrainingData:
     validation: tuple[Example, ...]
     pairs: tuple[PreferencePair, ...]
     """Pairs of train examples only."""
+
+    @property
+    def test(self) -> tuple[Example, ...]:
+        """Sealed: raises UsageError, so that code that asks for it says so at once."""
+        raise UsageError(
+            "the test split is sealed: training code cannot read it", hint="Choose settings on the validation split"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,11 @@ from harness.report.environments import Environments, sentinel_lines
 from harness.report.forgetting import Forgetting
 from harness.report.latex import to_latex
 from harness.report.ledger import ledger_to_text, print_ledger
+from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
 from harness.report.studies import curve_to_text, print_curve, print_tuning, tuning_to_text
+from harness.report.suite import SuiteTable, suite_table, suite_to_json, suite_to_markdown
 from harness.report.text import (
     comparison_to_text,
     print_board,
@@ -49,6 +51,7 @@ __all__ = [
     "Results",
     "Row",
     "Sample",
+    "SuiteTable",
     "Texts",
     "TuningReport",
     "collect",
@@ -62,6 +65,8 @@ __all__ = [
     "learning_curve",
     "ledger_to_json",
     "ledger_to_text",
+    "looks_to_json",
+    "looks_to_lines",
     "print_board",
     "print_comparison",
     "print_curve",
@@ -71,6 +76,9 @@ __all__ = [
     "render_text",
     "sentinel_lines",
     "sentinel_to_json",
+    "suite_table",
+    "suite_to_json",
+    "suite_to_markdown",
     "to_csv",
     "to_json",
     "to_latex",

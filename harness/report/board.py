@@ -10,7 +10,7 @@ import numpy as np
 
 from harness import stats
 from harness.errors import UsageError
-from harness.metrics import METRICS, Metric, metric
+from harness.metrics import METRICS, Metric, declared, is_own, metric
 from harness.records import Entry, Estimate, ExperimentRecord, Question, RunEvent, RunRecord, WinnerVerdict, digest
 from harness.report import remarks, tuned
 from harness.report.contest import Comparisons, Entrant, question_of, verdict_of
@@ -176,9 +176,12 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
     own = [name for name in METRICS if name in scored]
     names = dict.fromkeys([asked["primary"], *asked.get("also", []), *own, *sorted(scored)])
     columns = []
+    declarations = experiment.task.get("own_metrics") or {}
     for name in names:
+        if is_own(name) and name not in declarations:
+            continue  # another experiment added it to an evaluation that the two share
         try:
-            known = metric(name)
+            known = declared(name, declarations.get(name))
         except UsageError:
             # A score that an older harness stored under a name that is gone; the primary must be known.
             if name == asked["primary"]:
@@ -196,6 +199,12 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
             )
         )
     return tuple(columns)
+
+
+def metric_of(column: Column) -> Metric:
+    """The metric of a column; an own one with the bounds that it declares."""
+    known = metric(column.name)
+    return replace(known, direction=column.direction, bounds=column.bounds) if is_own(column.name) else known
 
 
 def by_arm(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
@@ -235,10 +244,10 @@ class _Judge:
         ranked = [arm for arm in self.entries if arm not in self.environments.apart]
         found = {arm: self.series(arm, name) for arm in ranked if arm not in self.environments.mixed}
         scored = {arm: one for arm, one in found.items() if not isinstance(one, str)}
-        return Comparisons(self.estimator, metric(name), scored)
+        return Comparisons(self.estimator, metric_of(self.columns[0]), scored)
 
     def cell(self, arm: str, column: Column) -> Cell:
-        known, one = metric(column.name), self.series(arm, column.name)
+        known, one = metric_of(column), self.series(arm, column.name)
         if arm in self.environments.mixed:
             return Cell(None, reason=self.environments.why(arm))
         if isinstance(one, str):
@@ -321,7 +330,7 @@ class _Judge:
             found = (
                 one
                 if isinstance(one, str)
-                else self.estimator.difference(metric(column.name), one, best, (row.arm, rows[0].arm))
+                else self.estimator.difference(metric_of(column), one, best, (row.arm, rows[0].arm))
             )
             done.append(row if isinstance(found, str) else replace(row, to_best=found))
         return done

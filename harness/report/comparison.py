@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from harness.errors import UsageError
-from harness.metrics import metric
 from harness.records import Estimate, Example, ExperimentRecord, Prediction, digest
 from harness.report import remarks
-from harness.report.board import Column, by_arm, columns_of, scored
+from harness.report.board import Column, by_arm, columns_of, metric_of, scored
 from harness.report.contest import question_of
 from harness.report.environments import examine
 from harness.report.results import Results
@@ -161,7 +160,7 @@ def _one_environment(results: Results, a: str, b: str) -> None:
 def _difference(
     judge: Estimator, column: Column, both: tuple[Series | str, Series | str], who: tuple[str, str]
 ) -> MetricDifference:
-    known, (a, b) = metric(column.name), both
+    known, (a, b) = metric_of(column), both
     values = [
         None if isinstance(one, str) else judge.value(known, one, arm) for one, arm in zip((a, b), who, strict=True)
     ]

@@ -8,13 +8,14 @@ difference with its interval; no curve is fitted through three points.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.metrics import metric
+from harness.metrics import Metric, of_task
 from harness.records import Entry, Estimate, ExperimentRecord, digest
 from harness.records import to_json as plain
+from harness.report.environments import fingerprint
 from harness.report.results import Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
 
@@ -63,11 +64,12 @@ def learning_curve(results: Results) -> LearningCurve:
     estimator = Estimator(results.groups, int(digest([experiment.experiment_id, "curve"]), 16))
     arms = dict.fromkeys(entry.arm for entry in results.shares)
     curves = tuple(_curve(arm, results, table, estimator) for arm in arms)
-    return LearningCurve(experiment, primary, metric(primary).direction, curves)
+    return LearningCurve(experiment, primary, of_task(primary, experiment.task).direction, curves)
 
 
 def _curve(arm: str, results: Results, table: Table, estimator: Estimator) -> ArmCurve:
-    known = metric(str(results.experiment.task["metrics"]["primary"]))
+    task = results.experiment.task
+    known = of_task(str(task["metrics"]["primary"]), task)
     entries: dict[float, list[Entry]] = {}
     for entry in (*results.entries, *results.shares):
         if entry.arm == arm:
@@ -84,8 +86,17 @@ def _curve(arm: str, results: Results, table: Table, estimator: Estimator) -> Ar
         else:
             points.append(replace(point, estimate=value))
             found.append((fraction, one))
-    slope = _slope(known.name, found, estimator, arm)
+    if _environments(entries.values(), results) > 1:
+        return ArmCurve(arm, tuple(points), None, "cannot be said: its shares were scored in different environments")
+    slope = _slope(known, found, estimator, arm)
     return ArmCurve(arm, tuple(points), slope, verdict(slope))
+
+
+def _environments(entries: Iterable[Sequence[Entry]], results: Results) -> int:
+    """In how many environments these were scored."""
+    mine = {entry.eval_id for share in entries for entry in share}
+    found = {fingerprint(one.environment) for one in results.evaluations if one.eval_id in mine}
+    return len(found - {None})
 
 
 def _passes(entries: Sequence[Entry], results: Results, size: float) -> float | None:
@@ -96,12 +107,11 @@ def _passes(entries: Sequence[Entry], results: Results, size: float) -> float | 
     return sum(run.ledger.examples for run in seen) / len(seen) / size
 
 
-def _slope(name: str, found: Sequence[tuple[float, Series]], estimator: Estimator, arm: str) -> Estimate | None:
+def _slope(known: Metric, found: Sequence[tuple[float, Series]], estimator: Estimator, arm: str) -> Estimate | None:
     """Gain for each doubling between the two largest shares, paired on the test examples."""
     if len(found) < 2:
         return None
     (less, few), (more, many) = found[-2:]
-    known = metric(name)
     difference = estimator.difference(known, many, few, (f"{arm} {more:g}", f"{arm} {less:g}"))
     if isinstance(difference, str):
         return None

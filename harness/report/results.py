@@ -114,6 +114,12 @@ def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
     return counts
 
 
+def _of_present_source(scores: Sequence[Score], experiment: ExperimentRecord) -> list[Score]:
+    """Scores without those of an own metric's earlier source, whose versions are hashes without an order."""
+    own = {name: known["version"] for name, known in (experiment.task.get("own_metrics") or {}).items()}
+    return [score for score in scores if own.get(score.metric, score.version) == score.version]
+
+
 def collect(reader: Reader, name_or_id: str) -> Results:
     """The results of one experiment as a store holds them.
 
@@ -134,7 +140,7 @@ def collect(reader: Reader, name_or_id: str) -> Results:
         experiment=experiment,
         entries=[entry for entry in entries if entry.fraction == 1],
         runs=reader.runs([entry.train_id for entry in entries]),
-        scores=reader.scores(eval_ids),
+        scores=_of_present_source(reader.scores(eval_ids), experiment),
         answers=count_answers(reader.predictions(eval_ids)),
         looks=looks,
         groups=experiment.groups,

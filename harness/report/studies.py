@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import RenderableType
 from rich.text import Text
 
-from harness.metrics import metric
+from harness.metrics import metric, of_task
 from harness.records import Trial
 from harness.report import numbers
 from harness.report.curve import LearningCurve
@@ -139,7 +139,7 @@ def _curves(curve: LearningCurve) -> list[RenderableType]:
     name = curve.experiment.name
     if not curve.arms:
         return [Text(f"{name} has no learning curve. Write `data_fraction: [0.1, 0.3, 1.0]` in the experiment.")]
-    bounds = metric(curve.primary).bounds
+    bounds = of_task(curve.primary, curve.experiment.task).bounds
     head = f"{curve.primary} {ARROWS[curve.direction]} [95 %]"
     made = table("learning curve", "share", "train examples", "passes", head)
     for one in curve.arms:

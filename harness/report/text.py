@@ -87,8 +87,8 @@ def legend_of_marks(board: Leaderboard) -> list[str]:
 
 
 def label(column: Column) -> str:
-    """Metric and direction, `rouge_l ↑`."""
-    return f"{column.name} {ARROWS[column.direction]}"
+    """Metric and direction, `rouge_l ↑`; of an own metric the function's name."""
+    return f"{column.name.rpartition(':')[2]} {ARROWS[column.direction]}"
 
 
 # ------------------------------------------------------------------------------------------------------ leaderboard

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.metrics import metric
+from harness.metrics import of_task
 from harness.records import ExperimentRecord, Trial
 from harness.records import to_json as plain
 from harness.report.costs import Cost
@@ -67,7 +67,7 @@ def tuning_report(results: Results) -> TuningReport:
     return TuningReport(
         experiment=results.experiment,
         primary=primary,
-        direction=metric(primary).direction,
+        direction=of_task(primary, results.experiment.task).direction,
         arms=arm_tunings(results.trials),
         looks=results.trial_looks,
     )

@@ -39,6 +39,7 @@ from harness.spec.experiment import (
     WinnerCost,
     WinnerSpec,
 )
+from harness.spec.suite import SuiteItem
 from harness.spec.task import (
     DataSpec,
     GenerateSpec,
@@ -87,6 +88,7 @@ __all__ = [
     "Spec",
     "SplitFiles",
     "SplitsSpec",
+    "SuiteItem",
     "TaskSpec",
     "ToySpec",
     "TrainedBase",

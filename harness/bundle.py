@@ -1,0 +1,283 @@
+"""One archive with everything that a leaderboard was made of, from which its tables come again byte for byte.
+
+    manifest.json            schema, experiment, SHA-256 of every other file
+    results/NAME.json(l)     the fields of `report.Results`: experiment, entries, runs with their ledgers, scores by
+                             example, looks, groups
+    rule.json                what was declared before the run, and when
+    versions.json            libraries, commit and hardware of every run
+    tables/…                 leaderboard, ledger and looks as they were printed
+
+The same results give the same bytes: names are sorted, times fixed. Paths of the machine are reduced to their last
+part. Of a sensitive task ids and groups are replaced by their rank, which says nothing of them, keeps clusters together
+and, because it keeps their order too, every interval to the bit; errors of runs are withheld.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import re
+import typing
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import __version__, report
+from harness.errors import DataError
+from harness.records import from_json, to_json
+from harness.report import Results
+
+SCHEMA = "harness.bundle/1"
+DECLARED = (
+    "reference",
+    "seeds",
+    "budget",
+    "winner",
+    "winner_rules",
+    "tuning",
+    "data_fraction",
+    "statistics",
+    "stop_on",
+)
+"""Fields of an experiment that say beforehand how it will be decided, as far as it has them."""
+_WHOLE_PATHS = frozenset({"path", "base_path", "file", "folder", "include_path", "task", "base_model"})
+_OWN_WORDS = frozenset({"prompt", "target", "system", "template", "chosen", "rejected", "description"})
+"""Fields that hold what a person wrote for a model, where a slash is no path."""
+_PATH = re.compile(r"(?<![\w.:/~\\-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\"():,;]+[/\\])+(?P<last>[^\s/\\'\"():,;]*)")
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def pack(results: Results) -> bytes:
+    """The archive of an experiment's results."""
+    plain = {field.name: to_json(getattr(results, field.name)) for field in dataclasses.fields(results)}
+    if results.experiment.task.get("sensitive"):
+        plain = _anonymous(plain)
+    plain = _without_paths(plain)
+    files = {f"results/{name}.{_suffix(value)}": _encoded(value) for name, value in plain.items()}
+    packed = _results(plain)
+    files["rule.json"] = _encoded(_rule(packed))
+    files["versions.json"] = _encoded(_versions(packed))
+    files |= {f"tables/{name}": text.encode() for name, text in tables(packed).items()}
+    experiment = packed.experiment
+    manifest = {
+        "schema": SCHEMA,
+        "harness_version": __version__,
+        "experiment": {
+            "id": experiment.experiment_id,
+            "name": experiment.name,
+            "created": experiment.created,
+            "sensitive": bool(experiment.task.get("sensitive")),
+        },
+        "files": {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)},
+    }
+    return _archive({"manifest.json": _encoded(manifest), **files})
+
+
+def read(file: Path) -> Results:
+    """The results in a bundle, every file checked against the manifest.
+
+    Raises:
+        DataError: not a bundle, one of a newer harness, or a file of it was changed.
+    """
+    return _results(_values(_opened(file)))
+
+
+def check(file: Path) -> list[str]:
+    """Make every table again from the results in a bundle and compare it byte for byte; one line for each.
+
+    Raises:
+        DataError: as `read`, or a table that comes out otherwise.
+    """
+    files = _opened(file)
+    again = tables(_results(_values(files)))
+    stored = {name.removeprefix("tables/"): data for name, data in files.items() if name.startswith("tables/")}
+    if set(again) != set(stored):
+        odd = sorted(set(again) ^ set(stored))
+        raise DataError(
+            f"{file}: another set of tables than this harness makes: {', '.join(odd)}", hint=_made_by(files)
+        )
+    for name, text in again.items():
+        if text.encode() != stored[name]:
+            line = _first_difference(text, stored[name].decode(errors="replace"))
+            raise DataError(f"{file}: tables/{name} comes out otherwise, first in line {line}", hint=_made_by(files))
+    manifest = json.loads(files["manifest.json"])
+    found = manifest["experiment"]
+    lines = [f"{found['name']} ({found['id']}), {found['created']}: {len(files) - 1} files match the manifest"]
+    return [*lines, *(f"tables/{name}: {len(stored[name]):,} bytes, the same" for name in sorted(again))]
+
+
+def tables(results: Results) -> dict[str, str]:
+    """Every table of an experiment by file name; the same results give the same bytes."""
+    board = report.leaderboard(results)
+    made: dict[str, Callable[[], str]] = {
+        "leaderboard.txt": lambda: report.to_text(board),
+        "leaderboard.md": lambda: report.render_markdown(board),
+        "leaderboard.csv": lambda: report.to_csv(board),
+        "leaderboard.tex": lambda: report.to_latex(board),
+        "leaderboard.json": lambda: _text(report.to_json(board)),
+        "ledger.txt": lambda: report.ledger_to_text(board),
+        "ledger.json": lambda: _text(report.ledger_to_json(board)),
+        "looks.txt": lambda: "\n".join(report.looks_to_lines(results.looks)) + "\n",
+    }
+    return {name: make() for name, make in made.items()}
+
+
+# --------------------------------------------------------------------------------------------------- what goes in
+
+
+def _rule(results: Results) -> dict[str, Any]:
+    """What was declared before the run, and when."""
+    experiment = results.experiment
+    task = experiment.task
+    return {
+        "declared": experiment.created,
+        "experiment_id": experiment.experiment_id,
+        "task": {name: task.get(name) for name in ("name", "version", "metrics")},
+        "task_fingerprint": experiment.task_fingerprint,
+        **{name: experiment.spec[name] for name in DECLARED if name in experiment.spec},
+    }
+
+
+def _versions(results: Results) -> list[dict[str, Any]]:
+    return [
+        {"arm": run.arm, "seed": run.seed, "attempt": run.attempt, **to_json(run.provenance)} for run in results.runs
+    ]
+
+
+def _without_paths(value: Any, key: str = "") -> Any:
+    """`value` with absolute paths reduced to their last part."""
+    if isinstance(value, Mapping):
+        return {name: _without_paths(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(item, key) for item in value]
+    if not isinstance(value, str) or key in _OWN_WORDS or ("/" not in value and "\\" not in value):
+        return value
+    if key in _WHOLE_PATHS and (value.startswith(("/", "~")) or value[1:3] in (":\\", ":/")):
+        return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
+    return _PATH.sub(lambda match: match["last"] or "…", value)
+
+
+def _anonymous(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Results of a sensitive task without ids, groups and the text of errors."""
+    experiment = plain["experiment"]
+    both = [plain["groups"], experiment["groups"]]
+    found = {name for groups in both for pair in groups.items() for name in pair}
+    found |= {row["item"] for row in plain["scores"]}
+    found |= {leak[side] for leak in experiment["leaks"] for side in ("kept", "dropped")}
+    width = len(str(len(found)))
+    # Ranks keep the order, and with it the order in which clusters are drawn.
+    names = {name: f"x{rank:0{width}d}" for rank, name in enumerate(sorted(found), 1)}
+
+    def renamed(groups: Mapping[str, str]) -> dict[str, str]:
+        return {names[item]: names[group] for item, group in groups.items()}
+
+    leaks = [{**leak, **{side: names[leak[side]] for side in ("kept", "dropped")}} for leak in experiment["leaks"]]
+    withheld = "withheld: the task is sensitive"
+    return {
+        **plain,
+        "experiment": {**experiment, "groups": renamed(experiment["groups"]), "leaks": leaks},
+        "groups": renamed(plain["groups"]),
+        "scores": [{**row, "item": names[row["item"]]} for row in plain["scores"]],
+        "trials": [{**trial, "error": withheld if trial["error"] else None} for trial in plain["trials"]],
+        "runs": [{**run, "error": withheld if run["error"] else None} for run in plain["runs"]],
+    }
+
+
+# -------------------------------------------------------------------------------------------------- archive, files
+
+
+def _archive(files: Mapping[str, bytes]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(files):
+            info = zipfile.ZipInfo(name, _TIME)
+            info.compress_type, info.create_system, info.external_attr = zipfile.ZIP_DEFLATED, 3, 0o644 << 16
+            archive.writestr(info, files[name], compresslevel=9)
+    return target.getvalue()
+
+
+def _opened(file: Path) -> dict[str, bytes]:
+    """Files of a bundle by name, each as the manifest says."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            files = {info.filename: archive.read(info) for info in archive.infolist()}
+        manifest = json.loads(files["manifest.json"])
+        schema, sums = manifest["schema"], dict(manifest["files"])
+    except FileNotFoundError:
+        raise DataError(f"no such file: {file}", hint="`harness bundle EXPERIMENT` makes one") from None
+    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, KeyError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"{file} is no readable bundle: {reason}", hint="`harness bundle EXPERIMENT` makes one"
+        ) from None
+    if schema != SCHEMA:
+        raise DataError(
+            f"{file} has the schema {schema}", hint=f"This harness reads {SCHEMA}; install the one it names"
+        )
+    changed = [name for name, data in files.items() if hashlib.sha256(data).hexdigest() != sums.get(name)]
+    changed = [name for name in changed if name != "manifest.json"] + sorted(set(sums) - set(files))
+    if changed:
+        raise DataError(f"{file}: {changed[0]} is not what the manifest says", hint="The file was changed or cut short")
+    return files
+
+
+def _values(files: Mapping[str, bytes]) -> dict[str, Any]:
+    """The plain values under `results/`, by field."""
+    values: dict[str, Any] = {}
+    for path, data in files.items():
+        folder, _, name = path.rpartition("/")
+        if folder == "results":
+            field, _, suffix = name.rpartition(".")
+            text = data.decode()
+            values[field] = (
+                [json.loads(line) for line in text.split("\n") if line] if suffix == "jsonl" else json.loads(text)
+            )
+    return values
+
+
+def _results(plain: Mapping[str, Any]) -> Results:
+    hints = typing.get_type_hints(Results)
+    return Results(**{name: _decoded(hints[name], value) for name, value in plain.items() if name in hints})
+
+
+def _decoded(hint: Any, value: Any) -> Any:
+    """Plain JSON as a value of a field of Results: records, sequences and mappings of records."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if value is None:
+        return None
+    if origin is not None and issubclass(origin if isinstance(origin, type) else object, Mapping):
+        return {name: _decoded(inner[1], item) for name, item in value.items()}
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
+        return tuple(_decoded(inner[0], item) for item in value)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return from_json(hint, value)
+    if inner and type(None) in inner:
+        return _decoded(next(one for one in inner if one is not type(None)), value)
+    return value
+
+
+def _suffix(value: Any) -> str:
+    return "jsonl" if isinstance(value, list) else "json"
+
+
+def _encoded(value: Any) -> bytes:
+    if isinstance(value, list):
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in value).encode()
+    return _text(value).encode()
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
+
+
+def _made_by(files: Mapping[str, bytes]) -> str:
+    version = json.loads(files["manifest.json"]).get("harness_version")
+    return f"It was made by harness {version}, this is {__version__}; its numerical libraries may differ too"
+
+
+def _first_difference(one: str, other: str) -> int:
+    pairs = zip([*one.splitlines(), None], [*other.splitlines(), None], strict=False)
+    return next((number for number, (a, b) in enumerate(pairs, 1) if a != b), 1)

@@ -1,0 +1,240 @@
+"""A user's own metric: one Python function, named in the task as `my_metrics.py:length_ratio`.
+
+    def length_ratio(prediction, references, example):
+        "Words of the answer over words of the reference."
+        return len(prediction.split()) / len(references[0].split())
+
+    length_ratio.direction = "lower"      # or "higher"; required
+    length_ratio.bounds = (0, None)       # optional: smallest and largest value, None where there is none
+    length_ratio.unit = "times"           # optional
+
+`prediction` is the answer, `references` the list of right answers, `example` the row's columns (it may be left out). A
+number is the example's value, and the arm's is the mean over examples; None means that this example has none. Also
+`package.module:function`, found beside the task or installed. The version of its scores is a hash of the source.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import inspect
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import metrics, user_code
+from harness.documents import nearest, shown
+from harness.errors import DataError, UsageError
+from harness.metrics.elsewhere import is_own
+from harness.metrics.kinds import Answer, Measured, Metric
+
+DIRECTIONS = ("higher", "lower")
+_REFERENCE = re.compile(r"(?P<file>(?:[\w.-]+/)*[\w.-]+\.py|[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Function:
+    """A metric function, where it stands, and what may be said of its failures."""
+
+    call: Callable[..., Any]
+    where: str
+    """`FILE:FUNCTION` as a person would type it."""
+    file: Path
+    arguments: int
+    low: float | None
+    high: float | None
+    sensitive: bool
+
+
+def load_own(names: Iterable[str], folder: Path, *, sensitive: bool = False) -> dict[str, Metric]:
+    """The user's metrics among `names`, by name; files are relative to `folder`, the task's.
+
+    With `sensitive` no message repeats what the function's exceptions say, because that may quote an example.
+
+    Raises:
+        UsageError: no such file or function, or one that does not declare what it must.
+    """
+    return {name: load_metric(name, folder, sensitive=sensitive) for name in dict.fromkeys(names) if is_own(name)}
+
+
+def load_metric(name: str, folder: Path, *, sensitive: bool = False) -> Metric:
+    """One metric of the user's; see `load_own`."""
+    match = _REFERENCE.fullmatch(name)
+    if match is None:
+        raise UsageError(
+            f"no metric can be called {name!r}", hint="Write file.py:function, the file relative to the task's folder"
+        )
+    folder = folder.resolve()
+    with user_code.neighbours_importable(folder), contextlib.redirect_stdout(sys.stderr):
+        module, file = _module(name, match["file"], folder)
+        function = getattr(module, match["function"], None)
+        if not callable(function):
+            known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+            hint = nearest(match["function"], known)
+            raise UsageError(f"{shown(file)}: no function {match['function']!r}", hint=hint)
+        version = int(_source_hash(file, folder)[:13], 16)
+    where = f"{shown(file)}:{match['function']}"
+    direction, bounds, unit = _declared(function, where)
+    low, high = bounds
+    measured = _Function(function, where, file, _arguments(function, where), low, high, sensitive)
+    return Metric(
+        name,
+        _description(function, name),
+        lambda answer: _measure(measured, answer),
+        direction=direction,
+        unit=unit,
+        bounds=None if low is None or high is None else (low, high),
+        version=version,
+    )
+
+
+def known_metric(name: str, folder: Path, *, sensitive: bool = False) -> Metric:
+    """`metrics.metric(name)`, of a user's own metric the one that is computed; `folder` is the task's."""
+    return load_metric(name, folder, sensitive=sensitive) if is_own(name) else metrics.metric(name)
+
+
+def declaration(known: Metric) -> dict[str, Any]:
+    """What a report must know of an own metric where its file is not at hand; see `metrics.declared`."""
+    bounds = None if known.bounds is None else list(known.bounds)
+    return {
+        "description": known.description,
+        "direction": known.direction,
+        "unit": known.unit,
+        "bounds": bounds,
+        "version": known.version,
+    }
+
+
+# --------------------------------------------------------------------------------------------------------- loading
+
+
+def _module(name: str, place: str, folder: Path) -> tuple[Any, Path]:
+    if not place.endswith(".py"):
+        try:
+            module = importlib.import_module(place)
+        except Exception as error:
+            reason = user_code.one_line(f"{type(error).__name__}: {error}")
+            raise UsageError(
+                f"metric {name!r}: the module {place} cannot be imported: {reason[:200]}",
+                hint="Install it, or name a file beside the task: file.py:function",
+            ) from None
+        if getattr(module, "__file__", None) is None:
+            raise UsageError(f"metric {name!r}: the module {place} has no source file", hint="Name a file.py:function")
+        return module, Path(str(module.__file__)).resolve()
+    file = (folder / place).resolve()
+    if not file.is_file():
+        near = [str(path.relative_to(folder)) for path in folder.glob("*.py")]
+        raise UsageError(f"metric {name!r}: no such file: {shown(file)}", hint=nearest(place, near))
+    try:
+        return user_code.import_file(file), file
+    except (Exception, SystemExit) as error:
+        where, reason = user_code.place_and_reason(error, file)
+        raise UsageError(f"{where}: the metric's file cannot be imported: {reason}") from None
+
+
+def _source_hash(file: Path, folder: Path) -> str:
+    """SHA-256 over the function's file and the files beside the task that it has imported."""
+    files = {file}
+    for module in list(sys.modules.values()):
+        origin = getattr(module, "__file__", None)
+        if isinstance(origin, str) and Path(origin).resolve().is_relative_to(folder) and origin.endswith(".py"):
+            files.add(Path(origin).resolve())
+    found = hashlib.sha256()
+    for path in sorted(files, key=lambda path: path.name):
+        found.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def _arguments(function: Any, where: str) -> int:
+    """2 or 3: whether the function wants the example's columns too."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return 3
+    for count in (3, 2):
+        try:
+            signature.bind(*range(count))
+        except TypeError:
+            continue
+        return count
+    hint = "A metric takes (prediction, references) or (prediction, references, example)"
+    raise UsageError(f"{where}: takes {signature}", hint=hint)
+
+
+def _declared(function: Any, where: str) -> tuple[Any, tuple[float | None, float | None], str]:
+    """Direction, bounds and unit, checked."""
+    name = where.rpartition(":")[2]
+    direction = getattr(function, "direction", None)
+    if direction not in DIRECTIONS:
+        problem = "declares no direction" if direction is None else f"declares the direction {direction!r}"
+        raise UsageError(f"{where} {problem}", hint=f'Write {name}.direction = "higher" or "lower" below the function')
+    bounds = getattr(function, "bounds", None)
+    low, high = (None, None) if bounds is None else _pair(bounds, f"{where}: bounds")
+    unit = getattr(function, "unit", "")
+    if not isinstance(unit, str):
+        raise UsageError(f"{where}: unit is {type(unit).__name__}", hint="Write it as text")
+    return direction, (low, high), unit
+
+
+def _pair(bounds: Any, where: str) -> tuple[float | None, float | None]:
+    try:
+        low, high = (None if value is None else float(value) for value in bounds)
+    except (TypeError, ValueError):
+        hint = "Write (smallest, largest), None where there is none"
+        raise UsageError(f"{where} are {bounds!r}", hint=hint) from None
+    if low is not None and high is not None and not low < high:
+        raise UsageError(f"{where} are {bounds!r}", hint="The smallest value comes first")
+    return low, high
+
+
+def _description(function: Any, name: str) -> str:
+    """The first line of its docstring, or its name."""
+    text = inspect.getdoc(function) or ""
+    first = text.strip().splitlines()[0].rstrip(".") if text.strip() else f"the task's own function {name}"
+    return f"{first}; mean over examples"
+
+
+# --------------------------------------------------------------------------------------------------------- scoring
+
+
+def _measure(function: _Function, answer: Answer) -> Measured | None:
+    given: list[Any] = [answer.text, list(answer.references), dict(answer.fields)][: function.arguments]
+    problem = f"{function.where}: example {answer.example}"
+    try:
+        # What it prints would end up between the lines of a report.
+        with contextlib.redirect_stdout(sys.stderr):
+            value = function.call(*given)
+    except (Exception, SystemExit) as error:
+        where, reason = user_code.place_and_reason(error, function.file)
+        said = type(error).__name__ if function.sensitive else reason
+        raise DataError(f"{problem}: the metric failed at {where}: {said}") from None
+    if value is None:
+        return None
+    if not isinstance(value, (bool, int, float)) and not hasattr(value, "__float__"):
+        raise DataError(f"{problem}: the metric gave {type(value).__name__}", hint="Return a number, or None")
+    try:
+        number = float(value)
+    except Exception:
+        raise DataError(f"{problem}: the metric gave {type(value).__name__}", hint="Return a number, or None") from None
+    if not math.isfinite(number):
+        raise DataError(f"{problem}: the metric gave {number}", hint="Return a finite number, or None for no value")
+    if (function.low is not None and number < function.low) or (function.high is not None and number > function.high):
+        low = "-" if function.low is None else f"{function.low:g}"
+        high = "-" if function.high is None else f"{function.high:g}"
+        raise DataError(
+            f"{problem}: the metric gave {number:g}, outside its bounds ({low}, {high})",
+            hint="Correct the function, or its `bounds`",
+        )
+    return Measured(number)
+
+
+def try_out(known: Mapping[str, Metric], answers: Iterable[Answer]) -> None:
+    """Call every metric on every answer, so that a broken one is found before anything is trained. Raises DataError."""
+    for answer in answers:
+        for metric in known.values():
+            metric.score(answer)
