@@ -386,7 +386,7 @@ def _told_apart(pairs: Sequence[tuple[str, str]]) -> str:
 
 def _rounded_up(number: float) -> int:
     """To two digits, upwards: more would pretend to know."""
-    size = 10 ** max(0, math.floor(math.log10(max(number, 1))) - 1)
+    size = int(10 ** max(0, math.floor(math.log10(max(number, 1))) - 1))
     return max(1, math.ceil(number / size) * size)
 
 
