@@ -87,6 +87,8 @@ def test_the_newest_experiment_is_shown_with_its_failed_arm(page, tmp_path):
     text = written(app)
     assert app.selectbox(key="experiment").value.experiment_id == "x2"
     assert "exact_match ↑ [95 %]" in text
+    assert text.startswith("**Verdict on these checkpoints: ")
+    assert "Default winner rule (every difference matters): no rule was declared before the run." in text
     assert text.index("| lora | 0.833") < text.index("| untrained | 0.167")
     assert app.warning[0].value == "full: seed 0: oom: out of memory"
     assert "say nothing about other seeds" in text
