@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from conftest import Maker
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,8 +25,8 @@ def check(before: int, after: int, accepted: bool = True) -> SentinelCheck:
     return SentinelCheck("x1", "", "untrained", "b", "a", a, b, (), 5, 0, accepted, "2026-01-01")
 
 
-def test_seeds_of_two_environments_have_no_value() -> None:
-    results = Maker(examples=8, seeds=(0, 1)).results
+def test_seeds_of_two_environments_have_no_value(make) -> None:
+    results = make(examples=8, seeds=(0, 1)).results
     rows = [
         evaluation(str(entry.eval_id), ENVIRONMENTS[entry.arm == "lora" and entry.seed == 1])
         for entry in results.entries
@@ -43,8 +42,7 @@ def test_seeds_of_two_environments_have_no_value() -> None:
     assert all(one["accepted"] for one in to_json(linked)["environments"])
 
 
-def test_checks_link_by_way_of_others_and_the_last_one_counts() -> None:
-    results = Maker().results
+def test_checks_link_by_way_of_others_and_the_last_one_counts(results) -> None:
     places = {"full": 1, "lora": 2}
     rows = [
         evaluation(str(entry.eval_id), ENVIRONMENTS[places.get(entry.arm, 0)])
@@ -59,8 +57,7 @@ def test_checks_link_by_way_of_others_and_the_last_one_counts() -> None:
     assert set(examine(replace(results, sentinels=late)).apart) == {"lora"}
 
 
-def test_an_endpoint_stands_with_every_environment() -> None:
-    results = Maker().results
+def test_an_endpoint_stands_with_every_environment(results) -> None:
     rows = [
         evaluation(str(entry.eval_id), {"device": "remote"} if entry.arm == "full" else ENVIRONMENTS[0])
         for entry in results.entries
