@@ -155,6 +155,14 @@ def own_declarations(experiment: ResolvedExperiment) -> dict[str, Any]:
     return {name: declaration(known) for name, known in own.items()}
 
 
+def untuned(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord) -> set[str]:
+    """Names of the arms that tuning has still to decide."""
+    if experiment.spec.tuning is None:
+        return set()
+    trained = [str(arm.name) for arm in experiment.arms if arms.is_trained(arm)]
+    return {name for name in trained if trials.decided(home, record.experiment_id, name) is None}
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """Where an invocation works, how it talks, and whether diverged arms are tried again."""

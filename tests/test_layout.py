@@ -107,6 +107,7 @@ ALLOWED: dict[str, set[str]] = {
         "spec",
         "stats",
         "store",
+        "tuning",
         "winner_rules",
         "worker",
     },

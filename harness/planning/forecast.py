@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import environment, pipeline, queries, worker
+from harness.arms import sft_continued
 from harness.planning.calibration import calibrate
 from harness.planning.history import Past, Rate, past_runs, rate
 from harness.planning.power import Power, power_of
 from harness.prepare import prepare
 from harness.records import ResolvedExperiment, RunPlan
-from harness.spec import DpoSpec
+from harness.spec import DpoSpec, SftContinuedSpec
 from harness.store import Store
+from harness.tuning import RUNGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,10 @@ class ArmForecast:
     artefact_bytes: int | None
     basis: str
     """Where the numbers come from, or why there are none."""
+    trials: int = 0
+    """Trainings that its tuning still takes; none of them is among `runs`."""
+    tuning_seconds: float | None = 0.0
+    """What those take in all, on one device; None where nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +95,23 @@ def forecast(
     experiment = pipeline.load(path)
     prepared = prepare(experiment, home)
     plans = pipeline.plan_runs(experiment, prepared, home)
+    record = pipeline.experiment_record(experiment, prepared, plans)
+    settled = pipeline.settled(experiment, home, record)
+    if settled is not experiment:  # what tuning has chosen is what will run
+        plans = pipeline.plan_runs(settled, prepared, home)
     store = Store(queries.database(home)) if queries.database(home).exists() else None
     rates = _rates(plans, _past(store), home if calibration else None, say)
-    arms = tuple(_arm(name, own, rates, prepared.sizes["test"]) for name, own in _by_arm(plans).items())
+    open_arms = pipeline.untuned(experiment, home, record)
+    arms = tuple(
+        _with_trials(_arm(name, own, rates, prepared.sizes["test"]), own[0], rates[name], prepared.sizes)
+        if name in open_arms
+        else _arm(name, own, rates, prepared.sizes["test"])
+        for name, own in _by_arm(plans).items()
+    )
     known = [arm for arm in arms if arm.seconds is not None]
     left = [(arm, arm.runs - arm.finished) for arm in known]
-    device_seconds = sum((arm.seconds or 0.0) * runs for arm, runs in left) if known else None
+    tuning_seconds = sum(arm.tuning_seconds or 0.0 for arm in known)
+    device_seconds = sum((arm.seconds or 0.0) * runs for arm, runs in left) + tuning_seconds if known else None
     workers = pipeline.workers(experiment)
     longest = max((arm.seconds or 0.0 for arm, runs in left if runs), default=0.0)
     price = experiment.spec.resources.price_per_device_hour
@@ -170,15 +187,34 @@ def _arm(name: str, plans: Sequence[RunPlan], rates: Mapping[str, Rate | str], t
     )
 
 
+def _with_trials(arm: ArmForecast, plan: RunPlan, found: Rate | str, sizes: Mapping[str, int]) -> ArmForecast:
+    """An arm whose tuning is to come, with what that takes: trainings, and answers to validation examples."""
+    tuning = plan.experiment.spec.tuning
+    assert tuning is not None
+    rungs = [-(-tuning.trials // 3**rung) for rung in range(len(RUNGS))] if tuning.halving else [tuning.trials]
+    shares = RUNGS if tuning.halving else (1.0,)
+    if isinstance(found, str) or arm.train_seconds is None or found.per_test_example is None:
+        return replace(arm, trials=sum(rungs), tuning_seconds=None)
+    asked = tuning.choose_by == "primary" or isinstance(plan.arm, DpoSpec)
+    answered = min(tuning.examples, sizes["validation"]) if asked else 0
+    each = found.fixed_seconds + found.per_test_example * answered
+    trained = sum(count * share for count, share in zip(rungs, shares, strict=True)) * arm.train_seconds
+    return replace(arm, trials=sum(rungs), tuning_seconds=sum(rungs) * each + trained)
+
+
 def _train_seconds(plan: RunPlan, found: Rate) -> float | None:
     """Seconds of train steps under the experiment's budget; 0 for an arm without training."""
     if found.per_example is None:
         return 0.0
     budget, share = plan.experiment.spec.budget, 1.0
+    if isinstance(plan.arm, (DpoSpec, SftContinuedSpec)) and plan.arm.examples is not None:
+        return found.per_example * plan.arm.examples
     if isinstance(plan.arm, DpoSpec):
-        if plan.arm.examples is not None:
-            return found.per_example * plan.arm.examples
         share = 0.5  # pairs: half of the budget, or of what the parent saw
+    if isinstance(plan.arm, SftContinuedSpec):  # two examples a pair of the arm that it is held against
+        pairs = sft_continued.compared_with(plan).examples
+        if pairs is not None:
+            return found.per_example * sft_continued.EXAMPLES_A_PAIR * pairs
     if budget.examples is not None:
         return found.per_example * budget.examples * share
     if budget.tokens is not None:

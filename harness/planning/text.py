@@ -47,7 +47,9 @@ def duration(seconds: float | None) -> str:
 
 
 def _table(arms: tuple[ArmForecast, ...]) -> list[str]:
+    tuned = any(arm.trials for arm in arms)
     head = ["arm", "runs", "train s", "score s", "one run s", "peak MB", "file MB"]
+    head += ["trials", "tuning s"] if tuned else []
     rows = [
         [
             arm.arm,
@@ -57,6 +59,7 @@ def _table(arms: tuple[ArmForecast, ...]) -> list[str]:
             numbers.seconds(arm.seconds),
             numbers.megabytes(arm.peak_memory_bytes),
             numbers.megabytes(arm.artefact_bytes),
+            *([str(arm.trials), numbers.seconds(arm.tuning_seconds)] if tuned else []),
         ]
         for arm in arms
     ]
@@ -75,7 +78,7 @@ def _totals(forecast: Forecast) -> list[str]:
             "Time, memory, disk and money cannot be known: no arm has a stored run on this base. "
             "`harness plan --calibrate` measures a few steps of each."
         ]
-    if forecast.finished == forecast.runs:
+    if forecast.finished == forecast.runs and not any(arm.trials for arm in forecast.arms):
         return ["Nothing is left to run."]
     parts = [f"{duration(forecast.device_seconds)} of device time"]
     if forecast.workers > 1:

@@ -257,3 +257,28 @@ def test_reduced_budgets_keep_their_kind() -> None:
     assert trials.reduced(BudgetSpec(examples=90), tuning.RUNGS[0]) == BudgetSpec(examples=10)
     assert trials.reduced(BudgetSpec(device_seconds=9.0), tuning.RUNGS[1]) == BudgetSpec(device_seconds=3.0)
     assert trials.reduced(BudgetSpec(tokens=1), tuning.RUNGS[0]) == BudgetSpec(tokens=1)
+
+
+def test_a_plan_counts_the_trials_until_they_are_done(shell: Shell, project: Path) -> None:
+    def planned() -> tuple[dict[str, Any], dict[str, Any]]:
+        answer = shell("plan", "tuned.yaml", "--json")
+        assert answer.code == 0, answer.err
+        found = dict(json.loads(answer.out))
+        return found, {arm["arm"]: arm for arm in found["arms"]}
+
+    write(project, ("tuning: {trials: 4, learning_rate: log}\n", ""))
+    assert shell("run", "tuned.yaml").code == 0
+    write(project, ("trials: 4", "trials: 4, halving: true"))
+    _, halved = planned()
+    assert {name: arm["trials"] for name, arm in halved.items()} == {"still": 0, "near": 4 + 2 + 1, "far": 4 + 2 + 1}
+    write(project)
+    found, arms = planned()
+    assert {name: arm["trials"] for name, arm in arms.items()} == {"still": 0, "near": 4, "far": 4}
+    assert arms["near"]["tuning_seconds"] > 4 * arms["near"]["train_seconds"]
+    runs = sum(arm["seconds"] * (arm["runs"] - arm["finished"]) for arm in arms.values())
+    assert found["device_seconds"] == pytest.approx(runs + sum(arm["tuning_seconds"] for arm in arms.values()))
+
+    assert shell("run", "tuned.yaml").code == 0
+    found, arms = planned()
+    assert found["finished"] == found["runs"] and not any(arm["trials"] for arm in arms.values())
+    assert "Nothing is left to run." in shell("plan", "tuned.yaml").out
