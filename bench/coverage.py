@@ -26,11 +26,13 @@ from numpy.typing import NDArray
 
 from harness import stats
 from harness.records import Estimate
+from harness.stats.clusters import cr2_freedom
 
 Floats = NDArray[np.float64]
 
-SEEDS, CONTENDERS, FLIPS = 3, 4, 999
-PILOT_TIMES, PILOT_SEEDS = 10, 100
+SEEDS, CONTENDERS, FLIPS = 3, 4, 399
+"""With 399 flips p-values are multiples of 1/400, so that 0.05 and its quarter are both among them."""
+PILOTS = 6
 OTHER = CONTENDERS + 1
 """Arm 0 is the reference, arms 1 to 4 its own method again, arm 5 another method."""
 COVERAGE, LEVEL, MARGIN = (0.93, 0.97), 0.05, 0.05
@@ -87,22 +89,23 @@ class Drawn:
     """Expected score of each arm's checkpoints in `shared`, averaged over its seeds [arms]."""
 
 
-def draw(scenario: Scenario, rng: np.random.Generator, seeds: int = SEEDS) -> Drawn:
+def draw(scenario: Scenario, rng: np.random.Generator, seeds: int = SEEDS, contenders: int = CONTENDERS) -> Drawn:
     """Simulate one experiment."""
-    codes, clusters, arms = scenario.codes, len(scenario.sizes), OTHER + 1
+    codes, clusters, arms = scenario.codes, len(scenario.sizes), contenders + 2
+    means = scenario.means[[*range(contenders + 1), OTHER]]
     n = len(codes)
 
     def effect(size: float, *shape: int) -> Floats:
         # Binary effects take two values, so that probabilities stay within 0 and 1 and means are exact.
         return size * (rng.choice([-1.0, 1.0], size=shape) if scenario.binary else rng.normal(size=shape))
 
-    level = scenario.means[:, None, None] + effect(scenario.cluster, clusters)[codes]
+    level = means[:, None, None] + effect(scenario.cluster, clusters)[codes]
     level = level + effect(scenario.seed_cluster, arms, seeds, clusters)[..., codes]
-    level[OTHER] += effect(scenario.other_cluster, clusters)[codes]
+    level[-1] += effect(scenario.other_cluster, clusters)[codes]
     own_seed = scenario.seed * np.clip(rng.normal(size=(arms, seeds)) * (0.6 if scenario.binary else 1.0), -3, 3)
     if scenario.binary:
         own_seed = np.clip(own_seed, -scenario.seed, scenario.seed)
-    shared_seed = np.concatenate([np.repeat(own_seed[:1], OTHER, axis=0), own_seed[OTHER:]])
+    shared_seed = np.concatenate([np.repeat(own_seed[:1], arms - 1, axis=0), own_seed[-1:]])
     if scenario.binary:
         # Most examples are as hard for one arm as for another: they share their luck.
         fresh = rng.random((arms, seeds, n))
@@ -112,9 +115,9 @@ def draw(scenario: Scenario, rng: np.random.Generator, seeds: int = SEEDS) -> Dr
         # Skewed, as scores are; the other method has its own strengths.
         example = (rng.gamma(4.0, size=n) - 4.0) / 2
         noise = 0.5 * rng.normal(size=(arms, seeds, n))
-        noise[OTHER] += 0.3 * rng.normal(size=n)
+        noise[-1] += 0.3 * rng.normal(size=n)
         own, shared = (level + example + noise + seed[..., None] for seed in (own_seed, shared_seed))
-    return Drawn(own, shared, scenario.means + shared_seed.mean(axis=1))
+    return Drawn(own, shared, means + shared_seed.mean(axis=1))
 
 
 @dataclass(slots=True)
@@ -210,18 +213,28 @@ def corpus(drawn: Drawn, clusters: stats.Clusters, tally: Tally, means: Floats, 
 
 
 def planned(scenario: Scenario, rng: np.random.Generator) -> dict[str, float]:
-    """Smallest detectable differences of this design, from the spread that one large pilot shows."""
-    pilot = replace(scenario, sizes=scenario.sizes * PILOT_TIMES)
-    clusters = stats.Clusters.of(pilot.codes.tolist(), len(pilot.codes))
-    drawn = draw(pilot, rng, PILOT_SEEDS)
-    spread = stats.measured_spread(drawn.own[OTHER], drawn.own[0], clusters)
+    """Smallest detectable differences of this design, from the spread that large pilots show."""
+    wide = [pilot(scenario, rng, 200, 4) for _ in range(PILOTS)]
+    long = [pilot(scenario, rng, 10, 400) for _ in range(PILOTS)]
     own = stats.Clusters.of(scenario.codes.tolist(), len(scenario.codes))
-    spread = replace(spread, evenness=stats.clusters.cr2_freedom(own) / (own.count - 1))
+    spread = stats.Spread(
+        cluster=float(np.mean([one.cluster for one in wide])),
+        interaction=float(np.mean([one.interaction for one in wide])),
+        seed=float(np.mean([one.seed for one in long if one.seed is not None])),
+        evenness=cr2_freedom(own) / (own.count - 1),
+    )
     designs = {
         "checkpoints": stats.Design(own.count, SEEDS),
         "method": stats.Design(own.count, SEEDS, "method"),
     }
     return {name: stats.detectable_difference(spread, design, power=POWER) for name, design in designs.items()}
+
+
+def pilot(scenario: Scenario, rng: np.random.Generator, times: int, seeds: int) -> stats.Spread:
+    """The spread that an experiment with `times` the clusters and so many seeds shows."""
+    larger = replace(scenario, sizes=scenario.sizes * times)
+    values = draw(larger, rng, seeds, contenders=0).own
+    return stats.measured_spread(values[-1], values[0], stats.Clusters.of(larger.codes.tolist(), len(larger.codes)))
 
 
 def judge(name: str, share: float, experiments: int) -> str:
@@ -265,9 +278,10 @@ def main() -> int:
     parser.add_argument("--experiments", type=int, default=2000, help="simulated experiments of each kind")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    rng, started, missed = np.random.default_rng(options.seed), time.perf_counter(), []
-    for scenario in scenarios():
-        missed += simulate(scenario, options.experiments, rng)
+    started, missed = time.perf_counter(), []
+    for number, scenario in enumerate(scenarios()):
+        # A generator of its own, so that one scenario's figures do not hang on another's.
+        missed += simulate(scenario, options.experiments, np.random.default_rng([options.seed, number]))
         sys.stdout.flush()
     seconds = time.perf_counter() - started
     print(f"\n{len(scenarios())} scenarios, {options.experiments} experiments each, {seconds:.0f} s")

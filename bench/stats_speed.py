@@ -70,8 +70,8 @@ def loops(a: list[list[float]], b: list[list[float]], groups: Sequence[str]) -> 
     interaction = left / (seeds * (seeds - 1))
     seed = sum((one - value) ** 2 for one in seed_means) / (seeds - 1) / seeds
     variance = max(0.0, example - interaction) + seed
-    share = seed / variance
-    quantile = (1 - share) * t.ppf(0.975, freedom) + share * t.ppf(0.975, seeds - 1)
+    weight = (seed / variance) ** (4 / 3)
+    quantile = (1 - weight) * t.ppf(0.975, freedom) + weight * t.ppf(0.975, seeds - 1)
     return value, float(t.ppf(0.975, freedom) * example**0.5), value, float(quantile * variance**0.5)
 
 

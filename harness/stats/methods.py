@@ -9,10 +9,17 @@ examples in clusters. The variance of the mean over S seeds is estimated by (E -
   which E and B both contain and which must not count twice (two-way clustering: Cameron, Gelbach & Miller 2011; the
   two-way random-effects table: Searle, Casella & McCulloch 1992).
 
-The interval's half-width is the standard error times (1 - w) · t(ν_E) + w · t(S - 1), with w = B / variance and ν_E
-Bell-McCaffrey's degrees of freedom (the weighted quantile of Cochran & Cox 1957). Without variance between examples it
-is the seed-level t interval with S - 1 degrees of freedom, without seed variance the interval of *these checkpoints*.
-QUADRATURE
+The interval's half-width is the standard error times (1 - u) · t(ν_E) + u · t(S - 1), with u = w^(4/3), w = B /
+variance and ν_E Bell-McCaffrey's. With u = w that is the weighted quantile of Cochran & Cox (1957). Without variance
+between examples it is the seed-level t interval with S - 1 degrees of freedom, without variance between seeds the
+interval of *these checkpoints*.
+
+By quadrature over all proportions of the three effects (normal, 3 to 10 seeds, clusters of one size) nominal 95 %
+cover 94.5 to 96.5 % with 30 to 1,000 clusters and 94.5 to 97.1 % with 10; nominal 98.75 %, which Holm asks of four
+arms, cover at least 98.1 %. The power 4/3 was chosen for that: u = w covers up to 97.6 %, and up to 98 % with unequal
+clusters. Two obvious rules do worse. Satterthwaite's degrees of freedom cover 92 % with three seeds at the worst,
+because a small B makes both the variance and the loss of degrees of freedom look small. Taking E alone where B < X, and
+E + B - X otherwise, is shorter without seed effects, but covers from 93 to 98 %. `bench/coverage.py` simulates.
 
 Two trained arms with the same number of seeds are paired seed by seed: the same seed shares its data order. Pairing
 independent seeds is valid too. With different numbers the seed parts of both are added (Welch 1947).
@@ -46,6 +53,8 @@ MINIMUM_SEEDS = 3
 """Fewer trainings say too little about their own spread."""
 SMALLEST_P = 1e-100
 """p-values below this are given as this."""
+SHARE_POWER = 4 / 3
+"""How the seeds' share of the variance weighs their t quantile; see above."""
 
 
 def method_estimate(
@@ -210,7 +219,8 @@ class Parts:
     def quantile(self, level: float) -> float:
         """Half-width of a two-sided interval, in standard errors."""
         ours, theirs = (t_quantile(level, freedom) for freedom in self.freedoms)
-        return (1 - self.share) * ours + self.share * theirs
+        weight = float(self.share**SHARE_POWER)
+        return (1 - weight) * ours + weight * theirs
 
 
 def combined_variance(example: ArrayLike, interaction: ArrayLike, seed: ArrayLike) -> tuple[Floats, Floats]:
@@ -357,16 +367,16 @@ def _p_value(arm: Arm, clusters: Clusters) -> float | None:
     value, parts = abs(_point(arm)), parts_of(arm)
     if parts.error <= LAST_BITS * arm.scale:
         return 1.0 if value <= LAST_BITS * arm.scale else 2.0 ** (1 - clusters.count)
-    reached, share = value / parts.error, parts.share
+    reached, weight = value / parts.error, parts.share**SHARE_POWER
 
     def beyond(log_p: float) -> float:
         tail = np.exp(log_p) / 2
-        mixed = (1 - share) * stdtrit(parts.example_freedom, tail) + share * stdtrit(parts.seed_freedom, tail)
+        mixed = (1 - weight) * stdtrit(parts.example_freedom, tail) + weight * stdtrit(parts.seed_freedom, tail)
         return float(reached + mixed)
 
     # The quantile is a mixture, so its p-value lies between those of the two distributions; at an end rounding decides.
     ends = [max(float(2 * stdtr(freedom, -reached)), SMALLEST_P) for freedom in parts.freedoms]
-    if share == 0:
+    if weight == 0:
         return ends[0]
     low, high = min(ends), max(ends)
     if beyond(np.log(low)) >= 0:

@@ -7,6 +7,7 @@ to exclude zero, and the smallest difference that is detected with that power.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -16,7 +17,17 @@ from numpy.typing import ArrayLike
 
 from harness.stats.bootstrap import Combine, paired_sums
 from harness.stats.clusters import Clusters, Floats, finite_table, t_quantile
-from harness.stats.methods import MINIMUM_SEEDS, Arm, Parts, combined_variance, corpus_arm, mean_arm, parts_of, subtract
+from harness.stats.methods import (
+    MINIMUM_SEEDS,
+    SHARE_POWER,
+    Arm,
+    Parts,
+    combined_variance,
+    corpus_arm,
+    mean_arm,
+    parts_of,
+    subtract,
+)
 
 FINE_NODES, SEED_NODES, EXAMPLE_NODES = 100, 60, 9
 """Quantiles of the estimated variances over which power is averaged."""
@@ -52,13 +63,7 @@ class Design:
 
 def power_of(difference: float, standard_error: float, freedom: float, level: float = 0.95) -> float:
     """Probability that a two-sided t interval excludes zero when the true difference is this (noncentral t)."""
-    from scipy.special import ndtr, stdtrit
-
-    shift = abs(difference) / standard_error
-    # scipy's own noncentral t is NaN in places that matter here (1 degree of freedom, noncentrality 8).
-    factors, shares = _estimated_variance(min(freedom, NORMAL_FREEDOM), FINE_NODES)
-    edges = float(stdtrit(min(freedom, NORMAL_FREEDOM), 0.5 + level / 2)) * np.sqrt(factors)
-    return float(((ndtr(shift - edges) + ndtr(-shift - edges)) * shares).sum())
+    return _power(freedom, level)(abs(difference) / standard_error)
 
 
 def smallest_difference(standard_error: float, freedom: float, *, power: float = 0.8, level: float = 0.95) -> float:
@@ -69,7 +74,7 @@ def smallest_difference(standard_error: float, freedom: float, *, power: float =
     """
     if not (standard_error > 0 and freedom > 0):
         raise ValueError("a standard error and degrees of freedom must be positive")
-    return standard_error * _solve(lambda shift: power_of(shift, 1.0, freedom, level), power, level)
+    return standard_error * _solve(_power(freedom, level), power, level)
 
 
 def planned_error(spread: Spread, design: Design, *, level: float = 0.95) -> tuple[float, float]:
@@ -248,18 +253,30 @@ def _expected(spread: Spread, design: Design) -> Parts:
     return Parts(example, interaction, spread.seed / seeds + interaction, freedom, seeds - 1.0)
 
 
+def _power(freedom: float, level: float) -> Callable[[float], float]:
+    """Power as a function of the true difference in standard errors."""
+    # scipy's own noncentral t is NaN in places that matter here (1 degree of freedom, noncentrality 8).
+    factors, shares = _estimated_variance(min(freedom, NORMAL_FREEDOM), FINE_NODES)
+    return _exceeding(t_quantile(level, min(freedom, NORMAL_FREEDOM)) * np.sqrt(factors), shares)
+
+
 def _method_power(parts: Parts, level: float) -> Callable[[float], float]:
     """Power as a function of the true difference in standard errors, averaged over E and B as they may be estimated."""
-    from scipy.special import ndtr
-
     factors, rows = _estimated_variance(min(parts.example_freedom, NORMAL_FREEDOM), EXAMPLE_NODES)
     seed_factors, columns = _estimated_variance(parts.seed_freedom, SEED_NODES)
     variance, share = combined_variance(
         parts.example * factors[:, None], parts.interaction, parts.seed * seed_factors[None, :]
     )
     quantiles = [t_quantile(level, min(freedom, NORMAL_FREEDOM)) for freedom in parts.freedoms]
-    edges = ((1 - share) * quantiles[0] + share * quantiles[1]) * np.sqrt(variance) / parts.error
-    shares = rows[:, None] * columns
+    weight = share**SHARE_POWER
+    edges = ((1 - weight) * quantiles[0] + weight * quantiles[1]) * np.sqrt(variance) / parts.error
+    return _exceeding(edges, rows[:, None] * columns)
+
+
+def _exceeding(edges: Floats, shares: Floats) -> Callable[[float], float]:
+    """Probability that a normal variable around a shift lies beyond ± an edge, averaged over edges."""
+    from scipy.special import ndtr
+
     return lambda shift: float(((ndtr(shift - edges) + ndtr(-shift - edges)) * shares).sum())
 
 
@@ -267,8 +284,15 @@ def _estimated_variance(freedom: float, nodes: int) -> tuple[Floats, Floats]:
     """Values of χ² / freedom and their probabilities: Gauss-Legendre nodes of its quantile function."""
     from scipy.special import chdtri
 
-    points, shares = np.polynomial.legendre.leggauss(nodes)
+    points, shares = _nodes(nodes)
     return np.asarray(chdtri(freedom, (1 - points) / 2) / freedom), shares / 2
+
+
+@functools.cache
+def _nodes(count: int) -> tuple[Floats, Floats]:
+    """Gauss-Legendre nodes and weights on [-1, 1]; finding them costs more than all that is done with them."""
+    points, shares = np.polynomial.legendre.leggauss(count)
+    return points, shares
 
 
 def _freedom_of(parts: Parts, level: float) -> float:

@@ -28,10 +28,11 @@ def sign_flip_p_value(
     array = finite_values(differences)
     known = Clusters.of(clusters, len(array))
     sums = known.sums(array)
-    values = [np.abs((part * 2.0 - 1.0) @ sums) for part in _patterns(known.count, rng, flips)]
+    total = float(sums.sum())
+    values = [np.abs(2 * (part.astype(np.float64) @ sums) - total) for part in _patterns(known.count, rng, flips)]
     # Sums of the same numbers in another order differ in their last bits; those are ties, not smaller values.
     slack = 1e-12 * float(np.abs(sums).sum())
-    return _share_as_large(np.concatenate(values), abs(float(sums.sum())) - slack, exact=known.count <= EXACT_CLUSTERS)
+    return _share_as_large(np.concatenate(values), abs(total) - slack, exact=known.count <= EXACT_CLUSTERS)
 
 
 def swap_p_value(
