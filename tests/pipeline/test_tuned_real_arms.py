@@ -1,4 +1,4 @@
-"""Equal tuning of real arms of the embedded base on a few visits: full fine-tuning, LoRA, and DPO after LoRA."""
+"""Equal tuning of real arms of the embedded base on a few visits: full fine-tuning, LoRA, DPO after LoRA, and its control."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 EXPERIMENT = f"""
 task: task
 base_model: {ROOT / "baselines" / "base"}
-arms: [untrained, full, lora, dpo]
+arms: [untrained, full, lora, dpo, sft_continued]
 budget: {{examples: 8}}
 tuning: {{trials: 2, learning_rate: log, examples: 2}}
 resources: {{threads: 1, device: cpu}}
@@ -38,7 +38,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     retention.write_text(retention.read_text().splitlines()[0] + "\n")
     arm = (ROOT / "baselines" / "arms" / "dpo.yaml").read_text().replace("examples: 200", "examples: 8")
     (folder / "dpo.yaml").write_text(arm)
-    (folder / "tuned.yaml").write_text(EXPERIMENT.replace("dpo]", "dpo.yaml]"))
+    (folder / "tuned.yaml").write_text(EXPERIMENT.replace("dpo,", "dpo.yaml,"))
     return folder
 
 
@@ -57,13 +57,14 @@ def stored(visits: Path) -> Store:
 def test_every_trained_arm_has_its_trials_and_none_looked_at_the_test_split(stored: Store) -> None:
     record = stored.experiments()[-1]
     trials = stored.trials(record.experiment_id)
-    assert sorted({(t.arm, t.number) for t in trials}) == [(arm, n) for arm in ("dpo", "full", "lora") for n in (0, 1)]
+    tuned = ("dpo", "full", "lora", "sft_continued")
+    assert sorted({(t.arm, t.number) for t in trials}) == [(arm, n) for arm in tuned for n in (0, 1)]
     assert {trial.status for trial in trials} == {"ok"}
     assert all(trial.value is not None and trial.loss is not None and trial.validated == 2 for trial in trials)
-    assert len({trial.loss for trial in trials}) == 6
+    assert len({trial.loss for trial in trials}) == 8
     looks = stored.looks()
     entries = stored.entries(record.experiment_id)
-    assert {look.eval_id for look in looks} == {entry.eval_id for entry in entries} and len(looks) == 4
+    assert {look.eval_id for look in looks} == {entry.eval_id for entry in entries} and len(looks) == 5
 
 
 def test_dpo_is_tuned_from_the_chosen_trial_of_its_parent(stored: Store) -> None:
@@ -74,6 +75,22 @@ def test_dpo_is_tuned_from_the_chosen_trial_of_its_parent(stored: Store) -> None
     assert {run.parent_train_id for run in runs} == {chosen.train_id}
     finals = {entry.arm: entry.train_id for entry in stored.entries(record.experiment_id)}
     assert stored.runs([finals["dpo"]])[0].parent_train_id == finals["lora"] != chosen.train_id
+
+
+def test_a_control_is_tuned_from_the_same_trial_and_gets_what_its_dpo_arm_gets(stored: Store) -> None:
+    record = stored.experiments()[-1]
+    trials = stored.trials(record.experiment_id)
+    parent = next(trial for trial in trials if trial.arm == "lora" and trial.chosen)
+    by_arm = {
+        arm: stored.runs([trial.train_id for trial in trials if trial.arm == arm]) for arm in ("dpo", "sft_continued")
+    }
+    assert {run.parent_train_id for run in by_arm["sft_continued"]} == {parent.train_id}
+    given = {arm: {run.ledger.tokens for run in runs} for arm, runs in by_arm.items()}
+    assert len(given["dpo"]) == len(given["sft_continued"]) == 1
+    dpo, control = given["dpo"].pop(), given["sft_continued"].pop()
+    examples = by_arm["sft_continued"][0].ledger.examples
+    # It ends with the example that reaches DPO's tokens.
+    assert dpo <= control < dpo + 3 * control / examples
 
 
 def test_arms_of_one_training_seed_share_seeds_that_finals_do_not_share_with_trials(stored: Store) -> None:
