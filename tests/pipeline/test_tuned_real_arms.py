@@ -1,4 +1,4 @@
-"""Equal tuning of real arms of the embedded base on a few visits: full fine-tuning, LoRA, DPO after LoRA, and its control."""
+"""Equal tuning of real arms of the embedded base on a few visits: full, LoRA, DPO after LoRA, and its control."""
 
 from __future__ import annotations
 
