@@ -6,6 +6,7 @@ An arm whose process is killed (out of memory, say) is recorded as failed and ta
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -68,6 +69,15 @@ def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Itera
 def _start(queue: Any) -> None:
     global _queue
     _queue = queue
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this process when the driver is gone: it would train on unseen, or wait for ever with its memory held."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _execute(plan: RunPlan, failed: dict[str, str]) -> Outcome:
