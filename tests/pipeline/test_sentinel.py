@@ -63,6 +63,8 @@ def test_board_refuses_to_mix_names_the_package_and_accepts_after_the_sentinel(s
     assert added["estimate"]["value"] > rows["strong"]["metrics"]["exact_match"]["estimate"]["value"]
     assert added["difference"] is None and added["p_holm"] is None and rows["added"]["difference_to_best"] is None
     assert "harness sentinel toys.yaml" in " ".join(found["notes"])
+    assert "strong" in found["verdict"]["words"] and "added" not in json.dumps(found["verdict"])
+    assert rows["added"]["ranks"] is None and rows["strong"]["ranks"] is not None
     assert any("transformers 5.1 → 5.2" in note for note in found["notes"])
     refused = shell("compare", "added", "weak")
     assert refused.code == 2 and "transformers 5.1 → 5.2" in refused.err and "harness sentinel" in refused.err
@@ -84,7 +86,7 @@ def test_board_refuses_to_mix_names_the_package_and_accepts_after_the_sentinel(s
     (project / ".harness" / "harness.duckdb").unlink()
     assert "1 sentinels" in shell("store", "rebuild").out
     again = shell("run", "toys.yaml")
-    assert "nothing to train" in again.err and "Best exact_match: added" in again.out
+    assert "nothing to train" in again.err and "tell added from strong" in again.out.splitlines()[0]
 
 
 @pytest.mark.usefixtures("mixed")
