@@ -60,11 +60,8 @@ class Data:
     source: SourceData
     side: dict[str, Split]
     vocabulary: list[str]
-
-    @property
-    def long(self) -> list[str]:
-        """Ids of dialogues of more than LONG words."""
-        return [name for name, text in self.source.texts.items() if len(words(text)) > LONG]
+    long: list[str]
+    """Ids of dialogues of more than LONG words."""
 
 
 def main() -> int:
@@ -101,7 +98,9 @@ def read(folder: Path) -> Data:
         source = read_examples(*load_task(file))
     assert source.by_split is not None
     side = {example.id: name for name, part in source.by_split.items() for example in part}
-    return Data(source, side, sorted({word for text in source.texts.values() for word in words(text)}))
+    found = {name: words(text) for name, text in source.texts.items()}
+    vocabulary = sorted({word for every in found.values() for word in every})
+    return Data(source, side, vocabulary, [name for name, every in found.items() if len(every) > LONG])
 
 
 # -------------------------------------------------------------------------------------------------------- planting

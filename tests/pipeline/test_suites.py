@@ -21,7 +21,7 @@ def _two_tasks(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = project / "other" / "task.yaml"
     task.write_text(task.read_text().replace("name: echo", "name: other").replace("exact_match, also", "rouge_l, also"))
     text = (project / "toys.yaml").read_text()
-    arms = "  - {method: toy, name: same, skill: 0.9}\nseeds:"
+    arms = "  - {method: toy, name: close, skill: 0.8}\nseeds:"
     items = "suite: [{task: task}, {task: other, name: second}]\n"
     (project / "both.yaml").write_text(text.replace("task: task\n", items).replace("seeds:", arms))
 

@@ -130,6 +130,12 @@ def test_results_are_collected_from_anything_that_reads_like_the_store(maker):
         def runs(self, train_ids):
             return [run for run in truth.runs if run.train_id in train_ids]
 
+        def trials(self, experiment_id):
+            return []
+
+        def evaluations(self, eval_ids):
+            return []
+
         def scores(self, eval_ids):
             return [score for score in truth.scores if score.eval_id in eval_ids]
 
