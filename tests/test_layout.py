@@ -48,6 +48,7 @@ ALLOWED: dict[str, set[str]] = {
         "metrics",
         "lm_eval_tasks",
         "records",
+        "spec",
         "environment",
         "files",
     },
