@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
 from shell_calls import Answer, Shell
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 os.environ.pop("HARNESS_HOME", None)
+# A shared machine may stop for a second at any moment: time is no property of the code under test.
+hypothesis.settings.register_profile(
+    "shared_machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared_machine")
 
 
 @pytest.fixture

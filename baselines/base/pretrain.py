@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import signal
 import sys
 import time
@@ -28,6 +27,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import domains  # noqa: E402
+import measuring  # noqa: E402
 import package_text  # noqa: E402
 import wiring  # noqa: E402
 
@@ -185,98 +185,6 @@ class Mix:
         novelty = self.novelty if step >= RECIPE.novel_from else None
         rows = [self.sequence(rng, length, drills, novelty) for _ in range(number)]
         return torch.tensor([ids for ids, _ in rows]), torch.tensor([weights for _, weights in rows])
-
-
-# --- measuring -------------------------------------------------------------------------------------------------------
-
-
-def clinic_documents(number: int) -> list[domains.Document]:
-    """Documents of the clinic, for measuring only."""
-    path = HERE.parents[1] / "tasks" / "visit_notes" / "clinic.py"
-    clinic = domains._load("visit_notes_clinic", path)
-    rng, made = Random(99), []
-    for index in range(number):
-        talked = clinic.talk.converse(clinic.scene(rng, index % 3 + 1), rng)
-        note = clinic.write_note(talked.facts)
-        prompt = f"Write the visit note.\n\n{talked.text}\n\nNote:\n"
-        made.append(domains.Document(prompt, note, tuple(line.split(": ", 1)[1] for line in note.split("\n"))))
-    return made
-
-
-def shots(made: list[domains.Document]) -> domains.Document:
-    """The last document behind the others as worked examples."""
-    before = "\n\n".join(d.prompt + d.note for d in made[:-1])
-    return domains.Document(f"{before}\n\n{made[-1].prompt}", made[-1].note, made[-1].values)
-
-
-def probes(number: int) -> dict[str, list[domains.Document]]:
-    """Documents to measure on: bare and with two worked examples."""
-    rng = Random(4711)
-    seen = [domains.documents(rng, rng.choice(domains.SEEN), 1)[0] for _ in range(number)]
-    seen_shots = [shots(domains.documents(rng, rng.choice(domains.SEEN), 3)) for _ in range(number)]
-    held = [shots(domains.documents(rng, domains.HELD_OUT, 3)) for _ in range(number)]
-    clinic = clinic_documents(number * 3)
-    clinic_shots = [shots(clinic[i * 3 : i * 3 + 3]) for i in range(number)]
-    return {
-        "seen": seen,
-        "seen_2shot": seen_shots,
-        "held_2shot": held,
-        "clinic": clinic[:number],
-        "clinic_2shot": clinic_shots,
-    }
-
-
-def generate(model: Any, tokenizer: PreTrainedTokenizerFast, prompts: list[str], new_tokens: int = 110) -> list[str]:
-    """Greedy continuations, left-padded."""
-    encoded = [tokenizer.backend_tokenizer.encode(prompt).ids for prompt in prompts]
-    width = max(len(ids) for ids in encoded)
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in encoded])
-    mask = (ids != pad).long()
-    with torch.no_grad():
-        out = model.generate(
-            input_ids=ids, attention_mask=mask, max_new_tokens=new_tokens, do_sample=False,
-            pad_token_id=pad, eos_token_id=tokenizer.eos_token_id,
-        )  # fmt: skip
-    return [tokenizer.decode(row[width:], skip_special_tokens=True) for row in out]
-
-
-def recall(document: domains.Document, text: str) -> float:
-    """Share of the document's values that stand in the text's first note."""
-    note = text.split("\n\n")[0]
-    return sum(value in note for value in document.values) / len(document.values)
-
-
-def measure(model: Any, tokenizer: PreTrainedTokenizerFast, prose: list[str], number: int = 8) -> dict[str, float]:
-    """Fact recall and note bits per byte by probe, and bits per byte of held-out package text."""
-    model.eval()
-    found: dict[str, float] = {}
-    encode = tokenizer.backend_tokenizer.encode
-    for name, made in probes(number).items():
-        texts = generate(model, tokenizer, [d.prompt for d in made])
-        found[f"recall {name}"] = sum(recall(d, t) for d, t in zip(made, texts, strict=True)) / len(made)
-        bits, size = 0.0, 0
-        for d in made:
-            prompt, note = encode(d.prompt).ids, encode(d.note).ids
-            bits += _bits(model, prompt, note)
-            size += len(d.note.encode())
-        found[f"bpb {name}"] = bits / size
-    bits, size = 0.0, 0
-    for piece in prose[: number * 2]:
-        ids = encode(piece).ids[:512]
-        bits += _bits(model, [tokenizer.eos_token_id], ids)
-        size += len(tokenizer.decode(ids).encode())
-    found["bpb held prose"] = bits / size
-    model.train()
-    return found
-
-
-def _bits(model: Any, prompt: list[int], note: list[int]) -> float:
-    """Bits that the model needs for the note after the prompt."""
-    with torch.no_grad():
-        logits = model(torch.tensor([prompt + note])).logits[0, len(prompt) - 1 : -1].float()
-    log_probabilities = torch.log_softmax(logits, -1).gather(-1, torch.tensor(note)[:, None])
-    return -log_probabilities.sum().item() / math.log(2)
 
 
 # --- training --------------------------------------------------------------------------------------------------------
@@ -451,7 +359,7 @@ class Run:
 
     def report(self) -> None:
         """Log what the model can do."""
-        found = measure(self.model, self.tokenizer, self.prose["held"])
+        found = measuring.measure(self.model, self.tokenizer, self.prose["held"])
         self.log(f"MEASURE step {self.progress.step} " + " | ".join(f"{k} {v:.3f}" for k, v in found.items()))
 
 
@@ -489,7 +397,8 @@ def main() -> None:
     if asked.export:
         export(run, asked.export)
     elif asked.measure_only:
-        print(json.dumps(measure(run.model, run.tokenizer, run.prose["held"], asked.measure_only), indent=2))
+        found = measuring.measure(run.model, run.tokenizer, run.prose["held"], asked.measure_only)
+        print(json.dumps(found | measuring.by_domain(run.model, run.tokenizer, asked.measure_only), indent=2))
     else:
         if asked.extend:
             run.progress.extend(asked.extend)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.arms.losses import PairRow
     from harness.arms.saving import Trainable
 
-VERSION = 1
+VERSION = 2
 PAIRS = "pairs.json"
 BATCH = 16
 

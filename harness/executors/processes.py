@@ -55,9 +55,11 @@ def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Itera
                     failed[plan.train_id] = outcome.run.error or outcome.run.status
                 yield outcome
     finally:
-        for pool in [*idle, *(pool for _, pool in running.values())]:
-            for process in list((pool._processes or {}).values()):
+        # Idle processes leave by themselves, so that they give back their semaphores; those at work are told to.
+        for _, busy in running.values():
+            for process in list((busy._processes or {}).values()):
                 process.terminate()
+        for pool in [*idle, *(pool for _, pool in running.values())]:
             pool.shutdown(cancel_futures=True)
         queue.put(None)
         listener.join()

@@ -42,3 +42,23 @@ def test_all_arms_train_load_and_answer(kind: str, make_plan: Plans, data: Train
         plan = make_plan({"method": name}, kind=kind)
         result = family(name).train(plan, data, nothing)
         assert result.artefact.kind == "base" and family(name).load(plan, result.artefact) is not None
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "qwen3", "gemma3", "mistral"])
+@pytest.mark.parametrize("name", ["full", "prefix"])
+def test_padding_behind_a_row_changes_nothing_without_a_mask(
+    name: str, kind: str, make_plan: Plans, data: TrainingData
+) -> None:
+    import torch
+
+    from harness.arms import losses
+
+    trainable = sft.prepare(make_plan({**ARMS[name], "optimiser": FAST}, kind=kind, train_id=name))
+    trainable.model.eval()
+    rows = sorted((trainable.prompter.encode(example) for example in data.train), key=lambda row: len(row.input_ids))
+    rows = [rows[0], rows[-1]]
+    assert len(rows[0].input_ids) < len(rows[1].input_ids)
+    with torch.no_grad():
+        together = losses.target_logprobs(trainable.model, **losses.pad(rows, 0)).tolist()
+        alone = [losses.target_logprobs(trainable.model, **losses.pad([row], 0)).item() for row in rows]
+    assert together == pytest.approx(alone, rel=1e-5)
