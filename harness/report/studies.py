@@ -9,7 +9,7 @@ from harness.metrics import metric, of_task
 from harness.records import Trial
 from harness.report import numbers
 from harness.report.curve import LearningCurve
-from harness.report.tables import WIDTH, emit, plain, table
+from harness.report.rendering import WIDTH, emit, plain, table
 from harness.report.text import ARROWS
 from harness.report.tuned import ArmTuning, TuningReport, searched, setting, settings
 

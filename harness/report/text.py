@@ -15,15 +15,15 @@ from rich.text import Text
 from harness.report import numbers
 from harness.report.board import Column, Cost, Leaderboard, Row
 from harness.report.comparison import Comparison, Sample
-from harness.report.tables import GAP as _GAP
-from harness.report.tables import WIDTH
-from harness.report.tables import TextColumn as _Column
-from harness.report.tables import chunks as _chunks
-from harness.report.tables import emit as _print
-from harness.report.tables import fitted as _fitted
-from harness.report.tables import plain as _plain
-from harness.report.tables import table as _table
-from harness.report.tables import terminal_width as _width
+from harness.report.rendering import GAP as _GAP
+from harness.report.rendering import WIDTH
+from harness.report.rendering import TextColumn as _Column
+from harness.report.rendering import chunks as _chunks
+from harness.report.rendering import emit as _print
+from harness.report.rendering import fitted as _fitted
+from harness.report.rendering import plain as _plain
+from harness.report.rendering import table as _table
+from harness.report.rendering import terminal_width as _width
 from harness.report.verdicts import RANKS, standing, verdict_lines
 
 ARROWS = {"higher": "↑", "lower": "↓"}
