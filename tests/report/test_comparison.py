@@ -133,9 +133,6 @@ def test_results_are_collected_from_anything_that_reads_like_the_store(maker):
         def trials(self, experiment_id):
             return []
 
-        def evaluations(self, eval_ids):
-            return []
-
         def scores(self, eval_ids):
             return [score for score in truth.scores if score.eval_id in eval_ids]
 
