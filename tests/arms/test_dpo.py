@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.arms import dpo, sft
+from harness.arms import dpo, seeds, sft
 from harness.errors import ArmFailed, SpecError
 from harness.records import RunPlan, TrainingData
 
@@ -161,7 +161,7 @@ def test_losses_equal_those_of_trl_dpo_trainer(
     from harness.arms.order import training_order
 
     table = []
-    for index in training_order(len(seen), len(pairs), 0):
+    for index in training_order(len(seen), len(pairs), seeds.derived(0, "data_order")):
         example = examples[seen[index]["example"]]
         chosen, rejected = (trainable.prompter.encode(example, seen[index][side]) for side in ("chosen", "rejected"))
         table.append(

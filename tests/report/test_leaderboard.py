@@ -249,11 +249,11 @@ def test_json_has_a_stable_schema(board):
     assert data["schema"] == "harness.leaderboard/2"
     assert set(data) == {
         *("schema", "experiment", "task", "primary", "reference", "estimand", "clusters", "looks", "leaks", "notes"),
-        *("metrics", "forgetting", "rows", "question", "verdict", "winner_rules"),
+        *("metrics", "forgetting", "rows", "question", "verdict", "winner_rules", "environments"),
     }
     assert set(data["rows"][0]) == {
         *("arm", "method", "status", "seeds", "evaluations", "metrics", "difference_to_best", "cost", "answers"),
-        *("looks", "notes", "errors", "budget", "events", "ranks", "best_probability"),
+        *("looks", "notes", "errors", "budget", "events", "ranks", "best_probability", "apart", "budget_known"),
     }
     assert set(data["rows"][0]["metrics"]["rouge_l"]) == {
         *("estimate", "reason", "difference", "difference_reason", "p_value", "p_holm", "missing"),
