@@ -33,6 +33,8 @@ bench: install
 	$(BIN)/python bench/store_race.py
 	$(BIN)/python bench/resume.py
 	$(BIN)/python bench/endpoint_parity.py
+	$(BIN)/python bench/coverage.py
+	$(BIN)/python bench/stats_speed.py
 
 clean:
 	rm -rf .venv .harness build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,19 +13,15 @@ from typing import Any, cast, get_args
 from harness import templates, tuning
 from harness.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
 from harness.errors import DataError, SpecError, UsageError
+from harness.load_checks import PROMPTED, check_arms
 from harness.metrics.elsewhere import is_own
 from harness.records import Example, ResolvedExperiment
 from harness.spec import (
     ArmBase,
     ArmSpec,
     BaseModelSpec,
-    ContinuedBase,
-    DpoSpec,
-    EndpointSpec,
     ExperimentSpec,
-    FewShotSpec,
     ImportedSpec,
-    SftContinuedSpec,
     TaskSpec,
     UntrainedSpec,
 )
@@ -34,10 +30,6 @@ METHODS: dict[str, type[ArmBase]] = {
     get_args(kind.model_fields["method"].annotation)[0]: kind for kind in get_args(get_args(ArmSpec)[0])
 }
 """Method → the spec of its arms."""
-SFT = ("full", "lora", "qlora", "peft")
-"""Methods that a DPO arm, or its control, can start from."""
-PROMPTED = (UntrainedSpec, FewShotSpec, EndpointSpec)
-"""Arms that may bring a prompt of their own."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -250,7 +242,7 @@ def resolve_experiment(document: Document, known_metrics: Collection[str] | None
             hint = "The experiment adds an untrained arm of that name; give this one another"
             raise document.error(("arms",), "an arm that is trained is named 'untrained'", hint)
         arms = [UntrainedSpec(method="untrained", name="untrained"), *arms]
-    _check_names(document, spec, arms, task)
+    check_arms(document, spec, arms, task)
     name = spec.name or file.stem
     return ResolvedExperiment(name, file.resolve(), spec, task, task_dir, tuple(arms), base)
 
@@ -286,63 +278,6 @@ def _chat(document: Document, spec: ExperimentSpec) -> Any:
         return spec.chat
     file = _existing(document, ("chat", "template"), template)
     return spec.chat.model_copy(update={"template": file.read_text(encoding="utf-8")})
-
-
-def _check_names(document: Document, spec: ExperimentSpec, arms: list[Any], task: TaskSpec) -> None:
-    """References between arms, and what arms ask of the task."""
-    by_name = {arm.name: arm for arm in arms}
-    if spec.reference not in by_name:
-        hint = f"{nearest(spec.reference, by_name)}".replace("Known:", "Arms:")
-        raise document.error(("reference",), f"no arm is named {spec.reference!r}", hint)
-    added = len(arms) - len(spec.arms)
-    if spec.tuning is not None and spec.tuning.seed in spec.seeds:
-        hint = "Finals are trained with fresh seeds: take a number that is not among `seeds`"
-        raise document.error(("tuning", "seed"), f"{spec.tuning.seed} is one of the experiment's seeds", hint)
-    for number, arm in enumerate(arms):
-        place = ("arms", number - added)
-        _check_space(document, place, spec, arm)
-        if isinstance(arm, PROMPTED) and arm.prompt is not None and task.messages is not None:
-            raise document.error(place, "another prompt cannot be used with a task of messages", "Remove `prompt`")
-        if not isinstance(arm, ContinuedBase):
-            continue
-        parent = by_name.get(arm.parent)
-        if parent is None:
-            known = [name for name, other in by_name.items() if other.method in SFT]
-            hint = f"{nearest(arm.parent, known)}".replace("Known:", "SFT arms here:") or f"Add {arm.parent!r} to arms"
-            raise document.error((*place, "parent"), f"no arm is named {arm.parent!r}", hint)
-        if parent.method not in SFT:
-            kind = "DPO" if isinstance(arm, DpoSpec) else arm.method  # type: ignore[attr-defined]
-            message = f"{arm.parent!r} is {parent.method}, and {kind} starts from a supervised arm"
-            raise document.error((*place, "parent"), message, f"Use an arm of {list_names(SFT)}")
-        if isinstance(arm, SftContinuedSpec) and arm.examples is None:
-            _check_control(document, (*place, "like"), arm, by_name)
-        if isinstance(arm, DpoSpec) and arm.pairs == "task" and task.preferences is None:
-            message = f"the task {task.name!r} has no preference pairs"
-            raise document.error((*place, "pairs"), message, "Write `pairs: parent_samples`, or give it `preferences`")
-
-
-def _check_control(document: Document, place: FieldPath, arm: SftContinuedSpec, by_name: Mapping[str, Any]) -> None:
-    """The DPO arm that a control is held against: it must be there and start from the same parent."""
-    other = by_name.get(arm.like)
-    if not isinstance(other, DpoSpec):
-        known = [name for name, one in by_name.items() if one.method == "dpo"]
-        what = "no arm is named" if other is None else "this is no DPO arm:"
-        hint = nearest(arm.like, known).replace("Known:", "DPO arms here:") if known else "Add a dpo arm"
-        raise document.error(place, f"{what} {arm.like!r}", f"{hint}, or give `examples`")
-    if other.parent != arm.parent:
-        message = f"{arm.like!r} starts from {other.parent!r}, and this arm from {arm.parent!r}"
-        raise document.error(place, message, f"Write `parent: {other.parent}`")
-
-
-def _check_space(document: Document, place: FieldPath, spec: ExperimentSpec, arm: Any) -> None:
-    """An arm that is tuned has something to search, with at least as many settings as trials."""
-    if spec.tuning is None or not hasattr(arm, "search") or getattr(arm, "learning_rate", 0.0) is None:
-        return
-    try:
-        tuning.space(arm, spec.tuning)
-    except SpecError as error:
-        field = error.field.split(".", 1) if error.field else []
-        raise document.error((*place, *field), error.reason, error.hint) from None
 
 
 # --------------------------------------------------------------------------------------------------------- check

@@ -47,7 +47,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     with training.memory_errors("loading the base model"):
         trainable = prepare(plan)
     budget: BudgetSpec = plan.experiment.spec.budget
-    rows, order = encode_budget(trainable.prompter, data.train, budget, seeds.derived(plan.seed, "data_order"))
+    rows, order = encode_budget(trainable.prompter, data.train, budget, plan.seed)
     refuse_unknown_tokens(trainable, rows.values())
     refuse_virtual_overflow(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
@@ -221,13 +221,17 @@ def refuse_virtual_overflow(trainable: Trainable, rows: Iterable[Encoded]) -> No
 def encode_budget(
     prompter: Prompter, train: Sequence[Example], budget: BudgetSpec, seed: int
 ) -> tuple[dict[int, Encoded], list[int]]:
-    """Rows by index into `train`, and the order in which they are seen. Only rows that are seen are encoded."""
+    """Rows by index into `train`, and the order in which they are seen, drawn with the training `seed`'s data order.
+
+    Only rows that are seen are encoded.
+    """
+    drawn = seeds.derived(seed, "data_order")
     if budget.examples is not None:
-        order = training_order(len(train), budget.examples, seed)
+        order = training_order(len(train), budget.examples, drawn)
         seen = {index: prompter.encode(train[index]) for index in sorted(set(order))}
     else:
         seen = dict(enumerate(prompter.encode(example) for example in train))
-        order = budgeted_order([len(row.input_ids) for row in seen.values()], budget, seed)
+        order = budgeted_order([len(row.input_ids) for row in seen.values()], budget, drawn)
     return seen, order
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.records import Estimate
-from harness.stats.clusters import Clusters, Floats, all_equal, part_sizes, statistic_sums, t_quantile
+from harness.stats.clusters import Clusters, Floats, all_equal, cr2_freedom, part_sizes, statistic_sums, t_quantile
 from harness.stats.intervals import checkpoints
 
 Combine = Callable[[Floats], Floats]
@@ -156,28 +156,30 @@ def _bootstrap(sums: Floats, what: _Quantity, clusters: Clusters, resampling: Re
         if not (np.isfinite(draws).all() and np.isfinite(without_one).all()):
             how = "no interval: some resamples have no finite value"
         elif not all_equal(draws):
-            low, high = _bca(draws, point, without_one, level)
+            low, high = _bca(draws, point, without_one, clusters, level)
             how = f"cluster bootstrap (expanded BCa, {len(draws)} resamples)"
     words = f"{what.name}; {how}; {checkpoints(what.seeds)}"
     return Estimate(point, low, high, clusters.n, clusters.count, what.seeds, words, level)
 
 
-def _bca(draws: Floats, point: float, without_one: Floats, level: float) -> tuple[float, float]:
+def _bca(draws: Floats, point: float, without_one: Floats, clusters: Clusters, level: float) -> tuple[float, float]:
     """Bias-corrected and accelerated limits; `without_one` are the values with one cluster left out each [G].
 
-    The normal quantile is expanded to sqrt(G / (G - 1)) · t (Hesterberg 2015): a bootstrap of few clusters is too
-    narrow, as it divides by G and knows no t distribution.
+    A bootstrap of few clusters is too narrow, as it divides by G and knows no t distribution. So the normal quantile is
+    expanded to sqrt(G / (G - 1)) · t (Hesterberg 2015), and for unequal clusters to what that is of: the inflation of
+    CR2, (Σ w² / (1 - w)) / Σ w², and its degrees of freedom.
     """
     from scipy.special import ndtr, ndtri
 
     # Ties count half, and the share stays off 0 and 1, so that a lopsided bootstrap cannot give infinite limits.
-    share = float((draws < point).mean() + (draws == point).mean() / 2)
-    bias = float(ndtri(np.clip(share, 1 / len(draws), 1 - 1 / len(draws))))
+    below = float((draws < point).mean() + (draws == point).mean() / 2)
+    bias = float(ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws))))
     pull = without_one.mean() - without_one
     scale = float((pull**2).sum()) ** 1.5
     acceleration = float((pull**3).sum()) / (6 * scale) if np.isfinite(scale) and scale > 0 else 0.0
-    count = len(without_one)
-    reach = t_quantile(level, count - 1) * (count / (count - 1)) ** 0.5
+    share = clusters.sizes / clusters.n
+    inflation = float((share**2 / (1 - share)).sum() / (share**2).sum())
+    reach = t_quantile(level, cr2_freedom(clusters)) * inflation**0.5
     ends = bias + np.array([-reach, reach])
     positions = ndtr(bias + ends / np.maximum(1 - acceleration * ends, 1e-3))
     low, high = np.quantile(draws, np.clip(positions, 0, 1))

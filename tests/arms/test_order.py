@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.arms import seeds
@@ -17,6 +17,7 @@ SIZES = st.integers(1, 40)
 SEEDS = st.integers(0, 2**32)
 
 
+@settings(deadline=None)
 @given(SIZES, st.integers(1, 200), SEEDS)
 def test_epochs_are_permutations_cut_at_the_budget(size: int, examples: int, seed: int) -> None:
     order = training_order(size, examples, seed)
@@ -33,6 +34,7 @@ def test_epochs_and_seeds_differ_and_the_order_never_changes() -> None:
     assert training_order(6, 12, 3) == [2, 5, 4, 1, 3, 0, 1, 2, 0, 4, 5, 3]
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=20), st.integers(1, 2000), SEEDS)
 def test_a_token_budget_is_the_shortest_prefix_that_reaches_it(lengths: list[int], tokens: int, seed: int) -> None:
     order = budgeted_order(lengths, BudgetSpec(tokens=tokens), seed)
@@ -45,6 +47,7 @@ def test_no_examples_is_an_error() -> None:
         training_order(0, 5, 0)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["cosine", "linear", "constant"]), st.floats(0, 0.9), st.integers(1, 300))
 def test_the_rate_rises_then_falls_and_is_never_zero_before_the_end(schedule: str, warmup: float, steps: int) -> None:
     rates = [rate_factor(schedule, warmup, step, steps) for step in range(steps)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from harness import stats
-from harness.stats.methods import SHARE_POWER, combined_variance
+from harness.stats.methods import SHARE_POWER, combined_variance, mean_arm, parts_of
 
 SEED = st.integers(0, 2**32 - 1)
 UNEQUAL = np.repeat(np.arange(12), [1, 2, 9, 4, 4, 1, 3, 7, 2, 2, 5, 1])
@@ -180,13 +180,32 @@ def test_identical_arms_differ_by_nothing(seed):
 
 @given(SEED, st.floats(0, 2), st.floats(0.5, 0.999))
 @settings(max_examples=60, deadline=None)
-def test_a_p_value_is_below_alpha_exactly_where_the_interval_excludes_zero(seed, shift, level):
+def test_where_a_p_value_is_below_alpha_the_interval_excludes_zero(seed, shift, level):
     generator = rng(seed)
     a, b = scores(generator) + shift, scores(generator)
     p = stats.method_p_value(a, b, UNEQUAL.tolist())
     result = stats.method_difference(a, b, UNEQUAL.tolist(), level=level)
-    if abs(p - (1 - level)) > 1e-9:
-        assert (p < 1 - level) == (result.low > 0 or result.high < 0)
+    excludes = result.low > 0 or result.high < 0
+    if p < 1 - level - 1e-9:
+        assert excludes
+    if excludes:
+        # The p-value weighs the seeds more, and no more than if they were all that varies.
+        table, known = a - b, stats.Clusters.of(UNEQUAL.tolist(), len(UNEQUAL))
+        parts = parts_of(mean_arm(table, known, trained=True))
+        assert p <= 2 * reference.t.sf(abs(result.value) / parts.error, 2) + 1e-12
+
+
+@given(SEED, st.floats(0, 1))
+@settings(max_examples=30, deadline=None)
+def test_a_p_value_is_its_definition(seed, shift):
+    generator = rng(seed)
+    a, b = scores(generator) + shift, scores(generator)
+    known = stats.Clusters.of(UNEQUAL.tolist(), len(UNEQUAL))
+    parts = parts_of(mean_arm(a - b, known, trained=True))
+    p = stats.method_p_value(a, b, known)
+    quantiles = [reference.t.isf(p / 2, freedom) for freedom in (parts.example_freedom, parts.seed_freedom)]
+    expected = (1 - parts.share) * quantiles[0] + parts.share * quantiles[1]
+    assert abs(np.mean(a - b)) / parts.error == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 def test_an_enormous_difference_has_a_small_finite_p_value():

@@ -1,0 +1,82 @@
+"""What the arms of an experiment refer to, and what they ask of each other, of the task and of its tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness import tuning
+from harness.documents import Document, FieldPath, list_names, nearest
+from harness.errors import SpecError
+from harness.spec import (
+    ContinuedBase,
+    DpoSpec,
+    EndpointSpec,
+    ExperimentSpec,
+    FewShotSpec,
+    SftContinuedSpec,
+    TaskSpec,
+    UntrainedSpec,
+)
+
+SFT = ("full", "lora", "qlora", "peft")
+"""Methods that a DPO arm, or its control, can start from."""
+PROMPTED = (UntrainedSpec, FewShotSpec, EndpointSpec)
+"""Arms that may bring a prompt of their own."""
+
+
+def check_arms(document: Document, spec: ExperimentSpec, arms: list[Any], task: TaskSpec) -> None:
+    """Raise SpecError, with its line, where a reference or a demand cannot be met."""
+    by_name = {arm.name: arm for arm in arms}
+    if spec.reference not in by_name:
+        hint = f"{nearest(spec.reference, by_name)}".replace("Known:", "Arms:")
+        raise document.error(("reference",), f"no arm is named {spec.reference!r}", hint)
+    added = len(arms) - len(spec.arms)
+    if spec.tuning is not None and spec.tuning.seed in spec.seeds:
+        hint = "Finals are trained with fresh seeds: take a number that is not among `seeds`"
+        raise document.error(("tuning", "seed"), f"{spec.tuning.seed} is one of the experiment's seeds", hint)
+    for number, arm in enumerate(arms):
+        place = ("arms", number - added)
+        _check_space(document, place, spec, arm)
+        if isinstance(arm, PROMPTED) and arm.prompt is not None and task.messages is not None:
+            raise document.error(place, "another prompt cannot be used with a task of messages", "Remove `prompt`")
+        if not isinstance(arm, ContinuedBase):
+            continue
+        parent = by_name.get(arm.parent)
+        if parent is None:
+            known = [name for name, other in by_name.items() if other.method in SFT]
+            hint = f"{nearest(arm.parent, known)}".replace("Known:", "SFT arms here:") or f"Add {arm.parent!r} to arms"
+            raise document.error((*place, "parent"), f"no arm is named {arm.parent!r}", hint)
+        if parent.method not in SFT:
+            kind = "DPO" if isinstance(arm, DpoSpec) else arm.method  # type: ignore[attr-defined]
+            message = f"{arm.parent!r} is {parent.method}, and {kind} starts from a supervised arm"
+            raise document.error((*place, "parent"), message, f"Use an arm of {list_names(SFT)}")
+        if isinstance(arm, SftContinuedSpec) and arm.examples is None:
+            _check_control(document, (*place, "like"), arm, by_name)
+        if isinstance(arm, DpoSpec) and arm.pairs == "task" and task.preferences is None:
+            message = f"the task {task.name!r} has no preference pairs"
+            raise document.error((*place, "pairs"), message, "Write `pairs: parent_samples`, or give it `preferences`")
+
+
+def _check_control(document: Document, place: FieldPath, arm: SftContinuedSpec, by_name: Mapping[str, Any]) -> None:
+    """The DPO arm that a control is held against: it must be there and start from the same parent."""
+    other = by_name.get(arm.like)
+    if not isinstance(other, DpoSpec):
+        known = [name for name, one in by_name.items() if one.method == "dpo"]
+        what = "no arm is named" if other is None else "this is no DPO arm:"
+        hint = nearest(arm.like, known).replace("Known:", "DPO arms here:") if known else "Add a dpo arm"
+        raise document.error(place, f"{what} {arm.like!r}", f"{hint}, or give `examples`")
+    if other.parent != arm.parent:
+        message = f"{arm.like!r} starts from {other.parent!r}, and this arm from {arm.parent!r}"
+        raise document.error(place, message, f"Write `parent: {other.parent}`")
+
+
+def _check_space(document: Document, place: FieldPath, spec: ExperimentSpec, arm: Any) -> None:
+    """An arm that is tuned has something to search, with at least as many settings as trials."""
+    if spec.tuning is None or not hasattr(arm, "search") or getattr(arm, "learning_rate", 0.0) is None:
+        return
+    try:
+        tuning.space(arm, spec.tuning)
+    except SpecError as error:
+        field = error.field.split(".", 1) if error.field else []
+        raise document.error((*place, *field), error.reason, error.hint) from None
