@@ -158,7 +158,6 @@ def test_losses_equal_those_of_trl_dpo_trainer(
     trainable = dpo.load_parent(plan, result.artefact, dropout=False)
     examples = {example.id: example for example in data.train}
     seen = [row["pair"] for row in json.loads((plan.run_folder / "pairs.json").read_text())["pairs"]]
-    from harness.arms import seeds
     from harness.arms.order import training_order
 
     table = []
