@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 
-from harness.arms import family, seeds, sft
+from harness.arms import family, sft
 from harness.errors import ArmFailed, DataError, Diverged, ModelError, SpecError
 from harness.prompts import IGNORED
 from harness.records import RunPlan, TrainingData, TrainLogRow, from_json
 
 Plans = Callable[..., RunPlan]
-ORDER = seeds.derived(0, "data_order")
 FAST = {"learning_rate": 1e-2, "batch_size": 8, "warmup": 0.0}
 ARMS: dict[str, dict[str, Any]] = {
     "full": {"method": "full", "optimiser": FAST},
@@ -74,7 +73,7 @@ def test_every_arm_meets_the_same_batches_token_by_token(make_plan: Plans, data:
     for name, arm in ARMS.items():
         plan = make_plan(arm, train_id=f"batches-{name}")
         trainable = sft.prepare(plan)
-        rows, order = sft.encode_budget(trainable.prompter, data.train, plan.experiment.spec.budget, ORDER)
+        rows, order = sft.encode_budget(trainable.prompter, data.train, plan.experiment.spec.budget, 0)
         from harness.arms.losses import CompletionLoss
 
         loss = CompletionLoss(trainable.tokenizer.pad_token_id)
@@ -106,7 +105,7 @@ def test_a_micro_batch_that_does_not_divide_the_batch_is_refused(make_plan: Plan
 def test_a_token_budget_ends_with_the_example_that_reaches_it(make_plan: Plans, data: TrainingData) -> None:
     plan = make_plan(ARMS["lora"], budget={"tokens": 400})
     result = sft.train(plan, data, nothing)
-    rows, order = sft.encode_budget(sft.prepare(plan).prompter, data.train, plan.experiment.spec.budget, ORDER)
+    rows, order = sft.encode_budget(sft.prepare(plan).prompter, data.train, plan.experiment.spec.budget, 0)
     lengths = [len(rows[index].input_ids) for index in order]
     assert sum(lengths) == result.ledger.tokens >= 400 > sum(lengths[:-1])
 
@@ -252,7 +251,7 @@ def test_losses_of_the_first_steps_equal_those_of_trl_sft_trainer(
     from trl import SFTConfig, SFTTrainer
 
     trainable = sft.prepare(plan)
-    rows, order = sft.encode_budget(trainable.prompter, data.train, plan.experiment.spec.budget, ORDER)
+    rows, order = sft.encode_budget(trainable.prompter, data.train, plan.experiment.spec.budget, 0)
     table = [{"input_ids": list(rows[at].input_ids), "labels": list(rows[at].labels)} for at in order]
     config = SFTConfig(
         output_dir=str(tmp_path / "trl"),
