@@ -80,19 +80,8 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         prepared = _prepare_pairs(plan, trainable, data, count, progress)
     rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
     order = training_order(len(rows), count, seeds.derived(plan.seed, "data_order"))
-    job = training.Job(
-        rows=rows,
-        order=order,
-        objective=losses.PreferenceLoss(_pad_id(trainable), arm.beta, arm.sft_weight),
-        validate=validator(trainable, data.validation),
-        optimiser=arm.optimiser,
-        evaluations=arm.evaluations,
-        seed=seeds.derived(plan.seed, "initialisation"),
-        device=plan.device,
-        folder=plan.run_folder,
-        checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
-        stop_on=plan.experiment.spec.stop_on,
-    )
+    objective = losses.PreferenceLoss(_pad_id(trainable), arm.beta, arm.sft_weight)
+    job = training.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     spent = training.run(trainable.model, job, progress)
     costs = Ledger(
         prepare_seconds=loaded + prepared.seconds,

@@ -51,20 +51,8 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     refuse_unknown_tokens(trainable, rows.values())
     refuse_virtual_overflow(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
-    job = training.Job(
-        rows=rows,
-        order=order,
-        objective=objective,
-        validate=validator(trainable, data.validation),
-        optimiser=plan.arm.optimiser,
-        evaluations=plan.arm.evaluations,
-        seed=seeds.derived(plan.seed, "initialisation"),
-        device=plan.device,
-        folder=plan.run_folder,
-        checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
-        device_seconds=budget.device_seconds,
-        stop_on=plan.experiment.spec.stop_on,
-    )
+    job = training.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    job = dataclasses.replace(job, device_seconds=budget.device_seconds)
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
     spent = training.run(trainable.model, job, progress)

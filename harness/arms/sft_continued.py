@@ -49,19 +49,8 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     order, note = _order(trainable.prompter, plan, data, parent.ledger)
     rows = {index: trainable.prompter.encode(data.train[index]) for index in sorted(set(order))}
     refuse_unknown_tokens(trainable, rows.values())
-    job = training.Job(
-        rows=rows,
-        order=order,
-        objective=losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0)),
-        validate=validator(trainable, data.validation),
-        optimiser=arm.optimiser,
-        evaluations=arm.evaluations,
-        seed=seeds.derived(plan.seed, "initialisation"),
-        device=plan.device,
-        folder=plan.run_folder,
-        checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
-        stop_on=plan.experiment.spec.stop_on,
-    )
+    objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
+    job = training.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
     spent = training.run(trainable.model, job, progress)

@@ -24,12 +24,12 @@ import torch
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from harness.arms import Progress
+from harness.arms import Progress, seeds
 from harness.arms.recorder import Recorder
 from harness.arms.stopping import StopFlag
 from harness.errors import ArmFailed, OutOfMemory, SpecError
-from harness.records import Ledger
-from harness.spec import OptimiserSpec
+from harness.records import Ledger, RunPlan
+from harness.spec import OptimiserSpec, TrainedBase
 
 # Trainer collects garbage when it starts, and walks half a million objects of the imported libraries (0.4 s). They live
 # as long as the process does, so they are set aside here, once, before any model is loaded.
@@ -61,6 +61,10 @@ class Objective(Protocol):
         ...
 
 
+Seen = tuple[Mapping[int, Any], Sequence[int]]
+"""Rows by index, and the order in which they are seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """All that the loop needs besides the model."""
@@ -78,6 +82,25 @@ class Job:
     checkpoint_seconds: float
     device_seconds: float | None = None
     stop_on: str = "diverged"
+
+    @classmethod
+    def of(cls, plan: RunPlan, seen: Seen, objective: Objective, validate: Callable[[Any], float] | None) -> Job:
+        """The job of a plan: what every trained arm takes from its recipe and experiment in the same way."""
+        assert isinstance(plan.arm, TrainedBase) and plan.seed is not None
+        rows, order = seen
+        return cls(
+            rows=rows,
+            order=order,
+            objective=objective,
+            validate=validate,
+            optimiser=plan.arm.optimiser,
+            evaluations=plan.arm.evaluations,
+            seed=seeds.derived(plan.seed, "initialisation"),
+            device=plan.device,
+            folder=plan.run_folder,
+            checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
+            stop_on=plan.experiment.spec.stop_on,
+        )
 
 
 def seed_training(seed: int) -> None:
