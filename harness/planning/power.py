@@ -52,7 +52,7 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """Spreads of pairs of arms, and how many clusters the test split is worth."""
 
     spreads: tuple[stats.Spread, ...]
@@ -84,11 +84,15 @@ def power_of(
         return plain
     if question == "method" and any(spread.seed is None for spread in found.spreads):
         more = "; how far seeds lie apart is not known yet, so this is about checkpoints, and methods need more"
-        question, found = "checkpoints", _Known(found.spreads, found.clusters, found.basis + more)
-    return _with_numbers(plain, found, question, len(experiment.arms))
+        question, found = "checkpoints", Known(found.spreads, found.clusters, found.basis + more)
+    if question == "method":
+        rough = "; the seeds of one run show their own spread roughly: an order of magnitude"
+        found = Known(found.spreads, found.clusters, found.basis + rough)
+    return with_numbers(plain, found, question, len(experiment.arms))
 
 
-def _with_numbers(plain: Power, found: _Known, question: Question, arms: int) -> Power:
+def with_numbers(plain: Power, found: Known, question: Question, arms: int) -> Power:
+    """The plan's figures from what is known of the spread: those of the pair of arms in the middle."""
     design = stats.Design(found.clusters, plain.seeds, question)
     sized = []
     for spread in found.spreads:
@@ -137,7 +141,7 @@ def _question(experiment: ResolvedExperiment) -> Question:
 
 def _from_history(
     experiment: ResolvedExperiment, known: Metric, groups: Mapping[str, str], store: Store | None
-) -> _Known | None:
+) -> Known | None:
     """Spreads of the pairs of arms of the newest stored experiment on this task and metric."""
     for record in reversed(store.experiments() if store is not None else []):
         task = record.task
@@ -152,7 +156,7 @@ def _from_history(
         if good:
             which = "trained arms" if len(trained) > 1 else "arms"
             basis = f"spread between {which} of the stored experiment {record.name} ({record.created})"
-            return _Known(good, len(set(groups.values())), basis)
+            return Known(good, len(set(groups.values())), basis)
     return None
 
 
@@ -169,7 +173,7 @@ def _series(store: Store, record: ExperimentRecord, known: Metric) -> list[Serie
     return found
 
 
-def _worst_case(known: Metric, groups: Mapping[str, str]) -> _Known | str:
+def _worst_case(known: Metric, groups: Mapping[str, str]) -> Known | str:
     """A bounded metric's: each arm's scores spread as far as they can (half right, half wrong), the two arms do not
     agree more than by chance, and examples of one group are alike."""
     if known.kind == "corpus" or known.bounds is None or known.suite != "test":
@@ -185,4 +189,4 @@ def _worst_case(known: Metric, groups: Mapping[str, str]) -> _Known | str:
         "score is as low or as high as can be, the arms agree by chance only, examples of one group are alike"
     )
     spread = stats.assumed_spread(reach / 2**0.5, examples_per_cluster=len(groups) / len(sizes), intraclass=1.0)
-    return _Known((spread,), max(1, int(worth)), basis)
+    return Known((spread,), max(1, int(worth)), basis)

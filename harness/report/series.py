@@ -207,17 +207,26 @@ class Estimator:
         )
 
     def draws(self, known: Metric, arms: Sequence[Series]) -> stats.Floats | None:
-        """Values [resamples, arms] over the same resampled examples, seeds averaged; None without shared items."""
+        """Values [resamples, arms] over the same resampled examples, seeds averaged; None without shared items.
+
+        For methods the seeds vary too, and there are none where an arm has too few.
+        """
         shared = set(arms[0].items).intersection(*(one.items for one in arms[1:]))
         items = [item for item in arms[0].items if item in shared]
-        if not items:
+        if not items or (self.question == "method" and any(_too_few(one, "") for one in arms)):
             return None
         data, clusters = [one.over(items) for one in arms], self.clusters(items)
-        rng = self._rng("ranks", known.name)
+        rng, combine = self._rng("ranks", known.name), known.combine
         try:
-            if known.combine is not None:
-                return stats.corpus_joint_draws(data, known.combine, clusters, rng)
-            return stats.joint_draws([stats.average_seeds(one) for one in data], clusters, rng)
+            if combine is not None:
+                draws = stats.corpus_joint_draws(data, combine, clusters, rng)
+            else:
+                draws = stats.joint_draws([stats.average_seeds(one) for one in data], clusters, rng)
+            if self.question != "method":
+                return draws
+            values = [one.mean(axis=1) if combine is None else combine(one.sum(axis=1)) for one in data]
+            trained = [own if one.trained else None for own, one in zip(values, arms, strict=True)]
+            return stats.with_seeds(draws, trained, rng)
         except ValueError:
             return None
 

@@ -10,7 +10,7 @@ Two estimands exist and are never mixed, and `Estimate.method` says which one it
 
 `planning` turns spreads into standard errors and standard errors into the smallest difference that can be detected.
 
-    clusters  ←  intervals, bootstrap, significance, ranks, methods  ←  planning
+    clusters  ←  intervals, bootstrap, significance, methods  ←  ranks, planning
 """
 
 from harness.stats.bootstrap import (
@@ -45,7 +45,7 @@ from harness.stats.planning import (
     seeds_needed,
     smallest_difference,
 )
-from harness.stats.ranks import best_probabilities, corpus_joint_draws, joint_draws, rank_intervals
+from harness.stats.ranks import best_probabilities, corpus_joint_draws, joint_draws, rank_intervals, with_seeds
 from harness.stats.significance import holm, mcnemar_p_value, sign_flip_p_value, swap_p_value
 
 __all__ = [
@@ -86,4 +86,5 @@ __all__ = [
     "sign_flip_p_value",
     "smallest_difference",
     "swap_p_value",
+    "with_seeds",
 ]

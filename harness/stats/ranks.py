@@ -1,6 +1,7 @@
-"""Ranks of arms, from joint resamples of the examples. They are about *these checkpoints*.
+"""Ranks of arms, from joint resamples of the examples.
 
-The same resample scores every arm, so that what the arms share cancels.
+The same resample scores every arm, so that what the arms share cancels. Draws are about *these checkpoints* until
+`with_seeds` lets the training seeds vary too, which makes them about *these methods*.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from harness.stats.bootstrap import RESAMPLES, Combine, weights
 from harness.stats.clusters import Clusters, Floats, finite_table, statistic_sums
+from harness.stats.methods import MINIMUM_SEEDS
 
 
 def joint_draws(
@@ -60,6 +62,31 @@ def corpus_joint_draws(
         values = np.asarray(combine(np.tensordot(part, together, axes=1)))
         draws.append(np.stack([seeds.mean(axis=1) for seeds in np.split(values, ends, axis=1)], axis=1))
     return np.concatenate(draws)
+
+
+def with_seeds(draws: ArrayLike, seed_values: Sequence[ArrayLike | None], rng: np.random.Generator) -> Floats:
+    """Let every trained arm's seeds vary: draws [resamples, arms] of seed means → the same shape, of methods.
+
+    `seed_values` has each arm's value of every seed [S], or None for an arm without training. To each draw is added
+    s / sqrt(S) times a t variate with S - 1 degrees of freedom, s being the standard deviation of the S values: the
+    posterior of a normal mean under a flat prior (Box & Tiao 1973). Arms are drawn independently, although seeds pair,
+    and what examples and seeds do together is in both parts: ranks err on the wide side.
+
+    Raises:
+        ValueError: fewer than three seeds of a trained arm, or another number of arms.
+    """
+    table = finite_table(draws).copy()
+    if table.shape[1] != len(seed_values):
+        raise ValueError(f"draws of {table.shape[1]} arms, seeds of {len(seed_values)}")
+    for arm, values in enumerate(seed_values):
+        if values is None:
+            continue
+        own = np.asarray(values, dtype=np.float64)
+        if len(own) < MINIMUM_SEEDS:
+            raise ValueError(f"{len(own)} seeds say too little about their own spread: it takes {MINIMUM_SEEDS}")
+        error = float(own.std(ddof=1)) / len(own) ** 0.5
+        table[:, arm] += error * rng.standard_t(len(own) - 1, size=len(table))
+    return table
 
 
 def rank_intervals(draws: ArrayLike, higher: bool, level: float = 0.95) -> list[tuple[int, int]]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student
 
 from harness import stats
 
@@ -90,3 +91,52 @@ def test_a_clear_winner_is_best_and_equals_are_not_told_apart():
     same = stats.joint_draws(np.stack([values[1], values[1]]), None, generator)
     assert stats.rank_intervals(same, higher=True) == [(1, 2), (1, 2)]
     assert stats.best_probabilities(same, higher=True) == [0.5, 0.5]
+
+
+def test_seeds_that_lie_apart_make_ranks_of_methods_uncertain():
+    """Two arms whose examples tell them apart, and whose seeds do not."""
+    generator = rng()
+    values = generator.normal(size=(2, 400)) / 10
+    values[0] += 0.1
+    draws = stats.joint_draws(values, None, generator)
+    apart = [[-0.3, 0.1, 0.5], [-0.4, 0.0, 0.4]]
+    together = [[0.099, 0.1, 0.101], [-0.001, 0.0, 0.001]]
+    assert stats.rank_intervals(draws, higher=True)[0] == (1, 1)
+    wide = stats.with_seeds(draws, apart, generator)
+    assert stats.rank_intervals(wide, higher=True) == [(1, 2), (1, 2)]
+    assert stats.best_probabilities(wide, higher=True)[0] < 0.8
+    assert stats.rank_intervals(stats.with_seeds(draws, together, generator), higher=True) == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_seeds_add_t_variates_of_their_own_error_to_trained_arms_alone(seeds):
+    seen = rng(5).normal(size=seeds)
+    wide = stats.with_seeds(np.zeros((200_000, 2)), [seen, None], rng(6))
+    assert np.all(wide[:, 1] == 0.0)
+    error = seen.std(ddof=1) / seeds**0.5
+    chances = [0.1, 0.25, 0.5, 0.75, 0.9]
+    expected = error * student.ppf(chances, seeds - 1)
+    # The standard error of a quantile is sqrt(p (1 - p) / n) / density: at most 0.005 errors here.
+    assert np.quantile(wide[:, 0], chances) == pytest.approx(expected, abs=0.025 * error)
+
+
+def test_too_few_seeds_are_refused():
+    with pytest.raises(ValueError, match="takes 3"):
+        stats.with_seeds(np.zeros((5, 1)), [[0.1, 0.2]], rng())
+    with pytest.raises(ValueError, match="1 arms, seeds of 2"):
+        stats.with_seeds(np.zeros((5, 1)), [None, None], rng())
+
+
+def test_the_chance_that_a_method_is_best_is_one_half_between_equals_on_average():
+    """Same method twice, three seeds each: over many experiments neither is favoured, and certainty is rare."""
+    generator, chances, n = rng(11), [], 150
+    for _ in range(300):
+        seeds = 0.2 * generator.normal(size=(2, 3))
+        values = generator.normal(size=n) + seeds[..., None] + 0.3 * generator.normal(size=(2, 3, n))
+        draws = stats.joint_draws(values.mean(axis=1), None, generator, resamples=400)
+        chances.append(
+            stats.best_probabilities(stats.with_seeds(draws, values.mean(axis=2), generator), higher=True)[0]
+        )
+    # A valid posterior's tail falls below 2.5 % in at most 2.5 % of experiments on each side; 5.0 + 3 standard errors.
+    assert np.mean((np.array(chances) < 0.025) | (np.array(chances) > 0.975)) <= 0.05 + 3 * (0.05 * 0.95 / 300) ** 0.5
+    assert np.mean(chances) == pytest.approx(0.5, abs=0.07)
