@@ -13,6 +13,7 @@ The truly best arm is *worse* in at most 2.5 % of experiments (only its own k - 
 that is more than d worse than it is *good* in at most 2.5 % (only comparisons with the truly best arm can say so).
 Every verdict that names an arm takes the only one that is not *worse*, or a *good* one; so in at most 5 % of
 experiments does it name an arm that is more than d worse than the best. Nothing is claimed of the order of the others.
+Where a *good* arm is there and only cheaper ones are open, it is named, and what would settle the saving beside it.
 
 With a margin of 0 no two arms are ever shown to be tied: they are told apart, or the data is too little.
 Pure: arms and comparisons come as records and a `Comparer`.
@@ -21,11 +22,11 @@ Pure: arms and comparisons come as records and a `Comparer`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
-from harness.records import Estimate, Outcome, Question, WinnerRule, WinnerVerdict
+from harness.records import Outcome, Question, WinnerRule, WinnerVerdict
+from harness.winner_pairs import Comparer, Gains
 from harness.winner_rules import SEEDS_OF_A_METHOD
 
 MOST_EXAMPLES = 100_000
@@ -67,19 +68,6 @@ class Contest:
     """When the rule was declared, in words."""
 
 
-class Comparer(Protocol):
-    """Comparisons of two arms on the primary metric, in its own direction."""
-
-    def difference(self, a: str, b: str, level: float) -> Estimate | str:
-        """Paired difference a - b with an interval at `level`, or why there is none."""
-        ...
-
-    def needed(self, a: str, b: str, gap: float, level: float) -> tuple[int | None, int | None]:
-        """More test examples, and more seeds, until an interval at `level` is narrower than `gap` on each side with
-        80 % power; None where it cannot be said or would not help."""
-        ...
-
-
 def judge(contest: Contest, comparer: Comparer) -> WinnerVerdict:
     """The winner rule's verdict; it has words for every contest, one arm or none included."""
     sign = 1.0 if contest.higher_is_better else -1.0
@@ -88,7 +76,7 @@ def judge(contest: Contest, comparer: Comparer) -> WinnerVerdict:
         return _too_few(contest, ranked)
     level = 1 - 0.05 / (len(ranked) - 1)
     names = [one.arm for one in ranked]
-    gains = _Gains(contest.rule.margin, level)
+    gains = Gains(contest.rule.margin, level)
     for place, a in enumerate(names):
         for b in names[place + 1 :]:
             gains.add(a, b, comparer.difference(a, b, level), sign)
@@ -119,61 +107,6 @@ def _failures(contest: Contest) -> str:
     return f"{listed(missing)} {'has' if len(missing) == 1 else 'have'} no result." if missing else ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Gain:
-    """How much better one arm is than another, whatever the metric's direction."""
-
-    value: float
-    low: float | None
-    high: float | None
-    reason: str = ""
-    """Why there is no interval."""
-
-
-class _Gains:
-    """All pairs, both ways round."""
-
-    def __init__(self, margin: float, level: float) -> None:
-        self.margin, self.level = margin, level
-        self._pairs: dict[tuple[str, str], _Gain] = {}
-
-    def add(self, a: str, b: str, found: Estimate | str, sign: float) -> None:
-        if isinstance(found, str):
-            self._pairs[a, b] = self._pairs[b, a] = _Gain(0.0, None, None, f"{a} and {b}: {found}")
-            return
-        value = sign * found.value
-        if found.low is None or found.high is None:
-            reason = _reason(found, a, b)
-            self._pairs[a, b], self._pairs[b, a] = _Gain(value, None, None, reason), _Gain(-value, None, None, reason)
-            return
-        low, high = sorted((sign * found.low, sign * found.high))
-        self._pairs[a, b], self._pairs[b, a] = _Gain(value, low, high), _Gain(-value, -high, -low)
-
-    def of(self, a: str, b: str) -> _Gain:
-        """How much better `a` is than `b`."""
-        return self._pairs[a, b]
-
-    def worse(self, arm: str, others: Iterable[str]) -> bool:
-        lows = [self.of(other, arm).low for other in others if other != arm]
-        return any(low is not None and low > self.margin for low in lows)
-
-    def good(self, arm: str, others: Iterable[str]) -> bool:
-        highs = [self.of(other, arm).high for other in others if other != arm]
-        return all(high is not None and high <= self.margin for high in highs)
-
-    def undecided(self, a: str, b: str) -> bool:
-        """Whether it is open that `a` is better than `b` by more than the margin."""
-        gain = self.of(a, b)
-        return gain.low is None or gain.high is None or gain.low <= self.margin < gain.high
-
-
-def _reason(estimate: Estimate, a: str, b: str) -> str:
-    if estimate.clusters < 2:
-        return "all test examples are in one group, which gives no interval; it takes test examples of other groups"
-    why = next((part.strip() for part in estimate.method.split(";")[1:2]), "there is no interval")
-    return f"{a} and {b}: {why}"
-
-
 _Sets = tuple[Sequence[str], Sequence[str], Sequence[str]]
 """Good, open and worse arms."""
 
@@ -185,7 +118,7 @@ class _Case:
     contest: Contest
     arms: Mapping[str, Contender]
     """Best value first."""
-    gains: _Gains
+    gains: Gains
     comparer: Comparer
 
     def verdict(self) -> WinnerVerdict:
@@ -247,6 +180,8 @@ class _Case:
         blocking = [arm for arm in undecided if cheapest_good is None or self._price(arm) < self._price(cheapest_good)]
         if base is not None and base not in blocking:
             blocking.append(base)
+        if cheapest_good is not None and base is None:
+            return self._good_enough(cheapest_good, blocking, sets)
         pairs = self._pairs(blocking)
         unknown = list(dict.fromkeys(self.gains.of(*pair).reason for pair in pairs if self.gains.of(*pair).reason))
         leader = self.arms[names[0]]
@@ -259,8 +194,31 @@ class _Case:
             return self._close("not_enough_data", f"not enough data: {'; '.join(unknown)}", reason, sets)
         told = f"whether anything beats {base}" if base is not None else _told_apart(pairs)
         examples, seeds = self._needed(pairs)
-        how = self._how_much(examples, seeds)
+        hint = "" if self.contest.rule.margin else "; a margin above 0 in the winner rule would let it call a tie"
+        close = f": they are so close that {MOST_EXAMPLES:,} more test examples would not settle it{hint}"
+        how = _how_much(examples, seeds) or close
         verdict = self._close("not_enough_data", f"not enough data to tell {told}{how}", reason, sets)
+        return replace(verdict, more_examples=examples, more_seeds=seeds)
+
+    def _good_enough(self, cheapest: str, cheaper: Sequence[str], sets: _Sets) -> WinnerVerdict:
+        """An arm that may be shipped, where arms that cost less may be as good: only their saving is open."""
+        good, _, _ = sets
+        margin, cost = self.contest.rule.margin, COST_WORDS[self.contest.rule.cost]
+        tied = f"tie between {listed(sorted(good, key=list(self.arms).index))}: take " if len(good) > 1 else "ship "
+        pairs = self._pairs(cheaper)
+        unknown = any(self.gains.of(*pair).reason for pair in pairs)
+        examples, seeds = (None, None) if unknown else self._needed(pairs)
+        rest = f"{listed(cheaper)} may do for less {cost}"
+        if examples is not None or seeds is not None:
+            rest += f"{_how_much(examples, seeds)} would tell"
+        least = min(cheaper, key=self._price)
+        share = self._share(least, cheapest)
+        reason = f"{cheapest} is at most {margin:g} worse than any arm."
+        if share is not None:
+            reason += f" {least}'s {cost} is {100 * share:.2g} % of its."
+        verdict = self._close(
+            "tie" if len(good) > 1 else "ship", f"{tied}{cheapest}; {rest}", reason, sets, arm=cheapest
+        )
         return replace(verdict, more_examples=examples, more_seeds=seeds)
 
     def _close(
@@ -366,15 +324,12 @@ class _Case:
             max(draws_known) if draws_known and len(draws_known) == len(pairs) else None,
         )
 
-    def _how_much(self, examples: int | None, seeds: int | None) -> str:
-        ways = [f"{examples:,} more test examples"] if examples is not None else []
-        if seeds is not None:
-            ways.append(f"{counted(seeds, 'more seed')}")
-        if ways:
-            return f": about {' or '.join(ways)}"
-        margin = self.contest.rule.margin
-        hint = "" if margin else "; a margin above 0 in the winner rule would let it call a tie"
-        return f": they are so close that {MOST_EXAMPLES:,} more test examples would not settle it{hint}"
+
+def _how_much(examples: int | None, seeds: int | None) -> str:
+    """`: about 900 more test examples or 2 more seeds`; empty where neither is known."""
+    ways = [f"{examples:,} more test examples"] if examples is not None else []
+    ways += [counted(seeds, "more seed")] if seeds is not None else []
+    return f": about {' or '.join(ways)}" if ways else ""
 
 
 def _told_apart(pairs: Sequence[tuple[str, str]]) -> str:

@@ -42,7 +42,8 @@ ALLOWED: dict[str, set[str]] = {
     "stats": {"records"},
     "store": {"records"},
     "winner_rules": {"records"},
-    "verdict": {"records", "winner_rules"},
+    "winner_pairs": {"records"},
+    "verdict": {"records", "winner_rules", "winner_pairs"},
     "report": {"records", "stats", "metrics", "verdict", "winner_rules"},
     "prepare": {"sources", "splits", "records", "spec", "files", "lm_eval_tasks"},
     "evaluation": {
@@ -109,6 +110,7 @@ ALLOWED: dict[str, set[str]] = {
         "stats",
         "store",
         "tuning",
+        "winner_pairs",
         "winner_rules",
         "worker",
     },

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.report import numbers
 from harness.report.board import Column, Leaderboard, Row
 from harness.report.text import ARROWS, label, legend_of_marks, marked
-from harness.report.verdicts import RANKS, standing, verdict_lines
+from harness.report.verdicts import ranks_words, standing, verdict_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,10 @@ def _ranking(board: Leaderboard) -> list[str]:
                 ]
             )
     names = [f"{label(primary)} [95 %]", f"minus {board.reference} [95 %]", "p (Holm)", "rank", "P(best)"]
-    return [*_table(["arm", *names, "train s", "total s"], rows), *([RANKS, ""] if rows else [])]
+    return [
+        *_table(["arm", *names, "train s", "total s"], rows),
+        *([ranks_words(board.verdict.estimand), ""] if rows else []),
+    ]
 
 
 def _metric(board: Leaderboard, column: Column) -> list[str]:

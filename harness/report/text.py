@@ -24,7 +24,7 @@ from harness.report.rendering import fitted as _fitted
 from harness.report.rendering import plain as _plain
 from harness.report.rendering import table as _table
 from harness.report.rendering import terminal_width as _width
-from harness.report.verdicts import RANKS, standing, verdict_lines
+from harness.report.verdicts import ranks_words, standing, verdict_lines
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 MARKS = {"more": "▲", "less": "▼"}
@@ -239,7 +239,7 @@ def _legend(board: Leaderboard) -> list[RenderableType]:
     test = "t test" if board.question == "method" else "permutation test"
     lines.append(Text(f"p (Holm): {test} of no difference to the reference, adjusted for the number of arms."))
     if any(row.ranks for row in board.rows):
-        lines.append(Text(RANKS))
+        lines.append(Text(ranks_words(board.verdict.estimand)))
     return lines
 
 

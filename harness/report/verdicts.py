@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from harness.records import WinnerRule, WinnerVerdict
+from harness.records import Question, WinnerRule, WinnerVerdict
 from harness.verdict import COST_WORDS, listed
 
-RANKS = (
-    "rank: 95 % interval of each arm's own rank; P(best): how often it is the best one. Both over resamples of the "
-    "test examples, seeds averaged: they say nothing about other seeds."
-)
+
+def ranks_words(question: Question) -> str:
+    """What the columns of ranks say."""
+    drawn = (
+        "resamples of the test examples and draws of the seeds' spread"
+        if question == "method"
+        else "resamples of the test examples, seeds averaged: they say nothing about other seeds"
+    )
+    return f"rank: 95 % interval of each arm's own rank; P(best): how often it is the best one. Both over {drawn}."
 
 
 def verdict_lines(verdict: WinnerVerdict) -> list[str]:

@@ -142,11 +142,22 @@ def test_the_gain_over_untrained_is_open() -> None:
     assert said.arm is None
 
 
-def test_a_cheaper_arm_that_may_be_as_good_keeps_it_open() -> None:
+def test_a_good_arm_is_shipped_while_only_a_saving_is_open() -> None:
     values = {"untrained": 0.1, "lora": 0.8, "qlora": 0.781}
     said = verdict(values, 0.004, margin=0.02)
-    assert (said.outcome, said.good, said.open) == ("not_enough_data", ("lora",), ("qlora",))
-    assert "lora is at most 0.02 worse than any arm." in said.reason
+    assert (said.outcome, said.arm, said.good, said.open) == ("ship", "lora", ("lora",), ("qlora",))
+    assert said.more_examples is not None and said.cost_share is None
+    assert (
+        said.words
+        == f"ship lora; qlora may do for less memory: about {said.more_examples:,} more test examples would tell"
+    )
+    assert said.reason == "lora is at most 0.02 worse than any arm. qlora's memory is 38 % of its."
+    three = verdict({"untrained": 0.1, "full": 0.8, "lora": 0.8, "qlora": 0.781}, 0.004, margin=0.02)
+    assert (three.outcome, three.arm, three.good) == ("tie", "lora", ("full", "lora"))
+    assert three.words.startswith("tie between full and lora: take lora; qlora may do for less memory: about ")
+
+
+def test_a_dearer_arm_that_may_be_as_good_changes_nothing() -> None:
     dearer = {"untrained": 0.1, "qlora": 0.8, "lora": 0.781}
     said = verdict(dearer, 0.004, margin=0.02)
     assert (said.outcome, said.words) == ("ship", "ship qlora")
@@ -245,7 +256,10 @@ def test_every_contest_has_one_sane_verdict(values: dict[str, float], error: flo
         assert said.arm in said.good or (said.open == (said.arm,) and not said.good)
     if said.outcome == "tie":
         assert said.arm in said.good and len(said.good) > 1 and margin > 0
-        assert all(COSTS.get(said.arm or "", 50.0) <= COSTS.get(arm, 50.0) for arm in (*said.good, *said.open))
+        assert all(COSTS.get(said.arm or "", 50.0) <= COSTS.get(arm, 50.0) for arm in said.good)
+    if said.arm is not None:
+        cheaper = [arm for arm in said.open if COSTS.get(arm, 50.0) < COSTS.get(said.arm, 50.0)]
+        assert bool(cheaper) == ("may do for less" in said.words) or said.arm in said.open
     if "untrained" in (*said.good, *said.open):
         assert said.arm is None, "nothing is shipped that is not shown to beat doing nothing"
     if said.more_examples is not None:
