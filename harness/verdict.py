@@ -38,6 +38,13 @@ COST_WORDS = {
     "trainable_parameters": "trainable parameters",
     "adapter_bytes": "file size",
 }
+LESS = {
+    "train_seconds": "less training time",
+    "total_seconds": "less time",
+    "peak_memory_bytes": "less memory",
+    "trainable_parameters": "fewer trainable parameters",
+    "adapter_bytes": "a smaller file",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +215,7 @@ class _Case:
         pairs = self._pairs(cheaper)
         unknown = any(self.gains.of(*pair).reason for pair in pairs)
         examples, seeds = (None, None) if unknown else self._needed(pairs)
-        rest = f"{listed(cheaper)} may do for less {cost}"
+        rest = f"{listed(cheaper)} may do for {LESS[self.contest.rule.cost]}"
         if examples is not None or seeds is not None:
             rest += f"{_how_much(examples, seeds)} would tell"
         least = min(cheaper, key=self._price)
