@@ -187,7 +187,7 @@ def leaderboard(
 
 @app.command()
 def plan(
-    experiment: Annotated[str, typer.Argument(help="Experiment file, for example baselines/visit_notes.yaml.")],
+    experiment: Annotated[str, typer.Argument(help="Experiment or suite file.")],
     home: Home = HOME,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Run a few steps of every arm that has no stored history.")
@@ -198,17 +198,22 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what an experiment will take (runs, time, memory, disk, money) and what it will be able to show."""
-    from harness import planning
+    from harness import load_suites, planning
 
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
-    found = planning.forecast(Path(experiment), home, calibration=calibrate, margin=margin, say=say)
-    if as_json:
-        _print_json(planning.to_json(found))
+    path = Path(experiment)
+    if load_suites.is_suite(path):
+        plans = planning.forecast_suite(path, home, calibration=calibrate, margin=margin, say=say)
+        told, as_lines = planning.suite_to_json(plans), planning.suite_lines(plans)
     else:
-        for line in planning.lines(found):
-            print(line)
+        plan = planning.forecast(path, home, calibration=calibrate, margin=margin, say=say)
+        told, as_lines = planning.to_json(plan), planning.lines(plan)
+    if as_json:
+        _print_json(told)
+    else:
+        print("\n".join(as_lines))
 
 
 @app.command()

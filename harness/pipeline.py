@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import arms, environment, ingest, preflight, queries, trials, tuning, worker
+from harness import arms, environment, ingest, load_suites, preflight, queries, trials, tuning, worker
 from harness.arms import seeds
 from harness.arms.artefacts import files_hash
 from harness.errors import SpecError
 from harness.executors import executor
 from harness.load import load_experiment
-from harness.load_suites import load_suite
 from harness.metrics import METRICS, check_names
 from harness.metrics.own import declaration, known_metric, load_own
 from harness.prepare import Prepared, prepare
@@ -58,7 +57,7 @@ def run_suite(
     path: Path, home: Path, reporter: Reporter, *, retry: bool = False, rescore: bool = False
 ) -> list[RunResult]:
     """`run` for every experiment of a suite file, one after the other; all are read before the first begins."""
-    experiments = [_checked(experiment) for experiment in load_suite(path, METRICS)]
+    experiments = load_suite(path)
     results = []
     for number, experiment in enumerate(experiments, 1):
         reporter.say(f"suite: {experiment.name} ({number} of {len(experiments)})")
@@ -90,6 +89,11 @@ def run_experiment(
     ingest.prune(experiment, plans, queries.leader(board))
     ingest.prune_trials(experiment, home, store.trials(record.experiment_id), plans)
     return RunResult(board, failed)
+
+
+def load_suite(path: Path) -> list[ResolvedExperiment]:
+    """`load` for every experiment of a suite file."""
+    return [_checked(experiment) for experiment in load_suites.load_suite(path, METRICS)]
 
 
 def load(path: Path) -> ResolvedExperiment:

@@ -9,9 +9,20 @@ text.py         as lines and as JSON
 
 from __future__ import annotations
 
-from harness.planning.forecast import ArmForecast, Forecast, forecast
+from harness.planning.forecast import ArmForecast, Forecast, forecast, forecast_suite
 from harness.planning.history import Rate
 from harness.planning.power import Power
-from harness.planning.text import lines, to_json
+from harness.planning.text import lines, suite_lines, suite_to_json, to_json
 
-__all__ = ["ArmForecast", "Forecast", "Power", "Rate", "forecast", "lines", "to_json"]
+__all__ = [
+    "ArmForecast",
+    "Forecast",
+    "Power",
+    "Rate",
+    "forecast",
+    "forecast_suite",
+    "lines",
+    "suite_lines",
+    "suite_to_json",
+    "to_json",
+]

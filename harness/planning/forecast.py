@@ -91,8 +91,25 @@ def forecast(
     `calibration` runs a few steps of each arm without history; `margin` is asked about beside the smallest difference.
     Raises what `run` would raise before it trains: SpecError, DataError, LeakageError, ModelError.
     """
-    home = home.absolute()
-    experiment = pipeline.load(path)
+    return _of(pipeline.load(path), home.absolute(), calibration, margin, say)
+
+
+def forecast_suite(
+    path: Path,
+    home: Path,
+    *,
+    calibration: bool = False,
+    margin: float | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Forecast]:
+    """`forecast` of every experiment of a suite file."""
+    experiments = pipeline.load_suite(path)
+    return [_of(experiment, home.absolute(), calibration, margin, say) for experiment in experiments]
+
+
+def _of(
+    experiment: ResolvedExperiment, home: Path, calibration: bool, margin: float | None, say: Callable[[str], None]
+) -> Forecast:
     prepared = prepare(experiment, home)
     plans = pipeline.plan_runs(experiment, prepared, home)
     record = pipeline.experiment_record(experiment, prepared, plans)

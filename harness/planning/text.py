@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from harness.planning.forecast import ArmForecast, Forecast
@@ -12,6 +13,7 @@ from harness.report import numbers
 
 WIDTH = 110
 SCHEMA = "harness.plan/1"
+SUITE_SCHEMA = "harness.plans/1"
 
 
 def to_json(forecast: Forecast) -> dict[str, Any]:
@@ -27,6 +29,20 @@ def lines(forecast: Forecast) -> list[str]:
     first = f"{forecast.experiment}: {runs}{done}; task {forecast.task} ({sizes}; {forecast.groups} test groups)"
     totals = [*_totals(forecast), *(f"{note[0].upper()}{note[1:]}." for note in forecast.notes)]
     return [first, "", *_table(forecast.arms), "", *_wrapped(totals), "", *_wrapped(_power(forecast.power))]
+
+
+def suite_to_json(forecasts: Sequence[Forecast]) -> dict[str, Any]:
+    """The forecasts of a suite's experiments."""
+    return {"schema": SUITE_SCHEMA, "plans": [to_json(each) for each in forecasts]}
+
+
+def suite_lines(forecasts: Sequence[Forecast]) -> list[str]:
+    """Every forecast, and what all of them take one after the other."""
+    found = [line for each in forecasts for line in (*lines(each), "")]
+    known = [each.wall_seconds for each in forecasts if each.wall_seconds is not None]
+    if len(known) < len(forecasts):
+        return [*found, f"All {len(forecasts)} experiments: the time of {len(forecasts) - len(known)} is not known."]
+    return [*found, f"All {len(forecasts)} experiments, one after the other: about {duration(sum(known))}."]
 
 
 def _wrapped(paragraphs: list[str]) -> list[str]:

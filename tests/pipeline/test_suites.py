@@ -92,3 +92,14 @@ def test_a_suite_where_one_experiment_is_wanted(shell: Shell) -> None:
     assert missing.code == 2 and "no experiment named 'both.task'" in missing.err
     plain: Any = shell("suite", "toys.yaml")
     assert plain.code == 2 and "is no suite" in plain.err
+
+
+def test_a_suite_is_planned_as_a_whole(shell: Shell) -> None:
+    plans = json.loads(shell("plan", "both.yaml", "--json").out)["plans"]
+    assert [one["experiment"] for one in plans] == ["both.task", "both.second"]
+    assert all(one["runs"] == 3 and one["finished"] == 0 for one in plans)
+    assert shell("plan", "both.yaml").out.splitlines()[-1] == "All 2 experiments: the time of 2 is not known."
+    shell("run", "both.yaml")
+    done = shell("plan", "both.yaml").out
+    assert done.count("Nothing is left to run.") == 2
+    assert done.splitlines()[-1] == "All 2 experiments, one after the other: about 0.0 s."
