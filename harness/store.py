@@ -41,14 +41,23 @@ class Store:
 
     `timeout` is how many seconds an operation waits for another process or thread before StoreLocked; `lock=False`
     leaves the lock out, which loses data and is there so that the benchmark can show it; `migrations` is a folder in
-    place of the package's own. `messages` collects what a person should be told (a log that was set aside, torn lines
-    of the journal). The file is made at the first operation; the folder at once.
+    place of the package's own; `lease=True` is for servers (`store_lease.py`). `messages` collects what a person should
+    be told (a log that was set aside, torn lines of the journal). The file is made at the first operation; the folder
+    at once.
 
     Every operation may raise StoreLocked, NewerSchema, DiskFull or StoreError; a write that raised stored nothing.
     """
 
-    def __init__(self, path: Path, *, timeout: float = 30.0, lock: bool = True, migrations: Path | None = None) -> None:
-        self._file = StoreFile(path, timeout=timeout, lock=lock, migrations=migrations)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        timeout: float = 30.0,
+        lock: bool = True,
+        migrations: Path | None = None,
+        lease: bool = False,
+    ) -> None:
+        self._file = StoreFile(path, timeout=timeout, lock=lock, migrations=migrations, lease=lease)
         self.path = self._file.path
         self.lock_path = self._file.lock_path
         self.journal_path = self.path.with_name(self.path.name + ".journal.jsonl")

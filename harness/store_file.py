@@ -26,6 +26,7 @@ import filelock
 
 from harness.errors import DiskFull, HarnessError, NewerSchema, StoreError, StoreLocked
 from harness.store_journal import FULL
+from harness.store_lease import lease_of
 
 _POLL_SECONDS = 0.005
 _CONFIG = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
@@ -81,16 +82,18 @@ class StoreFile:
     """One database file and its lock. Holds no connection, so threads and processes may share it.
 
     `timeout`: seconds to wait for the lock. `lock=False` leaves it out, which loses data (for the benchmark only).
-    `migrations`: a folder in place of the package's. `messages` collects what a person should be told.
+    `migrations`: a folder in place of the package's. `lease`: keep the connection for a moment (`store_lease.py`).
+    `messages` collects what a person should be told.
     """
 
-    def __init__(self, path: Path, *, timeout: float, lock: bool, migrations: Path | None) -> None:
+    def __init__(self, path: Path, *, timeout: float, lock: bool, migrations: Path | None, lease: bool = False) -> None:
         self.path = Path(path).absolute()
         self.lock_path = self.path.with_name(self.path.name + ".lock")
         self.messages: list[str] = []
         self._timeout = timeout
         self._lock = lock
         self._migrations: list[Migration] = read_migrations(migrations)
+        self._lease = lease_of(self.path, self._connected) if lease else None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -98,35 +101,45 @@ class StoreFile:
 
     @contextmanager
     def open(self) -> Iterator[Any]:
-        """A cursor of a fresh connection of the migrated database, under the lock from before open to after close."""
-        with self._locked():
-            try:
-                if not self.path.exists():
-                    self._create()
-                connection = self._connect(self.path)
+        """A cursor on the migrated database, under the lock from before open to after close.
+
+        The connection is a fresh one, or the process's lease.
+        """
+        try:
+            with self._lease.use() if self._lease is not None else self._connected() as connection:
+                cursor = connection.cursor()
                 try:
-                    self._migrate(connection)
-                    cursor = connection.cursor()
-                    try:
-                        yield cursor
-                    finally:
-                        cursor.close()
+                    yield cursor
                 finally:
-                    connection.close()
-            except duckdb.ProgrammingError:
-                raise  # our SQL is wrong: a bug, not the user's to mend
-            except duckdb.Error as error:
-                raise self._duckdb_error(str(error)) from error
-            except OSError as error:
-                raise self._os_error(error) from error
+                    cursor.close()
+        except duckdb.ProgrammingError:
+            raise  # our SQL is wrong: a bug, not the user's to mend
+        except duckdb.Error as error:
+            raise self._duckdb_error(str(error)) from error
+        except OSError as error:
+            raise self._os_error(error) from error
+
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        with self._locked():
+            if not self.path.exists():
+                self._create()
+            connection = self._connect(self.path)
+            try:
+                self._migrate(connection)
+                yield connection
+            finally:
+                connection.close()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         if not self._lock:
             yield
             return
-        # A lock object per operation, private to this thread: threads exclude each other as processes do.
-        guard = filelock.FileLock(self.lock_path, timeout=self._timeout, poll_interval=_POLL_SECONDS)
+        # A lock object per operation: threads exclude each other as processes do. A lease's may end in another thread.
+        guard = filelock.FileLock(
+            self.lock_path, timeout=self._timeout, poll_interval=_POLL_SECONDS, thread_local=False
+        )
         try:
             guard.acquire()
         except filelock.Timeout as error:

@@ -1,0 +1,92 @@
+"""One open connection that a process keeps for a moment, so that a burst of operations pays for one open.
+
+A server answers many small questions at once. Opening and closing the database for each costs tens of milliseconds,
+one after the other, under the lock. A lease keeps connection and lock until nothing has been asked for `IDLE_SECONDS`,
+at the longest `LONGEST_SECONDS`, then gives both up for a moment, so that a command line that waits gets its turn.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+IDLE_SECONDS = 0.05
+LONGEST_SECONDS = 0.25
+PAUSE_SECONDS = 0.015
+"""Three times as long as others sleep between two tries of the lock."""
+
+
+class Lease:
+    """Operations of all threads of a process on one connection, one at a time.
+
+    `connect` gives a connection under the lock for as long as its context lasts; it may be left by another thread than
+    the one that entered it.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], AbstractContextManager[Any]],
+        idle: float = IDLE_SECONDS,
+        longest: float = LONGEST_SECONDS,
+    ) -> None:
+        self._connect = connect
+        self._idle, self._longest = idle, longest
+        self._turn = threading.Lock()
+        self._held: ExitStack | None = None
+        self._connection: Any = None
+        self._since = self._used = 0.0
+        self._watcher: threading.Thread | None = None
+
+    @contextmanager
+    def use(self) -> Iterator[Any]:
+        """The connection, for one operation of this thread; an operation that fails gives the connection up."""
+        with self._turn:
+            if self._held is None:
+                held = ExitStack()
+                self._connection = held.enter_context(self._connect())
+                self._held, self._since = held, time.monotonic()
+            try:
+                yield self._connection
+            except BaseException:
+                self._give_up()
+                raise
+            self._used = time.monotonic()
+            if self._used - self._since >= self._longest:
+                self._give_up()
+                time.sleep(PAUSE_SECONDS)  # with our own turn held: the next one who gets the lock is somebody else
+            elif self._watcher is None:
+                self._watcher = threading.Thread(target=self._watch, name="store lease", daemon=True)
+                self._watcher.start()
+
+    def close(self) -> None:
+        """Give connection and lock up now; the next operation opens them again."""
+        with self._turn:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        held, self._held, self._connection = self._held, None, None
+        if held is not None:
+            held.close()
+
+    def _watch(self) -> None:
+        while True:
+            time.sleep(self._idle / 2)
+            with self._turn:
+                if self._held is None or time.monotonic() - self._used >= self._idle:
+                    self._give_up()
+                    self._watcher = None
+                    return
+
+
+_leases: dict[Path, Lease] = {}
+_guard = threading.Lock()
+
+
+def lease_of(path: Path, connect: Callable[[], AbstractContextManager[Any]]) -> Lease:
+    """The lease of this process on the database at `path`; the first to ask says how to connect."""
+    with _guard:
+        return _leases.setdefault(path, Lease(connect))
