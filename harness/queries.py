@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import bundle, ingest, metrics, report
+from harness import boards, bundle, ingest, metrics, report
 from harness.errors import HarnessError, UsageError
 from harness.files import read_json, read_records, write_bytes
 from harness.metrics.own import declaration, load_metric
@@ -50,7 +50,7 @@ def find(store: Store, experiment: str | None) -> ExperimentRecord:
 def board(home: Path, experiment: str | None) -> report.Leaderboard:
     """The leaderboard of a stored experiment."""
     store = open_store(home)
-    return report.leaderboard(report.collect(store, find(store, experiment).experiment_id))
+    return boards.board(store, home, find(store, experiment).experiment_id)
 
 
 def tuning(home: Path, experiment: str | None) -> report.TuningReport:

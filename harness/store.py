@@ -199,6 +199,28 @@ class Store:
         with self._file.open() as cursor:
             return bool(cursor.execute("SELECT 1 FROM evaluations WHERE eval_id = $1 LIMIT 1", [eval_id]).fetchone())
 
+    def state(self, experiment_id: str) -> str:
+        """Changes whenever something is stored that a leaderboard of this experiment is made from; cheap to ask."""
+        query = """
+            WITH mine AS (SELECT train_id, eval_id FROM entries WHERE experiment_id = $1),
+            alike AS (
+                SELECT experiment_id FROM experiments WHERE task_fingerprint IN
+                (SELECT task_fingerprint FROM experiments WHERE experiment_id = $1)
+            )
+            SELECT
+                (SELECT max(seq) FROM experiments WHERE experiment_id = $1),
+                (SELECT max(seq) FROM entries WHERE experiment_id = $1),
+                (SELECT max(seq) FROM runs WHERE train_id IN (SELECT train_id FROM mine)),
+                (SELECT max(seq) FROM trials WHERE experiment_id = $1),
+                (SELECT max(seq) FROM evaluations WHERE eval_id IN (SELECT eval_id FROM mine)),
+                (SELECT max(seq) FROM predictions WHERE eval_id IN (SELECT eval_id FROM mine)),
+                (SELECT max(seq) FROM scores WHERE eval_id IN (SELECT eval_id FROM mine)),
+                (SELECT max(seq) FROM looks WHERE experiment IN (SELECT experiment_id FROM alike)),
+                (SELECT max(seq) FROM sentinels)
+        """
+        with self._file.open() as cursor:
+            return "-".join(str(part) for part in cursor.execute(query, [experiment_id]).fetchone())
+
     def counts(self) -> dict[str, int]:
         """Rows per table, superseded ones included."""
         names = [table.name for table in TABLES.values()]

@@ -92,8 +92,9 @@ ALLOWED: dict[str, set[str]] = {
         "store",
         "worker",
     },
+    "boards": {"report", "records", "files", "store"},
     "bundle": {"report", "records"},
-    "queries": {"bundle", "store", "report", "ingest", "metrics", "files", "records"},
+    "queries": {"boards", "bundle", "store", "report", "ingest", "metrics", "files", "records"},
     "previews": {"load", "metrics", "models", "prompts", "sources", "spec", "splits"},
     "doctor": {"load", "environment", "records"},
     "planning": {

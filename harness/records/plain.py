@@ -24,6 +24,8 @@ def to_json(record: Any) -> Any:
         return {str(key): to_json(value) for key, value in record.items()}
     if isinstance(record, (list, tuple)):
         return [to_json(value) for value in record]
+    if isinstance(record, frozenset):
+        return sorted(to_json(value) for value in record)
     if isinstance(record, Path):
         return str(record)
     return record
@@ -46,6 +48,10 @@ def _convert(hint: Any, value: Any) -> Any:
     if origin is tuple:
         kinds = args[:1] * len(value) if len(args) == 2 and args[1] is Ellipsis else args
         return tuple(_convert(kind, item) for kind, item in zip(kinds, value, strict=True))
+    if origin is frozenset:
+        return frozenset(_convert(args[0], item) for item in value)
+    if origin in (Mapping, dict) and len(args) == 2:
+        return {key: _convert(args[1], item) for key, item in value.items()}
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_json(hint, value)
     if hint is Path:
