@@ -14,6 +14,7 @@ from harness.arms import seeds
 from harness.arms.artefacts import files_hash
 from harness.errors import SpecError
 from harness.executors import executor
+from harness.live import LiveFile
 from harness.load import load_experiment
 from harness.metrics import METRICS, check_names
 from harness.metrics.own import declaration, known_metric, load_own
@@ -80,11 +81,16 @@ def run_experiment(
     store = Store(queries.database(home))
     ingest.experiment(store, home, record)
     session = Session(home, reporter, retry)
-    if experiment.spec.tuning is not None:
-        experiment = tune(experiment, prepared, store, record, session)
-        plans = plan_runs(experiment, prepared, home)
-    plans = [replace(plan, rescore=rescore) for plan in plans]
-    failed = _execute(experiment, record, plans, store, session)
+    reporter.live = LiveFile(home, record.experiment_id)
+    try:
+        if experiment.spec.tuning is not None:
+            experiment = tune(experiment, prepared, store, record, session)
+            plans = plan_runs(experiment, prepared, home)
+        plans = [replace(plan, rescore=rescore) for plan in plans]
+        failed = _execute(experiment, record, plans, store, session)
+    finally:
+        reporter.live.close()
+        reporter.live = None
     board = queries.board(home, record.experiment_id)
     ingest.prune(experiment, plans, queries.leader(board))
     ingest.prune_trials(experiment, home, store.trials(record.experiment_id), plans)

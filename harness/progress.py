@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TextIO
 
+from harness.live import LiveFile
+
 
 @dataclass(slots=True)
 class _Line:
@@ -31,6 +33,8 @@ class Reporter:
         self.every = every
         self.label = ""
         """The arm that calls of the reporter itself are about."""
+        self.live: LiveFile | None = None
+        """Where else progress goes, while it is set."""
         self._lines: dict[str, _Line] = {}
         self._bars: Any = None
 
@@ -67,11 +71,13 @@ class Reporter:
 
     def step(self, label: str, phase: str, done: int, total: int) -> None:
         """Arm `label` has done `done` of `total` steps of `phase`."""
+        if self.live is not None:
+            self.live.step(label, phase, done, total)
         now = time.monotonic()
         line = self._lines.get(label)
         first = line is None or line.phase != phase
         if line is None or first:
-            self.clear(label)
+            self._forget(label)
             line = self._lines[label] = _Line(phase, now, now)
         if self._bars is not None:
             if line.task is None:
@@ -85,6 +91,11 @@ class Reporter:
 
     def clear(self, label: str) -> None:
         """Arm `label` has nothing more to show."""
+        if self.live is not None:
+            self.live.clear(label)
+        self._forget(label)
+
+    def _forget(self, label: str) -> None:
         line = self._lines.pop(label, None)
         if line is not None and line.task is not None:
             self._bars.remove_task(line.task)

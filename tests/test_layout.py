@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "documents": {"spec"},
     "environment": {"records"},
     "files": {"records"},
-    "progress": set(),
+    "progress": {"live"},
     "user_code": {"documents"},
     "rows": {"spec", "documents", "user_code"},
     "sources": {"spec", "records", "templates", "rows", "documents"},
@@ -63,6 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     "worker": {"arms", "evaluation", "validation", "splits", "environment", "records", "files", "sealing"},
     "preflight": {"arms", "evaluation", "worker", "models", "prompts", "records"},
     "sealing": set(),
+    "live": {"records", "files"},
     "executors": {"worker", "records", "progress"},
     "ingest": {"worker", "evaluation", "environment", "store", "files", "records", "winner_rules", "arms"},
     "trials": {
