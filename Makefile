@@ -27,7 +27,7 @@ check: install
 	$(BIN)/mypy
 
 app: install
-	$(BIN)/streamlit run app.py --server.address 127.0.0.1 --browser.gatherUsageStats false
+	$(BIN)/harness app
 
 bench: install
 	$(BIN)/python bench/store_race.py

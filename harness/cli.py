@@ -373,15 +373,17 @@ def doctor(home: Home = HOME, as_json: Json = False) -> int:
 @app.command(name="app")
 def app_command(
     home: Home = HOME,
-    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1.")] = 8501,
-) -> None:
-    """Open the leaderboard in a browser (Streamlit, bound to 127.0.0.1)."""
-    from harness import load
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8501,
+    public_url: Annotated[
+        str | None, typer.Option("--public-url", help="Where others reach it, behind a proxy with TLS.")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page here.")] = True,
+) -> int:
+    """Open leaderboard and review in a browser, and print the owner's link."""
+    from harness import serve
 
-    os.environ["HARNESS_HOME"] = str(home.absolute())
-    options = ["--server.address=127.0.0.1", f"--server.port={port}", "--browser.gatherUsageStats=false"]
-    script = str(load.stock_folder() / "app.py")
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", script, *options])
+    return serve.serve(home, host, port, public_url, browser=browser)
 
 
 @store_app.command(name="info")

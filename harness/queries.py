@@ -146,6 +146,26 @@ def looks(home: Path, experiment: str | None) -> list[Look]:
     return list(report.collect(store, find(store, experiment).experiment_id).looks)
 
 
+def looks_of(store: Store, record: ExperimentRecord) -> list[Look]:
+    """Looks at the test split of an experiment, in order: its own and those of others on the same splits."""
+    same = {one.experiment_id for one in store.experiments() if one.task_fingerprint == record.task_fingerprint}
+    return [look for look in store.looks() if look.experiment in same]
+
+
+def training_examples(home: Path, store: Store, experiment_id: str) -> dict[str, list[Example]]:
+    """Train and validation examples of an experiment by split; empty when its folders are gone."""
+    plans = [home / "runs" / entry.train_id / "plan.json" for entry in store.entries(experiment_id)]
+    # A home folder may have been moved: only the folder's own name is taken from the plan.
+    names = {Path(read_json(plan)["files"]["folder"]).name for plan in plans if plan.exists()}
+    folders = [home / "tasks" / name for name in sorted(names)][:1]
+    sides = {
+        split: list(read_records(folder / f"{split}.jsonl", Example))
+        for folder in folders
+        for split in ("train", "validation")
+    }
+    return {split: examples for split, examples in sides.items() if examples}
+
+
 def suite(home: Path, names: Sequence[str]) -> report.SuiteTable:
     """The stored experiments of a suite side by side. Raises StoreError for one that has not run."""
     store = open_store(home)

@@ -2,44 +2,65 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import time
 
 import streamlit as st
 
-from harness import queries, report
-from harness.errors import HarnessError
-from harness.records import ExperimentRecord
+from harness import live, report
+from harness.pages import charts, frame
+from harness.records import WinnerVerdict
 from harness.report import Leaderboard, markdown
+from harness.store import Store
+
+REFRESH_SECONDS = 5.0
 
 
-def main() -> None:
-    """Draw the page."""
-    st.title("Leaderboard")
-    home = Path(os.environ.get("HARNESS_HOME", ".harness"))
-    try:
-        known = queries.open_store(home).experiments() if queries.database(home).exists() else []
-        if not known:
-            st.info(f"No experiment is stored in {home} yet. Run `harness run baselines/visit_notes.yaml`.")
-            return
-        chosen = st.selectbox("Experiment", known[::-1], format_func=_title, key="experiment")
-        _show(queries.board(home, chosen.experiment_id))
-    except HarnessError as error:
-        st.error(str(error))
+def main(store: Store) -> None:
+    """Draw the page, again and again while the experiment's run goes on."""
+    record = frame.chosen(store)
+    if record is None:
+        return
+    if live.read(frame.home(), record.experiment_id) is None:
+        _show(frame.board(store, record.experiment_id))
+        return
+
+    @st.fragment(run_every=REFRESH_SECONDS)
+    def going_on() -> None:
+        _progress(record.experiment_id)
+        _show(frame.board(store, record.experiment_id))
+
+    going_on()
 
 
-def _title(record: ExperimentRecord) -> str:
-    return f"{record.name} · task {record.task.get('name', '?')} · {record.created}"
+def _progress(experiment_id: str) -> None:
+    found = live.read(frame.home(), experiment_id)
+    if found is None:
+        st.success("The run has ended.")
+        return
+    st.info(f"This experiment is running (process {found.pid}, {(time.time() - found.started) / 60:.0f} min so far).")
+    for one in found.arms:
+        left = one.seconds_left(time.time())
+        wait = f", about {left:.0f} s left" if left is not None and one.done < one.total else ""
+        st.progress(min(1.0, one.done / max(one.total, 1)), f"{one.label}: {one.phase} {one.done}/{one.total}{wait}")
+
+
+def _verdict(verdict: WinnerVerdict, text: str) -> None:
+    show = {"ship": st.success, "tie": st.success, "ship_none": st.warning}.get(verdict.outcome, st.info)
+    show(text)
 
 
 def _show(board: Leaderboard) -> None:
     parts = markdown.sections(board)
-    st.markdown(parts.verdict)
+    _verdict(board.verdict, parts.verdict)
     st.markdown(parts.summary)
+    if any(row.cells[board.primary].estimate for row in board.rows):
+        st.plotly_chart(charts.forest(board), key="forest", config={"displayModeBar": False})
     st.markdown(parts.ranking)
     for row in board.rows:
         for line in row.errors:
             st.warning(f"{row.arm}: {line}")
+        for event in row.events:
+            st.caption(f"▼ {row.arm}: {event.kind} at step {event.step}")
     if parts.forgetting:
         st.subheader("Forgetting")
         st.markdown(parts.forgetting)
@@ -58,4 +79,4 @@ def _show(board: Leaderboard) -> None:
     )
 
 
-main()
+frame.page("Leaderboard", main)

@@ -23,6 +23,7 @@ from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
 from harness.report.studies import curve_to_text, print_curve, print_tuning, tuning_to_text
+from harness.report.slices import Slice, slices
 from harness.report.suite import SuiteTable, suite_table, suite_to_json, suite_to_markdown
 from harness.report.text import (
     comparison_to_text,
@@ -32,6 +33,7 @@ from harness.report.text import (
     to_text,
 )
 from harness.report.tuned import ArmTuning, TuningReport, tuning_report, tuning_to_json
+from harness.report.worddiff import word_diff
 
 __all__ = [
     "AnswerCounts",
@@ -51,6 +53,7 @@ __all__ = [
     "Results",
     "Row",
     "Sample",
+    "Slice",
     "SuiteTable",
     "Texts",
     "TuningReport",
@@ -76,6 +79,7 @@ __all__ = [
     "render_text",
     "sentinel_lines",
     "sentinel_to_json",
+    "slices",
     "suite_table",
     "suite_to_json",
     "suite_to_markdown",
@@ -86,4 +90,5 @@ __all__ = [
     "tuning_report",
     "tuning_to_json",
     "tuning_to_text",
+    "word_diff",
 ]

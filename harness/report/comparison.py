@@ -25,6 +25,8 @@ class Texts:
     examples: Mapping[str, Example] = field(default_factory=dict)
     """Test examples by id."""
     predictions: Sequence[Prediction] = ()
+    inside: bool = False
+    """Shown where the texts of a sensitive task may be shown: in the app, never in a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,15 @@ class Comparison:
     sensitive: bool
     estimand: str
     notes: tuple[str, ...]
+    values: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Both arms' values of the primary metric of every example, seeds averaged."""
 
 
 def compare(
     results: Results, a: str, b: str, texts: Texts, samples: int = 3, rng: np.random.Generator | None = None
 ) -> Comparison:
-    """Compare two arms of an experiment; no text is taken from `texts` when the task is sensitive.
+    """Compare two arms of an experiment; no text is taken from `texts` when the task is sensitive, unless they
+    stay inside.
 
     Without `rng` resampling is seeded by the experiment's id.
 
@@ -116,13 +121,14 @@ def compare(
         a=a,
         b=b,
         metrics=tuple(_difference(judge, column, measured[column.name], (a, b)) for column in columns),
-        samples=_samples(values, Texts() if sensitive else texts, (evaluations[a], evaluations[b]), samples),
+        samples=_samples(values, texts if texts.inside or not sensitive else Texts(), (evaluations[a], evaluations[b]), samples),
         wins_a=sum(gain > 0 for gain in gains),
         wins_b=sum(gain < 0 for gain in gains),
         ties=sum(gain == 0 for gain in gains),
         sensitive=sensitive,
         estimand=remarks.estimand([len(evaluations[arm]) for arm in (a, b) if trained[arm]], question),
         notes=_notes(evaluations),
+        values=values,
     )
 
 

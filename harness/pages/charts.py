@@ -1,0 +1,135 @@
+"""Charts of the app: pure functions from a report's records to a plotly figure.
+
+Colours are those of print (`harness.report.palette`); an arm keeps its colour on every page. Streamlit's theme gives
+background and text, light or dark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from harness.report import CostView, Leaderboard, TrainingCurve
+from harness.report.palette import MARKERS, PALETTE
+
+LAYOUT: Mapping[str, Any] = {"margin": {"l": 10, "r": 10, "t": 30, "b": 10}, "hoverlabel": {"namelength": -1}}
+SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "P": "cross"}
+
+
+def colours(arms: Sequence[str]) -> dict[str, str]:
+    """A colour for every arm, in the order they are given."""
+    return {arm: PALETTE[place % len(PALETTE)] for place, arm in enumerate(arms)}
+
+
+def _symbol(place: int) -> str:
+    return SYMBOLS.get(MARKERS[place % len(MARKERS)], "star")
+
+
+def forest(board: Leaderboard) -> go.Figure:
+    """The primary metric of every arm with its interval, the best on top."""
+    primary = board.columns[0]
+    rows = [row for row in board.rows if row.cells[primary.name].estimate is not None]
+    shade = colours([row.arm for row in rows])
+    figure = go.Figure()
+    for row in rows:
+        found = row.cells[primary.name].estimate
+        assert found is not None
+        low, high = (found.value if end is None else end for end in (found.low, found.high))
+        figure.add_scatter(
+            x=[found.value],
+            y=[row.arm],
+            error_x={"type": "data", "array": [high - found.value], "arrayminus": [found.value - low]},
+            mode="markers",
+            marker={"size": 11, "color": shade[row.arm]},
+            name=row.arm,
+            hovertemplate=f"%{{y}}: {found.value:.4g} [{low:.4g}, {high:.4g}]<extra></extra>",
+        )
+    better = "higher is better" if primary.direction == "higher" else "lower is better"
+    figure.update_layout(**LAYOUT, showlegend=False, height=80 + 42 * len(rows))
+    figure.update_xaxes(title=f"{primary.name}, 95 % interval ({better})")
+    figure.update_yaxes(autorange="reversed", type="category")
+    return figure
+
+
+def tradeoff(view: CostView, board: Leaderboard) -> go.Figure:
+    """Quality against one cost, with the Pareto front."""
+    figure = go.Figure()
+    front = sorted((point for point in view.points if point.on_front), key=lambda point: (point.cost, point.value))
+    figure.add_scatter(
+        x=[point.cost for point in front],
+        y=[point.value for point in front],
+        mode="lines",
+        line={"shape": "hv", "dash": "dot", "color": "gray", "width": 1},
+        name="Pareto front",
+        hoverinfo="skip",
+    )
+    shade = colours([row.arm for row in board.rows])
+    for place, point in enumerate(view.points):
+        low, high = (point.value if end is None else end for end in (point.low, point.high))
+        left, right = (point.cost if end is None else end for end in (point.cost_low, point.cost_high))
+        figure.add_scatter(
+            x=[point.cost],
+            y=[point.value],
+            error_y={"type": "data", "array": [high - point.value], "arrayminus": [point.value - low]},
+            error_x={"type": "data", "array": [right - point.cost], "arrayminus": [point.cost - left]},
+            mode="markers+text",
+            text=[point.arm],
+            textposition="top center" if place % 2 else "bottom center",
+            marker={"size": 12, "color": shade.get(point.arm, "gray"), "symbol": _symbol(place)},
+            name=point.arm,
+            hovertemplate=f"{point.arm}: {point.value:.4g}, {point.cost:,.4g} {view.unit}<extra></extra>",
+        )
+    unit = f", {view.unit}" if view.unit else ""
+    figure.update_layout(**LAYOUT, showlegend=False, height=420)
+    figure.update_xaxes(title=f"{view.measure.replace('_', ' ')}{unit}", rangemode="tozero")
+    figure.update_yaxes(title=board.primary)
+    return figure
+
+
+def training(curves: Sequence[TrainingCurve], quantity: str, arms: Sequence[str]) -> go.Figure:
+    """One quantity of the training log over steps, a line a run, with what went wrong marked."""
+    shade = colours(arms)
+    dashes = ["solid", "dash", "dot", "dashdot", "longdash"]
+    figure = go.Figure()
+    for curve in curves:
+        points = [(row.step, value) for row in curve.rows if (value := getattr(row, quantity)) is not None]
+        if not points:
+            continue
+        seed = curve.seed or 0
+        figure.add_scatter(
+            x=[step for step, _ in points],
+            y=[value for _, value in points],
+            mode="lines+markers" if len(points) < 30 else "lines",
+            line={"color": shade.get(curve.arm, "gray"), "dash": dashes[seed % len(dashes)]},
+            name=f"{curve.arm}, seed {seed}",
+        )
+        marked = [(event.step, event.kind) for event in curve.events]
+        if marked:
+            nearest = [min(points, key=lambda point, at=step: abs(point[0] - at))[1] for step, _ in marked]
+            figure.add_scatter(
+                x=[step for step, _ in marked],
+                y=nearest,
+                mode="markers",
+                marker={"symbol": "x", "size": 11, "color": "#D55E00"},
+                name=f"{curve.arm}: {', '.join(dict.fromkeys(kind for _, kind in marked))}",
+                hovertext=[f"step {step}: {kind}" for step, kind in marked],
+            )
+    figure.update_layout(**LAYOUT, height=330, legend={"orientation": "h", "y": -0.25})
+    figure.update_xaxes(title="optimiser step")
+    figure.update_yaxes(title=quantity.replace("_", " "))
+    return figure
+
+
+def lengths(words: Mapping[str, Sequence[int]], title: str) -> go.Figure:
+    """How long texts are in each split, as shares, so that splits of different size compare."""
+    figure = go.Figure()
+    for place, (split, sizes) in enumerate(words.items()):
+        figure.add_histogram(
+            x=list(sizes), histnorm="percent", name=split, opacity=0.6, marker={"color": PALETTE[place % len(PALETTE)]}
+        )
+    figure.update_layout(**LAYOUT, barmode="overlay", height=300, legend={"orientation": "h", "y": 1.15})
+    figure.update_xaxes(title=title)
+    figure.update_yaxes(title="% of the split")
+    return figure

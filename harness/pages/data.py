@@ -1,0 +1,93 @@
+"""Page: the data behind an experiment: splits, leaks, lengths, looks. Run by Streamlit as a script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from harness import queries
+from harness.pages import charts, frame
+from harness.records import Example, ExperimentRecord
+from harness.splits import leak_line
+from harness.store import Store
+
+
+def main(store: Store) -> None:
+    """Draw the page."""
+    record = frame.chosen(store)
+    if record is None:
+        return
+    groups = len(set(record.groups.values())) if record.groups else 0
+    for column, (name, size) in zip(st.columns(len(record.split_sizes) + 1), record.split_sizes.items(), strict=False):
+        column.metric(name, f"{size:,} examples")
+    st.columns(1)[0].markdown(f"The test split has **{groups}** groups; examples of one group are not independent.")
+    _leaks(record)
+    _lengths(store, record)
+    _looks(store, record)
+
+
+def _leaks(record: ExperimentRecord) -> None:
+    st.subheader("Leakage")
+    if not record.leaks:
+        st.markdown("No example of one split was found in another: not by id, group, prompt or near-duplicate.")
+        return
+    how = record.task.get("leakage") or {}
+    words = "dropped from the training side" if how.get("drop") else f"allowed: {how.get('allow', '')}"
+    st.markdown(f"**{len(record.leaks)}** pairs share what splits must not share; they were {words}.")
+    with st.expander("The pairs"):
+        st.text("\n".join(leak_line(pair) for pair in record.leaks))
+
+
+def _lengths(store: Store, record: ExperimentRecord) -> None:
+    st.subheader("Length")
+    prompts, references = _words(str(frame.home()), record.experiment_id, record, store)
+    if not prompts:
+        st.info("The examples are not in the home folder. Run the experiment again; it is quick.")
+        return
+    left, right = st.columns(2)
+    left.plotly_chart(charts.lengths(prompts, "words of the prompt"), key="prompts", config={"displayModeBar": False})
+    right.plotly_chart(
+        charts.lengths(references, "words of the reference"), key="references", config={"displayModeBar": False}
+    )
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _words(
+    folder: str, experiment_id: str, _record: ExperimentRecord, _store: Store
+) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Words of prompts and references in each split."""
+    home = Path(folder)
+    sides = queries.training_examples(home, _store, experiment_id)
+    sides["test"] = list(queries.sealed_examples(home, _record).values())
+    prompts, references = {}, {}
+    for split, examples in sides.items():
+        if examples:
+            prompts[split] = [_length(one) for one in examples]
+            references[split] = [len(one.references[0].split()) for one in examples if one.references]
+    return prompts, references
+
+
+def _length(one: Example) -> int:
+    texts = [message.content for message in one.messages] if one.messages else [one.prompt or ""]
+    return sum(len(text.split()) for text in texts)
+
+
+def _looks(store: Store, record: ExperimentRecord) -> None:
+    st.subheader("Looks at the test split")
+    looks = queries.looks_of(store, record)
+    if not looks:
+        st.info("Nobody has looked at this test split yet.")
+        return
+    own = sum(look.experiment == record.experiment_id for look in looks)
+    st.markdown(f"**{own}** by this experiment, **{len(looks)}** by all experiments on the same split.")
+    st.dataframe(
+        [
+            {"when": look.when, "who": look.who, "experiment": look.experiment, "arm": look.arm, "why": look.why}
+            for look in reversed(looks)
+        ],
+        hide_index=True,
+    )
+
+
+frame.page("Data", main)

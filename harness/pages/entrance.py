@@ -1,0 +1,64 @@
+"""Who it is that opens the app, from the token in the address or a sign-in, and what the pages may know of them."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal, cast
+
+import streamlit as st
+
+from harness import access
+from harness.pages import frame
+from harness.records import Invitation
+from harness.review import authenticate, invited
+
+Role = Literal["owner", "reviewer", "nobody"]
+
+
+def admit() -> Role:
+    """The role of this session; the invitation of a reviewer is kept for the review page."""
+    token = st.query_params.get("token") or st.session_state.get("token")
+    st.session_state.pop("invitation", None)
+    if token and st.query_params.get("token") != token:
+        st.query_params["token"] = token  # going to another page drops it, and a reload there would find nobody
+    st.session_state["token"] = token
+    if access.is_owner(frame.home(), token):
+        return "owner"
+    store = frame.store()
+    if store is None:
+        return "nobody"
+    found = authenticate(store, token) if token else _signed_in()
+    if found is None:
+        return "nobody"
+    if found.role == "owner":
+        return "owner"
+    st.session_state["invitation"] = found
+    return "reviewer"
+
+
+def invitation() -> Invitation:
+    """The invitation of this session's reviewer."""
+    return cast(Invitation, st.session_state["invitation"])
+
+
+def sign_in_offered() -> bool:
+    """Whether the server's secrets configure a sign-in (OpenID Connect)."""
+    try:
+        return "auth" in st.secrets
+    except FileNotFoundError:
+        return False
+
+
+def _signed_in() -> Invitation | None:
+    """The invitation whose name is the verified e-mail address of who has signed in."""
+    store = frame.store()
+    if store is None or not sign_in_offered() or not st.user.get("is_logged_in"):
+        return None
+    email = st.user.get("email")
+    verified = st.user.get("email_verified", True)
+    return invited(store, str(email)) if email and verified is True else None
+
+
+def is_local() -> bool:
+    """Whether the server answers this machine alone, so that its owner may be told what is wrong."""
+    return os.environ.get("HARNESS_HOST", "127.0.0.1") in ("127.0.0.1", "localhost", "::1")

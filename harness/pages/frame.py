@@ -1,0 +1,131 @@
+"""What all pages share: home, store, the chosen experiment, errors in one line, and text that cannot act.
+
+Answers of a model are hostile text: they are shown through `plain`, which escapes everything, never as Markdown or HTML.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from harness import boards, queries, report
+from harness.errors import HarnessError
+from harness.records import ExperimentRecord
+from harness.report import Leaderboard, Results
+from harness.store import Store
+
+RUN_FIRST = "Run `harness run baselines/visit_notes.yaml`"
+STYLE = """<style>
+.plain {white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; line-height: 1.5;
+        border: 1px solid rgba(128,128,128,.35); border-radius: .4rem; padding: .7rem .9rem;}
+.plain.large {font-size: 1.15rem;}
+.plain.code {font-family: monospace; font-size: .95rem;}
+.plain mark {background: rgba(230,159,0,.35); color: inherit; border-radius: .2rem;}
+</style>"""
+
+
+def home() -> Path:
+    """The home folder of this server."""
+    return Path(os.environ.get("HARNESS_HOME", ".harness")).absolute()
+
+
+def store() -> Store | None:
+    """The store, with a lease; None where nothing has run yet (looking makes no database)."""
+    path = queries.database(home())
+    return Store(path, lease=True) if path.exists() else None
+
+
+def page(title: str, draw: Callable[[Store], None], empty: str = "No experiment is stored") -> None:
+    """Draw a page over the store; what is wrong with it is one line."""
+    st.title(title)
+    st.html(STYLE)
+    try:
+        found = store()
+        if found is None:
+            st.info(f"{empty} in {home()} yet. {RUN_FIRST}.")
+            return
+        draw(found)
+    except HarnessError as error:
+        st.error(str(error))
+
+
+def chosen(found: Store) -> ExperimentRecord | None:
+    """The experiment that is picked in the side bar, the newest at first; the same on every page."""
+    known = found.experiments()[::-1]
+    if not known:
+        st.info(f"No experiment is stored in {home()} yet. {RUN_FIRST}.")
+        return None
+    with st.sidebar:
+        known = _filtered("Task", known, lambda record: str(record.task.get("name", "?")))
+        known = _filtered("Base model", known, base_of)
+        names = {record.experiment_id: record for record in known}
+        wanted = st.session_state.get("experiment_id")
+        picked = st.selectbox(
+            "Experiment",
+            list(names),
+            index=list(names).index(wanted) if wanted in names else 0,
+            format_func=lambda key: _title(names[key]),
+            key="experiment",
+        )
+    st.session_state["experiment_id"] = picked
+    return names[picked]
+
+
+def _filtered(
+    label: str, known: Sequence[ExperimentRecord], read: Callable[[ExperimentRecord], str]
+) -> list[ExperimentRecord]:
+    options = sorted({read(record) for record in known})
+    if len(options) < 2:
+        return list(known)
+    wanted = st.selectbox(label, ["all", *options], key=f"filter {label}")
+    return [record for record in known if wanted in ("all", read(record))]
+
+
+def base_of(record: ExperimentRecord) -> str:
+    """Name of an experiment's base model."""
+    given = record.spec.get("base_model")
+    path = given.get("path", "?") if isinstance(given, dict) else given
+    return Path(str(path or "?")).name
+
+
+def _title(record: ExperimentRecord) -> str:
+    return f"{record.name} · task {record.task.get('name', '?')} · {record.created[:16].replace('T', ' ')}"
+
+
+def board(found: Store, experiment_id: str) -> Leaderboard:
+    """The leaderboard, made anew only where something has changed."""
+    return _board(str(home()), experiment_id, found.state(experiment_id), found)
+
+
+@st.cache_resource(show_spinner=False, max_entries=32)
+def _board(folder: str, experiment_id: str, state: str, _store: Store) -> Leaderboard:
+    return boards.board(_store, Path(folder), experiment_id)
+
+
+def results(found: Store, experiment_id: str) -> Results:
+    """Everything that the views of one experiment are made from."""
+    return _results(str(home()), experiment_id, found.state(experiment_id), found)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _results(folder: str, experiment_id: str, state: str, _store: Store) -> Results:
+    return report.collect(_store, experiment_id)
+
+
+def plain(text: str, *, large: bool = False, code: bool = False) -> None:
+    """Text as it is: nothing in it is taken for markup."""
+    pieces([("both", text)], large=large, code=code)
+
+
+def pieces(parts: Sequence[tuple[str, str]], *, large: bool = False, code: bool = False) -> None:
+    """Pieces of a text one after the other, those that are `own` marked."""
+    inner = "".join(
+        f"<mark>{html.escape(text)}</mark>" if kind == "own" and text.strip() else html.escape(text)
+        for kind, text in parts
+    )
+    kinds = " ".join(["plain", *(["large"] if large else []), *(["code"] if code else [])])
+    st.html(f'<div class="{kinds}">{inner or "&nbsp;"}</div>')

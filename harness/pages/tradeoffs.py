@@ -1,0 +1,35 @@
+"""Page: what quality costs: time, memory, parameters, latency, money. Run by Streamlit as a script."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from harness import report
+from harness.pages import charts, frame
+from harness.store import Store
+
+
+def main(store: Store) -> None:
+    """Draw the page."""
+    record = frame.chosen(store)
+    if record is None:
+        return
+    board = frame.board(store, record.experiment_id)
+    views = report.cost_views(board)
+    if not views:
+        st.info(f"No arm of {record.name} has both a result and a known cost yet. Let its run finish.")
+        return
+    names = {view.measure.replace("_", " "): view for view in views}
+    picked = st.segmented_control("Cost", list(names), default=next(iter(names)), key="cost")
+    view = names[picked or next(iter(names))]
+    st.plotly_chart(charts.tradeoff(view, board), key="tradeoff", config={"displayModeBar": False})
+    front = [point.arm for point in view.points if point.on_front]
+    st.markdown(
+        f"On the Pareto front: **{', '.join(front)}**. No other arm is as cheap and as good. "
+        f"Whiskers: 95 % interval of {board.primary}, and the range over seeds of the cost."
+    )
+    if view.unknown:
+        st.caption(f"Not known: {', '.join(view.unknown)}.")
+
+
+frame.page("Trade-offs", main)

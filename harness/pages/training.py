@@ -1,0 +1,42 @@
+"""Page: how the trainings of an experiment went, several runs overlaid. Run by Streamlit as a script."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from harness import report
+from harness.pages import charts, frame
+from harness.store import Store
+
+QUANTITIES = ("loss", "validation_loss", "gradient_norm", "learning_rate")
+
+
+def main(store: Store) -> None:
+    """Draw the page."""
+    record = frame.chosen(store)
+    if record is None:
+        return
+    curves = report.training_curves(frame.results(store, record.experiment_id))
+    if not curves:
+        st.info(f"No training log of {record.name} is stored: its arms are untrained, or their run has not finished.")
+        return
+    names = {f"{one.arm}, seed {one.seed}": one for one in curves}
+    wanted = st.multiselect("Runs", list(names), default=list(names), key="runs")
+    shown = [names[name] for name in wanted]
+    arms = list(dict.fromkeys(one.arm for one in curves))
+    for quantity in QUANTITIES:
+        if any(getattr(row, quantity) is not None for one in shown for row in one.rows):
+            st.plotly_chart(charts.training(shown, quantity, arms), key=quantity, config={"displayModeBar": False})
+    st.subheader("Instability")
+    events = [
+        {"run": f"{one.arm}, seed {one.seed}", "step": event.step, "what": event.kind, "": event.detail}
+        for one in shown
+        for event in one.events
+    ]
+    if events:
+        st.dataframe(events, hide_index=True)
+    else:
+        st.markdown("No loss spikes, exploding gradients or divergence in these runs.")
+
+
+frame.page("Training", main)

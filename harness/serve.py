@@ -1,0 +1,100 @@
+"""Start the app's server with the settings that its promises rest on, and say where it is."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from harness import access, load
+from harness.errors import UsageError
+
+LOCAL = ("localhost",)
+WAIT_SECONDS = 60.0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server at `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in LOCAL
+
+
+def options(host: str, port: int, public_url: str | None) -> list[str]:
+    """Streamlit's flags: no error text, no developer's menu and no statistics leave the server; XSRF protection is on.
+
+    Raises UsageError for a public address that is none.
+    """
+    flags = {
+        "server.address": host,
+        "server.port": str(port),
+        "server.headless": "true",
+        "server.enableXsrfProtection": "true",
+        "server.enableCORS": "true",
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": "1",
+        "browser.gatherUsageStats": "false",
+        "client.showErrorDetails": "none",
+        "client.toolbarMode": "minimal",
+        "client.showSidebarNavigation": "true",
+    }
+    if public_url is not None:
+        parts = urlsplit(public_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(f"{public_url!r} is no address", hint="For example --public-url https://review.example.org")
+        # Streamlit takes WebSockets from pages of its own address alone; behind a proxy that is the proxy's.
+        flags["browser.serverAddress"] = parts.hostname
+        flags["browser.serverPort"] = str(parts.port or (443 if parts.scheme == "https" else 80))
+        if parts.path.strip("/"):
+            flags["server.baseUrlPath"] = parts.path.strip("/")
+    return [f"--{name}={value}" for name, value in flags.items()]
+
+
+def address(host: str, port: int, public_url: str | None) -> str:
+    """Where a browser finds the app."""
+    return (public_url or f"http://{'127.0.0.1' if is_loopback(host) else host}:{port}").rstrip("/")
+
+
+def serve(home: Path, host: str, port: int, public_url: str | None, *, browser: bool) -> int:
+    """Run the app until it is stopped; its exit code. Prints the owner's link once it answers."""
+    flags = options(host, port, public_url)
+    link = f"{address(host, port, public_url)}/?token={access.owner_token(home)}"
+    if not is_loopback(host) and not (public_url or "").startswith("https://"):
+        print(
+            f"harness: {host} is reached by others, and without TLS they can read every link on the way; see the "
+            "README for a proxy, and give its address with --public-url https://…",
+            file=sys.stderr,
+        )
+    environment = {**os.environ, "HARNESS_HOME": str(home.absolute()), "HARNESS_HOST": host}
+    command = [sys.executable, "-m", "streamlit", "run", str(load.stock_folder() / "app.py"), *flags]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    try:
+        if _answers(host, port, process):
+            print(f"The app is at\n\n    {link}\n\nThe link opens everything: keep it. Ctrl-C stops the server.", flush=True)
+            if browser:
+                webbrowser.open(link)
+        return process.wait()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(host: str, port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Wait until the server answers; False when it has ended or does not."""
+    where = "127.0.0.1" if host == "0.0.0.0" else host
+    end = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{where}:{port}/_stcore/health", timeout=5):
+                return True
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    return False
