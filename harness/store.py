@@ -29,6 +29,7 @@ from harness.records import (
     RunRecord,
     Score,
     SentinelCheck,
+    ServingPass,
     TrainLog,
     Trial,
 )
@@ -180,6 +181,10 @@ class Store:
     def sentinels(self, suite: str) -> list[SentinelCheck]:
         """Checks of environments on this sealed suite, in the order they were made."""
         return self._read(TABLES[SentinelCheck], "suite = $1", [suite], order="seq")
+
+    def serving(self, experiment_id: str) -> list[ServingPass]:
+        """Passes of serving figures over an experiment's arms, in the order they were made."""
+        return self._read(TABLES[ServingPass], "experiment_id = $1", [experiment_id], order="created, seq")
 
     def judgments(self, *, all_revisions: bool = False) -> list[Judgment]:
         """Votes: the last revision of each assignment, or every one."""

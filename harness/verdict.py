@@ -36,6 +36,9 @@ COST_WORDS = {
     "peak_memory_bytes": "memory",
     "trainable_parameters": "trainable parameters",
     "adapter_bytes": "file size",
+    "latency": "time to the first token",
+    "throughput": "time per token at the largest batch",
+    "inference_memory": "memory at inference",
 }
 
 
