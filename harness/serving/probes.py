@@ -16,7 +16,7 @@ from harness.models import Servable
 from harness.models.endpoint import EndpointModel
 from harness.prompts import Prompter
 from harness.records import Artefact, BatchTry, Example, RunPlan, ServingProbe, ServingVisit, digest
-from harness.serving import measure
+from harness.serving import timing
 from harness.spec import ServingSpec
 
 
@@ -65,7 +65,7 @@ def attempt(rows: int) -> BatchTry:
     """Whether a batch of `rows` prompts fits the model that is held, and its peak memory."""
     assert _held is not None
     watch = memory.watch(_held.job.plan.device)
-    return measure.attempt(_held.model, _held.prompts, rows, _held.job.settings.new_tokens, watch)
+    return timing.attempt(_held.model, _held.prompts, rows, _held.job.settings.new_tokens, watch)
 
 
 def visit(job: Job, rows: int | None) -> ServingVisit:
@@ -73,7 +73,7 @@ def visit(job: Job, rows: int | None) -> ServingVisit:
     hold(job)
     assert _held is not None
     try:
-        found = measure.visit(_held.model, _held.prompts, job.settings.new_tokens, rows, time.perf_counter)
+        found = timing.visit(_held.model, _held.prompts, job.settings.new_tokens, rows, time.perf_counter)
         if not found.single_tokens:
             from harness.errors import ArmFailed
 

@@ -7,8 +7,16 @@ from collections.abc import Iterator, Sequence
 
 
 def orders(arms: Sequence[str], rounds: int, rng: random.Random) -> list[tuple[str, ...]]:
-    """For each round every arm once, in an order drawn by `rng`."""
-    return [tuple(rng.sample(list(arms), len(arms))) for _ in range(rounds)]
+    """For each round every arm once: in an order drawn by `rng`, and in the next round in the reverse of it.
+
+    Over such a pair of rounds every arm stands at the same place on average, and every arm is as often before as after
+    every other, so that what drifts steadily within the rounds cancels as well.
+    """
+    found: list[tuple[str, ...]] = []
+    while len(found) < rounds:
+        drawn = tuple(rng.sample(list(arms), len(arms)))
+        found += [drawn, drawn[::-1]]
+    return found[:rounds]
 
 
 def batches(largest: int) -> Iterator[int]:

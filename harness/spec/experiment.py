@@ -113,7 +113,7 @@ class TuningSpec(Spec):
 
 
 class ServingSpec(Spec):
-    """Serving figures, measured when all arms are scored: every arm once in each round, in an order drawn anew.
+    """Serving figures, measured when all arms are scored: every arm once in each round, in shuffled order.
 
     Of a trained arm the lowest seed is measured. No part of any identity.
     """
