@@ -39,7 +39,7 @@ def _inside(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     task = project / "task" / "task.yaml"
     task.write_text(task.read_text().replace("[rouge_l, bleu, perplexity]", "[perplexity]"))
-    rows = [{"id": f"e{n}", "group": f"g{n // 2}", "words": f"{n * 7919} {n * 104729}"} for n in range(1, 241)]
+    rows = [{"id": f"e{n}", "group": f"g{n // 2}", "words": f"{n * 7919} {n * 104729}"} for n in range(1, 161)]
     (project / "task" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (project / "toys.yaml").write_text(EXPERIMENT)
 
