@@ -183,6 +183,10 @@ def _anonymous(plain: Mapping[str, Any]) -> dict[str, Any]:
         "scores": [{**row, "item": names[row["item"]]} for row in plain["scores"]],
         "trials": [{**trial, "error": withheld if trial["error"] else None} for trial in plain["trials"]],
         "runs": [{**run, "error": withheld if run["error"] else None} for run in plain["runs"]],
+        "serving": [
+            {**made, "arms": [{**one, "error": withheld if one["error"] else None} for one in made["arms"]]}
+            for made in plain["serving"]
+        ],
     }
 
 

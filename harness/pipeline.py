@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import arms, environment, ingest, load_suites, preflight, queries, trials, tuning, worker
+from harness import arms, environment, ingest, load_suites, preflight, queries, serving, trials, tuning, worker
 from harness.arms import seeds
 from harness.arms.artefacts import files_hash
 from harness.errors import SpecError
@@ -76,6 +76,8 @@ def run_experiment(
     prepared = prepare(experiment, home)
     for note in prepared.notes:
         reporter.say(note)
+    if experiment.spec.serving is not None:
+        serving.check_prompts(prepared.sizes["validation"])
     plans = plan_runs(experiment, prepared, home)
     record = experiment_record(experiment, prepared, plans)
     store = Store(queries.database(home))
@@ -88,6 +90,9 @@ def run_experiment(
             plans = plan_runs(experiment, prepared, home)
         plans = [replace(plan, rescore=rescore) for plan in plans]
         failed = _execute(experiment, record, plans, store, session)
+        if experiment.spec.serving is not None:
+            place = serving.Place(home, record.experiment_id, store, reporter)
+            serving.measure(place, serving.jobs(plans, experiment.spec.serving))
     finally:
         reporter.live.close()
         reporter.live = None

@@ -29,6 +29,7 @@ from harness.records import (
     RunRecord,
     Score,
     SentinelCheck,
+    ServingPass,
     TrainLog,
     Trial,
 )
@@ -190,6 +191,10 @@ class Store:
         """Checks of environments on this sealed suite, in the order they were made."""
         return self._read(TABLES[SentinelCheck], "suite = $1", [suite], order="seq")
 
+    def serving(self, experiment_id: str) -> list[ServingPass]:
+        """Passes of serving figures over an experiment's arms, in the order they were made."""
+        return self._read(TABLES[ServingPass], "experiment_id = $1", [experiment_id], order="created, seq")
+
     def judgments(self, *, all_revisions: bool = False) -> list[Judgment]:
         """Votes: the last revision of each assignment, or every one."""
         return self._read(JUDGMENTS, source="judgments", order="seq") if all_revisions else self._read(JUDGMENTS)
@@ -216,6 +221,7 @@ class Store:
                 (SELECT max(seq) FROM predictions WHERE eval_id IN (SELECT eval_id FROM mine)),
                 (SELECT max(seq) FROM scores WHERE eval_id IN (SELECT eval_id FROM mine)),
                 (SELECT max(seq) FROM looks WHERE experiment IN (SELECT experiment_id FROM alike)),
+                (SELECT max(seq) FROM serving WHERE experiment_id = $1),
                 (SELECT max(seq) FROM sentinels)
         """
         with self._file.open() as cursor:

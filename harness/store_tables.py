@@ -28,6 +28,7 @@ from harness.records import (
     RunRecord,
     Score,
     SentinelCheck,
+    ServingPass,
     TrainLog,
     TrainLogRow,
     Trial,
@@ -78,6 +79,7 @@ TABLES: dict[type[Any], Table] = {
     Score: Table("scores", Score),
     Look: Table("looks", Look),
     SentinelCheck: Table("sentinels", SentinelCheck),
+    ServingPass: Table("serving", ServingPass),
     Judgment: JUDGMENTS,
 }
 """In the order in which a batch is written."""

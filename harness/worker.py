@@ -91,7 +91,7 @@ def execute(plan: RunPlan, progress: arms.Progress | None = None) -> Outcome:
     """
     report = _with_heartbeat(plan, progress or (lambda phase, done, total: None))
     plan.run_folder.mkdir(parents=True, exist_ok=True)
-    _set_threads(plan)
+    set_threads(plan)
     with _claim(plan.run_folder), _full_disk():
         done = finished(plan)
         if done is not None:
@@ -284,7 +284,7 @@ def rescore(plan: RunPlan, progress: arms.Progress) -> str:
     record = read_run(plan.run_folder)
     if record is None or record.artefact is None or not _artefact_is_there(plan, record):
         raise ArmFailed(f"the model of {plan.arm_name} is not on disk any more", hint="Choose another run with --arm")
-    _set_threads(plan)
+    set_threads(plan)
     with _claim(plan.run_folder), _full_disk():
         evaluation.evaluate(plan, record.artefact, progress)
     return eval_id(plan, record.artefact)
@@ -357,7 +357,7 @@ def _claim(folder: Path) -> Iterator[None]:
         yield
 
 
-def _set_threads(plan: RunPlan) -> None:
+def set_threads(plan: RunPlan) -> None:
     """Fix the number of threads: results of CPU kernels depend on it, and waiting threads spin."""
     if plan.arm.method in ("toy", "endpoint"):
         return

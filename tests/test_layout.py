@@ -94,6 +94,22 @@ ALLOWED: dict[str, set[str]] = {
         "worker",
     },
     "boards": {"report", "records", "files", "store"},
+    "serving": {
+        "arms",
+        "environment",
+        "files",
+        "ingest",
+        "models",
+        "predict",
+        "progress",
+        "prompts",
+        "records",
+        "sealing",
+        "spec",
+        "store",
+        "worker",
+    },
+    "measurements": {"pipeline", "prepare", "progress", "queries", "report", "serving"},
     "bundle": {"report", "records"},
     "queries": {"boards", "bundle", "store", "report", "ingest", "metrics", "files", "records"},
     "previews": {"load", "metrics", "models", "prompts", "sources", "spec", "splits"},
@@ -129,7 +145,7 @@ ONLY_HOME = {"duckdb": {"store"}, "lm_eval": {"lm_eval_tasks"}, "streamlit": {"p
 def room(path: Path) -> str:
     first = path.relative_to(PACKAGE).parts[0]
     stem = first.removesuffix(".py")
-    for family in ("store", "report", "load"):
+    for family in ("store", "report", "load", "cli"):
         if stem.startswith(f"{family}_"):
             return family
     return stem

@@ -30,6 +30,7 @@ from harness.records.scoring import (
     Score,
     SentinelCheck,
 )
+from harness.records.serving import BatchTry, ServedArm, ServingPass, ServingProbe, ServingVisit
 from harness.records.training import (
     Artefact,
     ArtefactKind,
@@ -50,6 +51,7 @@ from harness.records.verdicts import Outcome, Question, WinnerRule, WinnerVerdic
 __all__ = [
     "Artefact",
     "ArtefactKind",
+    "BatchTry",
     "Entry",
     "Estimate",
     "Evaluation",
@@ -79,6 +81,10 @@ __all__ = [
     "RunRecord",
     "Score",
     "SentinelCheck",
+    "ServedArm",
+    "ServingPass",
+    "ServingProbe",
+    "ServingVisit",
     "SourceData",
     "Split",
     "Splits",

@@ -22,6 +22,8 @@ from harness.report.ledger import ledger_to_text, print_ledger
 from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
+from harness.report.serving import ServingRow, ServingTable
+from harness.report.serving_views import print_serving, serving_to_json, serving_to_text
 from harness.report.studies import curve_to_text, print_curve, print_tuning, tuning_to_text
 from harness.report.suite import SuiteTable, suite_table, suite_to_json, suite_to_markdown
 from harness.report.text import (
@@ -51,6 +53,8 @@ __all__ = [
     "Results",
     "Row",
     "Sample",
+    "ServingRow",
+    "ServingTable",
     "SuiteTable",
     "Texts",
     "TuningReport",
@@ -71,11 +75,14 @@ __all__ = [
     "print_comparison",
     "print_curve",
     "print_ledger",
+    "print_serving",
     "print_tuning",
     "render_markdown",
     "render_text",
     "sentinel_lines",
     "sentinel_to_json",
+    "serving_to_json",
+    "serving_to_text",
     "suite_table",
     "suite_to_json",
     "suite_to_markdown",

@@ -20,6 +20,7 @@ from harness.report.environments import notes as environment_notes
 from harness.report.forgetting import Forgetting, Measured, forgetting, retention_metrics
 from harness.report.results import AnswerCounts, Results
 from harness.report.series import Estimator, Series, Table, series, tabulate
+from harness.report.serving import ServingTable, serving_costs, serving_table
 
 __all__ = ["Cell", "Column", "Cost", "Leaderboard", "Row", "leaderboard"]
 
@@ -115,6 +116,8 @@ class Leaderboard:
     """Retention before and after, where the task measures it and an untrained arm was scored."""
     environments: Environments = field(default_factory=Environments)
     """Where the results were made."""
+    serving: ServingTable | None = None
+    """Serving figures; None where none were measured."""
 
     @property
     def task(self) -> str:
@@ -145,8 +148,12 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     judge = _Judge(Estimator(results.groups, seed, question), columns, table, arms, reference, found, unavailable)
     rows = [_row(arm, entries, results, judge) for arm, entries in judge.entries.items()]
     rows = judge.with_ranks(judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0]))))
+    served = serving_table(results, reference, [row.arm for row in rows if row.evaluations])
+    costs = serving_costs(served)
     entrants = [
-        Entrant(row.arm, row.cells[primary].estimate, row.cost, len(row.seeds)) for row in rows if not row.apart
+        Entrant(row.arm, row.cells[primary].estimate, row.cost, len(row.seeds), costs.get(row.arm, {}))
+        for row in rows
+        if not row.apart
     ]
     clusters = {results.groups.get(score.item, score.item) for score in results.scores if score.suite == "test"}
     return Leaderboard(
@@ -166,6 +173,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         runs=_attempts(results),
         forgetting=judge.forgetting(rows, retention_metrics(results.scores)),
         environments=found,
+        serving=served,
     )
 
 

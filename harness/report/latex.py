@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report import numbers
+from harness.report import numbers, serving_views
 from harness.report.board import Column, Leaderboard, Row
 
 _ESCAPES = {
@@ -29,6 +29,7 @@ _ESCAPES = {
     "·": r"$\cdot$",
     "×": r"$\times$",
 }
+_SERVING = ("first token ms", "tokens/s", "tokens/s at batch", "peak MB")
 ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
 
 
@@ -52,6 +53,7 @@ def to_latex(board: Leaderboard) -> str:
         *map(_label, others),
         "train s",
         "total s",
+        *(_SERVING if board.serving is not None else ()),
     ]
     lines = [
         r"% \usepackage{booktabs}",
@@ -98,6 +100,22 @@ def _cells(board: Leaderboard, row: Row, primary: Column, others: Sequence[Colum
         *(_number(numbers.value(row.cells[column.name].estimate, column.bounds)) for column in others),
         _number(numbers.seconds(cost.all_train_seconds if cost else None)),
         _number(numbers.seconds(cost.all_seconds if cost else None)),
+        *map(_number, _serving(board, row)),
+    ]
+
+
+def _serving(board: Leaderboard, row: Row) -> list[str]:
+    """Medians alone: the intervals stand in the other forms."""
+    if board.serving is None:
+        return []
+    found = board.serving.of(row.arm)
+    if found is None:
+        return [numbers.ABSENT] * len(_SERVING)
+    latency, *rates = (found.figures.get(name) for name in serving_views.RATIOS)
+    return [
+        numbers.ABSENT if latency is None else serving_views.milliseconds(latency.value),
+        *(numbers.ABSENT if one is None else serving_views.rate(one.value) for one in rates),
+        numbers.megabytes(found.memory_bytes),
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.report import numbers
+from harness.report import numbers, serving_views
 from harness.report.board import Column, Leaderboard, Row
 from harness.report.text import ARROWS, label, legend_of_marks, marked
 from harness.report.verdicts import ranks_words, standing, verdict_lines
@@ -25,6 +25,8 @@ class Sections:
     cost: str
     forgetting: str = ""
     """Empty where the task measures no retention."""
+    serving: str = ""
+    """Empty where no serving figures were measured."""
 
 
 def sections(board: Leaderboard) -> Sections:
@@ -50,6 +52,7 @@ def sections(board: Leaderboard) -> Sections:
         metrics=tuple("\n".join(_metric(board, column)).rstrip() for column in board.columns),
         cost="\n".join([*_cost(board), *notes]).rstrip(),
         forgetting="\n".join(_forgetting(board)).rstrip(),
+        serving="\n".join(_serving(board)).rstrip(),
     )
 
 
@@ -63,7 +66,9 @@ def render_markdown(board: Leaderboard) -> str:
         blocks += [f"## {column.name}", table]
     if parts.forgetting:
         blocks += ["## Forgetting", parts.forgetting]
-    return "\n\n".join([*blocks, "## Cost of one seed", parts.cost]) + "\n"
+    blocks += ["## Cost of one seed", parts.cost]
+    blocks += ["## Serving", parts.serving] if parts.serving else []
+    return "\n\n".join(blocks) + "\n"
 
 
 def _ranking(board: Leaderboard) -> list[str]:
@@ -150,6 +155,15 @@ def _cost(board: Leaderboard) -> list[str]:
             if row.cost is not None
         ],
     )
+
+
+def _serving(board: Leaderboard) -> list[str]:
+    if board.serving is None:
+        return []
+    lines = []
+    for heads, rows in (serving_views.figures(board.serving), serving_views.ratios(board.serving)):
+        lines += _table([name for name, _ in heads], [list(map(_safe, row)) for row in rows]) if rows else []
+    return [*lines, *(f"- {_safe(line)}" for line in serving_views.legend(board.serving))]
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

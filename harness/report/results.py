@@ -15,6 +15,7 @@ from harness.records import (
     RunRecord,
     Score,
     SentinelCheck,
+    ServingPass,
     Trial,
 )
 
@@ -54,6 +55,8 @@ class Results:
     """Where and how each evaluation was made; an environment that is not known is taken to be the others'."""
     sentinels: Sequence[SentinelCheck] = ()
     """Checks of environments on this suite."""
+    serving: Sequence[ServingPass] = ()
+    """Passes of serving figures over the experiment's arms."""
 
 
 class Reader(Protocol):
@@ -89,6 +92,10 @@ class Reader(Protocol):
 
     def sentinels(self, suite: str) -> list[SentinelCheck]:
         """Checks of environments on this sealed suite."""
+        ...
+
+    def serving(self, experiment_id: str) -> list[ServingPass]:
+        """Passes of serving figures over an experiment's arms."""
         ...
 
     def predictions(self, eval_ids: Sequence[str]) -> list[Prediction]:
@@ -149,4 +156,5 @@ def collect(reader: Reader, name_or_id: str) -> Results:
         trial_looks=sum(look.eval_id in seen and look.experiment == experiment.experiment_id for look in looks),
         evaluations=reader.evaluations(eval_ids),
         sentinels=reader.sentinels(experiment.suite),
+        serving=reader.serving(experiment.experiment_id),
     )

@@ -24,6 +24,7 @@ from harness.report.rendering import fitted as _fitted
 from harness.report.rendering import plain as _plain
 from harness.report.rendering import table as _table
 from harness.report.rendering import terminal_width as _width
+from harness.report.serving_views import render_serving
 from harness.report.verdicts import ranks_words, standing, verdict_lines
 
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -60,7 +61,9 @@ def render_text(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:
     parts += _failures(board)
     parts += _metric_tables(board, width)
     parts += _forgetting(board)
-    parts += [Text(""), _ledger(board, width), *_cost_legend(board), *_numbered_notes(board), Text(""), *_legend(board)]
+    parts += [Text(""), _ledger(board, width), *_cost_legend(board), *_numbered_notes(board), Text("")]
+    parts += [*render_serving(board.serving, width), Text("")] if board.serving is not None else []
+    parts += _legend(board)
     return parts
 
 

@@ -30,11 +30,13 @@ from harness.spec.arms import (
 )
 from harness.spec.base import Spec
 from harness.spec.experiment import (
+    SERVING_COSTS,
     BaseModelSpec,
     BudgetSpec,
     ChatSpec,
     ExperimentSpec,
     ResourcesSpec,
+    ServingSpec,
     TuningSpec,
     WinnerCost,
     WinnerSpec,
@@ -54,6 +56,7 @@ from harness.spec.task import (
 )
 
 __all__ = [
+    "SERVING_COSTS",
     "ArmBase",
     "ArmSpec",
     "BaseModelSpec",
@@ -83,6 +86,7 @@ __all__ = [
     "ResourcesSpec",
     "RetentionSpec",
     "Search",
+    "ServingSpec",
     "Setting",
     "SftContinuedSpec",
     "Spec",

@@ -259,6 +259,10 @@ class ToySpec(ArmBase):
     """Train examples that bring half of the skill: it grows with n train examples by n / (n + half_data)."""
     search: Search = {}
     """What tuning searches for this arm."""
+    serves: PositiveInt | None = None
+    """Rows of the largest batch that fits when its serving figures are measured; without it any does."""
+    token_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """How long a token takes then, whatever the batch."""
 
 
 ArmSpec = Annotated[

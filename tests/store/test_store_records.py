@@ -43,6 +43,7 @@ def read_back(store: Store) -> list[object]:
         *store.scores(["e1"]),
         *store.looks("notes-1"),
         *store.sentinels("s" * 16),
+        *store.serving("notes-1"),
     ]
 
 
