@@ -126,7 +126,7 @@ def _separated(used: VoteTable, crossing: Crossing, rows: NDArray[np.bool_], nam
         spread, naive = _covariances(design, rest.left_score, within, cross, groups, arms)
     else:
         naive = np.zeros((arms, arms))
-        spread = Covariance((), naive, 0.0)
+        spread = Covariance((), (), naive)
     effects = dict(zip(names, shown[arms:].tolist(), strict=True))
     return BradleyTerry(used.arms, shown[:arms], effects, spread, naive, True, groups, within[:arms], used, crossing)
 

@@ -106,14 +106,15 @@ def vote_best_probabilities(fit: BradleyTerry, rng: np.random.Generator) -> tupl
     """For each arm the probability that its score is the highest, for a flat prior; None without variances.
 
     Read off draws of a multivariate t around the scores, with the two-way covariance (eigenvalues below zero, which
-    chance can make, set to zero).
+    chance can make, set to zero) and the degrees of freedom of the way with fewer clusters.
     """
     if fit.separated or not fit.covariance.ways:
         return None
     arms = len(fit.arms)
     values, vectors = np.linalg.eigh(fit.covariance.matrix()[:arms, :arms])
     normal = rng.normal(size=(DRAWS, arms)) * np.sqrt(np.maximum(values, 0.0))
-    scale = np.sqrt(fit.covariance.freedom / rng.chisquare(fit.covariance.freedom, size=(DRAWS, 1)))
+    fewest = fit.covariance.freedoms[0]
+    scale = np.sqrt(fewest / rng.chisquare(fewest, size=(DRAWS, 1)))
     return tuple(best_probabilities(fit.scores + scale * (normal @ vectors.T), higher=True))
 
 
@@ -124,12 +125,9 @@ def _limits(fit: BradleyTerry, value: float, contrast: Floats, naive: bool, leve
         return value - half, value + half, "naive interval, as if votes were independent"
     if not fit.covariance.ways:
         return None, None, fit.crossing.words
-    half = t_quantile(level, fit.covariance.freedom) * math.sqrt(fit.covariance.variance(contrast))
-    return (
-        value - half,
-        value + half,
-        f"t interval {fit.crossing.words}, {fit.covariance.freedom:.0f} degrees of freedom",
-    )
+    error, freedom = fit.covariance.t_error(contrast)
+    half = t_quantile(level, freedom) * error
+    return value - half, value + half, f"t interval {fit.crossing.words}, {freedom:.1f} degrees of freedom"
 
 
 def _finite_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
@@ -140,8 +138,9 @@ def _finite_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairCompari
     value = float(fit.within[a] - fit.within[b])
     low, high, how = _limits(fit, value, contrast, False, level)
     p_value = None
-    if fit.covariance.ways and (error := math.sqrt(fit.covariance.variance(contrast))) > 0.0:
-        p_value = float(2 * stdtr(fit.covariance.freedom, -abs(value) / error))
+    if fit.covariance.ways:
+        error, freedom = fit.covariance.t_error(contrast)
+        p_value = float(2 * stdtr(freedom, -abs(value) / error)) if error > 0.0 else None
     return _pair(fit, (a, b), (value, low, high), p_value, how)
 
 

@@ -1,9 +1,15 @@
 """Variances of votes, which share their examples and, crossing those, their raters.
 
 Multiway clustering (Cameron, Gelbach & Miller 2011): the variance clustered by example, plus the one clustered by
-rater, minus the one clustered by both at once, each with its G / (G - 1), and t quantiles with the smaller number of
-clusters minus one degrees of freedom. The variance is at least the one clustered by both at once: the difference can
-come out smaller, and even negative, by chance. `bench/coverage.py --review` shows what this covers.
+rater, minus the one clustered by both at once, each with its G / (G - 1). Chance can make that too small, and even
+negative, where neither examples nor raters matter much: it is at least half of the variance clustered by both at once.
+
+Quantiles are Student's. The usual G - 1 of the way with fewer clusters is too few degrees of freedom where its clusters
+hardly matter. The variance is a sum of two parts, that of the way with fewer clusters, and what the other way has
+beyond the variance of both at once; each has its own G - 1, and Satterthwaite's formula (1946) joins them.
+
+`bench/coverage.py --review` shows what this covers. Half, and which way takes the variance of both, were chosen by
+simulations of 17 designs with two arms: 93.8 to 96.1 % there, and 94.6 to 97.7 % with the usual degrees of freedom.
 """
 
 from __future__ import annotations
@@ -15,6 +21,9 @@ from numpy.typing import ArrayLike
 
 from harness.records import Estimate
 from harness.stats.clusters import LAST_BITS, Clusters, Floats, cut, t_quantile, without_spread
+
+LEAST = 0.5
+"""The variance is at least so much of the one clustered by both ways at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,11 +48,6 @@ class Crossing:
         return tuple(way for way in (self.items, self.raters) if way.count > 1)
 
     @property
-    def freedom(self) -> float:
-        """Degrees of freedom of a t quantile; 0 where nothing can be said."""
-        return min((way.count - 1.0 for way in self.ways), default=0.0)
-
-    @property
     def words(self) -> str:
         """How votes are clustered, and what that leaves out."""
         if len(self.ways) == 2:
@@ -57,11 +61,14 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Covariance:
-    """Covariances of p statistics, by how votes are clustered; [p, p] each."""
+    """Covariances of p statistics, by how votes are clustered."""
 
     ways: tuple[Floats, ...]
+    """By example and by rater, the one with fewer clusters first [p, p]; a single cluster is left out."""
+    freedoms: tuple[float, ...]
+    """Clusters of each way, minus one."""
     both: Floats
-    freedom: float
+    """By both at once [p, p]."""
 
     def matrix(self) -> Floats:
         """The two-way covariance; not always positive definite."""
@@ -70,15 +77,21 @@ class Covariance:
         total: Floats = np.stack(self.ways).sum(axis=0) - (len(self.ways) - 1) * self.both
         return total
 
-    def variance(self, contrast: Floats) -> float:
-        """Variance of a linear combination [p] of the statistics."""
-        two_way, least = (float(contrast @ part @ contrast) for part in (self.matrix(), self.both))
-        return max(two_way, least, 0.0)
+    def t_error(self, contrast: Floats) -> tuple[float, float]:
+        """Standard error of a linear combination [p] of the statistics, and its degrees of freedom; ValueError if none.
 
-    def variances(self, contrasts: Floats) -> Floats:
-        """Variances [q] of linear combinations [q, p]."""
-        two_way, least = (((contrasts @ part) * contrasts).sum(axis=1) for part in (self.matrix(), self.both))
-        return np.maximum(np.maximum(two_way, least), 0.0)
+        Without ways of clustering nothing can be said.
+        """
+        if not self.ways:
+            raise ValueError("neither two examples nor two raters")
+        parts = [float(contrast @ way @ contrast) for way in self.ways]
+        both = float(contrast @ self.both @ contrast)
+        # The first way keeps the variance of both, the second what it has beyond.
+        parts = [parts[0], *(max(0.0, part - both) for part in parts[1:])]
+        variance = max(float(contrast @ self.matrix() @ contrast), LEAST * both)
+        spread = sum(part**2 / freedom for part, freedom in zip(parts, self.freedoms, strict=True))
+        joined = variance**2 / spread if spread > 0.0 else self.freedoms[0]
+        return variance**0.5, min(max(joined, self.freedoms[0]), self.freedoms[-1])
 
 
 def covariance(influence: Floats, crossing: Crossing) -> Covariance:
@@ -88,7 +101,9 @@ def covariance(influence: Floats, crossing: Crossing) -> Covariance:
         sums = way.sums(np.ascontiguousarray(influence.T))
         return np.asarray(sums @ sums.T * (way.count / max(1, way.count - 1)))
 
-    return Covariance(tuple(clustered(way) for way in crossing.ways), clustered(crossing.both), crossing.freedom)
+    ways = sorted(crossing.ways, key=lambda way: way.count)
+    freedoms = tuple(way.count - 1.0 for way in ways)
+    return Covariance(tuple(clustered(way) for way in ways), freedoms, clustered(crossing.both))
 
 
 def mean_interval(
@@ -109,7 +124,7 @@ def mean_interval(
         fewest = min(way.count for way in crossing.ways)
         low, high, how = without_spread(value, fewest, bounds, level)
         return replace(found, low=low, high=high, method=f"mean over votes; {how}")
-    error = covariance(residuals[:, None] / n, crossing).variance(np.ones(1)) ** 0.5
-    half = t_quantile(level, crossing.freedom) * error
-    how = f"{found.method}; t interval, {crossing.freedom:.0f} degrees of freedom"
+    error, freedom = covariance(residuals[:, None] / n, crossing).t_error(np.ones(1))
+    half = t_quantile(level, freedom) * error
+    how = f"{found.method}; t interval, {freedom:.1f} degrees of freedom"
     return replace(found, low=cut(value - half, bounds), high=cut(value + half, bounds), method=how)
