@@ -70,7 +70,7 @@ class Round:
 
 
 ROUNDS = (
-    Round("2 arms, 40 examples x 3 votes, 10 raters", (0.2, -0.2), 40, 3, 10, 0.7, 0.4, 0.3),
+    Round("2 arms, 40 examples x 3 votes, 10 raters", (0.3, -0.3), 40, 3, 10, 1.1, 0.6, 0.4),
     Round("2 arms, no effects of examples or raters", (0.2, -0.2), 40, 3, 10, 0.0, 0.0, 0.0),
     Round("3 arms, ties, side bias", (0.4, 0.0, -0.4), 40, 3, 10, 0.7, 0.3, 0.3, side=0.3, tie=0.5),
     Round("4 arms, ties, two of them equal", (0.5, 0.1, 0.1, -0.7), 30, 2, 16, 0.6, 0.3, 0.2, side=0.1, tie=0.3),
@@ -216,6 +216,7 @@ class Looks:
 
 
 LOOKS = (
+    Looks("votes are independent", 0.0, 0.0, 0.0, 0.0, True),
     Looks("examples differ, raters lean", 1.0, 0.0, 0.3, 0.0, True),
     Looks("and ties", 1.0, 0.0, 0.3, 0.5, True),
     Looks("and raters' tastes differ", 1.0, 0.5, 0.3, 0.0, True),

@@ -12,6 +12,7 @@ from harness.records import Estimate
 from harness.stats.clusters import Floats, t_quantile
 from harness.stats.ranks import best_probabilities
 from harness.stats.votes.bradley_terry import BradleyTerry
+from harness.stats.votes.two_way import chance_of
 
 Limits = tuple[float | None, float | None, str]
 """Low, high, and how they were made."""
@@ -169,10 +170,6 @@ def _pair(
     clusters, unbounded = fit.crossing.items.count, how is None
     how = how or "no interval: the votes separate the two; value as if each compared pair had one more tie"
     difference = Estimate(value, low, high, n, clusters, 1, f"difference of Bradley-Terry scores; {how}")
-    chances = (_chance(value), None if low is None else _chance(low), None if high is None else _chance(high))
+    chances = (chance_of(value), None if low is None else chance_of(low), None if high is None else chance_of(high))
     chance = Estimate(*chances, n, clusters, 1, f"implied by Bradley-Terry scores; {how}")
     return PairComparison(fit.arms[a], fit.arms[b], difference, chance, p_value, unbounded)
-
-
-def _chance(odds: float) -> float:
-    return 1.0 / (1.0 + math.exp(-odds))

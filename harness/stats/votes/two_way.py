@@ -9,18 +9,20 @@ hardly matter. The variance is a sum of two parts, that of the way with fewer cl
 beyond the variance of both at once; each has its own G - 1, and Satterthwaite's formula (1946) joins them.
 
 `bench/coverage.py --review` shows what this covers. Half, and which way takes the variance of both, were chosen by
-simulations of 17 designs with two arms: 93.8 to 96.1 % there, and 94.6 to 97.7 % with the usual degrees of freedom.
+simulations of 17 designs with two arms: 93.8 to 96.1 % there, and 94.6 to 97.7 % with the usual degrees of freedom. Few
+raters are too few for any of it: with three such intervals cover 93 %, with two 91 %.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.records import Estimate
-from harness.stats.clusters import LAST_BITS, Clusters, Floats, cut, t_quantile, without_spread
+from harness.stats.clusters import LAST_BITS, Clusters, Floats, t_quantile, without_spread
 
 LEAST = 0.5
 """The variance is at least so much of the one clustered by both ways at once."""
@@ -106,13 +108,12 @@ def covariance(influence: Floats, crossing: Crossing) -> Covariance:
     return Covariance(tuple(clustered(way) for way in ways), freedoms, clustered(crossing.both))
 
 
-def mean_interval(
-    values: ArrayLike, crossing: Crossing, bounds: tuple[float, float] = (0.0, 1.0), level: float = 0.95
-) -> Estimate:
-    """Mean of one value a vote [n] with its interval clustered by example and by rater, cut at `bounds`.
+def mean_interval(values: ArrayLike, crossing: Crossing, *, level: float = 0.95) -> Estimate:
+    """Mean of one value a vote [n], 0 to 1, with its interval clustered by example and by rater.
 
-    Values that are all equal show no spread: the limit is then the exact binomial one, over the smaller number of
-    clusters. In the estimate, n counts votes and clusters the examples.
+    The t interval is made in log-odds, so that it stays within 0 and 1. Values that are all equal show no spread: the
+    limit is then the exact binomial one, over the smaller number of clusters. In the estimate, n counts votes and
+    clusters the examples.
     """
     array = np.asarray(values, dtype=np.float64)
     value, n = float(array.mean()), len(array)
@@ -122,9 +123,14 @@ def mean_interval(
     residuals = array - value
     if np.abs(residuals).max() <= LAST_BITS:
         fewest = min(way.count for way in crossing.ways)
-        low, high, how = without_spread(value, fewest, bounds, level)
+        low, high, how = without_spread(value, fewest, (0.0, 1.0), level)
         return replace(found, low=low, high=high, method=f"mean over votes; {how}")
     error, freedom = covariance(residuals[:, None] / n, crossing).t_error(np.ones(1))
-    half = t_quantile(level, freedom) * error
-    how = f"{found.method}; t interval, {freedom:.1f} degrees of freedom"
-    return replace(found, low=cut(value - half, bounds), high=cut(value + half, bounds), method=how)
+    centre, half = math.log(value / (1 - value)), t_quantile(level, freedom) * error / (value * (1 - value))
+    how = f"{found.method}; t interval of the log-odds, {freedom:.1f} degrees of freedom"
+    return replace(found, low=chance_of(centre - half), high=chance_of(centre + half), method=how)
+
+
+def chance_of(odds: float) -> float:
+    """The probability of log-odds."""
+    return 1.0 / (1.0 + math.exp(-odds)) if odds > 0 else math.exp(odds) / (1.0 + math.exp(odds))
