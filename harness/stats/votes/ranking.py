@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from harness.records import Estimate
-from harness.stats.clusters import Floats, t_quantile
+from harness.stats.clusters import LAST_BITS, Floats, t_quantile
 from harness.stats.ranks import best_probabilities
 from harness.stats.votes.bradley_terry import BradleyTerry
 from harness.stats.votes.two_way import chance_of
@@ -126,9 +126,21 @@ def _limits(fit: BradleyTerry, value: float, contrast: Floats, naive: bool, leve
         return value - half, value + half, "naive interval, as if votes were independent"
     if not fit.covariance.ways:
         return None, None, fit.crossing.words
-    error, freedom = fit.covariance.t_error(contrast)
+    found = _t_error(fit, contrast)
+    if found is None:
+        return None, None, "no interval: its votes show no spread between clusters"
+    error, freedom = found
     half = t_quantile(level, freedom) * error
     return value - half, value + half, f"t interval {fit.crossing.words}, {freedom:.1f} degrees of freedom"
+
+
+def _t_error(fit: BradleyTerry, contrast: Floats) -> tuple[float, float] | None:
+    """Standard error and degrees of freedom; None where it is 0 but for last bits.
+
+    An arm that met others in one cluster only is fitted there exactly, and so are votes that cancel in every cluster.
+    """
+    error, freedom = fit.covariance.t_error(contrast)
+    return None if error**2 <= LAST_BITS * float(contrast @ fit.naive @ contrast) else (error, freedom)
 
 
 def _finite_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
@@ -139,9 +151,8 @@ def _finite_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairCompari
     value = float(fit.within[a] - fit.within[b])
     low, high, how = _limits(fit, value, contrast, False, level)
     p_value = None
-    if fit.covariance.ways:
-        error, freedom = fit.covariance.t_error(contrast)
-        p_value = float(2 * stdtr(freedom, -abs(value) / error)) if error > 0.0 else None
+    if fit.covariance.ways and (found := _t_error(fit, contrast)) is not None:
+        p_value = float(2 * stdtr(found[1], -abs(value) / found[0]))
     return _pair(fit, (a, b), (value, low, high), p_value, how)
 
 

@@ -9,7 +9,8 @@ most alpha, however often one looks and whenever one stops. It does not hang on 
 The assumption: each value's mean given those before it is m. Votes on one example depend on each other, so an example
 makes one value, the mean over its votes, once it has all of them; examples are drawn independently. Raters recur: the
 statement is about these raters as they are assigned, not about others. Where raters' tastes differ much and others are
-meant, the interval at closing (`rates`, `bradley_terry`) is the one to read.
+meant, the interval at closing (`rates`, `bradley_terry`) is the one to read: in `bench/coverage.py --review` two arms
+that are equal in the eyes of all raters are called different by ten of them in 7 % of rounds, at a level of 5 %.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Covariance:
         parts = [parts[0], *(max(0.0, part - both) for part in parts[1:])]
         variance = max(float(contrast @ self.matrix() @ contrast), LEAST * both)
         spread = sum(part**2 / freedom for part, freedom in zip(parts, self.freedoms, strict=True))
-        joined = variance**2 / spread if spread > 0.0 else self.freedoms[0]
+        joined = variance**2 / spread if spread > 0.0 else self.freedoms[-1]
         return variance**0.5, min(max(joined, self.freedoms[0]), self.freedoms[-1])
 
 
@@ -126,6 +126,8 @@ def mean_interval(values: ArrayLike, crossing: Crossing, *, level: float = 0.95)
         low, high, how = without_spread(value, fewest, (0.0, 1.0), level)
         return replace(found, low=low, high=high, method=f"mean over votes; {how}")
     error, freedom = covariance(residuals[:, None] / n, crossing).t_error(np.ones(1))
+    if error**2 <= LAST_BITS * float(residuals @ residuals) / n**2:
+        return replace(found, method="mean over votes; no interval: the votes show no spread between clusters")
     centre, half = math.log(value / (1 - value)), t_quantile(level, freedom) * error / (value * (1 - value))
     how = f"{found.method}; t interval of the log-odds, {freedom:.1f} degrees of freedom"
     return replace(found, low=chance_of(centre - half), high=chance_of(centre + half), method=how)
