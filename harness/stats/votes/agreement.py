@@ -144,7 +144,6 @@ def _coincidences(counts: Floats) -> Floats:
     products = counts[:, :, None] * counts[:, None, :]
     width = np.arange(counts.shape[1])
     products[:, width, width] -= counts
-    products[counts.sum(axis=1) < 2] = 0.0
     return np.asarray(products / others)
 
 
