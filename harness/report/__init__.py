@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from harness.report.as_csv import to_csv
 from harness.report.as_json import comparison_to_json, ledger_to_json, sentinel_to_json, to_json
-from harness.report.board import Cell, Column, Cost, Leaderboard, Row, leaderboard
+from harness.report.board import leaderboard
+from harness.report.columns import Column
 from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
+from harness.report.costs import Cost
 from harness.report.curve import ArmCurve, LearningCurve, Point, curve_to_json, learning_curve
 from harness.report.environments import Environments, sentinel_lines
 from harness.report.forgetting import Forgetting
@@ -22,6 +24,7 @@ from harness.report.ledger import ledger_to_text, print_ledger
 from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
 from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
+from harness.report.rows import Cell, Leaderboard, Row
 from harness.report.studies import curve_to_text, print_curve, print_tuning, tuning_to_text
 from harness.report.suite import SuiteTable, suite_table, suite_to_json, suite_to_markdown
 from harness.report.text import (

@@ -6,7 +6,8 @@ import csv
 import io
 
 from harness.records import Estimate
-from harness.report.board import Column, Leaderboard, Row
+from harness.report.columns import Column
+from harness.report.rows import Leaderboard, Row
 
 FIELDS = (
     *("experiment", "arm", "method", "status", "metric", "direction", "primary", "value", "low", "high", "level"),

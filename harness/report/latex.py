@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from harness.report import numbers
-from harness.report.board import Column, Leaderboard, Row
+from harness.report.columns import Column
+from harness.report.rows import Leaderboard, Row
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",

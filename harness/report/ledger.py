@@ -14,8 +14,9 @@ from rich.text import Text
 from harness.records import RunRecord
 from harness.records import to_json as as_plain
 from harness.report import numbers
-from harness.report.board import Cost, Leaderboard, Row
+from harness.report.costs import Cost
 from harness.report.rendering import GAP, WIDTH, TextColumn, chunks, emit, fitted, plain, table, terminal_width
+from harness.report.rows import Leaderboard, Row
 from harness.report.text import legend_of_marks, marked
 
 LINES: tuple[tuple[str, Callable[[Cost], str]], ...] = (

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.report import numbers
-from harness.report.board import Column, Leaderboard, Row
+from harness.report.columns import Column
+from harness.report.rows import Leaderboard, Row
 from harness.report.text import ARROWS, label, legend_of_marks, marked
 from harness.report.verdicts import RANKS, standing, verdict_lines
 

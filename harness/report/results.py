@@ -114,6 +114,19 @@ def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
     return counts
 
 
+def by_arm(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Entries of each arm, in the order of first appearance."""
+    arms: dict[str, list[Entry]] = {}
+    for entry in entries:
+        arms.setdefault(entry.arm, []).append(entry)
+    return arms
+
+
+def scored(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that have a result."""
+    return [entry for entry in entries if entry.status == "ok" and entry.eval_id is not None]
+
+
 def _of_present_source(scores: Sequence[Score], experiment: ExperimentRecord) -> list[Score]:
     """Scores without those of an own metric's earlier source, whose versions are hashes without an order."""
     own = {name: known["version"] for name, known in (experiment.task.get("own_metrics") or {}).items()}

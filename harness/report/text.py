@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report import numbers
-from harness.report.board import Column, Cost, Leaderboard, Row
+from harness.report.columns import Column
 from harness.report.comparison import Comparison, Sample
+from harness.report.costs import Cost
 from harness.report.rendering import GAP as _GAP
 from harness.report.rendering import WIDTH
 from harness.report.rendering import TextColumn as _Column
@@ -24,6 +25,7 @@ from harness.report.rendering import fitted as _fitted
 from harness.report.rendering import plain as _plain
 from harness.report.rendering import table as _table
 from harness.report.rendering import terminal_width as _width
+from harness.report.rows import Leaderboard, Row
 from harness.report.verdicts import RANKS, standing, verdict_lines
 
 ARROWS = {"higher": "↑", "lower": "↓"}
