@@ -125,7 +125,7 @@ ONLY_HOME = {"duckdb": {"store"}, "lm_eval": {"lm_eval_tasks"}, "streamlit": {"p
 def room(path: Path) -> str:
     first = path.relative_to(PACKAGE).parts[0]
     stem = first.removesuffix(".py")
-    for family in ("store", "report", "load"):
+    for family in ("store", "report", "load", "cli"):
         if stem.startswith(f"{family}_"):
             return family
     return stem

@@ -12,9 +12,10 @@ from harness.report.rows import Leaderboard, Row
 FIELDS = (
     *("experiment", "arm", "method", "status", "metric", "direction", "primary", "value", "low", "high", "level"),
     *("n", "clusters", "seeds", "estimand", "reference", "difference", "difference_low", "difference_high"),
-    *("p", "p_holm", "missing", "reason"),
+    *("p", "p_holm", "missing", "reason", "budget"),
 )
-"""Columns, in order. `level` is that of both intervals; `difference` is arm minus reference, paired."""
+"""Columns, in order. `level` is that of both intervals; `difference` is arm minus reference, paired; `budget` what the
+arm was given against the budget: equal, more, less, unknown (trained elsewhere), or empty without training."""
 
 
 def to_csv(board: Leaderboard) -> str:
@@ -46,6 +47,7 @@ def _values(board: Leaderboard, row: Row, column: Column) -> dict[str, object]:
         "p_holm": cell.p_holm,
         "missing": cell.missing,
         "reason": _text(cell.reason or cell.difference_reason),
+        "budget": (row.budget or "") if row.budget_known else "unknown",
     }
 
 

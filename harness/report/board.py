@@ -11,7 +11,7 @@ from harness.records import Entry, RunRecord, digest
 from harness.report import remarks, tuned
 from harness.report.columns import Column, columns_of
 from harness.report.contest import Entrant, question_of, verdict_of
-from harness.report.costs import against_budget, cost_of
+from harness.report.costs import OUTSIDE, against_budget, cost_of, unknown
 from harness.report.environments import examine
 from harness.report.environments import notes as environment_notes
 from harness.report.forgetting import retention_metrics
@@ -82,12 +82,14 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: Judge) -> 
         sum(one.length_limited for one in counts),
         sum(one.truncated for one in counts),
     )
+    method = next((run.method for run in runs.values()), arm)
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
     spec = results.experiment.spec
     cost = cost_of([run.ledger for run in finished], (spec.get("resources") or {}).get("price_per_device_hour"))
     cost = tuned.with_tuning(cost, arm, results)
+    if cost is not None and method in OUTSIDE:
+        cost = unknown(cost)
     tried = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
-    method = next((run.method for run in runs.values()), arm)
     apart = judge.environments.why(arm)
     missing = cells[judge.columns[0].name].missing
     notes = (*remarks.of_arm(results.experiment, finished, cost, answers, missing), *tuned.notes(arm, results))
@@ -107,7 +109,7 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: Judge) -> 
         budget=against_budget(spec.get("budget") or {}, cost) if cost is not None else None,
         events=tuple(event for run in tried for event in run.ledger.events),
         apart=apart,
-        budget_known=method not in remarks.OUTSIDE,
+        budget_known=method not in OUTSIDE,
     )
 
 

@@ -135,7 +135,9 @@ def _cost(board: Leaderboard) -> list[str]:
         names,
         [
             [
-                row.arm + (" (with its parent)" if row.cost.has_parent else ""),
+                row.arm
+                + (" (with its parent)" if row.cost.has_parent else "")
+                + ("" if row.budget_known else " (budget unknown)"),
                 numbers.seconds(row.cost.all_train_seconds),
                 numbers.seconds(row.cost.all_seconds),
                 numbers.count(row.cost.all_examples),
