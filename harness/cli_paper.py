@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from harness.cli_options import HOME, Experiment, Home, Json, print_json
+from harness.cli_options import HOME, Bundle, Experiment, Home, Json, print_json
+from harness.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(suite)
+    app.command()(figures)
+    app.command()(appendix)
     app.command(name="bundle")(bundle_command)
 
 
@@ -35,6 +39,38 @@ def suite(
     from harness import load_suites, queries
 
     show_suite(queries.suite(home, load_suites.suite_names(file)), as_json)
+
+
+def figures(
+    experiment: Experiment = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files; made if need be.")] = Path("figures"),
+    form: Annotated[str, typer.Option("--format", help="pdf, svg or png.")] = "pdf",
+    home: Home = HOME,
+    bundle: Bundle = None,
+) -> None:
+    """Draw the figures of a stored experiment: forest, metrics, cost, training, learning curve, tuning.
+
+    The same results give the same bytes. Needs matplotlib: pip install 'finetune-harness[figures]'.
+    """
+    from harness import figures, queries
+
+    figures.check(form)
+    for line in figures.write(queries.results(home, experiment, bundle), out, form):
+        print(line)
+
+
+def appendix(
+    experiment: Experiment = None,
+    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
+    home: Home = HOME,
+    bundle: Bundle = None,
+) -> None:
+    """Print every setting that was in force, arm by arm, and what differs from the libraries' own defaults."""
+    from harness import queries, report
+
+    if form not in report.APPENDIX_FORMS:
+        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(report.APPENDIX_FORMS)}")
+    sys.stdout.write(report.APPENDIX_FORMS[form](report.appendix(queries.results(home, experiment, bundle))))
 
 
 def bundle_command(

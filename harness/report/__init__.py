@@ -10,6 +10,8 @@ which `collect` needs only what `Reader` names.
 
 from __future__ import annotations
 
+from harness.report.appendix import Appendix, appendix
+from harness.report.appendix_forms import APPENDIX_FORMS
 from harness.report.as_csv import to_csv
 from harness.report.as_json import comparison_to_json, ledger_to_json, sentinel_to_json, to_json
 from harness.report.board import leaderboard
@@ -18,12 +20,13 @@ from harness.report.comparison import Comparison, MetricDifference, Sample, Text
 from harness.report.costs import Cost
 from harness.report.curve import ArmCurve, LearningCurve, Point, curve_to_json, learning_curve
 from harness.report.environments import Environments, sentinel_lines
+from harness.report.figure_data import CostView, TrainingCurve, cost_views, figure_tables, training_curves
 from harness.report.forgetting import Forgetting
 from harness.report.latex import to_latex
 from harness.report.ledger import ledger_to_text, print_ledger
 from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
-from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
+from harness.report.results import AnswerCounts, LogReader, Reader, Results, collect, count_answers, with_logs
 from harness.report.rows import Cell, Leaderboard, Row
 from harness.report.studies import curve_to_text, print_curve, print_tuning, tuning_to_text
 from harness.report.suite import SuiteTable, suite_table, suite_to_json, suite_to_markdown
@@ -37,17 +40,21 @@ from harness.report.text import (
 from harness.report.tuned import ArmTuning, TuningReport, tuning_report, tuning_to_json
 
 __all__ = [
+    "APPENDIX_FORMS",
     "AnswerCounts",
+    "Appendix",
     "ArmCurve",
     "ArmTuning",
     "Cell",
     "Column",
     "Comparison",
     "Cost",
+    "CostView",
     "Environments",
     "Forgetting",
     "Leaderboard",
     "LearningCurve",
+    "LogReader",
     "MetricDifference",
     "Point",
     "Reader",
@@ -56,14 +63,18 @@ __all__ = [
     "Sample",
     "SuiteTable",
     "Texts",
+    "TrainingCurve",
     "TuningReport",
+    "appendix",
     "collect",
     "compare",
     "comparison_to_json",
     "comparison_to_text",
+    "cost_views",
     "count_answers",
     "curve_to_json",
     "curve_to_text",
+    "figure_tables",
     "leaderboard",
     "learning_curve",
     "ledger_to_json",
@@ -86,7 +97,9 @@ __all__ = [
     "to_json",
     "to_latex",
     "to_text",
+    "training_curves",
     "tuning_report",
     "tuning_to_json",
     "tuning_to_text",
+    "with_logs",
 ]

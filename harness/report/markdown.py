@@ -32,22 +32,22 @@ def sections(board: Leaderboard) -> Sections:
     """The parts of the report, each in Markdown without a heading."""
     record = board.experiment
     sizes = ", ".join(f"{size:,} {name}" for name, size in record.split_sizes.items())
-    about = _safe(str(record.task.get("description", "")))
+    about = safe(str(record.task.get("description", "")))
     summary = [
         f"Task `{board.task}` v{record.task.get('version', 1)}: {sizes}. {about}",
         "",
         f"{board.estimand} Looks at the test split: {board.looks} by this experiment, {board.looks_in_all} in all. "
         f"Leaks between splits: {board.leaks}.",
         "",
-        *(f"- {_safe(note)}" for note in board.notes),
+        *(f"- {safe(note)}" for note in board.notes),
     ]
-    notes = [f"- {row.arm}: {_safe(note)}" for row in board.rows for note in row.notes]
-    first, *others = map(_safe, verdict_lines(board.verdict))
+    notes = [f"- {row.arm}: {safe(note)}" for row in board.rows for note in row.notes]
+    first, *others = map(safe, verdict_lines(board.verdict))
     return Sections(
         verdict="\n\n".join([f"**{first}**", " ".join(others)]),
         summary="\n".join(summary).rstrip(),
         ranking="\n".join([*_ranking(board), standing(board.verdict), *legend_of_marks(board)]).rstrip(),
-        failures="\n".join(f"- **{row.arm}**: {_safe(error)}" for row in board.rows for error in row.errors),
+        failures="\n".join(f"- **{row.arm}**: {safe(error)}" for row in board.rows for error in row.errors),
         metrics=tuple("\n".join(_metric(board, column)).rstrip() for column in board.columns),
         cost="\n".join([*_cost(board), *notes]).rstrip(),
         forgetting="\n".join(_forgetting(board)).rstrip(),
@@ -98,10 +98,10 @@ def _metric(board: Leaderboard, column: Column) -> list[str]:
             value = numbers.with_interval(cell.estimate, column.bounds)
             n = f"{cell.estimate.n:,}" if cell.estimate else "0"
             rows.append(
-                [row.arm, value if cell.estimate else f"- ({_safe(cell.reason)})", _difference(board, row, column), n]
+                [row.arm, value if cell.estimate else f"- ({safe(cell.reason)})", _difference(board, row, column), n]
             )
     names = ["arm", f"{label(column)} [95 %]", f"minus {board.reference} [95 %]", "n"]
-    return [f"{better}; {_safe(column.description)}.", "", *_table(names, rows)]
+    return [f"{better}; {safe(column.description)}.", "", *_table(names, rows)]
 
 
 def _difference(board: Leaderboard, row: Row, column: Column) -> str:
@@ -157,7 +157,7 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [*head, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """One line, without characters that would open a table cell or markup."""
     flat = " ".join(numbers.printable(text).split())
     return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -15,6 +15,7 @@ from harness.records import (
     RunRecord,
     Score,
     SentinelCheck,
+    TrainLog,
     Trial,
 )
 
@@ -54,6 +55,8 @@ class Results:
     """Where and how each evaluation was made; an environment that is not known is taken to be the others'."""
     sentinels: Sequence[SentinelCheck] = ()
     """Checks of environments on this suite."""
+    logs: Sequence[TrainLog] = ()
+    """Training logs of the finals; `collect` leaves them out, `with_logs` adds them."""
 
 
 class Reader(Protocol):
@@ -98,6 +101,21 @@ class Reader(Protocol):
     def looks(self) -> list[Look]:
         """All looks at sealed test splits."""
         ...
+
+
+class LogReader(Protocol):
+    """The part of the store that training logs come from."""
+
+    def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
+        """The logs of all attempts at these trainings."""
+        ...
+
+
+def with_logs(results: Results, reader: LogReader) -> Results:
+    """`results` with the training log of every final on the whole train split."""
+    wanted = {(entry.train_id, entry.attempt): None for entry in results.entries}
+    found = {(log.train_id, log.attempt): log for log in reader.train_logs([train_id for train_id, _ in wanted])}
+    return replace(results, logs=[found[key] for key in wanted if key in found])
 
 
 def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
