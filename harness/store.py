@@ -183,6 +183,20 @@ class Store:
         rows = self._read(TRAIN_LOG, "train_id = $1 AND attempt = $2", [train_id, attempt])
         return TrainLog(train_id, attempt, tuple(rows))
 
+    def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
+        """The training logs of all attempts at these trainings, each by step; those that have none are left out."""
+        names = [name for name in columns(TRAIN_LOG) if name not in TRAIN_LOG.outer]
+        query = (
+            f"SELECT train_id, attempt, {', '.join(map(_name, names))} FROM current_{TRAIN_LOG.name} "
+            "WHERE list_contains($1, train_id) ORDER BY train_id, attempt, first_seq, seq"
+        )
+        with self._file.open() as cursor:
+            rows = cursor.execute(query, [list(train_ids)]).fetchall()
+        logs: dict[tuple[str, int], list[Row]] = {}
+        for train_id, attempt, *values in rows:
+            logs.setdefault((train_id, attempt), []).append(tuple(values))
+        return [TrainLog(*key, tuple(decode(TRAIN_LOG, found))) for key, found in logs.items()]
+
     def looks(self, experiment: str | None = None) -> list[Look]:
         """Looks at the sealed test split, in the order they were taken; of one experiment (as Look has it) or all."""
         return self._read(TABLES[Look], "$1::VARCHAR IS NULL OR experiment = $1", [experiment])

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import arms, environment, evaluation, sealing, splits, validation
+from harness import arms, environment, evaluation, resolved, sealing, splits, validation
 from harness.arms import checkpoints, seeds
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
 from harness.files import read_json, read_records, write_json
@@ -168,7 +168,7 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         status=status,
         error=error,
         ledger=replace(ledger, lost_seconds=ledger.lost_seconds + lost),
-        provenance=provenance,
+        provenance=resolved.into(provenance, plan.run_folder),
         artefact=result.artefact if result else None,
         parent_train_id=plan.parent_train_id,
         notes=(*result.notes, *_moved(places)) if result else (),

@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "environment": {"records"},
     "files": {"records"},
     "progress": {"live"},
+    "resolved": {"records", "files"},
     "user_code": {"documents"},
     "rows": {"spec", "documents", "user_code"},
     "sources": {"spec", "records", "templates", "rows", "documents"},
@@ -34,8 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     "load_checks": {"spec", "documents", "tuning"},
     "load": {"spec", "records", "templates", "sources", "splits", "documents", "load_checks", "tuning", "metrics"},
     "prompts": {"records", "spec", "templates"},
-    "models": {"records", "spec"},
-    "arms": {"models", "prompts", "spec", "records"},
+    "models": {"records", "spec", "resolved"},
+    "arms": {"models", "prompts", "spec", "records", "resolved"},
     "predict": {"models", "prompts", "records"},
     "metrics": {"records", "documents", "user_code"},
     "lm_eval_tasks": {"records", "models", "spec"},
@@ -60,7 +61,7 @@ ALLOWED: dict[str, set[str]] = {
         "sealing",
     },
     "validation": {"arms", "evaluation", "metrics", "models", "records", "spec", "environment", "files"},
-    "worker": {"arms", "evaluation", "validation", "splits", "environment", "records", "files", "sealing"},
+    "worker": {"arms", "evaluation", "validation", "splits", "environment", "records", "files", "resolved", "sealing"},
     "preflight": {"arms", "evaluation", "worker", "models", "prompts", "records"},
     "sealing": set(),
     "live": {"records", "files"},
@@ -112,6 +113,7 @@ ALLOWED: dict[str, set[str]] = {
     "measurements": {"pipeline", "prepare", "progress", "queries", "report", "serving"},
     "bundle": {"report", "records"},
     "queries": {"boards", "bundle", "store", "report", "ingest", "metrics", "files", "records"},
+    "figures": {"files", "metrics", "records", "report"},
     "previews": {"load", "metrics", "models", "prompts", "sources", "spec", "splits"},
     "doctor": {"load", "environment", "records"},
     "planning": {
@@ -138,7 +140,13 @@ ALLOWED: dict[str, set[str]] = {
 
 `pipeline` may enter all rooms below the command line and `cli` all of them, so they are not listed.
 """
-ONLY_HOME = {"duckdb": {"store"}, "lm_eval": {"lm_eval_tasks"}, "streamlit": {"pages"}, "optuna": {"tuning"}}
+ONLY_HOME = {
+    "duckdb": {"store"},
+    "lm_eval": {"lm_eval_tasks"},
+    "streamlit": {"pages"},
+    "optuna": {"tuning"},
+    "matplotlib": {"figures"},
+}
 """Libraries that one room alone may import."""
 
 
@@ -191,7 +199,7 @@ def test_library_has_one_home(library: str) -> None:
 
 def test_command_line_is_light() -> None:
     script = "import sys, harness.cli; print([m for m in sys.argv[1:] if m in sys.modules])"
-    heavy = ["torch", "transformers", "duckdb", "streamlit", "datasets", "lm_eval", "numpy", "pydantic"]
+    heavy = ["torch", "transformers", "duckdb", "streamlit", "datasets", "lm_eval", "numpy", "pydantic", "matplotlib"]
     answer = subprocess.run([sys.executable, "-c", script, *heavy], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 

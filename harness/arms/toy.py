@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import resolved
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.stopping import StopFlag
 from harness.errors import ArmFailed, Diverged, HarnessError, OutOfMemory
@@ -142,6 +143,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loss = 2.0 - skill
     row = TrainLogRow(step=1, examples=budget, tokens=budget, seconds=spent, loss=loss, validation_loss=loss)
     (plan.run_folder / "train_log.jsonl").write_text(json.dumps(to_json(row)) + "\n", encoding="utf-8")
+    resolved.write(plan.run_folder, [resolved.describe("toy", knowledge, Knowledge(0.5, plan.seed or 0, 1))])
     folder = artefacts.write_folder(plan, lambda place: _write(place, knowledge))
     experiment = plan.experiment
     prompter = Prompter(ToyTokenizer(), experiment.spec.chat, experiment.task, CONTEXT)

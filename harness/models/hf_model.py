@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from harness import resolved
 from harness.errors import ArmFailed, OutOfMemory
 from harness.models import Continuation, Generation, Logprob, decode
+from harness.records import LibraryConfig
 
 LOGIT_BYTES = 1 << 30
 """Bytes of float32 logits held at a time; larger batches are scored in fixed parts."""
@@ -58,6 +60,11 @@ class HFModel:
         bare = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         for part in {id(part): part for part in (self.model, bare)}.values():
             part.generation_config = GenerationConfig(**self._generation.to_diff_dict())
+
+    @property
+    def generation_settings(self) -> LibraryConfig:
+        """What decoding goes by, whichever loop does it; its limit and stop strings come with every call."""
+        return resolved.describe("transformers", self._generation, type(self._generation)())
 
     # ------------------------------------------------------------------------------------------------- generation
 

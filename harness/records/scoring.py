@@ -18,6 +18,7 @@ class Evaluation:
     artefact_hash: str
     suite_fingerprint: str
     generation: Mapping[str, Any]
+    """The task's settings, and as `config` the LibraryConfig that a local model decoded with."""
     environment: Mapping[str, Any]
     created: str
     subject: str = ""

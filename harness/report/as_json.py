@@ -8,9 +8,9 @@ from typing import Any
 
 from harness.records import Estimate, SentinelCheck
 from harness.records import to_json as plain
-from harness.report.board import Cell, Leaderboard, Row
 from harness.report.comparison import Comparison, MetricDifference
 from harness.report.ledger import arm_to_json, runs_to_json
+from harness.report.rows import Cell, Leaderboard, Row
 
 LEADERBOARD = "harness.leaderboard/2"
 LEDGER = "harness.ledger/1"

@@ -16,6 +16,7 @@ from harness.records import (
     Score,
     SentinelCheck,
     ServingPass,
+    TrainLog,
     Trial,
 )
 
@@ -57,6 +58,8 @@ class Results:
     """Checks of environments on this suite."""
     serving: Sequence[ServingPass] = ()
     """Passes of serving figures over the experiment's arms."""
+    logs: Sequence[TrainLog] = ()
+    """Training logs of the finals; `collect` leaves them out, `with_logs` adds them."""
 
 
 class Reader(Protocol):
@@ -107,6 +110,21 @@ class Reader(Protocol):
         ...
 
 
+class LogReader(Protocol):
+    """The part of the store that training logs come from."""
+
+    def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
+        """The logs of all attempts at these trainings."""
+        ...
+
+
+def with_logs(results: Results, reader: LogReader) -> Results:
+    """`results` with the training log of every final on the whole train split."""
+    wanted = {(entry.train_id, entry.attempt): None for entry in results.entries}
+    found = {(log.train_id, log.attempt): log for log in reader.train_logs([train_id for train_id, _ in wanted])}
+    return replace(results, logs=[found[key] for key in wanted if key in found])
+
+
 def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
     """Counts of answers by evaluation."""
     counts: dict[str, AnswerCounts] = {}
@@ -119,6 +137,19 @@ def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
             truncated=old.truncated + row.truncated,
         )
     return counts
+
+
+def by_arm(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Entries of each arm, in the order of first appearance."""
+    arms: dict[str, list[Entry]] = {}
+    for entry in entries:
+        arms.setdefault(entry.arm, []).append(entry)
+    return arms
+
+
+def scored(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that have a result."""
+    return [entry for entry in entries if entry.status == "ok" and entry.eval_id is not None]
 
 
 def _of_present_source(scores: Sequence[Score], experiment: ExperimentRecord) -> list[Score]:

@@ -11,8 +11,8 @@ from rich.text import Text
 from harness.records import Estimate
 from harness.records import to_json as plain_json
 from harness.report import numbers
-from harness.report.board import Leaderboard
 from harness.report.rendering import WIDTH, TextColumn, emit, fitted, plain, terminal_width
+from harness.report.rows import Leaderboard
 from harness.report.serving import ServingRow, ServingTable
 
 SCHEMA = "harness.serving/1"
