@@ -32,7 +32,9 @@ class Session:
         self.journaled: list[Any] = []
         """Records to be flushed to the journal before the commit."""
 
-    def read(self, kind: type[R], where: str = "true", values: Sequence[Any] = (), *, all_rows: bool = False) -> list[R]:
+    def read(
+        self, kind: type[R], where: str = "true", values: Sequence[Any] = (), *, all_rows: bool = False
+    ) -> list[R]:
         """Current records of `kind` (with `all_rows` superseded ones too), what this session wrote included.
 
         `where` is SQL over the record's fields with `$1`, `$2`, … for `values`.
