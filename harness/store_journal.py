@@ -1,8 +1,8 @@
 """The journal of votes: one JSON line per vote, on disk before the vote is acknowledged.
 
 Beside them stand the records of review rounds, without which votes would mean nothing; such a line says in `record`
-what it is. Whoever writes holds the store's lock, so lines never interleave. A line cut short by a crash stays where it is and is
-reported; the next vote starts on a line of its own.
+what it is. Whoever writes holds the store's lock, so lines never interleave. A line cut short by a crash stays where it
+is and is reported; the next vote starts on a line of its own.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-RoundSplit = Literal["test", "validation", "prompts", "imported"]
-"""Where the reviewed prompts come from; `prompts`: fresh ones, of no split."""
+RoundSplit = Literal["test", "validation", "prompts", "imported", "bundle"]
+"""Where the reviewed prompts come from; `prompts`: fresh ones, of no split; `bundle`: a blinded copy does not know."""
 AssignmentKind = Literal["ordinary", "gold", "identical", "repeat", "practice", "automatic"]
 """`automatic`: both answers are the same text, so that it is a tie which nobody was asked about."""
 Render = Literal["text", "code"]

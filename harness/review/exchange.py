@@ -1,4 +1,4 @@
-"""Votes out of and into the store: csv, jsonl, the journal of a store elsewhere, annotations that were made elsewhere."""
+"""Votes out of and into the store: csv, jsonl, another store's journal, annotations that were made elsewhere."""
 
 from __future__ import annotations
 

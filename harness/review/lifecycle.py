@@ -168,6 +168,9 @@ def unblind(store: Store, round_id: str, who: str, why: str, *, clock: Clock = u
         raise ReviewError("unblinding needs a reason", hint='Say why, for example --reason "all votes are in"')
     with store.session() as session:
         there = round_of(session, round_id)
+        if not there.arms:
+            hint = "Take the votes to the store where the round was opened: `harness review import`"
+            raise ReviewError("this store holds a blinded copy, which does not know the arms", hint=hint)
         if there.unblinded is not None:
             raise ReviewError(f"the round {round_id} was unblinded at {there.unblinded.when} by {there.unblinded.who}")
         stamp = Stamp(iso(clock()), who, why.strip())
