@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness import cli_review
 from harness.errors import DiskFull, HarnessError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 store_app = typer.Typer(no_args_is_help=True, help="Look after the database file.")
 app.add_typer(store_app, name="store")
+app.add_typer(cli_review.app, name="review")
 
 Home = Annotated[Path, typer.Option("--home", envvar="HARNESS_HOME", help="Folder of the store, runs and artefacts.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")]

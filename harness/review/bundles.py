@@ -20,13 +20,10 @@ from harness.errors import ReviewError
 from harness.files import write_text
 from harness.records import (
     Assignment,
-    ExclusionRule,
     Invitation,
     Judgment,
-    Practice,
     ReviewText,
     Round,
-    Stamp,
     from_json,
     to_json,
 )
@@ -99,21 +96,24 @@ def load_bundle(store: Store, folder: Path) -> Round:
     lines = [_item(folder, number, line) for number, line in enumerate(text.splitlines(), 1)]
     if len({line["token"] for line in lines}) != len(lines) or len(lines) != about["items"]:
         raise ReviewError(f"{folder / ITEMS}: tokens are missing or doubled", hint="Make the bundle again")
-    there = Round(
-        id=about["round"],
-        experiment="",
-        arms=(),
-        evaluations={},
-        split="bundle",
-        items=len({line["item"] for line in lines}),
-        seed=None,
-        exclusion=ExclusionRule(gold_accuracy=None),
-        gold=0,
-        identical=0,
-        repeats=0,
-        opened=Stamp(about["opened"], "", "a bundle"),
-        practice=None if about["practice"] is None else from_json(Practice, about["practice"]),
-        **{name: tuple(about[name]) if isinstance(about[name], list) else about[name] for name in _SHOWN},
+    there = from_json(
+        Round,
+        {
+            "id": about["round"],
+            "experiment": "",
+            "arms": [],
+            "evaluations": {},
+            "split": "bundle",
+            "items": len({line["item"] for line in lines}),
+            "seed": None,
+            "exclusion": {"gold_accuracy": None},
+            "gold": 0,
+            "identical": 0,
+            "repeats": 0,
+            "opened": {"when": about["opened"], "who": "", "why": "a bundle"},
+            "practice": about["practice"],
+            **{name: about[name] for name in _SHOWN},
+        },
     )
     people = [Invitation(round=there.id, role="reviewer", **one) for one in about["invitations"]]
     with store.session() as session:
