@@ -27,8 +27,9 @@ from harness.records import (
     from_json,
     to_json,
 )
+from harness.review.desk import AMONG, is_closed, standing
 from harness.review.lifecycle import round_of
-from harness.review.serve import AMONG, is_closed, pair_texts, standing
+from harness.review.serve import pair_texts
 
 if TYPE_CHECKING:
     from harness.store import Store

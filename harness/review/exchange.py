@@ -25,9 +25,9 @@ from harness.records import (
     digest,
 )
 from harness.review.blind import CHOICES, iso, utc_now
+from harness.review.desk import AMONG
 from harness.review.lifecycle import round_of
 from harness.review.results import RoundVotes
-from harness.review.serve import AMONG
 from harness.rows import Row
 
 if TYPE_CHECKING:

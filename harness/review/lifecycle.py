@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import ReviewError
 from harness.records import Assignment, Invitation, Judgment, ReviewText, Round, Stamp
 from harness.review.blind import iso, make_token, matches, utc_now
-from harness.review.serve import AMONG, Clock, is_closed, is_vote, standing
+from harness.review.desk import AMONG, is_closed, is_vote, standing
+from harness.review.serve import Clock
 
 if TYPE_CHECKING:
     from harness.store import Store

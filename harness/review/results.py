@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
 from harness.records import Assignment, AssignmentKind, Guess, Judgment, Round, Winner
+from harness.review.desk import AMONG, is_vote, standing
 from harness.review.lifecycle import round_of
-from harness.review.serve import AMONG, is_vote, standing
 
 if TYPE_CHECKING:
     from harness.store import Store
