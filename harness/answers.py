@@ -66,7 +66,7 @@ class Wanted:
 
 
 def stored_answers(home: Path, experiment: str, wanted: Wanted) -> Answers:
-    """The stored answers of arms to the sealed test split; reading them is a counted look."""
+    """The stored answers of arms to the sealed test split; `count_looks` once people will read them."""
     store = queries.open_store(home)
     record = queries.find(store, experiment)
     entries = _entries(store.entries(record.experiment_id), wanted)
@@ -76,12 +76,19 @@ def stored_answers(home: Path, experiment: str, wanted: Wanted) -> Answers:
     texts = {}
     for arm, entry in entries.items():
         texts[arm] = {row.example: row.text for row in store.predictions([str(entry.eval_id)])}
-    looks = [ingest.look(record, entry, "harness review open") for entry in entries.values()]
-    ingest.keep_looks(home.absolute(), looks)
-    store.ingest(looks)
     shared = [example for example in examples.values() if all(example.id in found for found in texts.values())]
     evaluations = {arm: str(entry.eval_id) for arm, entry in entries.items()}
     return Answers(record, record.task, "test", tuple(shared), evaluations, texts)
+
+
+def count_looks(home: Path, answers: Answers) -> None:
+    """Count a look at the test split for every arm whose answers to it people are going to read."""
+    store, record = queries.open_store(home), answers.record
+    chosen = {(arm, eval_id) for arm, eval_id in answers.evaluations.items()}
+    entries = [entry for entry in store.entries(record.experiment_id) if (entry.arm, entry.eval_id) in chosen]
+    looks = [ingest.look(record, entry, "harness review open") for entry in entries]
+    ingest.keep_looks(home.absolute(), looks)
+    store.ingest(looks)
 
 
 def _entries(entries: Sequence[Entry], wanted: Wanted) -> dict[str, Entry]:

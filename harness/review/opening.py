@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import queries, rows
-from harness.answers import Answers, Wanted, made_answers, stored_answers
+from harness.answers import Answers, Wanted, count_looks, made_answers, stored_answers
 from harness.errors import ReviewError
 from harness.progress import Reporter
 from harness.records import Example, ExclusionRule, Practice, ReviewText, Round, Stamp, to_json
@@ -104,6 +104,8 @@ def open_experiment(home: Path, experiment: str, request: Request, who: str, rep
     )
     needed = {a.example for a in assignments}
     texts = [ReviewText(round_id, *parts) for parts in [*_texts(answers), *gold.texts] if parts[0] in needed]
+    if there.split == "test":
+        count_looks(home, answers)
     open_round(queries.open_store(home), there, assignments, texts)
     return there
 
