@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 from harness import tuning
 from harness.documents import Document, FieldPath, list_names, nearest
 from harness.errors import SpecError
+from harness.pair_files import read_pairs
 from harness.spec import (
     SERVING_COSTS,
     ContinuedBase,
@@ -15,6 +17,7 @@ from harness.spec import (
     EndpointSpec,
     ExperimentSpec,
     FewShotSpec,
+    PairsFileSpec,
     SftContinuedSpec,
     TaskSpec,
     UntrainedSpec,
@@ -59,6 +62,8 @@ def check_arms(document: Document, spec: ExperimentSpec, arms: list[Any], task: 
         if isinstance(arm, DpoSpec) and arm.pairs == "task" and task.preferences is None:
             message = f"the task {task.name!r} has no preference pairs"
             raise document.error((*place, "pairs"), message, "Write `pairs: parent_samples`, or give it `preferences`")
+        if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
+            read_pairs(Path(arm.pairs.path), task)
 
 
 def _check_cost(document: Document, spec: ExperimentSpec) -> None:

@@ -18,6 +18,7 @@ from harness.live import LiveFile
 from harness.load import load_experiment
 from harness.metrics import METRICS, check_names
 from harness.metrics.own import declaration, known_metric, load_own
+from harness.pair_files import pairs_hash
 from harness.prepare import Prepared, prepare
 from harness.progress import Reporter
 from harness.records import (
@@ -27,7 +28,7 @@ from harness.records import (
     TaskFiles,
     digest,
 )
-from harness.spec import ArmSpec, ContinuedBase, DpoSpec, ImportedSpec, SftContinuedSpec
+from harness.spec import ArmSpec, ContinuedBase, DpoSpec, ImportedSpec, PairsFileSpec, SftContinuedSpec
 
 if TYPE_CHECKING:
     from harness.report import Leaderboard
@@ -341,6 +342,8 @@ def train_identity(
         "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
         "chat": experiment.spec.chat.model_dump(mode="json"),
     }
+    if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
+        content["arm"]["pairs"] = {"sha256": pairs_hash(Path(arm.pairs.path))}
     if isinstance(arm, ImportedSpec):
         content["imported"] = files_hash(Path(arm.path))
     if arm.method in arms.TRAINED or arm.method in ("few_shot", "toy"):

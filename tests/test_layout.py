@@ -33,10 +33,22 @@ ALLOWED: dict[str, set[str]] = {
     "splits": {"spec", "records", "duplicates"},
     "tuning": {"spec", "records"},
     "load_checks": {"spec", "documents", "tuning"},
-    "load": {"spec", "records", "templates", "sources", "splits", "documents", "load_checks", "tuning", "metrics"},
+    "load": {
+        "spec",
+        "records",
+        "templates",
+        "sources",
+        "splits",
+        "documents",
+        "load_checks",
+        "tuning",
+        "metrics",
+        "pair_files",
+    },
+    "pair_files": {"documents", "records", "rows", "spec"},
     "prompts": {"records", "spec", "templates"},
     "models": {"records", "spec", "resolved"},
-    "arms": {"models", "prompts", "spec", "records", "resolved"},
+    "arms": {"models", "pair_files", "prompts", "spec", "records", "resolved"},
     "predict": {"models", "prompts", "records"},
     "metrics": {"records", "documents", "user_code"},
     "lm_eval_tasks": {"records", "models", "spec"},
@@ -46,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "winner_pairs": {"records"},
     "verdict": {"records", "winner_rules", "winner_pairs"},
     "report": {"records", "stats", "metrics", "verdict", "winner_rules"},
-    "prepare": {"sources", "splits", "records", "spec", "files", "lm_eval_tasks"},
+    "prepare": {"duplicates", "files", "lm_eval_tasks", "pair_files", "records", "sources", "spec", "splits"},
     "evaluation": {
         "spec",
         "arms",
@@ -114,6 +126,26 @@ ALLOWED: dict[str, set[str]] = {
     "bundle": {"report", "records"},
     "queries": {"boards", "bundle", "store", "report", "ingest", "metrics", "files", "records"},
     "figures": {"files", "metrics", "records", "report"},
+    "answers": {
+        "arms",
+        "duplicates",
+        "environment",
+        "evaluation",
+        "files",
+        "ingest",
+        "pipeline",
+        "prepare",
+        "progress",
+        "queries",
+        "records",
+        "rows",
+        "sealing",
+        "spec",
+        "store",
+        "templates",
+        "worker",
+    },
+    "review": {"answers", "documents", "files", "progress", "queries", "records", "rows", "store"},
     "previews": {"load", "metrics", "models", "prompts", "sources", "spec", "splits"},
     "doctor": {"load", "environment", "records"},
     "planning": {
@@ -134,7 +166,7 @@ ALLOWED: dict[str, set[str]] = {
         "winner_rules",
         "worker",
     },
-    "pages": {"store", "report", "records", "queries"},
+    "pages": {"store", "report", "records", "queries", "review"},
 }
 """Rooms of the package and the rooms each may enter; `errors` and the version are open to all.
 
@@ -179,7 +211,7 @@ def test_imports_go_one_way(path: Path) -> None:
     here = room(path)
     if here in ("pipeline", "cli"):
         entered = {name.split(".")[1] for name in imports(path) if name.startswith("harness.")}
-        assert "cli" not in entered and "pages" not in entered
+        assert here == "cli" or ("cli" not in entered and "pages" not in entered)
         return
     assert here in ALLOWED, f"{path.name} is a new room: give it a row in the table"
     rooms = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in FILES}
