@@ -24,8 +24,6 @@ OWNER = {
     "training.py": "Training",
     "tradeoffs.py": "Trade-offs",
     "data.py": "Data",
-    "review_results.py": "Review results",
-    "gates.py": "Gates",
 }
 
 

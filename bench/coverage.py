@@ -21,6 +21,7 @@ import sys
 import time
 from dataclasses import dataclass, field, replace
 
+import coverage_review
 import numpy as np
 from numpy.typing import NDArray
 
@@ -296,7 +297,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--experiments", type=int, default=2000, help="simulated experiments of each kind")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--review", action="store_true", help="the intervals of votes instead (coverage_review.py)")
     options = parser.parse_args()
+    if options.review:
+        return coverage_review.review(options.experiments, options.seed)
     started, missed = time.perf_counter(), []
     for number, scenario in enumerate(scenarios()):
         # A generator of its own, so that one scenario's figures do not hang on another's.

@@ -5,7 +5,8 @@
                              example, looks, groups
     rule.json                what was declared before the run, and when
     versions.json            libraries, commit and hardware of every run
-    tables/…                 leaderboard, ledger and looks as they were printed
+    tables/…                 leaderboard, ledger, looks, tuning, learning curves and settings as they were printed, and
+                             the data of every figure
 
 The same results give the same bytes: names are sorted, times fixed. Paths of the machine are reduced to their last
 part. Of a sensitive task ids and groups are replaced by their rank, which says nothing of them, keeps clusters together
@@ -22,6 +23,7 @@ import re
 import typing
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,9 @@ from harness.errors import DataError
 from harness.records import from_json, to_json
 from harness.report import Results
 
-SCHEMA = "harness.bundle/1"
+SCHEMA = "harness.bundle/2"
+EARLIER = ("harness.bundle/1",)
+"""Schemas that can be read: they lack training logs and some tables."""
 DECLARED = (
     "reference",
     "seeds",
@@ -94,6 +98,8 @@ def check(file: Path) -> list[str]:
     files = _opened(file)
     again = tables(_results(_values(files)))
     stored = {name.removeprefix("tables/"): data for name, data in files.items() if name.startswith("tables/")}
+    if json.loads(files["manifest.json"])["schema"] in EARLIER:
+        again = {name: text for name, text in again.items() if name in stored}
     if set(again) != set(stored):
         odd = sorted(set(again) ^ set(stored))
         raise DataError(
@@ -122,7 +128,19 @@ def tables(results: Results) -> dict[str, str]:
         "ledger.json": lambda: _text(report.ledger_to_json(board)),
         "looks.txt": lambda: "\n".join(report.looks_to_lines(results.looks)) + "\n",
     }
-    return {name: make() for name, make in made.items()}
+    if results.trials:
+        tuning = report.tuning_report(results)
+        made["tuning.txt"] = lambda: report.tuning_to_text(tuning)
+        made["tuning.json"] = lambda: _text(report.tuning_to_json(tuning))
+    if results.shares:
+        curve = report.learning_curve(results)
+        made["curve.txt"] = lambda: report.curve_to_text(curve)
+        made["curve.json"] = lambda: _text(report.curve_to_json(curve))
+    settings = report.appendix(results)
+    for form, suffix in (("markdown", "md"), ("latex", "tex"), ("csv", "csv")):
+        made[f"appendix.{suffix}"] = partial(report.APPENDIX_FORMS[form], settings)
+    found = {name: make() for name, make in made.items()}
+    return found | {f"figure-{name}.csv": text for name, text in report.figure_tables(results).items()}
 
 
 # --------------------------------------------------------------------------------------------------- what goes in
@@ -142,8 +160,15 @@ def _rule(results: Results) -> dict[str, Any]:
 
 
 def _versions(results: Results) -> list[dict[str, Any]]:
+    # What was handed to libraries stands with the runs and in the appendix.
     return [
-        {"arm": run.arm, "seed": run.seed, "attempt": run.attempt, **to_json(run.provenance)} for run in results.runs
+        {
+            "arm": run.arm,
+            "seed": run.seed,
+            "attempt": run.attempt,
+            **to_json(dataclasses.replace(run.provenance, configs=())),
+        }
+        for run in results.runs
     ]
 
 
@@ -183,6 +208,10 @@ def _anonymous(plain: Mapping[str, Any]) -> dict[str, Any]:
         "scores": [{**row, "item": names[row["item"]]} for row in plain["scores"]],
         "trials": [{**trial, "error": withheld if trial["error"] else None} for trial in plain["trials"]],
         "runs": [{**run, "error": withheld if run["error"] else None} for run in plain["runs"]],
+        "serving": [
+            {**made, "arms": [{**one, "error": withheld if one["error"] else None} for one in made["arms"]]}
+            for made in plain["serving"]
+        ],
     }
 
 
@@ -213,7 +242,7 @@ def _opened(file: Path) -> dict[str, bytes]:
         raise DataError(
             f"{file} is no readable bundle: {reason}", hint="`harness bundle EXPERIMENT` makes one"
         ) from None
-    if schema != SCHEMA:
+    if schema not in (SCHEMA, *EARLIER):
         raise DataError(
             f"{file} has the schema {schema}", hint=f"This harness reads {SCHEMA}; install the one it names"
         )

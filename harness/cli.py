@@ -12,6 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
+from harness import cli_paper, cli_review
+from harness.cli_options import HOME, Bundle, Experiment, Home, Json, print_json
+from harness.cli_paper import show_suite
+from harness.cli_serving import serving
 from harness.errors import DiskFull, HarnessError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -23,14 +27,8 @@ app = typer.Typer(
 )
 store_app = typer.Typer(no_args_is_help=True, help="Look after the database file.")
 app.add_typer(store_app, name="store")
-
-Home = Annotated[Path, typer.Option("--home", envvar="HARNESS_HOME", help="Folder of the store, runs and artefacts.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")]
-Experiment = Annotated[
-    str | None, typer.Argument(help="Experiment file or name; without it the newest one.", show_default=False)
-]
-Bundle = Annotated[Path | None, typer.Option("--bundle", help="Read this bundle in place of the store.")]
-HOME = Path(".harness")
+app.add_typer(cli_review.app, name="review")
+app.command()(serving)
 
 
 def main() -> None:
@@ -88,13 +86,6 @@ def _crash() -> int:
     return 70
 
 
-def _print_json(value: Any) -> None:
-    import json
-
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-    print()
-
-
 @app.command()
 def run(
     experiment: Annotated[str, typer.Argument(help="Experiment file, for example baselines/visit_notes.yaml.")],
@@ -115,7 +106,7 @@ def run(
     if load_suites.is_suite(Path(experiment)):
         with Reporter() as reporter:
             results = pipeline.run_suite(Path(experiment), home, reporter, retry=retry, rescore=rescore)
-        _show_suite(report.suite_table([one.board for one in results]), as_json)
+        show_suite(report.suite_table([one.board for one in results]), as_json)
         return 6 if any(one.failed for one in results) else 0
     with Reporter() as reporter:
         result = pipeline.run(Path(experiment), home, reporter, retry=retry, rescore=rescore)
@@ -123,18 +114,9 @@ def run(
     return 6 if result.failed else 0
 
 
-def _show_suite(table: Any, as_json: bool) -> None:
-    from harness import report
-
-    if as_json:
-        _print_json(report.suite_to_json(table))
-    else:
-        print(report.suite_to_markdown(table), end="")
-
-
 def _show_board(board: Any, as_json: bool, report: Any) -> None:
     if as_json:
-        _print_json(report.to_json(board))
+        print_json(report.to_json(board))
     else:
         report.print_board(board)
 
@@ -211,7 +193,7 @@ def plan(
         plan = planning.forecast(path, home, calibration=calibrate, margin=margin, say=say)
         told, as_lines = planning.to_json(plan), planning.lines(plan)
     if as_json:
-        _print_json(told)
+        print_json(told)
     else:
         print("\n".join(as_lines))
 
@@ -230,7 +212,7 @@ def compare(
 
     comparison = queries.compare(home, experiment, (a, b), samples)
     if as_json:
-        _print_json(report.comparison_to_json(comparison))
+        print_json(report.comparison_to_json(comparison))
     else:
         report.print_comparison(comparison)
 
@@ -242,7 +224,7 @@ def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fal
 
     board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
     if as_json:
-        _print_json(report.ledger_to_json(board))
+        print_json(report.ledger_to_json(board))
     else:
         report.print_ledger(board)
 
@@ -254,7 +236,7 @@ def tuning(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fal
 
     found = queries.tuning(home, experiment)
     if as_json:
-        _print_json(report.tuning_to_json(found))
+        print_json(report.tuning_to_json(found))
     else:
         report.print_tuning(found)
 
@@ -266,7 +248,7 @@ def curve(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fals
 
     found = queries.curve(home, experiment)
     if as_json:
-        _print_json(report.curve_to_json(found))
+        print_json(report.curve_to_json(found))
     else:
         report.print_curve(found)
 
@@ -278,44 +260,10 @@ def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fals
 
     found = queries.looks(home, experiment)
     if as_json:
-        _print_json(report.looks_to_json(found))
+        print_json(report.looks_to_json(found))
     else:
         for line in report.looks_to_lines(found):
             print(line)
-
-
-@app.command()
-def suite(
-    file: Annotated[Path, typer.Argument(help="Suite file: an experiment with a list `suite:`.")],
-    home: Home = HOME,
-    as_json: Json = False,
-) -> None:
-    """Print every arm's value and rank, with intervals, on each experiment of a suite that has run."""
-    from harness import load_suites, queries
-
-    _show_suite(queries.suite(home, load_suites.suite_names(file)), as_json)
-
-
-@app.command(name="bundle")
-def bundle_command(
-    experiment: Experiment = None,
-    home: Home = HOME,
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: NAME.bundle.zip.")] = None,
-    check: Annotated[Path | None, typer.Option("--check", help="Check this bundle instead of making one.")] = None,
-) -> None:
-    """Pack specs, versions, scores by example, ledger, looks and rule into one archive; or check one.
-
-    `--check FILE` makes every table again from the archive, without a store or a model, and compares it byte for byte.
-    """
-    if check is not None:
-        from harness import bundle
-
-        for line in bundle.check(check):
-            print(line)
-    else:
-        from harness import queries
-
-        print(queries.pack(home, experiment, out))
 
 
 @app.command()
@@ -349,7 +297,7 @@ def sentinel(
     with Reporter() as reporter:
         checks = drift.check(Path(experiment), home, reporter, arm)
     if as_json:
-        _print_json(report.sentinel_to_json(checks))
+        print_json(report.sentinel_to_json(checks))
     else:
         for line in report.sentinel_lines(checks):
             print(line)
@@ -363,7 +311,7 @@ def doctor(home: Home = HOME, as_json: Json = False) -> int:
 
     report = checks.examine(home)
     if as_json:
-        _print_json(checks.to_json(report))
+        print_json(checks.to_json(report))
     else:
         for line in checks.lines(report):
             print(line)
@@ -393,7 +341,7 @@ def store_info(home: Home = HOME, as_json: Json = False) -> None:
 
     info = queries.store_info(home)
     if as_json:
-        _print_json(info)
+        print_json(info)
     else:
         for name, rows in info["tables"].items():
             print(f"{name:<16}{rows:>10}")
@@ -418,6 +366,8 @@ def store_export(
 
     print(queries.export(home, folder))
 
+
+cli_paper.register(app)
 
 if __name__ == "__main__":
     main()

@@ -12,6 +12,7 @@
     ├── StoreError                  2   the database file
     │   ├── NewerSchema             2   written by a newer harness
     │   └── StoreLocked             5   another process holds the store
+    ├── ReviewError                 2   blind review: what a round, a reviewer or a file of votes does not allow
     ├── DiskFull                   74   no space left
     └── Interrupted               130   Ctrl-C, SIGTERM or SIGHUP; what was finished is kept
 
@@ -106,6 +107,13 @@ class StoreLocked(StoreError):
     """Another process holds the store."""
 
     exit_code = 5
+
+
+class ReviewError(HarnessError):
+    """What a round of review, a reviewer or a file of votes does not allow.
+
+    Its text may be shown to a reviewer: it names no arm.
+    """
 
 
 class DiskFull(HarnessError):

@@ -34,6 +34,7 @@ from harness.records import (
     Score,
     digest,
     from_json,
+    to_json,
 )
 from harness.spec import LmEvalSpec
 
@@ -165,7 +166,7 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         train_id=plan.train_id,
         artefact_hash=artefact.hash,
         suite_fingerprint=plan.files.suite_fingerprint,
-        generation=plan.experiment.task.generate.model_dump(mode="json"),
+        generation={**plan.experiment.task.generate.model_dump(mode="json"), **_decoding(model)},
         environment=environment_of(plan),
         created=environment.now(),
         subject=subject(plan, artefact),
@@ -177,6 +178,12 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         for path in folder.glob(pattern):
             path.unlink()
     return seconds
+
+
+def _decoding(model: Model) -> dict[str, Any]:
+    """The configuration that a local model decoded with."""
+    settings = getattr(model, "generation_settings", None)
+    return {} if settings is None else {"config": to_json(settings)}
 
 
 def read_evaluation(folder: Path) -> Evaluation:

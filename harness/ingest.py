@@ -24,6 +24,7 @@ from harness.records import (
     RunRecord,
     Score,
     SentinelCheck,
+    ServingPass,
     TrainLog,
     TrainLogRow,
     Trial,
@@ -39,13 +40,14 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
     The first statement of an experiment stands: running it again does not move its date. Another winner rule is added
-    to it with the date of its declaration, and what its own metrics declare is brought up to date. Its `resources`,
-    which are no part of its identity, are those of the last run: a price may be given later.
+    to it with the date of its declaration, and what its own metrics declare is brought up to date. Its `resources` and
+    `serving`, which are no part of its identity, are those of the last run: a price may be given later.
     """
     place = home / "experiments" / record.experiment_id / "record.json"
     stored = from_json(ExperimentRecord, read_json(place)) if place.exists() else None
     declared = winner_rules.declare(record, stored, environment.now())
-    declared = replace(declared, spec={**declared.spec, "resources": record.spec["resources"]})
+    latest = {name: record.spec.get(name) for name in ("resources", "serving")}
+    declared = replace(declared, spec={**declared.spec, **latest})
     own = {**(declared.task.get("own_metrics") or {}), **(record.task.get("own_metrics") or {})}
     if own != (declared.task.get("own_metrics") or {}):
         declared = replace(declared, task={**declared.task, "own_metrics": own})
@@ -123,6 +125,17 @@ def sentinel(store: Store, home: Path, check: SentinelCheck, rows: Sequence[Any]
     store.ingest([*rows, check])
 
 
+def serving_folder(home: Path, experiment_id: str) -> Path:
+    """Where the passes of serving figures over an experiment's arms are kept."""
+    return home / "experiments" / experiment_id / "serving"
+
+
+def serving(store: Store, home: Path, made: ServingPass) -> None:
+    """Store a pass of serving figures, and keep it as a file."""
+    write_json(serving_folder(home, made.experiment_id) / f"{made.pass_id}.json", made)
+    store.ingest([made])
+
+
 def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
     """The training log that belongs to `run`, if its attempt left one."""
     rows = tuple(read_records(folder / "train_log.jsonl", TrainLogRow))
@@ -160,6 +173,7 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
         run = from_json(RunRecord, read_json(path))
         rows += [run, *training_log(path.parent, run)]
     rows += [from_json(SentinelCheck, read_json(p)) for p in (home / "experiments").glob("*/sentinels/*.json")]
+    rows += [from_json(ServingPass, read_json(p)) for p in (home / "experiments").glob("*/serving/*.json")]
     store.ingest(rows)
     for path in sorted((home / "evals").glob(f"*/{evaluation.DONE}")):
         store.ingest(evaluation_rows(path.parent))

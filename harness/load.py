@@ -20,8 +20,10 @@ from harness.spec import (
     ArmBase,
     ArmSpec,
     BaseModelSpec,
+    DpoSpec,
     ExperimentSpec,
     ImportedSpec,
+    PairsFileSpec,
     TaskSpec,
     UntrainedSpec,
 )
@@ -142,6 +144,9 @@ def _arm(document: Document, place: FieldPath, value: Mapping[str, Any], name: s
     changes: dict[str, Any] = {"name": arm.name or name or method}
     if isinstance(arm, ImportedSpec):
         changes["path"] = str(_existing(document, (*place, "path"), arm.path))
+    if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
+        found = _existing(document, (*place, "pairs", "path"), arm.pairs.path)
+        changes["pairs"] = arm.pairs.model_copy(update={"path": str(found)})
     return arm.model_copy(update=changes)
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from harness import tuning
 from harness.documents import Document, FieldPath, list_names, nearest
 from harness.errors import SpecError
+from harness.pair_files import read_pairs
 from harness.spec import (
+    SERVING_COSTS,
     ContinuedBase,
     DpoSpec,
     EndpointSpec,
     ExperimentSpec,
     FewShotSpec,
+    PairsFileSpec,
     SftContinuedSpec,
     TaskSpec,
     UntrainedSpec,
+    WinnerCost,
 )
 
 SFT = ("full", "lora", "qlora", "peft")
@@ -31,6 +36,7 @@ def check_arms(document: Document, spec: ExperimentSpec, arms: list[Any], task: 
     if spec.reference not in by_name:
         hint = f"{nearest(spec.reference, by_name)}".replace("Known:", "Arms:")
         raise document.error(("reference",), f"no arm is named {spec.reference!r}", hint)
+    _check_cost(document, spec)
     added = len(arms) - len(spec.arms)
     if spec.tuning is not None and spec.tuning.seed in spec.seeds:
         hint = "Finals are trained with fresh seeds: take a number that is not among `seeds`"
@@ -56,6 +62,17 @@ def check_arms(document: Document, spec: ExperimentSpec, arms: list[Any], task: 
         if isinstance(arm, DpoSpec) and arm.pairs == "task" and task.preferences is None:
             message = f"the task {task.name!r} has no preference pairs"
             raise document.error((*place, "pairs"), message, "Write `pairs: parent_samples`, or give it `preferences`")
+        if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
+            read_pairs(Path(arm.pairs.path), task)
+
+
+def _check_cost(document: Document, spec: ExperimentSpec) -> None:
+    """A winner rule's cost is one that is measured."""
+    if spec.winner is None or spec.winner.cost not in SERVING_COSTS or spec.serving is not None:
+        return
+    known = [cost for cost in get_args(WinnerCost) if cost not in SERVING_COSTS]
+    message = f"{spec.winner.cost} is measured only with `serving:`, which this experiment does not have"
+    raise document.error(("winner", "cost"), message, f"Add `serving: {{}}`, or name one of {list_names(known)}")
 
 
 def _check_control(document: Document, place: FieldPath, arm: SftContinuedSpec, by_name: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import arms, environment, ingest, load_suites, preflight, queries, trials, tuning, worker
+from harness import arms, environment, ingest, load_suites, preflight, queries, serving, trials, tuning, worker
 from harness.arms import seeds
 from harness.arms.artefacts import files_hash
 from harness.errors import SpecError
@@ -18,6 +18,7 @@ from harness.live import LiveFile
 from harness.load import load_experiment
 from harness.metrics import METRICS, check_names
 from harness.metrics.own import declaration, known_metric, load_own
+from harness.pair_files import pairs_hash
 from harness.prepare import Prepared, prepare
 from harness.progress import Reporter
 from harness.records import (
@@ -27,7 +28,7 @@ from harness.records import (
     TaskFiles,
     digest,
 )
-from harness.spec import ArmSpec, ContinuedBase, DpoSpec, ImportedSpec, SftContinuedSpec
+from harness.spec import ArmSpec, ContinuedBase, DpoSpec, ImportedSpec, PairsFileSpec, SftContinuedSpec
 
 if TYPE_CHECKING:
     from harness.report import Leaderboard
@@ -76,6 +77,8 @@ def run_experiment(
     prepared = prepare(experiment, home)
     for note in prepared.notes:
         reporter.say(note)
+    if experiment.spec.serving is not None:
+        serving.check_prompts(prepared.sizes["validation"])
     plans = plan_runs(experiment, prepared, home)
     record = experiment_record(experiment, prepared, plans)
     store = Store(queries.database(home))
@@ -88,6 +91,9 @@ def run_experiment(
             plans = plan_runs(experiment, prepared, home)
         plans = [replace(plan, rescore=rescore) for plan in plans]
         failed = _execute(experiment, record, plans, store, session)
+        if experiment.spec.serving is not None:
+            place = serving.Place(home, record.experiment_id, store, reporter)
+            serving.measure(place, serving.jobs(plans, experiment.spec.serving))
     finally:
         reporter.live.close()
         reporter.live = None
@@ -336,6 +342,8 @@ def train_identity(
         "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
         "chat": experiment.spec.chat.model_dump(mode="json"),
     }
+    if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
+        content["arm"]["pairs"] = {"sha256": pairs_hash(Path(arm.pairs.path))}
     if isinstance(arm, ImportedSpec):
         content["imported"] = files_hash(Path(arm.path))
     if arm.method in arms.TRAINED or arm.method in ("few_shot", "toy"):

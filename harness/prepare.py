@@ -15,10 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.duplicates import normalise
+from harness.errors import LeakageError
 from harness.files import read_json, write_json, write_records, write_text
+from harness.pair_files import read_pairs
 from harness.records import Example, ResolvedExperiment, SourceData, Splits, TaskFiles, digest
 from harness.sources import read_examples, read_retention
-from harness.spec import LmEvalSpec, TaskSpec
+from harness.spec import DpoSpec, LmEvalSpec, PairsFileSpec, TaskSpec
 from harness.splits import (
     against_documents,
     heldout_pairs,
@@ -60,12 +63,35 @@ def prepare(experiment: ResolvedExperiment, home: Path) -> Prepared:
     documents = _lm_eval_documents(task, experiment.task_dir, home)
     if documents:
         splits = against_documents(splits, source.texts, documents, task.leakage)
+    _refuse_test_prompts(experiment, sealed_examples(source, splits))
     return Prepared(
         files=_files(experiment, source, splits, home),
         splits=splits,
         notes=(*source.notes, *leak_notes(task, splits)),
         groups={example.id: example.group for example in sealed_examples(source, splits)},
     )
+
+
+def _refuse_test_prompts(experiment: ResolvedExperiment, test: tuple[Example, ...]) -> None:
+    """Preference pairs from a file must not answer prompts of the sealed test split."""
+    for arm in experiment.arms:
+        if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
+            found = read_pairs(Path(arm.pairs.path), experiment.task)
+            sealed = {normalise(prompt_text(example)): example.id for example in test}
+            for example in found.examples:
+                if normalise(prompt_text(example)) in sealed:
+                    where = f"{arm.pairs.path}: line {int(example.id.partition('/')[2]) + 1}"
+                    raise LeakageError(
+                        f"{where} has the prompt of a test example ({sealed[normalise(prompt_text(example))]})",
+                        hint="Remove it: what is trained on cannot be measured on",
+                    )
+
+
+def prompt_text(example: Example) -> str:
+    """What an example asks, without system text."""
+    if example.messages is not None:
+        return "\n".join(turn.content for turn in example.messages if turn.role != "system")
+    return example.prompt or ""
 
 
 def _files(experiment: ResolvedExperiment, source: SourceData, splits: Splits, home: Path) -> TaskFiles:

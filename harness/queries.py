@@ -47,6 +47,14 @@ def find(store: Store, experiment: str | None) -> ExperimentRecord:
     return known[-1]
 
 
+def results(home: Path, experiment: str | None, file: Path | None = None) -> report.Results:
+    """All that is stored of an experiment, training logs too; or what is in the bundle `file`."""
+    if file is not None:
+        return bundle.read(file)
+    store = open_store(home)
+    return report.with_logs(report.collect(store, find(store, experiment).experiment_id), store)
+
+
 def board(home: Path, experiment: str | None) -> report.Leaderboard:
     """The leaderboard of a stored experiment."""
     store = open_store(home)
@@ -186,7 +194,7 @@ def pack(home: Path, experiment: str | None, out: Path | None) -> str:
             bundle.read(file)
         except HarnessError:
             raise UsageError(f"{file} exists and is no bundle", hint="Give another name with --out") from None
-    data = bundle.pack(report.collect(store, record.experiment_id))
+    data = bundle.pack(report.with_logs(report.collect(store, record.experiment_id), store))
     write_bytes(file, data)
     return f"wrote {file}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
 

@@ -49,7 +49,9 @@ def options(host: str, port: int, public_url: str | None) -> list[str]:
     if public_url is not None:
         parts = urlsplit(public_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"{public_url!r} is no address", hint="For example --public-url https://review.example.org")
+            raise UsageError(
+                f"{public_url!r} is no address", hint="For example --public-url https://review.example.org"
+            )
         # Streamlit takes WebSockets from pages of its own address alone; behind a proxy that is the proxy's.
         flags["browser.serverAddress"] = parts.hostname
         flags["browser.serverPort"] = str(parts.port or (443 if parts.scheme == "https" else 80))
@@ -78,7 +80,10 @@ def serve(home: Path, host: str, port: int, public_url: str | None, *, browser: 
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         if _answers(host, port, process):
-            print(f"The app is at\n\n    {link}\n\nThe link opens everything: keep it. Ctrl-C stops the server.", flush=True)
+            print(
+                f"The app is at\n\n    {link}\n\nThe link opens everything: keep it. Ctrl-C stops the server.",
+                flush=True,
+            )
             if browser:
                 webbrowser.open(link)
         return process.wait()

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,12 @@ from harness.records import (
     RunRecord,
     Score,
     SentinelCheck,
+    ServingPass,
     TrainLog,
     Trial,
 )
 from harness.store_file import StoreFile, remove_database, transaction
+from harness.store_session import Session
 from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Kind, Row, Table, columns, decode, encode
 
 
@@ -82,6 +85,8 @@ class Store:
             raise TypeError(f"the store has no table for {', '.join(sorted(unknown))}")
         if any(table is JUDGMENTS for table, _ in batches):
             raise TypeError("votes are stored with add_vote, which writes the journal first")
+        if any(table.record.__name__ in store_journal.KINDS for table, _ in batches):
+            raise TypeError("records of review rounds are stored in a session, which writes the journal first")
         if not batches:
             return 0
         with self._file.open() as cursor, transaction(cursor):
@@ -106,13 +111,28 @@ class Store:
                 self._insert(cursor, JUDGMENTS, rows)
             return True
 
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Read, decide and write under one lock, in one transaction; when the block has ended, it is on disk.
+
+        Keep it short, and begin no other operation of the store within it: that one would wait for the lock in vain.
+        """
+        with self._file.open() as cursor, transaction(cursor):
+            session = Session(
+                lambda table, where, values, source: self._select(cursor, table, (where, source, ""), values),
+                lambda table, rows: self._insert(cursor, table, rows),
+            )
+            yield session
+            if session.journaled:
+                store_journal.append(self.journal_path, *session.journaled)
+
     def rebuild_journal(self) -> int:
-        """Take in the votes of the journal that the database lacks; returns how many.
+        """Take in the votes and review rounds of the journal that the database lacks; returns how many records.
 
         Lines that cannot be read (the last one may be cut short by a crash) are reported in `messages`.
         """
         with self._file.open() as cursor:
-            votes, problems = store_journal.read(self.journal_path)
+            votes, others, problems = store_journal.read(self.journal_path)
             for problem in problems:
                 self._file.tell(problem)
             first: dict[tuple[str, int], Judgment] = {}
@@ -121,11 +141,14 @@ class Store:
             by_id: dict[str, Judgment] = {}
             for vote in first.values():
                 by_id.setdefault(vote.id, vote)
-            rows = encode(JUDGMENTS, by_id.values())
-            if not rows:
-                return 0
+            batches = [(JUDGMENTS, encode(JUDGMENTS, by_id.values()))]
+            batches += [
+                (table, encode(table, [record for record in others if type(record) is kind]))
+                for kind, table in TABLES.items()
+                if kind.__name__ in store_journal.KINDS
+            ]
             with transaction(cursor):
-                return self._insert(cursor, JUDGMENTS, rows)
+                return sum(self._insert(cursor, table, rows) for table, rows in batches if rows)
 
     # ----------------------------------------------------------------------------------------------------- reading
 
@@ -182,6 +205,20 @@ class Store:
         rows = self._read(TRAIN_LOG, "train_id = $1 AND attempt = $2", [train_id, attempt])
         return TrainLog(train_id, attempt, tuple(rows))
 
+    def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
+        """The training logs of all attempts at these trainings, each by step; those that have none are left out."""
+        names = [name for name in columns(TRAIN_LOG) if name not in TRAIN_LOG.outer]
+        query = (
+            f"SELECT train_id, attempt, {', '.join(map(_name, names))} FROM current_{TRAIN_LOG.name} "
+            "WHERE list_contains($1, train_id) ORDER BY train_id, attempt, first_seq, seq"
+        )
+        with self._file.open() as cursor:
+            rows = cursor.execute(query, [list(train_ids)]).fetchall()
+        logs: dict[tuple[str, int], list[Row]] = {}
+        for train_id, attempt, *values in rows:
+            logs.setdefault((train_id, attempt), []).append(tuple(values))
+        return [TrainLog(*key, tuple(decode(TRAIN_LOG, found))) for key, found in logs.items()]
+
     def looks(self, experiment: str | None = None) -> list[Look]:
         """Looks at the sealed test split, in the order they were taken; of one experiment (as Look has it) or all."""
         return self._read(TABLES[Look], "$1::VARCHAR IS NULL OR experiment = $1", [experiment])
@@ -189,6 +226,10 @@ class Store:
     def sentinels(self, suite: str) -> list[SentinelCheck]:
         """Checks of environments on this sealed suite, in the order they were made."""
         return self._read(TABLES[SentinelCheck], "suite = $1", [suite], order="seq")
+
+    def serving(self, experiment_id: str) -> list[ServingPass]:
+        """Passes of serving figures over an experiment's arms, in the order they were made."""
+        return self._read(TABLES[ServingPass], "experiment_id = $1", [experiment_id], order="created, seq")
 
     def judgments(self, *, all_revisions: bool = False) -> list[Judgment]:
         """Votes: the last revision of each assignment, or every one."""
@@ -216,6 +257,7 @@ class Store:
                 (SELECT max(seq) FROM predictions WHERE eval_id IN (SELECT eval_id FROM mine)),
                 (SELECT max(seq) FROM scores WHERE eval_id IN (SELECT eval_id FROM mine)),
                 (SELECT max(seq) FROM looks WHERE experiment IN (SELECT experiment_id FROM alike)),
+                (SELECT max(seq) FROM serving WHERE experiment_id = $1),
                 (SELECT max(seq) FROM sentinels)
         """
         with self._file.open() as cursor:
@@ -264,14 +306,16 @@ class Store:
     def _read(
         self, table: Table, where: str = "true", values: Sequence[Any] = (), *, source: str = "", order: str = ""
     ) -> list[Any]:
-        names = ", ".join(_name(name) for name in columns(table) if name not in table.outer)
-        query = (
-            f"SELECT {names} FROM {source or 'current_' + table.name} "
-            f"WHERE {where} ORDER BY {order or 'first_seq, seq'}"
-        )
         with self._file.open() as cursor:
-            rows = cursor.execute(query, list(values)).fetchall()
-        return decode(table, rows)
+            return self._select(cursor, table, (where, source, order), values)
+
+    def _select(self, cursor: Any, table: Table, query: tuple[str, str, str], values: Sequence[Any]) -> list[Any]:
+        """Records of `table`; `query` is (condition, table or view in place of the current one, order)."""
+        where, source, order = query
+        names = ", ".join(_name(name) for name in columns(table) if name not in table.outer)
+        order = order or ("seq" if source else "first_seq, seq")
+        select = f"SELECT {names} FROM {source or 'current_' + table.name} WHERE {where} ORDER BY {order}"
+        return decode(table, cursor.execute(select, list(values)).fetchall())
 
     def _insert(self, cursor: Any, table: Table, rows: list[Row]) -> int:
         kinds = columns(table)

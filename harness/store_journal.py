@@ -1,7 +1,8 @@
 """The journal of votes: one JSON line per vote, on disk before the vote is acknowledged.
 
-Whoever writes holds the store's lock, so lines never interleave. A line cut short by a crash stays where it is and is
-reported; the next vote starts on a line of its own.
+Beside them stand the records of review rounds, without which votes would mean nothing; such a line says in `record`
+what it is. Whoever writes holds the store's lock, so lines never interleave. A line cut short by a crash stays where it
+is and is reported; the next vote starts on a line of its own.
 """
 
 from __future__ import annotations
@@ -12,21 +13,33 @@ import os
 import typing
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from harness.errors import DiskFull, StoreError
-from harness.records import Judgment, from_json, to_json
+from harness.records import (
+    Assignment,
+    Guess,
+    Invitation,
+    Judgment,
+    ReviewText,
+    Round,
+    from_json,
+    to_json,
+)
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers that mean that no more can be written: disk, quota or file size."""
+KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Round, Assignment, ReviewText, Invitation, Guess)}
+"""Records of review rounds that are journaled. Reservations are not: they say nothing that outlives half an hour."""
 _WINNERS = frozenset(typing.get_args(typing.get_type_hints(Judgment)["winner"]))
 
 
-def append(path: Path, vote: Judgment) -> None:
-    """Write `vote` at the end of the journal and wait until the disk has it.
+def append(path: Path, *records: Any) -> None:
+    """Write votes (and records of rounds) at the end of the journal, all or none, and wait until the disk has them.
 
     Raises DiskFull, with the journal as it was before, or StoreError when the journal cannot be written.
     """
-    line = json.dumps(to_json(vote), separators=(",", ":")).encode() + b"\n"
+    line = b"".join(json.dumps(_plain(record), separators=(",", ":")).encode() + b"\n" for record in records)
     try:
         fresh = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o644)
@@ -70,22 +83,35 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read(path: Path) -> tuple[list[Judgment], list[str]]:
-    """All whole votes of the journal in order, and a message for every line that is none (the torn last one too)."""
+def _plain(record: Any) -> dict[str, Any]:
+    tag = {} if isinstance(record, Judgment) else {"record": type(record).__name__}
+    return {**tag, **to_json(record)}
+
+
+def read(path: Path) -> tuple[list[Judgment], list[Any], list[str]]:
+    """All whole votes of the journal in order, the records of rounds, and a message for every other line.
+
+    A torn last line is such a one.
+    """
     if not path.exists():
-        return [], []
+        return [], [], []
     votes: list[Judgment] = []
+    others: list[Any] = []
     problems: list[str] = []
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            votes.append(_vote(json.loads(line)))
+            data = json.loads(line)
+            if isinstance(data, dict) and data.get("record") in KINDS:
+                others.append(from_json(KINDS[data["record"]], data))
+            else:
+                votes.append(_vote(data))
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             where = "the last line is cut short" if number == len(lines) else "this line is no vote"
             problems.append(f"{path}:{number}: {where} ({len(line)} bytes); left where it is and not taken in")
-    return votes, problems
+    return votes, others, problems
 
 
 def _vote(data: object) -> Judgment:

@@ -18,16 +18,23 @@ from typing import Any, Literal
 
 from harness.errors import StoreError
 from harness.records import (
+    Assignment,
     Entry,
     Evaluation,
     ExperimentRecord,
+    Guess,
+    Invitation,
     Judgment,
     Likelihood,
     Look,
     Prediction,
+    Reservation,
+    ReviewText,
+    Round,
     RunRecord,
     Score,
     SentinelCheck,
+    ServingPass,
     TrainLog,
     TrainLogRow,
     Trial,
@@ -78,6 +85,13 @@ TABLES: dict[type[Any], Table] = {
     Score: Table("scores", Score),
     Look: Table("looks", Look),
     SentinelCheck: Table("sentinels", SentinelCheck),
+    ServingPass: Table("serving", ServingPass),
+    Round: Table("rounds", Round),
+    Assignment: Table("assignments", Assignment, same=(("token",),)),
+    ReviewText: Table("review_texts", ReviewText, same=(("round", "example", "source"),)),
+    Invitation: Table("invitations", Invitation),
+    Reservation: Table("reservations", Reservation),
+    Guess: Table("guesses", Guess),
     Judgment: JUDGMENTS,
 }
 """In the order in which a batch is written."""

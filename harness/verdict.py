@@ -37,6 +37,9 @@ COST_WORDS = {
     "peak_memory_bytes": "memory",
     "trainable_parameters": "trainable parameters",
     "adapter_bytes": "file size",
+    "latency": "time to the first token",
+    "throughput": "time per token at the largest batch",
+    "inference_memory": "memory at inference",
 }
 LESS = {
     "train_seconds": "less training time",
@@ -44,6 +47,9 @@ LESS = {
     "peak_memory_bytes": "less memory",
     "trainable_parameters": "fewer trainable parameters",
     "adapter_bytes": "a smaller file",
+    "latency": "a quicker first token",
+    "throughput": "less time per token at the largest batch",
+    "inference_memory": "less memory at inference",
 }
 
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import arms, environment, evaluation, sealing, splits, validation
+from harness import arms, environment, evaluation, resolved, sealing, splits, validation
 from harness.arms import checkpoints, seeds
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
 from harness.files import read_json, read_records, write_json
@@ -91,7 +91,7 @@ def execute(plan: RunPlan, progress: arms.Progress | None = None) -> Outcome:
     """
     report = _with_heartbeat(plan, progress or (lambda phase, done, total: None))
     plan.run_folder.mkdir(parents=True, exist_ok=True)
-    _set_threads(plan)
+    set_threads(plan)
     with _claim(plan.run_folder), _full_disk():
         done = finished(plan)
         if done is not None:
@@ -168,7 +168,7 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         status=status,
         error=error,
         ledger=replace(ledger, lost_seconds=ledger.lost_seconds + lost),
-        provenance=provenance,
+        provenance=resolved.into(provenance, plan.run_folder),
         artefact=result.artefact if result else None,
         parent_train_id=plan.parent_train_id,
         notes=(*result.notes, *_moved(places)) if result else (),
@@ -284,7 +284,7 @@ def rescore(plan: RunPlan, progress: arms.Progress) -> str:
     record = read_run(plan.run_folder)
     if record is None or record.artefact is None or not _artefact_is_there(plan, record):
         raise ArmFailed(f"the model of {plan.arm_name} is not on disk any more", hint="Choose another run with --arm")
-    _set_threads(plan)
+    set_threads(plan)
     with _claim(plan.run_folder), _full_disk():
         evaluation.evaluate(plan, record.artefact, progress)
     return eval_id(plan, record.artefact)
@@ -357,7 +357,7 @@ def _claim(folder: Path) -> Iterator[None]:
         yield
 
 
-def _set_threads(plan: RunPlan) -> None:
+def set_threads(plan: RunPlan) -> None:
     """Fix the number of threads: results of CPU kernels depend on it, and waiting threads spin."""
     if plan.arm.method in ("toy", "endpoint"):
         return

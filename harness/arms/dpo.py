@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.arms import Progress, TrainResult, artefacts, flops, seeds
@@ -19,6 +20,7 @@ from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
 from harness.errors import SpecError
 from harness.models import Model
+from harness.pair_files import read_pairs
 from harness.prompts import Encoded, Prompter
 from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, from_json, to_json
 from harness.spec import DpoSpec
@@ -67,6 +69,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     assert isinstance(arm, DpoSpec) and plan.seed is not None
     started = time.perf_counter()
     progress("prepare", 0, 1)
+    data, from_file = with_file_pairs(arm, plan, data)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     parent = read_parent(plan)
     with training.memory_errors("loading the parent"):
@@ -89,7 +92,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         parent=parent.ledger,
         flops=prepared.flops,
     )
-    return saving.finish(plan, trainable, spent, costs, prepared.notes)
+    return saving.finish(plan, trainable, spent, costs, (*from_file, *prepared.notes))
 
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:
@@ -109,8 +112,20 @@ def pair_budget(arm: DpoSpec, plan: RunPlan, parent: Ledger) -> int:
     return max(1, (plan.experiment.spec.budget.examples or parent.examples) // 2)
 
 
+def with_file_pairs(arm: DpoSpec, plan: RunPlan, data: TrainingData) -> tuple[TrainingData, tuple[str, ...]]:
+    """`data` with the pairs of the arm's file, and their examples, in place of the task's; and a note of them."""
+    if isinstance(arm.pairs, str):
+        return data, ()
+    found = read_pairs(Path(arm.pairs.path), plan.experiment.task)
+    origin = ", ".join(f"{count} of {split} prompts" for split, count in found.splits.items())
+    note = f"{len(found.pairs)} preference pairs from a file ({origin})"
+    if "validation" in found.splits:
+        note += "; its validation loss is measured on prompts that it saw"
+    return replace(data, train=(*data.train, *found.examples), pairs=found.pairs), (note,)
+
+
 def pair_tokens(prompter: Prompter, plan: RunPlan, data: TrainingData, count: int) -> int:
-    """Tokens that a DPO arm with `count` of the task's pairs trains on: prompt and answer, chosen and rejected."""
+    """Tokens that a DPO arm with `count` of the pairs in `data` trains on: prompt and answer, chosen and rejected."""
     assert plan.seed is not None
     pairs = task_pairs(plan, data, count)
     examples = {example.id: example for example in data.train}
@@ -129,7 +144,7 @@ def _prepare_pairs(plan: RunPlan, trainable: Trainable, data: TrainingData, coun
     assert isinstance(plan.arm, DpoSpec)
     started = time.perf_counter()
     notes: tuple[str, ...] = ()
-    if plan.arm.pairs == "task":
+    if plan.arm.pairs != "parent_samples":
         pairs, sampled = task_pairs(plan, data, count), flops.Volume()
     else:
         pairs, sampled, notes = _sampled_pairs(plan, trainable, data, count, progress)
@@ -154,7 +169,7 @@ def _volume(trainable: Trainable, examples: Mapping[str, Example], pairs: Sequen
 
 
 def task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[PreferencePair]:
-    """As many of the task's pairs as will be seen, drawn with the seed."""
+    """As many of the pairs in `data` as will be seen, drawn with the seed."""
     known = {example.id for example in data.train}
     pairs = [pair for pair in data.pairs if pair.example in known and pair.chosen != pair.rejected]
     if not pairs:

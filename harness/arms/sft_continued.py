@@ -89,7 +89,7 @@ def _order(prompter: Prompter, plan: RunPlan, data: TrainingData, parent: Ledger
     if other.pairs == "parent_samples":
         examples = EXAMPLES_A_PAIR * count
         return _continued(plan, data, parent, examples), f"{examples} examples stand for {count} pairs of {arm.like}"
-    wanted = dpo.pair_tokens(prompter, plan, data, count)
+    wanted = dpo.pair_tokens(prompter, plan, dpo.with_file_pairs(other, plan, data)[0], count)
     order = _until(prompter, data.train, _continued(plan, data, parent, _enough(prompter, data.train, wanted)), wanted)
     return order, f"{len(order)} examples equal the {wanted:,} tokens of {count} pairs of {arm.like}"
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import resolved
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.stopping import StopFlag
 from harness.errors import ArmFailed, Diverged, HarnessError, OutOfMemory
@@ -68,8 +69,8 @@ class ToyTokenizer:
 class ToyModel:
     """The `Model` protocol over Knowledge; deterministic."""
 
-    def __init__(self, knowledge: Knowledge) -> None:
-        self.knowledge = knowledge
+    def __init__(self, knowledge: Knowledge, serves: int | None = None, token_seconds: float = 0.0) -> None:
+        self.knowledge, self._serves, self._token_seconds = knowledge, serves, token_seconds
         self.tokenizer = ToyTokenizer()
         self.context = CONTEXT
         self.prefix_id = BOS
@@ -87,6 +88,18 @@ class ToyModel:
             cost = (0.5 if can else 2.0) + 0.2 * noise
             results.append(Logprob(-cost * len(request.target), len(request.target), can))
         return results
+
+    def forced(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> int:
+        """Pretend to generate; out of memory for more rows than the arm serves."""
+        if self._serves is not None and len(prompts) > self._serves:
+            raise OutOfMemory(f"the toy was told to serve {self._serves} rows")
+        time.sleep(self._token_seconds * new_tokens)
+        return len(prompts) * new_tokens
+
+    @property
+    def weights_bytes(self) -> int:
+        """One number."""
+        return 8
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text."""
@@ -130,6 +143,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loss = 2.0 - skill
     row = TrainLogRow(step=1, examples=budget, tokens=budget, seconds=spent, loss=loss, validation_loss=loss)
     (plan.run_folder / "train_log.jsonl").write_text(json.dumps(to_json(row)) + "\n", encoding="utf-8")
+    resolved.write(plan.run_folder, [resolved.describe("toy", knowledge, Knowledge(0.5, plan.seed or 0, 1))])
     folder = artefacts.write_folder(plan, lambda place: _write(place, knowledge))
     experiment = plan.experiment
     prompter = Prompter(ToyTokenizer(), experiment.spec.chat, experiment.task, CONTEXT)
@@ -165,7 +179,9 @@ def load(plan: RunPlan, artefact: Artefact) -> ToyModel:
     """What was learned, ready to score."""
     assert artefact.path is not None
     text = (plan.run_folder / artefact.path / "toy.json").read_text(encoding="utf-8")
-    return ToyModel(Knowledge(**json.loads(text)))
+    arm = plan.arm
+    assert isinstance(arm, ToySpec)
+    return ToyModel(Knowledge(**json.loads(text)), arm.serves, arm.token_seconds)
 
 
 def _write(folder: Path, knowledge: Knowledge) -> None:

@@ -14,6 +14,8 @@ A step that runs out of memory is done again with half the micro-batch; the effe
 from __future__ import annotations
 
 import gc
+import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,11 +26,12 @@ import torch
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from harness import resolved
 from harness.arms import Progress, seeds
 from harness.arms.recorder import Recorder
 from harness.arms.stopping import StopFlag
 from harness.errors import ArmFailed, OutOfMemory, SpecError
-from harness.records import Ledger, RunPlan
+from harness.records import Ledger, LibraryConfig, RunPlan
 from harness.spec import OptimiserSpec, TrainedBase
 
 # Trainer collects garbage when it starts, and walks half a million objects of the imported libraries (0.4 s). They live
@@ -177,6 +180,8 @@ def _trained(model: Any, job: Job, recorder: Recorder, micro: int) -> bool:
     left = _Rows(job, recorder.meter.examples)
     if len(left) == 0 or recorder.is_over():
         return True
+    # First, because making it takes the accelerator's state from arguments that were made before.
+    stock = TrainingArguments(output_dir=str(job.folder), use_cpu=not str(job.device).startswith("cuda"))
     trainer = _Trainer(
         job.objective,
         model=model,
@@ -188,6 +193,7 @@ def _trained(model: Any, job: Job, recorder: Recorder, micro: int) -> bool:
         callbacks=[recorder],
     )
     trainer.remove_callback(PrinterCallback)
+    resolved.write(job.folder, configs_of(model, recorder.optimiser, (trainer.args, stock)))
     try:
         trainer.train()
     except (MemoryError, RuntimeError) as error:
@@ -249,6 +255,62 @@ def _arguments(job: Job, micro: int) -> TrainingArguments:
         # One arm trains on one device; Trainer would otherwise split batches over all it can see.
         arguments._n_gpu = 1
     return arguments
+
+
+OURS = (
+    *("optim", "optim_args", "optim_target_modules", "learning_rate", "weight_decay", "adam_beta1", "adam_beta2"),
+    *(
+        "adam_epsilon",
+        "lr_scheduler_type",
+        "lr_scheduler_kwargs",
+        "warmup_steps",
+        "warmup_ratio",
+        "warmup_min_lr_ratio",
+    ),
+    *("label_smoothing_factor",),
+)
+"""Fields of TrainingArguments that play no part: Trainer is handed its optimiser, schedule and loss."""
+
+
+def configs_of(
+    model: Any, optimiser: torch.optim.Optimizer, arguments: tuple[TrainingArguments, TrainingArguments]
+) -> list[LibraryConfig]:
+    """What the libraries were given for a training, every field resolved; see `harness/resolved.py`.
+
+    `arguments` are those of the training, and those that the library makes by itself.
+    """
+    own = inspect.signature(type(optimiser)).parameters
+    in_force = {**optimiser.param_groups[0], "lr": optimiser.defaults["lr"]}
+    in_force = {name: value for name, value in in_force.items() if name in own and name != "params"}
+    optimiser_stock = {name: own[name].default for name in in_force}
+    text = model.config.get_text_config()
+    loading = {"dtype": str(model.dtype).removeprefix("torch."), "attn_implementation": text._attn_implementation}
+    found = [
+        resolved.describe("transformers", *arguments, without=OURS),
+        resolved.describe("torch", in_force, optimiser_stock, name=type(optimiser).__name__),
+        resolved.describe("transformers", loading, None, name=f"{type(_bare(model)).__name__}.from_pretrained"),
+    ]
+    adapter = getattr(model, "active_peft_config", None)
+    if adapter is not None:
+        found.append(resolved.describe("peft", adapter, _stock_adapter(adapter)))
+    quantisation = getattr(model.config, "quantization_config", None)
+    if quantisation is not None:
+        found.append(resolved.describe("transformers", quantisation, type(quantisation)()))
+    return found
+
+
+def _bare(model: Any) -> Any:
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _stock_adapter(adapter: Any) -> Any:
+    """An adapter's configuration as peft makes it by itself; None where it must be told something."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return type(adapter)()
+    except (TypeError, ValueError):
+        return None
 
 
 def _unused(*args: Any, **kwargs: Any) -> Any:

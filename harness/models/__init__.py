@@ -63,3 +63,20 @@ class Model(Protocol):
     def close(self) -> None:
         """Free the memory."""
         ...
+
+
+class Servable(Model, Protocol):
+    """A model whose serving figures can be measured."""
+
+    def forced(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> int:
+        """Generate greedily for one batch of prompts, by the way that `generate` takes; how many tokens there were.
+
+        Exactly `new_tokens` for each prompt, end-of-sequence or not, except behind a URL, where the server decides.
+        Raises OutOfMemory.
+        """
+        ...
+
+    @property
+    def weights_bytes(self) -> int | None:
+        """Bytes of parameters and buffers as they are held; None where that is not known."""
+        ...

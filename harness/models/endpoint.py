@@ -172,6 +172,16 @@ class EndpointModel:
             # The first failure ends the batch: what waits is not sent any more.
             pool.shutdown(wait=False, cancel_futures=True)
 
+    def forced(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> int:
+        """Answers one after another, of at most `new_tokens`: the API cannot forbid a server to stop early."""
+        answers = [self._answer(prompt, new_tokens, ()) for prompt in prompts]
+        return sum((answer.counted or (0, 0))[1] for answer in answers)
+
+    @property
+    def weights_bytes(self) -> None:
+        """Not known from outside."""
+        return None
+
     def _answer(self, prompt: Sequence[int], limit: int, stops: Sequence[str]) -> Generation:
         text = "".join(map(chr, prompt))
         reply = self.client.ask(text if self.client.spec.api == "completions" else json.loads(text), limit, stops)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from harness import resolved
 from harness.errors import ArmFailed, OutOfMemory
 from harness.models import Continuation, Generation, Logprob, decode
+from harness.records import LibraryConfig
 
 LOGIT_BYTES = 1 << 30
 """Bytes of float32 logits held at a time; larger batches are scored in fixed parts."""
@@ -59,6 +61,11 @@ class HFModel:
         for part in {id(part): part for part in (self.model, bare)}.values():
             part.generation_config = GenerationConfig(**self._generation.to_diff_dict())
 
+    @property
+    def generation_settings(self) -> LibraryConfig:
+        """What decoding goes by, whichever loop does it; its limit and stop strings come with every call."""
+        return resolved.describe("transformers", self._generation, type(self._generation)())
+
     # ------------------------------------------------------------------------------------------------- generation
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
@@ -69,39 +76,76 @@ class HFModel:
         """
         stops = [text for text in stop if text]
         use = self._generate_fast if self.shares_contexts else self._generate_any
+        rows = self._in_batches(prompts, lambda batch: use(batch, max_new_tokens, stops))
+        return [self._finish(row, stops) for row in rows]
+
+    def forced(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> int:
+        """Generate exactly `new_tokens` for each prompt as `generate` does, end-of-sequence or not; their number."""
+        fast = self.shares_contexts
+        rows = self._in_batches(
+            prompts,
+            lambda batch: (
+                self._generate_fast(batch, new_tokens, None)
+                if fast
+                else self._generate_any(batch, new_tokens, (), least=new_tokens)
+            ),
+        )
+        return sum(map(len, rows))
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of parameters and buffers as they are held; of 4-bit weights with the scales of their blocks."""
+        held = [*self.model.parameters(), *self.model.buffers()]
+        states = [part.quant_state for part in held if getattr(part, "quant_state", None) is not None]
+        nested = [state.state2 for state in states if getattr(state, "state2", None) is not None]
+        held += [table for state in [*states, *nested] for table in (state.absmax, state.code) if table is not None]
+        # Layers may share a table, and tied weights are one tensor.
+        return sum({part.data_ptr(): part.numel() * part.element_size() for part in held}.values())
+
+    def _in_batches(
+        self, prompts: Sequence[Sequence[int]], run: Callable[[tuple[Any, Any]], list[list[int]]]
+    ) -> list[list[int]]:
+        """Generated ids of each prompt, in the order given, from one padded batch wherever the model allows it."""
         # peft drops position ids when it adds virtual tokens, so padding would move a prompt away from them.
         groups: dict[int, list[int]] = {}
         for index, prompt in enumerate(prompts):
             groups.setdefault(len(prompt) if self._virtual else 0, []).append(index)
-        answers: dict[int, Generation] = {}
+        answers: dict[int, list[int]] = {}
         import torch
 
         with self._memory("generation"), torch.inference_mode():
             for members in groups.values():
                 batch = self._padded([list(prompts[index]) for index in members], left=True)
-                rows = use(batch, max_new_tokens, stops)
-                answers.update((i, self._finish(row, stops)) for i, row in zip(members, rows, strict=True))
+                answers.update(zip(members, run(batch), strict=True))
         return [answers[index] for index in range(len(prompts))]
 
-    def _generate_fast(self, batch: tuple[Any, Any], limit: int, stops: Sequence[str]) -> list[list[int]]:
-        """Our own loop, for models whose cache can be split by rows."""
+    def _generate_fast(self, batch: tuple[Any, Any], limit: int, stops: Sequence[str] | None) -> list[list[int]]:
+        """Our own loop, for models whose cache can be split by rows; without `stops` nothing ends a row early."""
 
         def forward(inputs: dict[str, Any]) -> Any:
             rows, length = inputs["input_ids"].shape
             return self._logits([(row, length - 1, 1) for row in range(rows)], **inputs)[0]
 
         cache = decode.growing_cache(self.model.config)
-        ended = decode.ends(self.eos_ids, self._stopping(stops) if stops else None)
+        eos = self.eos_ids if stops is not None else ()
+        ended = decode.ends(eos, self._stopping(stops) if stops else None)
         return decode.greedy(forward, cache, batch, limit, ended)
 
-    def _generate_any(self, batch: tuple[Any, Any], limit: int, stops: Sequence[str]) -> list[list[int]]:
-        """The loop of transformers, for every other model; rows go on (unread) until the last one has ended."""
+    def _generate_any(
+        self, batch: tuple[Any, Any], limit: int, stops: Sequence[str], least: int | None = None
+    ) -> list[list[int]]:
+        """The loop of transformers, for every other model; rows go on (unread) until the last one has ended.
+
+        With `least` no row ends before so many tokens.
+        """
         import torch
         from transformers import StoppingCriteriaList
 
         ids, mask = batch
         start = ids.shape[1]
-        settings = type(self._generation)(**{**self._generation.to_diff_dict(), "max_new_tokens": limit})
+        settings = type(self._generation)(
+            **{**self._generation.to_diff_dict(), "max_new_tokens": limit, "min_new_tokens": least}
+        )
         stopped = self._stopping(stops) if stops else lambda tokens: False
 
         def criterion(ids: Any, scores: Any, **kwargs: Any) -> Any:

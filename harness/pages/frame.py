@@ -113,7 +113,7 @@ def results(found: Store, experiment_id: str) -> Results:
 
 @st.cache_resource(show_spinner=False, max_entries=4)
 def _results(folder: str, experiment_id: str, state: str, _store: Store) -> Results:
-    return report.collect(_store, experiment_id)
+    return report.with_logs(report.collect(_store, experiment_id), _store)
 
 
 def plain(text: str, *, large: bool = False, code: bool = False) -> None:

@@ -66,6 +66,9 @@ def _show(board: Leaderboard) -> None:
         st.markdown(parts.forgetting)
     st.subheader("Cost of one seed")
     st.markdown(parts.cost)
+    if parts.serving:
+        st.subheader("Serving")
+        st.markdown(parts.serving)
     st.subheader("All metrics")
     for column, table in zip(board.columns, parts.metrics, strict=True):
         with st.expander(f"{column.name}: {column.direction} is better", expanded=False):

@@ -58,7 +58,9 @@ def _sorry(error: HarnessError) -> None:
     if isinstance(error, ReviewError):
         st.warning(str(error))
     else:
-        st.error("The review cannot be reached at the moment. Your answers are kept. Please reload the page in a while.")
+        st.error(
+            "The review cannot be reached at the moment. Your answers are kept. Please reload the page in a while."
+        )
 
 
 @st.fragment
@@ -138,7 +140,12 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
     left, right = st.columns([3, 1])
     left.text_input("Comment (optional)", key=f"comment {item.token}", max_chars=2000)
     right.button(
-        "Take back", key="undo", shortcut="u", width="stretch", on_click=_undo, args=(store, st.session_state["undo_id"])
+        "Take back",
+        key="undo",
+        shortcut="u",
+        width="stretch",
+        on_click=_undo,
+        args=(store, st.session_state["undo_id"]),
     )
     with st.expander("Instructions"):
         frame.plain(briefing.instructions)
@@ -214,9 +221,7 @@ def _thanks(store: Store, shown: Thanks) -> None:
     if shown.question is not None:
         _question(store, shown.question)
     if shown.done:
-        st.button(
-            "Take back", key="undo", shortcut="u", on_click=_undo, args=(store, st.session_state["undo_id"])
-        )
+        st.button("Take back", key="undo", shortcut="u", on_click=_undo, args=(store, st.session_state["undo_id"]))
 
 
 def _question(store: Store, question: ClosingQuestion) -> None:

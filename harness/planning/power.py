@@ -13,7 +13,7 @@ from harness.arms import is_trained
 from harness.metrics import Metric
 from harness.metrics.own import known_metric
 from harness.records import ExperimentRecord, Question, ResolvedExperiment, WinnerRule
-from harness.report.board import by_arm, scored
+from harness.report.results import by_arm, scored
 from harness.report.series import Estimator, Series, series, tabulate
 
 if TYPE_CHECKING:

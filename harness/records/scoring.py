@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 FinishReason = Literal["stop", "length"]
+Winner = Literal["left", "right", "tie", "both_bad", "skip", "undone"]
+"""What a vote says. `skip` and `undone` (a vote that was taken back) are no votes in any count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Evaluation:
     artefact_hash: str
     suite_fingerprint: str
     generation: Mapping[str, Any]
+    """The task's settings, and as `config` the LibraryConfig that a local model decoded with."""
     environment: Mapping[str, Any]
     created: str
     subject: str = ""
@@ -101,13 +104,16 @@ class Judgment:
     """Opaque token of the assignment; says nothing about the arms."""
     revision: int
     rater: str
-    winner: Literal["left", "right", "tie", "both_bad", "skip"]
+    winner: Winner
     seconds: float
     """From showing the pair to the vote."""
     when: str
     """ISO 8601, UTC."""
     flags: tuple[str, ...] = ()
+    """`left:FLAG` or `right:FLAG`."""
     comment: str | None = None
+    criteria: Mapping[str, str] = field(default_factory=dict)
+    """Criterion → `left`, `right` or `tie`."""
 
 
 @dataclass(frozen=True, slots=True)

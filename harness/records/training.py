@@ -106,6 +106,20 @@ class TrainLog:
 
 
 @dataclass(frozen=True, slots=True)
+class LibraryConfig:
+    """A configuration object of a library as it was used, every field of it resolved."""
+
+    library: str
+    name: str
+    """Its class, or the function that it was given to."""
+    values: Mapping[str, Any]
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    """Fields whose value is not the library's default → that default, in the version that was used."""
+    has_default: bool = True
+    """False where the library makes no such object by itself, so that nothing can be said to differ."""
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a result comes from."""
 
@@ -116,6 +130,8 @@ class Provenance:
     hardware: Mapping[str, Any]
     started: str
     """ISO 8601, UTC."""
+    configs: tuple[LibraryConfig, ...] = ()
+    """What its training handed to libraries; empty for arms without training and for runs of an older harness."""
 
 
 @dataclass(frozen=True, slots=True)

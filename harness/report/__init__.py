@@ -10,20 +10,28 @@ which `collect` needs only what `Reader` names.
 
 from __future__ import annotations
 
+from harness.report.appendix import Appendix, appendix
+from harness.report.appendix_forms import APPENDIX_FORMS
 from harness.report.as_csv import to_csv
 from harness.report.as_json import comparison_to_json, ledger_to_json, sentinel_to_json, to_json
-from harness.report.board import Cell, Column, Cost, Leaderboard, Row, leaderboard
+from harness.report.board import leaderboard
+from harness.report.columns import Column
 from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
+from harness.report.costs import Cost
 from harness.report.curve import ArmCurve, LearningCurve, Point, curve_to_json, learning_curve
 from harness.report.environments import Environments, sentinel_lines
+from harness.report.figure_data import CostView, TrainingCurve, cost_views, figure_tables, training_curves
 from harness.report.forgetting import Forgetting
 from harness.report.latex import to_latex
 from harness.report.ledger import ledger_to_text, print_ledger
 from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
-from harness.report.results import AnswerCounts, Reader, Results, collect, count_answers
-from harness.report.studies import curve_to_text, print_curve, print_tuning, tuning_to_text
+from harness.report.results import AnswerCounts, LogReader, Reader, Results, collect, count_answers, with_logs
+from harness.report.rows import Cell, Leaderboard, Row
+from harness.report.serving import ServingRow, ServingTable
+from harness.report.serving_views import print_serving, serving_to_json, serving_to_text
 from harness.report.slices import Slice, slices
+from harness.report.studies import curve_to_text, print_curve, print_tuning, tuning_to_text
 from harness.report.suite import SuiteTable, suite_table, suite_to_json, suite_to_markdown
 from harness.report.text import (
     comparison_to_text,
@@ -36,34 +44,44 @@ from harness.report.tuned import ArmTuning, TuningReport, tuning_report, tuning_
 from harness.report.worddiff import word_diff
 
 __all__ = [
+    "APPENDIX_FORMS",
     "AnswerCounts",
+    "Appendix",
     "ArmCurve",
     "ArmTuning",
     "Cell",
     "Column",
     "Comparison",
     "Cost",
+    "CostView",
     "Environments",
     "Forgetting",
     "Leaderboard",
     "LearningCurve",
+    "LogReader",
     "MetricDifference",
     "Point",
     "Reader",
     "Results",
     "Row",
     "Sample",
+    "ServingRow",
+    "ServingTable",
     "Slice",
     "SuiteTable",
     "Texts",
+    "TrainingCurve",
     "TuningReport",
+    "appendix",
     "collect",
     "compare",
     "comparison_to_json",
     "comparison_to_text",
+    "cost_views",
     "count_answers",
     "curve_to_json",
     "curve_to_text",
+    "figure_tables",
     "leaderboard",
     "learning_curve",
     "ledger_to_json",
@@ -74,11 +92,14 @@ __all__ = [
     "print_comparison",
     "print_curve",
     "print_ledger",
+    "print_serving",
     "print_tuning",
     "render_markdown",
     "render_text",
     "sentinel_lines",
     "sentinel_to_json",
+    "serving_to_json",
+    "serving_to_text",
     "slices",
     "suite_table",
     "suite_to_json",
@@ -87,8 +108,10 @@ __all__ = [
     "to_json",
     "to_latex",
     "to_text",
+    "training_curves",
     "tuning_report",
     "tuning_to_json",
     "tuning_to_text",
+    "with_logs",
     "word_diff",
 ]

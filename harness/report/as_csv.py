@@ -6,14 +6,16 @@ import csv
 import io
 
 from harness.records import Estimate
-from harness.report.board import Column, Leaderboard, Row
+from harness.report.columns import Column
+from harness.report.rows import Leaderboard, Row
 
 FIELDS = (
     *("experiment", "arm", "method", "status", "metric", "direction", "primary", "value", "low", "high", "level"),
     *("n", "clusters", "seeds", "estimand", "reference", "difference", "difference_low", "difference_high"),
-    *("p", "p_holm", "missing", "reason"),
+    *("p", "p_holm", "missing", "reason", "budget"),
 )
-"""Columns, in order. `level` is that of both intervals; `difference` is arm minus reference, paired."""
+"""Columns, in order. `level` is that of both intervals; `difference` is arm minus reference, paired; `budget` what the
+arm was given against the budget: equal, more, less, unknown (trained elsewhere), or empty without training."""
 
 
 def to_csv(board: Leaderboard) -> str:
@@ -30,21 +32,22 @@ def to_csv(board: Leaderboard) -> str:
 def _values(board: Leaderboard, row: Row, column: Column) -> dict[str, object]:
     cell = row.cells[column.name]
     return {
-        "experiment": _text(board.experiment.name),
-        "arm": _text(row.arm),
+        "experiment": one_line(board.experiment.name),
+        "arm": one_line(row.arm),
         "method": row.method,
         "status": row.status,
-        "metric": _text(column.name),
+        "metric": one_line(column.name),
         "direction": column.direction,
         "primary": str(column.primary).lower(),
         **_estimate(cell.estimate),
         "estimand": board.question,
-        "reference": _text(board.reference),
+        "reference": one_line(board.reference),
         **_difference(cell.difference),
         "p": cell.p_value,
         "p_holm": cell.p_holm,
         "missing": cell.missing,
-        "reason": _text(cell.reason or cell.difference_reason),
+        "reason": one_line(cell.reason or cell.difference_reason),
+        "budget": (row.budget or "") if row.budget_known else "unknown",
     }
 
 
@@ -68,7 +71,7 @@ def _difference(one: Estimate | None) -> dict[str, object]:
     return {"difference": one.value, "difference_low": one.low, "difference_high": one.high}
 
 
-def _text(text: str) -> str:
+def one_line(text: str) -> str:
     """One line, and nothing that a spreadsheet would take for a formula."""
     flat = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return f"'{flat}" if flat[:1] in ("=", "+", "-", "@") else flat

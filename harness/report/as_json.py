@@ -8,9 +8,9 @@ from typing import Any
 
 from harness.records import Estimate, SentinelCheck
 from harness.records import to_json as plain
-from harness.report.board import Cell, Leaderboard, Row
 from harness.report.comparison import Comparison, MetricDifference
 from harness.report.ledger import arm_to_json, runs_to_json
+from harness.report.rows import Cell, Leaderboard, Row
 
 LEADERBOARD = "harness.leaderboard/2"
 LEDGER = "harness.ledger/1"
@@ -47,7 +47,17 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
             for one in board.forgetting
         ],
         "rows": [_row(row) for row in board.rows],
+        "serving": _serving(board),
     }
+
+
+def _serving(board: Leaderboard) -> dict[str, Any] | None:
+    """Figures of every arm; `harness serving --json` has the rounds."""
+    table = board.serving
+    if table is None:
+        return None
+    made = {name: plain(getattr(table.made, name)) for name in ("pass_id", "created", "settings", "hardware")}
+    return {**made, "reference": table.reference, "rows": [plain(row) for row in table.rows]}
 
 
 def _environments(board: Leaderboard) -> list[dict[str, Any]]:

@@ -11,10 +11,10 @@ import numpy as np
 from harness.errors import UsageError
 from harness.records import Estimate, Example, ExperimentRecord, Prediction, digest
 from harness.report import remarks
-from harness.report.board import Column, by_arm, columns_of, metric_of, scored
+from harness.report.columns import Column, columns_of, metric_of
 from harness.report.contest import question_of
 from harness.report.environments import examine
-from harness.report.results import Results
+from harness.report.results import Results, by_arm, scored
 from harness.report.series import Estimator, Series, Table, series, tabulate
 
 
@@ -121,7 +121,9 @@ def compare(
         a=a,
         b=b,
         metrics=tuple(_difference(judge, column, measured[column.name], (a, b)) for column in columns),
-        samples=_samples(values, texts if texts.inside or not sensitive else Texts(), (evaluations[a], evaluations[b]), samples),
+        samples=_samples(
+            values, texts if texts.inside or not sensitive else Texts(), (evaluations[a], evaluations[b]), samples
+        ),
         wins_a=sum(gain > 0 for gain in gains),
         wins_b=sum(gain < 0 for gain in gains),
         ties=sum(gain == 0 for gain in gains),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from harness import stats, winner_rules
 from harness.metrics import Metric
@@ -31,6 +31,14 @@ class Entrant:
     """Of the primary metric."""
     cost: Cost | None
     seeds: int
+    serving: Mapping[str, float | None] = field(default_factory=dict)
+    """Costs of serving by name, where they were measured."""
+
+    def price(self, name: str) -> float | None:
+        """The cost `name` of the winner rule; None where it is not known."""
+        if name in COSTS:
+            return COSTS[name](self.cost) if self.cost is not None else None
+        return self.serving.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +84,8 @@ def verdict_of(
 ) -> WinnerVerdict:
     """The verdict on an experiment's arms."""
     rule = rule_of(results)
-    price = COSTS[rule.cost]
     contenders = [
-        Contender(one.arm, one.estimate.value, price(one.cost) if one.cost else None, one.seeds)
+        Contender(one.arm, one.estimate.value, one.price(rule.cost), one.seeds)
         for one in entrants
         if one.estimate is not None
     ]

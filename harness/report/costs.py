@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from harness.records import Ledger, MemoryKind
+from harness.records import Ledger, MemoryKind, RunRecord, to_json
 
 Standing = Literal["equal", "more", "less"]
 """What an arm was given, its parent's share included, against the budget."""
@@ -16,43 +16,71 @@ Standing = Literal["equal", "more", "less"]
 class Cost:
     """Cost of one seed of an arm, the mean over its seeds; peaks are the largest over seeds.
 
-    Fields named `all_…` include what the parent arm's training took, for an arm that starts from another one.
+    None stands for what nobody here knows: of an arm that was trained elsewhere, all that its training took. Fields
+    named `all_…` include what the parent arm's training took, for an arm that starts from another one.
     """
 
     seeds: int
-    examples: float
-    tokens: float
-    target_tokens: float
-    optimiser_steps: float
-    train_seconds: float
+    examples: float | None
+    tokens: float | None
+    target_tokens: float | None
+    optimiser_steps: float | None
+    train_seconds: float | None
     prepare_seconds: float
-    validation_seconds: float
+    validation_seconds: float | None
     predict_seconds: float
     score_seconds: float
     lost_seconds: float
     """Of failed or repeated attempts."""
-    total_seconds: float
+    total_seconds: float | None
     """All of the above, of this arm alone."""
-    all_examples: float
-    all_tokens: float
-    all_train_seconds: float
-    all_seconds: float
+    all_examples: float | None
+    all_tokens: float | None
+    all_train_seconds: float | None
+    all_seconds: float | None
     has_parent: bool
-    trainable_parameters: int
-    total_parameters: int
-    artefact_bytes: int
+    trainable_parameters: int | None
+    total_parameters: int | None
+    artefact_bytes: int | None
     peak_memory_bytes: int | None
-    trials: float
-    truncated_prompts: float
+    trials: float | None
+    truncated_prompts: float | None
     memory_kind: MemoryKind | None = None
     flops: float | None = None
     """Estimated operations of training; None where nothing was estimated."""
     money: float | None = None
     """`total_seconds` at the experiment's price of a device-hour; None without a price."""
-    tuning_seconds: float = 0.0
+    tuning_seconds: float | None = 0.0
     """Of all tuning trials of the arm; once for all seeds, and in no other sum."""
     with_parent: Cost | None = None
     """The same with the parent's training added to every sum, for an arm that has one."""
+    spread: tuple[float, float] | None = None
+    """Least and most `all_train_seconds` of a seed; None for fewer than two seeds."""
+
+
+OUTSIDE = ("imported", "endpoint")
+"""Methods of arms that were trained elsewhere: what their training took is not known here."""
+_NOT_KNOWN = (
+    *("examples", "tokens", "target_tokens", "optimiser_steps", "train_seconds", "validation_seconds"),
+    *("total_seconds", "all_examples", "all_tokens", "all_train_seconds", "all_seconds", "trainable_parameters"),
+    *("total_parameters", "peak_memory_bytes", "trials", "truncated_prompts", "flops", "tuning_seconds"),
+)
+"""Fields of Cost that an arm trained elsewhere leaves open; so does money, which is for all seconds."""
+
+
+def unknown(cost: Cost) -> Cost:
+    """The cost of an arm that was trained elsewhere: what happened here alone, where 0 would be a claim."""
+    gone: dict[str, Any] = dict.fromkeys([*_NOT_KNOWN, "money", "memory_kind"])
+    return replace(cost, **gone, artefact_bytes=cost.artefact_bytes or None)
+
+
+def known_ledger(run: RunRecord) -> dict[str, Any]:
+    """A run's ledger as plain values, None for what is not known of a training elsewhere."""
+    plain: dict[str, Any] = to_json(run.ledger)
+    if run.method not in OUTSIDE:
+        return plain
+    unknown = {name: None for name in _NOT_KNOWN if name in plain}
+    return {**plain, **unknown, "artefact_bytes": run.ledger.artefact_bytes or None}
 
 
 def cost_of(ledgers: Sequence[Ledger], price: float | None = None) -> Cost | None:
@@ -64,6 +92,7 @@ def cost_of(ledgers: Sequence[Ledger], price: float | None = None) -> Cost | Non
         return sum(map(of, ledgers)) / len(ledgers)
 
     peaks = [peak for ledger in ledgers for peak in _peaks(ledger)]
+    times = [sum(each.train_seconds for each in _lineage(one)) for one in ledgers]
     return Cost(
         seeds=len(ledgers),
         examples=mean(lambda one: one.examples),
@@ -94,26 +123,29 @@ def cost_of(ledgers: Sequence[Ledger], price: float | None = None) -> Cost | Non
         with_parent=cost_of([_with_parents(one) for one in ledgers], price)
         if any(one.parent is not None for one in ledgers)
         else None,
+        spread=(min(times), max(times)) if len(times) > 1 else None,
     )
 
 
 def against_budget(budget: Mapping[str, Any], cost: Cost) -> Standing | None:
-    """Whether an arm got what the budget says; None for an arm without training.
+    """Whether an arm got what the budget says; None for an arm without training, or with one that is not known here.
 
     Examples must be met exactly. Training ends with the example that reaches a budget of tokens, with the step that
     reaches one of seconds; an overshoot of up to three examples or steps of average size counts as that.
     """
-    if not cost.examples:
-        return None
     whole = cost.with_parent or cost
+    if not cost.examples or not whole.examples:
+        return None
     if budget.get("examples"):
         given, room = whole.examples, 0.0
         asked = float(budget["examples"])
     elif budget.get("tokens"):
-        given, room = whole.tokens, 3 * whole.tokens / whole.examples
+        given = whole.tokens or 0.0
+        room = 3 * given / whole.examples
         asked = float(budget["tokens"])
     elif budget.get("device_seconds"):
-        given, room = whole.train_seconds, 3 * whole.train_seconds / max(1.0, whole.optimiser_steps)
+        given = whole.train_seconds or 0.0
+        room = 3 * given / max(1.0, whole.optimiser_steps or 0.0)
         asked = float(budget["device_seconds"])
     else:
         return None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report import numbers
-from harness.report.board import Column, Leaderboard, Row
+from harness.report import numbers, serving_views
+from harness.report.columns import Column
+from harness.report.rows import Leaderboard, Row
+from harness.report.text import UNKNOWN
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -29,6 +31,7 @@ _ESCAPES = {
     "·": r"$\cdot$",
     "×": r"$\times$",
 }
+_SERVING = ("first token ms", "tokens/s", "tokens/s at batch", "peak MB")
 ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
 
 
@@ -52,6 +55,7 @@ def to_latex(board: Leaderboard) -> str:
         *map(_label, others),
         "train s",
         "total s",
+        *(_SERVING if board.serving is not None else ()),
     ]
     lines = [
         r"% \usepackage{booktabs}",
@@ -78,9 +82,22 @@ def _caption(board: Leaderboard) -> str:
         f"Verdict: {board.verdict.words}.",
         board.estimand,
         "p: no difference to the reference, Holm-adjusted for the number of arms.",
+        *_marks(board),
         *(f"{row.arm} has no result ({row.status})." for row in board.rows if not row.evaluations),
     ]
     return escape(" ".join(parts))
+
+
+def _marks(board: Leaderboard) -> list[str]:
+    rows = [row for row in board.rows if row.evaluations]
+    said = [
+        f"{sign}: {name} than the budget."
+        for name, sign in (("more", "+"), ("less", "−"))
+        if any(row.budget == name for row in rows)
+    ]
+    return said + [
+        f"{UNKNOWN}: trained elsewhere, budget unknown." for _ in range(any(not r.budget_known for r in rows))
+    ]
 
 
 def _label(column: Column) -> str:
@@ -91,14 +108,36 @@ def _cells(board: Leaderboard, row: Row, primary: Column, others: Sequence[Colum
     cell, cost = row.cells[primary.name], row.cost
     difference = numbers.with_interval(cell.difference, primary.bounds, sign=True)
     return [
-        escape(row.arm),
+        escape(row.arm) + _mark(row),
         _number(numbers.with_interval(cell.estimate, primary.bounds)),
         "(reference)" if row.arm == board.reference else _number(difference),
         _number(numbers.probability(cell.p_holm)),
         *(_number(numbers.value(row.cells[column.name].estimate, column.bounds)) for column in others),
         _number(numbers.seconds(cost.all_train_seconds if cost else None)),
         _number(numbers.seconds(cost.all_seconds if cost else None)),
+        *map(_number, _serving(board, row)),
     ]
+
+
+def _serving(board: Leaderboard, row: Row) -> list[str]:
+    """Medians alone: the intervals stand in the other forms."""
+    if board.serving is None:
+        return []
+    found = board.serving.of(row.arm)
+    if found is None:
+        return [numbers.ABSENT] * len(_SERVING)
+    latency, *rates = (found.figures.get(name) for name in serving_views.RATIOS)
+    return [
+        numbers.ABSENT if latency is None else serving_views.milliseconds(latency.value),
+        *(numbers.ABSENT if one is None else serving_views.rate(one.value) for one in rates),
+        numbers.megabytes(found.memory_bytes),
+    ]
+
+
+def _mark(row: Row) -> str:
+    """More, less or unknown, as a superscript that the caption explains."""
+    mark = {"more": "+", "less": "-"}.get(row.budget or "", "") if row.budget_known else UNKNOWN
+    return f"$^{{{mark}}}$" if mark else ""
 
 
 def _number(text: str) -> str:

@@ -14,9 +14,10 @@ from rich.text import Text
 from harness.records import RunRecord
 from harness.records import to_json as as_plain
 from harness.report import numbers
-from harness.report.board import Cost, Leaderboard, Row
+from harness.report.costs import OUTSIDE, Cost, known_ledger
 from harness.report.rendering import GAP, WIDTH, TextColumn, chunks, emit, fitted, plain, table, terminal_width
-from harness.report.text import legend_of_marks, marked
+from harness.report.rows import Leaderboard, Row
+from harness.report.text import UNKNOWN, legend_of_marks, marked
 
 LINES: tuple[tuple[str, Callable[[Cost], str]], ...] = (
     ("examples", lambda cost: numbers.exact(cost.examples)),
@@ -82,7 +83,8 @@ def runs_to_json(board: Leaderboard) -> list[dict[str, Any]]:
             "status": run.status,
             "error": run.error,
             "train_id": run.train_id,
-            "ledger": as_plain(run.ledger),
+            "ledger": known_ledger(run),
+            "budget_known": run.method not in OUTSIDE,
         }
         for run in board.runs
     ]
@@ -124,7 +126,7 @@ def _price(board: Leaderboard) -> float | None:
 
 
 def _share(cost: Cost) -> str:
-    if not cost.total_parameters:
+    if not cost.total_parameters or cost.trainable_parameters is None:
         return numbers.ABSENT
     return f"{100 * cost.trainable_parameters / cost.total_parameters:.3g} %"
 
@@ -158,24 +160,24 @@ def _worth_listing(runs: Sequence[RunRecord]) -> bool:
 
 
 def _runs(board: Leaderboard, width: int) -> RenderableType:
-    runs, costs = board.runs, [run.ledger for run in board.runs]
+    runs, costs = board.runs, [known_ledger(run) for run in board.runs]
     return fitted(
         [
-            TextColumn("run", [run.arm for run in runs]),
+            TextColumn("run", [run.arm + (f" {UNKNOWN}" if run.method in OUTSIDE else "") for run in runs]),
             TextColumn("seed", [numbers.ABSENT if run.seed is None else str(run.seed) for run in runs]),
             TextColumn("try", [str(run.attempt) for run in runs]),
             TextColumn("status", [run.status for run in runs]),
-            TextColumn("examples", [numbers.exact(cost.examples) for cost in costs]),
-            TextColumn("tokens", [numbers.exact(cost.tokens) for cost in costs]),
-            TextColumn("steps", [numbers.exact(cost.optimiser_steps) for cost in costs], drop=2),
-            TextColumn("prep s", [numbers.seconds(cost.prepare_seconds) for cost in costs], drop=4),
-            TextColumn("train s", [numbers.seconds(cost.train_seconds) for cost in costs]),
-            TextColumn("valid s", [numbers.seconds(cost.validation_seconds) for cost in costs], drop=5),
-            TextColumn("pred s", [numbers.seconds(cost.predict_seconds) for cost in costs], drop=3),
-            TextColumn("score s", [numbers.seconds(cost.score_seconds) for cost in costs], drop=3),
-            TextColumn("lost s", [numbers.seconds(cost.lost_seconds) for cost in costs], drop=1),
-            TextColumn("peak MB", [numbers.megabytes(cost.peak_memory_bytes) for cost in costs], drop=1),
-            TextColumn("events", [str(len(cost.events)) for cost in costs], drop=2),
+            TextColumn("examples", [numbers.exact(cost["examples"]) for cost in costs]),
+            TextColumn("tokens", [numbers.exact(cost["tokens"]) for cost in costs]),
+            TextColumn("steps", [numbers.exact(cost["optimiser_steps"]) for cost in costs], drop=2),
+            TextColumn("prep s", [numbers.seconds(cost["prepare_seconds"]) for cost in costs], drop=4),
+            TextColumn("train s", [numbers.seconds(cost["train_seconds"]) for cost in costs]),
+            TextColumn("valid s", [numbers.seconds(cost["validation_seconds"]) for cost in costs], drop=5),
+            TextColumn("pred s", [numbers.seconds(cost["predict_seconds"]) for cost in costs], drop=3),
+            TextColumn("score s", [numbers.seconds(cost["score_seconds"]) for cost in costs], drop=3),
+            TextColumn("lost s", [numbers.seconds(cost["lost_seconds"]) for cost in costs], drop=1),
+            TextColumn("peak MB", [numbers.megabytes(cost["peak_memory_bytes"]) for cost in costs], drop=1),
+            TextColumn("events", [str(len(cost["events"])) for cost in costs], drop=2),
         ],
         width,
     )
@@ -202,6 +204,7 @@ def arm_to_json(row: Row) -> dict[str, Any]:
         "status": row.status,
         "seeds": list(row.seeds),
         "budget": row.budget,
+        "budget_known": row.budget_known,
         "cost": as_plain(row.cost),
         "notes": list(row.notes),
         "errors": list(row.errors),

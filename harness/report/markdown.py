@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.report import numbers
-from harness.report.board import Column, Leaderboard, Row
+from harness.report import numbers, serving_views
+from harness.report.columns import Column
+from harness.report.rows import Leaderboard, Row
 from harness.report.text import ARROWS, label, legend_of_marks, marked
 from harness.report.verdicts import ranks_words, standing, verdict_lines
 
@@ -25,31 +26,34 @@ class Sections:
     cost: str
     forgetting: str = ""
     """Empty where the task measures no retention."""
+    serving: str = ""
+    """Empty where no serving figures were measured."""
 
 
 def sections(board: Leaderboard) -> Sections:
     """The parts of the report, each in Markdown without a heading."""
     record = board.experiment
     sizes = ", ".join(f"{size:,} {name}" for name, size in record.split_sizes.items())
-    about = _safe(str(record.task.get("description", "")))
+    about = safe(str(record.task.get("description", "")))
     summary = [
         f"Task `{board.task}` v{record.task.get('version', 1)}: {sizes}. {about}",
         "",
         f"{board.estimand} Looks at the test split: {board.looks} by this experiment, {board.looks_in_all} in all. "
         f"Leaks between splits: {board.leaks}.",
         "",
-        *(f"- {_safe(note)}" for note in board.notes),
+        *(f"- {safe(note)}" for note in board.notes),
     ]
-    notes = [f"- {row.arm}: {_safe(note)}" for row in board.rows for note in row.notes]
-    first, *others = map(_safe, verdict_lines(board.verdict))
+    notes = [f"- {row.arm}: {safe(note)}" for row in board.rows for note in row.notes]
+    first, *others = map(safe, verdict_lines(board.verdict))
     return Sections(
         verdict="\n\n".join([f"**{first}**", " ".join(others)]),
         summary="\n".join(summary).rstrip(),
         ranking="\n".join([*_ranking(board), standing(board.verdict), *legend_of_marks(board)]).rstrip(),
-        failures="\n".join(f"- **{row.arm}**: {_safe(error)}" for row in board.rows for error in row.errors),
+        failures="\n".join(f"- **{row.arm}**: {safe(error)}" for row in board.rows for error in row.errors),
         metrics=tuple("\n".join(_metric(board, column)).rstrip() for column in board.columns),
         cost="\n".join([*_cost(board), *notes]).rstrip(),
         forgetting="\n".join(_forgetting(board)).rstrip(),
+        serving="\n".join(_serving(board)).rstrip(),
     )
 
 
@@ -63,7 +67,9 @@ def render_markdown(board: Leaderboard) -> str:
         blocks += [f"## {column.name}", table]
     if parts.forgetting:
         blocks += ["## Forgetting", parts.forgetting]
-    return "\n\n".join([*blocks, "## Cost of one seed", parts.cost]) + "\n"
+    blocks += ["## Cost of one seed", parts.cost]
+    blocks += ["## Serving", parts.serving] if parts.serving else []
+    return "\n\n".join(blocks) + "\n"
 
 
 def _ranking(board: Leaderboard) -> list[str]:
@@ -100,10 +106,10 @@ def _metric(board: Leaderboard, column: Column) -> list[str]:
             value = numbers.with_interval(cell.estimate, column.bounds)
             n = f"{cell.estimate.n:,}" if cell.estimate else "0"
             rows.append(
-                [row.arm, value if cell.estimate else f"- ({_safe(cell.reason)})", _difference(board, row, column), n]
+                [row.arm, value if cell.estimate else f"- ({safe(cell.reason)})", _difference(board, row, column), n]
             )
     names = ["arm", f"{label(column)} [95 %]", f"minus {board.reference} [95 %]", "n"]
-    return [f"{better}; {_safe(column.description)}.", "", *_table(names, rows)]
+    return [f"{better}; {safe(column.description)}.", "", *_table(names, rows)]
 
 
 def _difference(board: Leaderboard, row: Row, column: Column) -> str:
@@ -137,7 +143,9 @@ def _cost(board: Leaderboard) -> list[str]:
         names,
         [
             [
-                row.arm + (" (with its parent)" if row.cost.has_parent else ""),
+                row.arm
+                + (" (with its parent)" if row.cost.has_parent else "")
+                + ("" if row.budget_known else " (budget unknown)"),
                 numbers.seconds(row.cost.all_train_seconds),
                 numbers.seconds(row.cost.all_seconds),
                 numbers.count(row.cost.all_examples),
@@ -152,12 +160,21 @@ def _cost(board: Leaderboard) -> list[str]:
     )
 
 
+def _serving(board: Leaderboard) -> list[str]:
+    if board.serving is None:
+        return []
+    lines = []
+    for heads, rows in (serving_views.figures(board.serving), serving_views.ratios(board.serving)):
+        lines += _table([name for name, _ in heads], [list(map(safe, row)) for row in rows]) if rows else []
+    return [*lines, *(f"- {safe(line)}" for line in serving_views.legend(board.serving))]
+
+
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     head = ["| " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) - 1)]
     return [*head, *("| " + " | ".join(row) + " |" for row in rows), ""]
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """One line, without characters that would open a table cell or markup."""
     flat = " ".join(numbers.printable(text).split())
     return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.records import ExperimentRecord, Question, RunRecord
-from harness.report.costs import Cost, against_budget
+from harness.report.costs import OUTSIDE, Cost, against_budget
 from harness.report.numbers import count
 from harness.report.numbers import seconds as in_seconds
 from harness.report.results import AnswerCounts, Results
 
-OUTSIDE = ("imported", "endpoint")
-"""Methods of arms that were trained elsewhere."""
 UNKNOWN_BUDGET = "budget unknown: trained elsewhere, so it may have had more data, time or tuning than the other arms"
 
 
@@ -103,7 +101,7 @@ def _of_events(run: RunRecord) -> list[str]:
 
 def _of_cost(experiment: ExperimentRecord, cost: Cost) -> list[str]:
     notes = []
-    if cost.has_parent:
+    if cost.has_parent and cost.all_examples is not None and cost.examples is not None:
         notes.append(
             f"cost includes its parent's training: {count(cost.all_examples - cost.examples)} of "
             f"{count(cost.all_examples)} examples"

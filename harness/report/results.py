@@ -15,6 +15,8 @@ from harness.records import (
     RunRecord,
     Score,
     SentinelCheck,
+    ServingPass,
+    TrainLog,
     Trial,
 )
 
@@ -54,6 +56,10 @@ class Results:
     """Where and how each evaluation was made; an environment that is not known is taken to be the others'."""
     sentinels: Sequence[SentinelCheck] = ()
     """Checks of environments on this suite."""
+    serving: Sequence[ServingPass] = ()
+    """Passes of serving figures over the experiment's arms."""
+    logs: Sequence[TrainLog] = ()
+    """Training logs of the finals; `collect` leaves them out, `with_logs` adds them."""
 
 
 class Reader(Protocol):
@@ -91,6 +97,10 @@ class Reader(Protocol):
         """Checks of environments on this sealed suite."""
         ...
 
+    def serving(self, experiment_id: str) -> list[ServingPass]:
+        """Passes of serving figures over an experiment's arms."""
+        ...
+
     def predictions(self, eval_ids: Sequence[str]) -> list[Prediction]:
         """Predictions of these evaluations."""
         ...
@@ -98,6 +108,21 @@ class Reader(Protocol):
     def looks(self) -> list[Look]:
         """All looks at sealed test splits."""
         ...
+
+
+class LogReader(Protocol):
+    """The part of the store that training logs come from."""
+
+    def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
+        """The logs of all attempts at these trainings."""
+        ...
+
+
+def with_logs(results: Results, reader: LogReader) -> Results:
+    """`results` with the training log of every final on the whole train split."""
+    wanted = {(entry.train_id, entry.attempt): None for entry in results.entries}
+    found = {(log.train_id, log.attempt): log for log in reader.train_logs([train_id for train_id, _ in wanted])}
+    return replace(results, logs=[found[key] for key in wanted if key in found])
 
 
 def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
@@ -112,6 +137,19 @@ def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
             truncated=old.truncated + row.truncated,
         )
     return counts
+
+
+def by_arm(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Entries of each arm, in the order of first appearance."""
+    arms: dict[str, list[Entry]] = {}
+    for entry in entries:
+        arms.setdefault(entry.arm, []).append(entry)
+    return arms
+
+
+def scored(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries that have a result."""
+    return [entry for entry in entries if entry.status == "ok" and entry.eval_id is not None]
 
 
 def _of_present_source(scores: Sequence[Score], experiment: ExperimentRecord) -> list[Score]:
@@ -149,4 +187,5 @@ def collect(reader: Reader, name_or_id: str) -> Results:
         trial_looks=sum(look.eval_id in seen and look.experiment == experiment.experiment_id for look in looks),
         evaluations=reader.evaluations(eval_ids),
         sentinels=reader.sentinels(experiment.suite),
+        serving=reader.serving(experiment.experiment_id),
     )

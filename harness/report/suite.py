@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.records import to_json as plain
 from harness.report import numbers
-from harness.report.board import Leaderboard, Row
+from harness.report.rows import Leaderboard, Row
 from harness.report.text import label
 
 SUITE = "harness.suite/1"

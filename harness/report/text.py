@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.report import numbers
-from harness.report.board import Column, Cost, Leaderboard, Row
+from harness.report.columns import Column
 from harness.report.comparison import Comparison, Sample
+from harness.report.costs import Cost
 from harness.report.rendering import GAP as _GAP
 from harness.report.rendering import WIDTH
 from harness.report.rendering import TextColumn as _Column
@@ -24,6 +25,8 @@ from harness.report.rendering import fitted as _fitted
 from harness.report.rendering import plain as _plain
 from harness.report.rendering import table as _table
 from harness.report.rendering import terminal_width as _width
+from harness.report.rows import Leaderboard, Row
+from harness.report.serving_views import render_serving
 from harness.report.verdicts import ranks_words, standing, verdict_lines
 
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -60,7 +63,9 @@ def render_text(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:
     parts += _failures(board)
     parts += _metric_tables(board, width)
     parts += _forgetting(board)
-    parts += [Text(""), _ledger(board, width), *_cost_legend(board), *_numbered_notes(board), Text(""), *_legend(board)]
+    parts += [Text(""), _ledger(board, width), *_cost_legend(board), *_numbered_notes(board), Text("")]
+    parts += [*render_serving(board.serving, width), Text("")] if board.serving is not None else []
+    parts += _legend(board)
     return parts
 
 
@@ -145,8 +150,8 @@ def _ranking(board: Leaderboard, width: int) -> Table:
 
 
 def _own(row: Row, shown: Callable[[float | None], str], name: str) -> str:
-    """A cost of training; absent for an arm that was trained elsewhere, where 0 would be a claim."""
-    return shown(getattr(row.cost, name) if row.cost is not None and row.budget_known else None)
+    """A cost; absent where it is not known, as that of a training elsewhere."""
+    return shown(getattr(row.cost, name) if row.cost is not None else None)
 
 
 def _difference(board: Leaderboard, row: Row, column: Column) -> str:
@@ -247,7 +252,7 @@ def _legend(board: Leaderboard) -> list[RenderableType]:
 
 
 def _ledger(board: Leaderboard, width: int) -> Table:
-    rows = [(row.arm + ("+" if row.cost.has_parent else ""), row.cost) for row in board.rows if row.cost is not None]
+    rows = [(costly(row), row.cost) for row in board.rows if row.cost is not None]
     costs = [cost for _, cost in rows]
     return _fitted(
         [
@@ -273,8 +278,14 @@ def _ledger(board: Leaderboard, width: int) -> Table:
     )
 
 
+def costly(row: Row) -> str:
+    """The arm's name in a table of costs: + with its parent's training, ? where its own is not known."""
+    whole = row.cost is not None and row.cost.has_parent
+    return row.arm + ("+" if whole else "") + ("" if row.budget_known else f" {UNKNOWN}")
+
+
 def _share(cost: Cost) -> str:
-    if not cost.total_parameters:
+    if not cost.total_parameters or cost.trainable_parameters is None:
         return numbers.ABSENT
     return f"{100 * cost.trainable_parameters / cost.total_parameters:.3g} %"
 
@@ -285,6 +296,8 @@ def _cost_legend(board: Leaderboard) -> list[RenderableType]:
     text = "Cost of one seed" + (", mean over seeds" if several else "") + "; total: preparation, training, scoring."
     if any(cost.has_parent for cost in costs):
         text += " +: with its parent's training."
+    if any(not row.budget_known for row in board.rows):
+        text += f" {UNKNOWN}: trained elsewhere, what it took is unknown (-)."
     if any(cost.tuning_seconds for cost in costs):
         text += " tuning: all trials of the arm (and of its parent), once for all seeds, not in the total."
     return [Text(text)]

@@ -163,13 +163,21 @@ class ContinuedBase(TrainedBase):
     """Name of the SFT arm it starts from; that arm's cost is added to this one's."""
 
 
+class PairsFileSpec(Spec):
+    """Preference pairs of their own: what reviewers preferred, or anything else in TRL's form."""
+
+    path: str
+    """jsonl with `prompt`, `chosen` and `rejected`, relative to the file; its content is part of the arm's identity."""
+
+
 class DpoSpec(ContinuedBase):
     """Direct preference optimisation (Rafailov et al. 2023), started from and regularised towards its parent."""
 
     method: Literal["dpo"]
     """`dpo`."""
-    pairs: Literal["task", "parent_samples"] = "task"
-    """The task's preference pairs, or target against what the parent samples on train prompts (cost counted)."""
+    pairs: Literal["task", "parent_samples"] | PairsFileSpec = "task"
+    """The task's preference pairs, target against what the parent samples on train prompts (cost counted), or a file:
+    `{path: preferences.jsonl}`."""
     beta: Annotated[float, Field(gt=0)] = 0.1
     """Strength of the pull towards the parent."""
     sft_weight: Annotated[float, Field(ge=0)] = 0.0
@@ -259,6 +267,10 @@ class ToySpec(ArmBase):
     """Train examples that bring half of the skill: it grows with n train examples by n / (n + half_data)."""
     search: Search = {}
     """What tuning searches for this arm."""
+    serves: PositiveInt | None = None
+    """Rows of the largest batch that fits when its serving figures are measured; without it any does."""
+    token_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """How long a token takes then, whatever the batch."""
 
 
 ArmSpec = Annotated[

@@ -9,9 +9,21 @@ from pydantic import Field, PositiveInt, model_validator
 from harness.spec.arms import ArmSpec, Choices, RangeSpec
 from harness.spec.base import Spec
 
-WinnerCost = Literal["train_seconds", "total_seconds", "peak_memory_bytes", "trainable_parameters", "adapter_bytes"]
+WinnerCost = Literal[
+    "train_seconds",
+    "total_seconds",
+    "peak_memory_bytes",
+    "trainable_parameters",
+    "adapter_bytes",
+    "latency",
+    "throughput",
+    "inference_memory",
+]
 """Costs that a winner rule can name: training, or preparation, training and scoring together; peak memory; parameters
-that were trained; bytes of what training left."""
+that were trained; bytes of what training left. With `serving:` also what the arm costs when it answers: latency to the
+first token, seconds a token at the largest batch that fits, peak memory at batch 1."""
+SERVING_COSTS: tuple[WinnerCost, ...] = ("latency", "throughput", "inference_memory")
+"""Those that `serving:` measures."""
 
 
 class BaseModelSpec(Spec):
@@ -100,6 +112,24 @@ class TuningSpec(Spec):
     Cheaper and rougher: what is best on little training need not be best on much."""
 
 
+class ServingSpec(Spec):
+    """Serving figures, measured when all arms are scored: every arm once in each round, in shuffled order.
+
+    Of a trained arm the lowest seed is measured. No part of any identity.
+    """
+
+    rounds: Annotated[int, Field(ge=2)] = 6
+    """How often every arm is measured; from 6 on the range of the rounds is a 95 % interval of their median."""
+    prompts: PositiveInt = 8
+    """Prompts, of validation examples picked by a hash of their ids."""
+    new_tokens: Annotated[int, Field(ge=2)] = 64
+    """Tokens generated for each prompt: exactly so many, whatever the model would say, so that arms do equal work."""
+    batches: PositiveInt = 64
+    """Largest batch to try: it doubles from 1 until memory runs out or this is reached."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the order within the rounds."""
+
+
 class ResourcesSpec(Spec):
     """Where and how arms execute; not part of any identity."""
 
@@ -152,6 +182,9 @@ class ExperimentSpec(Spec):
     winner: WinnerSpec | None = None
     """The rule that names the winner; without it every difference matters, and the leaderboard says that no rule was
     declared."""
+    serving: ServingSpec | None = None
+    """Serving figures; without it none are measured by `harness run` (`harness serving` measures on demand). `{}`: as
+    the defaults say."""
     keep: Literal["all", "best", "adapters", "none"] = "all"
     """Which artefacts stay on disk after scoring."""
     resources: ResourcesSpec = ResourcesSpec()

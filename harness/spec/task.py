@@ -151,6 +151,38 @@ class PreferencesSpec(Spec):
     """Template of the worse answer; an empty result means that this row has no pair."""
 
 
+class PracticeSpec(Spec):
+    """A first item of a review that is not counted."""
+
+    prompt: str
+    """What the two answers are to."""
+    left: str
+    """The left answer."""
+    right: str
+    """The right answer."""
+    answer: Literal["left", "right", "tie", "both_bad"]
+    """What most people would choose."""
+    why: str
+    """Why, in a sentence; shown after the choice."""
+
+
+class ReviewSpec(Spec):
+    """How people judge answers to this task, side by side and blind."""
+
+    instructions: str | None = None
+    """What a reviewer reads first, in plain words; without it a general text."""
+    criteria: list[str] = []
+    """Asked beside the overall choice, for example correctness and style."""
+    flags: list[str] = []
+    """What either answer may be flagged for, for example fabrication, omission, dangerous."""
+    render: Literal["text", "code"] = "text"
+    """How answers are shown."""
+    practice: PracticeSpec | None = None
+    """An item to practise on."""
+    question: str | None = None
+    """The closing question: which of two answers is by the first arm. Names no arm."""
+
+
 class TaskSpec(Spec):
     """A task: data, prompt, sealed splits, metrics. One folder under `tasks/`, file `task.yaml`."""
 
@@ -192,6 +224,8 @@ class TaskSpec(Spec):
     """Text for measuring forgetting."""
     preferences: PreferencesSpec | None = None
     """Preference pairs for DPO and preference accuracy."""
+    review: ReviewSpec | None = None
+    """Instructions, criteria and flags of blind review."""
     sensitive: bool = False
     """True: no text of an example leaves the store and the app."""
 

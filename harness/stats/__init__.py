@@ -23,6 +23,7 @@ from harness.stats.bootstrap import (
 )
 from harness.stats.clusters import Clusters, Floats
 from harness.stats.intervals import average_seeds, estimate, paired_difference
+from harness.stats.medians import median
 from harness.stats.methods import (
     corpus_method_difference,
     corpus_method_estimate,
@@ -74,6 +75,7 @@ __all__ = [
     "joint_draws",
     "mcnemar_p_value",
     "measured_spread",
+    "median",
     "method_difference",
     "method_estimate",
     "method_p_value",

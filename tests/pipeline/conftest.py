@@ -1,11 +1,14 @@
-"""A small task with toy arms: the whole pipeline without torch."""
+"""A small task with toy arms: the whole pipeline without torch; and the tiny models of tests/models."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
 TASK = """
 name: echo

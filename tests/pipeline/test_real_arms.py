@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 from pathlib import Path
@@ -85,6 +87,30 @@ def test_a_second_run_repeats_nothing(
     answer = shell("run", "run.yaml", "--json")
     assert answer.code == 0 and "nothing to train" in answer.err
     assert json.loads(answer.out) == board
+
+
+def test_settings_that_libraries_were_given_are_stored_with_every_training(
+    board: dict[str, Any], visits: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(visits)
+    made = shell("appendix", "--format", "csv")
+    assert made.code == 0, made.err
+    rows = {(row["arm"], row["part"], row["setting"]): row for row in csv.DictReader(io.StringIO(made.out))}
+    for arm in ("lora", "qlora", "dpo"):
+        row = rows[arm, "LoraConfig", "r"]
+        assert (row["value"], row["default"], row["differs"]) == ("16", "8", "true")
+        assert '"q_proj"' in rows[arm, "LoraConfig", "target_modules"]["value"], "all-linear is resolved"
+    assert rows["qlora", "BitsAndBytesConfig", "bnb_4bit_quant_type"]["value"] == "nf4"
+    assert ("lora", "BitsAndBytesConfig", "load_in_4bit") not in rows
+    for arm in ("full", "lora", "qlora", "dpo"):
+        assert rows[arm, "TrainingArguments", "train_sampling_strategy"]["value"] == "sequential"
+        assert rows[arm, "TrainingArguments", "gradient_checkpointing"]["differs"] == "false"
+        assert (arm, "TrainingArguments", "learning_rate") not in rows, "the schedule is ours"
+        assert rows[arm, "AdamW", "weight_decay"]["differs"] == "true"
+        assert rows[arm, "AdamW", "lr"]["value"] == rows[arm, "recipes", "optimiser.learning_rate"]["value"]
+    for arm in ("untrained", "few_shot", "full", "dpo"):
+        assert rows[arm, "GenerationConfig", "do_sample"]["value"] == "false"
+    assert str(visits) not in made.out and str(ROOT) not in made.out
 
 
 def test_preview_shows_what_carries_loss(visits: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,8 +50,23 @@ def test_results_come_back_and_their_board_is_the_same(maker: Any, packed: Path)
 
 def test_tables_come_again_byte_for_byte(packed: Path) -> None:
     lines = bundle.check(packed)
-    assert sum("the same" in line for line in lines) == 8
+    assert sum("the same" in line for line in lines) == 12
     assert "tables/leaderboard.md" in "\n".join(lines)
+
+
+def test_a_bundle_of_the_first_schema_is_read_and_checked_on_the_tables_that_it_has(packed: Path) -> None:
+    def older(files: dict[str, bytes]) -> None:
+        for name in ("tables/appendix.md", "tables/appendix.tex", "tables/appendix.csv", "tables/figure-cost.csv"):
+            del files[name]
+        del files["results/logs.jsonl"]
+        manifest = json.loads(files["manifest.json"])
+        manifest["schema"] = "harness.bundle/1"
+        manifest["files"] = {name: digest for name, digest in manifest["files"].items() if name in files}
+        files["manifest.json"] = json.dumps(manifest).encode()
+
+    old = rewritten(packed, older)
+    assert bundle.read(old).logs == ()
+    assert sum("the same" in line for line in bundle.check(old)) == 8
 
 
 def test_the_rule_is_dated_and_looks_and_versions_are_there(packed: Path) -> None:

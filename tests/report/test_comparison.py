@@ -142,6 +142,9 @@ def test_results_are_collected_from_anything_that_reads_like_the_store(maker):
         def sentinels(self, suite):
             return list(truth.sentinels)
 
+        def serving(self, experiment_id):
+            return list(truth.serving)
+
         def predictions(self, eval_ids):
             return [row for row in maker.predictions if row.eval_id in eval_ids]
 

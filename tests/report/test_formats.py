@@ -76,7 +76,7 @@ def test_latex_is_a_booktabs_table_with_a_row_for_every_scored_arm(board):
     for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{table}"):
         assert text.count(rule) == 1
     body = text.split(r"\midrule\n".replace(r"\n", "\n"))[1].split(r"\bottomrule")[0].strip().splitlines()
-    assert [line.split(" & ")[0] for line in body] == ["lora", "full", "dpo", r"few\_shot", "untrained"]
+    assert [line.split(" & ")[0] for line in body] == ["lora", "full", "dpo$^{+}$", r"few\_shot", "untrained"]
     columns = re.search(r"\\begin{tabular}{(l r*|lr*)}", text)[1]
     assert {line.count("&") for line in body} == {len(columns) - 1}
     assert r"qlora has no result (oom)." in text

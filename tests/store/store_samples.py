@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.records import (
     Artefact,
+    BatchTry,
     Entry,
     Estimate,
     Evaluation,
@@ -25,6 +26,10 @@ from harness.records import (
     RunRecord,
     Score,
     SentinelCheck,
+    ServedArm,
+    ServingPass,
+    ServingProbe,
+    ServingVisit,
     TrainLog,
     TrainLogRow,
     Trial,
@@ -123,6 +128,7 @@ def one_of_each() -> list[Any]:
         Score("e1", "test", "x2", "bleu", "none", 1, "missing", None),
         Look("e1", "notes-1", "lora", "someone", "final scoring", "2026-01-01T00:00:00Z"),
         sentinel(),
+        serving(),
     ]
 
 
@@ -132,6 +138,18 @@ def sentinel() -> SentinelCheck:
     places = ({"torch": "2.13.0"}, {"torch": "2.14.0"})
     move = Move("bleu", frozen, moved, False)
     return SentinelCheck("notes-1", "s" * 16, "lora", "e1", "e2", *places, (move,), 5, 1, False, "2026-01-02")
+
+
+def serving() -> ServingPass:
+    """A pass over two arms, one of which failed."""
+    tries = (BatchTry(1, "ok", 10**12), BatchTry(2, "oom", None, "too large"))
+    probe = ServingProbe(2**40, "accelerator", tries)
+    timed = (ServingVisit((0.1, 0.2), 7, 8, 0.30000000000000004, None, None, None, 0, 1),)
+    arms = (
+        ServedArm("lora", 0, "t1", "ah", "ok", None, probe, timed),
+        ServedArm("served", None, "t2", "eh", "failed", "no answer", None, forced=False),
+    )
+    return ServingPass("p1", "notes-1", "su", "2026-01-02", {"rounds": 1}, {"torch": "2.13.0"}, {"cores": 2}, 1.5, arms)
 
 
 def vote(number: int = 1, **changes: Any) -> Judgment:

@@ -43,6 +43,7 @@ def read_back(store: Store) -> list[object]:
         *store.scores(["e1"]),
         *store.looks("notes-1"),
         *store.sentinels("s" * 16),
+        *store.serving("notes-1"),
     ]
 
 
@@ -122,6 +123,14 @@ def test_an_unknown_experiment_names_the_nearest(store: Store) -> None:
         store.experiment("visit-note")
     assert "Did you mean visit_notes?" in str(caught.value) and "harness store info" in str(caught.value)
     assert "docstrings" not in str(caught.value)
+
+
+def test_train_logs_come_by_attempt_and_without_those_that_are_not_there(store: Store) -> None:
+    one = TrainLog("a", 1, (TrainLogRow(1, 8, 80, 0.5, loss=2.0), TrainLogRow(2, 16, 160, 1.0, loss=1.5)))
+    two = TrainLog("a", 2, (TrainLogRow(1, 8, 80, 0.5, loss=2.5),))
+    store.ingest([one, two, TrainLog("b", 1, (TrainLogRow(1, 8, 80, 0.5, loss=9.0),))])
+    assert store.train_logs(["a", "none"]) == [one, two]
+    assert store.train_logs([]) == []
 
 
 def test_train_log_keeps_both_rows_of_a_step_and_the_last_repetition(store: Store) -> None:

@@ -94,7 +94,7 @@ def test_no_line_stops_the_replay(tmp_path_factory: object, line: bytes) -> None
     folder: Path = tmp_path_factory.mktemp("journal")  # type: ignore[attr-defined]
     path = folder / "j.jsonl"
     path.write_bytes(line + b"\n" + GOOD + b"\n")
-    votes, problems = store_journal.read(path)
+    votes, _, problems = store_journal.read(path)
     assert votes[-1] == vote(1) and len(votes) == 1
     wanted = [part for part in line.split(b"\n") if part.strip()]
     assert len(problems) == len(wanted)

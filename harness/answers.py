@@ -1,0 +1,228 @@
+"""Answers of an experiment's arms for people to read: stored ones to the test split, or made for other prompts.
+
+    answers/ID/   generate.jsonl (finished batches)   predictions.jsonl, written last
+
+Answers to validation examples and to fresh prompts come from the finished models as the experiment left them; the
+sealed test split cannot be opened meanwhile.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import arms as families
+from harness import environment, evaluation, ingest, pipeline, queries, rows, sealing, templates, worker
+from harness.duplicates import normalise
+from harness.errors import DataError, LeakageError, UsageError
+from harness.files import read_records, write_records
+from harness.prepare import prepare, prompt_text
+from harness.progress import Reporter
+from harness.records import (
+    Entry,
+    Evaluation,
+    Example,
+    ExperimentRecord,
+    Message,
+    Prediction,
+    ResolvedExperiment,
+    RoundSplit,
+    RunPlan,
+    digest,
+)
+from harness.spec import TaskSpec
+
+DONE = "predictions.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What arms answered to the same prompts."""
+
+    record: ExperimentRecord
+    task: Mapping[str, Any]
+    split: RoundSplit
+    examples: tuple[Example, ...]
+    evaluations: Mapping[str, str]
+    """Arm → the evaluation that its answers belong to."""
+    texts: Mapping[str, Mapping[str, str]]
+    """Arm → example → answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whose answers to what: arms, which training seed (None: the first), and how many examples at most."""
+
+    arms: tuple[str, ...]
+    training_seed: int | None = None
+    prompts: Path | None = None
+    """A file of fresh prompts; None: the validation split."""
+    most: int | None = None
+    seed: int = 0
+    """Draws the examples where there are more than `most`."""
+
+
+def stored_answers(home: Path, experiment: str, wanted: Wanted) -> Answers:
+    """The stored answers of arms to the sealed test split; `count_looks` once people will read them."""
+    store = queries.open_store(home)
+    record = queries.find(store, experiment)
+    entries = _entries(store.entries(record.experiment_id), wanted)
+    examples = queries.sealed_examples(home.absolute(), record)
+    if not examples:
+        raise UsageError(f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again")
+    texts = {}
+    for arm, entry in entries.items():
+        texts[arm] = {row.example: row.text for row in store.predictions([str(entry.eval_id)])}
+    shared = [example for example in examples.values() if all(example.id in found for found in texts.values())]
+    evaluations = {arm: str(entry.eval_id) for arm, entry in entries.items()}
+    return Answers(record, record.task, "test", tuple(shared), evaluations, texts)
+
+
+def count_looks(home: Path, answers: Answers) -> None:
+    """Count a look at the test split for every arm whose answers to it people are going to read."""
+    store, record = queries.open_store(home), answers.record
+    chosen = {(arm, eval_id) for arm, eval_id in answers.evaluations.items()}
+    entries = [entry for entry in store.entries(record.experiment_id) if (entry.arm, entry.eval_id) in chosen]
+    looks = [ingest.look(record, entry, "harness review open") for entry in entries]
+    ingest.keep_looks(home.absolute(), looks)
+    store.ingest(looks)
+
+
+def _entries(entries: Sequence[Entry], wanted: Wanted) -> dict[str, Entry]:
+    """The entry that answers for each arm."""
+    found: dict[str, Entry] = {}
+    for arm in wanted.arms:
+        scored = [e for e in entries if e.arm == arm and e.fraction == 1 and e.eval_id is not None]
+        fitting = [e for e in scored if wanted.training_seed is None or e.seed in (None, wanted.training_seed)]
+        if not fitting:
+            known = ", ".join(dict.fromkeys(e.arm for e in entries if e.eval_id is not None)) or "none"
+            raise UsageError(
+                f"there are no answers of an arm {arm!r} with that seed", hint=f"Arms with answers: {known}"
+            )
+        found[arm] = min(fitting, key=lambda e: e.seed or 0)
+    return found
+
+
+def made_answers(path: Path, home: Path, wanted: Wanted, reporter: Reporter) -> Answers:
+    """Answers of finished arms of the experiment file `path` to validation examples or fresh prompts.
+
+    What was answered before is read back. Raises UsageError for an arm without a finished model.
+    """
+    home = home.absolute()
+    experiment = pipeline.load(path)
+    prepared = prepare(experiment, home)
+    record = pipeline.experiment_record(experiment, prepared, pipeline.plan_runs(experiment, prepared, home))
+    plans = pipeline.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
+    if wanted.prompts is None:
+        examples = tuple(read_records(prepared.files.folder / "validation.jsonl", Example))
+    else:
+        examples = fresh_prompts(wanted.prompts, experiment)
+        test = {normalise(prompt_text(e)) for e in queries.sealed_examples(home, record).values()}
+        for number, example in enumerate(examples, 1):
+            if normalise(prompt_text(example)) in test:
+                raise LeakageError(f"{wanted.prompts}: prompt {number} is one of the test split", hint="Remove it")
+    if wanted.most is not None and len(examples) > wanted.most:
+        drawn = set(random.Random(wanted.seed).sample(range(len(examples)), wanted.most))
+        examples = tuple(example for number, example in enumerate(examples) if number in drawn)
+    texts, evaluations = {}, {}
+    for arm in wanted.arms:
+        plan = _plan(plans, arm, wanted)
+        evaluations[arm], found = _answer(plan, examples, home, reporter)
+        texts[arm] = {row.example: row.text for row in found}
+    split: RoundSplit = "validation" if wanted.prompts is None else "prompts"
+    return Answers(record, experiment.task.model_dump(mode="json"), split, examples, evaluations, texts)
+
+
+def _plan(plans: Sequence[RunPlan], arm: str, wanted: Wanted) -> RunPlan:
+    named = [plan for plan in plans if plan.arm_name == arm and plan.fraction == 1]
+    fitting = [plan for plan in named if wanted.training_seed is None or plan.seed in (None, wanted.training_seed)]
+    if not fitting:
+        known = ", ".join(dict.fromkeys(plan.arm_name for plan in plans))
+        raise UsageError(f"the experiment has no arm {arm!r} with that seed", hint=f"Arms: {known}")
+    return min(fitting, key=lambda plan: plan.seed or 0)
+
+
+def _answer(
+    plan: RunPlan, examples: tuple[Example, ...], home: Path, reporter: Reporter
+) -> tuple[str, list[Prediction]]:  # fmt: skip
+    """Predictions of a finished arm for `examples`, and the id that they are stored under."""
+    from harness.store import Store
+
+    run = worker.read_run(plan.run_folder)
+    artefact = run.artefact if run is not None and run.status == "ok" else None
+    if artefact is None or (artefact.path is not None and not (plan.run_folder / artefact.path).exists()):
+        hint = f"`harness run {plan.experiment.file.name}` makes it (with `keep: all` it stays)"
+        raise UsageError(f"there is no finished model of {plan.arm_name} under {home}", hint=hint)
+    task = plan.experiment.task
+    suite = digest(["answers", examples])
+    generation = task.generate.model_dump(mode="json")
+    subject = [artefact.hash, suite, generation, plan.experiment.base.context]
+    name = digest([*subject, evaluation.environment_of(plan)])
+    folder = home / "answers" / name
+    if not (folder / DONE).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        reporter.label = f"answers of {plan.arm_name}"
+        with sealing.closed(home / "sealed"):
+            model = families.family(plan.arm.method).load(plan, artefact)
+            try:
+                scorer = evaluation.Scorer(plan, model, evaluation.Suite(examples, (), (), ()), folder, name)
+                write_records(folder / DONE, scorer.predictions(reporter))
+            finally:
+                model.close()
+    found = list(read_records(folder / DONE, Prediction))
+    made = Evaluation(
+        eval_id=name,
+        train_id=plan.train_id,
+        artefact_hash=artefact.hash,
+        suite_fingerprint=suite,
+        generation=generation,
+        environment=evaluation.environment_of(plan),
+        created=environment.now(),
+        subject=digest(subject),
+    )
+    store = Store(queries.database(home))
+    store.ingest([*found, *([] if store.has_evaluation(name) else [made])])
+    return name, found
+
+
+def fresh_prompts(path: Path, experiment: ResolvedExperiment) -> tuple[Example, ...]:
+    """Prompts that belong to no split: rows with the task's own columns, targets not needed. Raises DataError."""
+    task = experiment.task
+    examples = []
+    for row in rows.read_file(path):
+        name = f"prompts/{digest(row.values)}"
+        if task.messages is None:
+            prompt = templates.render(task.prompt or "", row.values, f"{row.where}: prompt")
+            if not prompt.strip():
+                raise DataError(f"{row.where}: the prompt is empty")
+            examples.append(
+                Example(name, name, _references(task, row), prompt=prompt, system=task.system, fields=dict(row.values))
+            )
+        else:
+            examples.append(Example(name, name, (), messages=_turns(task, row), fields=dict(row.values)))
+    if not examples:
+        raise DataError(f"{path}: holds no prompt", hint="A row has the columns that the task's prompt names")
+    return tuple({example.id: example for example in examples}.values())
+
+
+def _references(task: TaskSpec, row: rows.Row) -> tuple[str, ...]:
+    """The right answer, where the row has it."""
+    if task.target is None or not templates.names(task.target) <= set(row.values):
+        return ()
+    text = templates.render(task.target, row.values, f"{row.where}: target")
+    return (text,) if text.strip() else ()
+
+
+def _turns(task: TaskSpec, row: rows.Row) -> tuple[Message, ...]:
+    value = row.values.get(task.messages or "")
+    if isinstance(value, list) and value and isinstance(value[-1], dict) and value[-1].get("role") == "assistant":
+        value = value[:-1]
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{row.where}: {task.messages}: must be a list of turns", hint="[{role, content}, …]")
+    turns = [(turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None) for turn in value]
+    if not all(isinstance(role, str) and isinstance(content, str) for role, content in turns):
+        raise DataError(f"{row.where}: {task.messages}: a turn has no text in `role` and `content`")
+    return tuple(Message(str(role), str(content)) for role, content in turns)

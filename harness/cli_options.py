@@ -1,0 +1,25 @@
+"""Options that several commands share, and how JSON is printed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Home = Annotated[Path, typer.Option("--home", envvar="HARNESS_HOME", help="Folder of the store, runs and artefacts.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")]
+Experiment = Annotated[
+    str | None, typer.Argument(help="Experiment file or name; without it the newest one.", show_default=False)
+]
+Bundle = Annotated[Path | None, typer.Option("--bundle", help="Read this bundle in place of the store.")]
+HOME = Path(".harness")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    import json
+
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    print()

@@ -1,0 +1,94 @@
+"""Commands that make what is handed on: suites, bundles, figures, appendices; `register` adds them to an app."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli_options import HOME, Bundle, Experiment, Home, Json, print_json
+from harness.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(suite)
+    app.command()(figures)
+    app.command()(appendix)
+    app.command(name="bundle")(bundle_command)
+
+
+def show_suite(table: Any, as_json: bool) -> None:
+    """Print the table of a suite, or its JSON."""
+    from harness import report
+
+    if as_json:
+        print_json(report.suite_to_json(table))
+    else:
+        print(report.suite_to_markdown(table), end="")
+
+
+def suite(
+    file: Annotated[Path, typer.Argument(help="Suite file: an experiment with a list `suite:`.")],
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Print every arm's value and rank, with intervals, on each experiment of a suite that has run."""
+    from harness import load_suites, queries
+
+    show_suite(queries.suite(home, load_suites.suite_names(file)), as_json)
+
+
+def figures(
+    experiment: Experiment = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files; made if need be.")] = Path("figures"),
+    form: Annotated[str, typer.Option("--format", help="pdf, svg or png.")] = "pdf",
+    home: Home = HOME,
+    bundle: Bundle = None,
+) -> None:
+    """Draw the figures of a stored experiment: forest, metrics, cost, training, learning curve, tuning.
+
+    The same results give the same bytes. Needs matplotlib: pip install 'finetune-harness[figures]'.
+    """
+    from harness import figures, queries
+
+    figures.check(form)
+    for line in figures.write(queries.results(home, experiment, bundle), out, form):
+        print(line)
+
+
+def appendix(
+    experiment: Experiment = None,
+    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
+    home: Home = HOME,
+    bundle: Bundle = None,
+) -> None:
+    """Print every setting that was in force, arm by arm, and what differs from the libraries' own defaults."""
+    from harness import queries, report
+
+    if form not in report.APPENDIX_FORMS:
+        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(report.APPENDIX_FORMS)}")
+    sys.stdout.write(report.APPENDIX_FORMS[form](report.appendix(queries.results(home, experiment, bundle))))
+
+
+def bundle_command(
+    experiment: Experiment = None,
+    home: Home = HOME,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: NAME.bundle.zip.")] = None,
+    check: Annotated[Path | None, typer.Option("--check", help="Check this bundle instead of making one.")] = None,
+) -> None:
+    """Pack specs, versions, scores by example, ledger, looks and rule into one archive; or check one.
+
+    `--check FILE` makes every table again from the archive, without a store or a model, and compares it byte for byte.
+    """
+    if check is not None:
+        from harness import bundle
+
+        for line in bundle.check(check):
+            print(line)
+    else:
+        from harness import queries
+
+        print(queries.pack(home, experiment, out))

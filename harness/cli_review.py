@@ -1,0 +1,334 @@
+"""`harness review …`: parse, call, print. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.store import Store
+
+app = typer.Typer(no_args_is_help=True, help="Blind review: people judge answers side by side.")
+
+Home = Annotated[Path, typer.Option("--home", envvar="HARNESS_HOME", help="Folder of the store, runs and artefacts.")]
+Round = Annotated[str, typer.Argument(help="Round, as `harness review open` and `status` print it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")]
+HOME = Path(".harness")
+
+
+def _who() -> str:
+    return os.environ.get("USER") or getpass.getuser()
+
+
+def _store(home: Path) -> Store:
+    from harness import queries
+
+    return queries.open_store(home)
+
+
+def _print_json(value: Any) -> None:
+    import json
+
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
+    print()
+
+
+@app.command(name="open")
+def open_command(
+    experiment: Annotated[str, typer.Argument(help="Experiment file or name; for --split validation its file.")],
+    arms: Annotated[str, typer.Option("--arms", help="Two or more arms, by commas. The first is asked about last.")],
+    items: Annotated[
+        int | None, typer.Option("--items", min=1, help="(Example, arm pair) combinations; default: all.")
+    ] = None,
+    raters: Annotated[int, typer.Option("--raters", min=1, help="Raters of each item.")] = 2,
+    reviewers: Annotated[
+        int | None, typer.Option("--reviewers", min=1, help="Queues, one a reviewer; default: as --raters.")
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="test, or validation.")] = "test",
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", help="Fresh prompts: a file with the task's columns.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Training seed whose models are shown; default: the first.")
+    ] = None,
+    instructions: Annotated[Path | None, typer.Option("--instructions", help="Text file for the reviewers.")] = None,
+    gold_file: Annotated[
+        Path | None, typer.Option("--gold-file", help="Gold pairs of your own: prompt, good, bad.")
+    ] = None,
+    gold: Annotated[int | None, typer.Option("--gold", min=0, help="Gold pairs in each queue.")] = None,
+    identical: Annotated[int | None, typer.Option("--identical", min=0, help="Identical pairs in each queue.")] = None,
+    repeats: Annotated[int | None, typer.Option("--repeats", min=0, help="Repeated pairs in each queue.")] = None,
+    ask_identical: Annotated[
+        bool, typer.Option("--ask-identical", help="Ask about pairs of the same text; else they count as ties.")
+    ] = False,
+    least_gold: Annotated[
+        float, typer.Option("--least-gold", min=0, max=1, help="Raters below this share of gold pairs are left out.")
+    ] = 0.7,
+    least_identical: Annotated[
+        float | None, typer.Option("--least-identical", min=0, max=1, help="The same for identical pairs.")
+    ] = None,
+    least_repeats: Annotated[
+        float | None, typer.Option("--least-repeats", min=0, max=1, help="The same for repeats.")
+    ] = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0.1, help="How long an item is reserved.")] = 30.0,
+    home: Home = HOME,
+) -> None:
+    """Draw a round: who will judge what, on which side, from a sealed seed. Nothing can be changed afterwards."""
+    if split not in ("test", "validation"):
+        raise UsageError(f"--split {split!r} is unknown", hint="Give test or validation, or --prompts FILE")
+    if instructions is not None and not instructions.is_file():
+        raise UsageError(f"no such file: {instructions}", hint="--instructions names a text file")
+    from harness.progress import Reporter
+    from harness.records import Assignment, ExclusionRule
+    from harness.review import opening
+
+    request = opening.Request(
+        arms=tuple(name.strip() for name in arms.split(",") if name.strip()),
+        items=items,
+        raters=raters,
+        reviewers=reviewers,
+        validation=split == "validation",
+        prompts=prompts,
+        training_seed=seed,
+        instructions=instructions.read_text(encoding="utf-8") if instructions is not None else None,
+        gold_file=gold_file,
+        gold=gold,
+        identical=identical,
+        repeats=repeats,
+        ask_identical=ask_identical,
+        exclusion=ExclusionRule(least_gold, least_identical, least_repeats),
+        minutes=minutes,
+    )
+    with Reporter() as reporter:
+        there = opening.open_experiment(home, experiment, request, _who(), reporter)
+    with _store(home).session() as session:
+        found = session.read(Assignment, "round = $1", [there.id])
+    queues = Counter(a.queue for a in found if a.queue is not None)
+    lengths = [queues.get(number, 0) for number in range(there.queues)]
+    facts = {
+        "shortest": min(lengths),
+        "longest": max(lengths),
+        "automatic": sum(a.kind == "automatic" for a in found),
+    }
+    for line in opening.summary(there, facts):
+        print(line)
+
+
+@app.command()
+def invite(
+    round_id: Round,
+    name: Annotated[str, typer.Argument(help="Who is invited.")],
+    url: Annotated[str, typer.Option("--url", help="Where the app is reached.")] = "http://127.0.0.1:8501",
+    home: Home = HOME,
+) -> None:
+    """Print a link for one reviewer. It is shown once; inviting the same name again replaces it."""
+    from harness import review
+
+    store = _store(home)
+    there = review.find_round(store, round_id)
+    print(f"{url.rstrip('/')}/?token={review.invite(store, there.id, name)}")
+
+
+@app.command()
+def owner(
+    name: Annotated[str, typer.Argument(help="Who may see everything.")],
+    url: Annotated[str, typer.Option("--url", help="Where the app is reached.")] = "http://127.0.0.1:8501",
+    home: Home = HOME,
+) -> None:
+    """Print a link that opens the whole app, for where it is served to others."""
+    from harness import review
+
+    print(f"{url.rstrip('/')}/?token={review.invite_owner(_store(home), name)}")
+
+
+@app.command()
+def revoke(
+    round_id: Annotated[str, typer.Argument(help="Round, or `owner` for an owner's link.")],
+    name: Annotated[str, typer.Argument(help="Whose link ends.")],
+    home: Home = HOME,
+) -> None:
+    """End a link. Votes stay; what is left of the queue goes to the other reviewers."""
+    from harness import review
+
+    store = _store(home)
+    review.revoke(store, None if round_id == "owner" else review.find_round(store, round_id).id, name)
+    print(f"the link of {name} is revoked")
+
+
+@app.command()
+def status(
+    round_id: Annotated[str | None, typer.Argument(help="Round; default: all.", show_default=False)] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Print how far every reviewer is. No arm and no result is named."""
+    from harness import review
+    from harness.records import to_json
+
+    store = _store(home)
+    known = [review.find_round(store, round_id)] if round_id is not None else review.rounds(store)
+    found = [review.status(store, there.id) for there in known]
+    if as_json:
+        _print_json({"schema": "harness.review-status/1", "rounds": to_json(found)})
+        return
+    for one in found:
+        print(f"{one.id}  {one.state}  {one.votes} of {one.wanted} votes  {one.items} items over {one.split} prompts")
+        if one.automatic_ties:
+            print(f"  {one.automatic_ties} items with the same text on both sides count as ties")
+        for stamp, what in ((one.closed, "closed"), (one.unblinded, "unblinded")):
+            if stamp is not None:
+                print(f"  {what} {stamp.when} by {stamp.who}" + (f": {stamp.why}" if stamp.why else ""))
+        for rater in one.raters:
+            far = f"{rater.done} of {rater.total}" if rater.total is not None else "not here yet"
+            more = f", {rater.skipped} skipped" if rater.skipped else ""
+            print(f"  {rater.name}: {far}{more}" + (" (revoked)" if rater.revoked else ""))
+        if one.state == "open" and one.free_queues:
+            print(f"  {one.free_queues} queues are free: harness review invite {one.id} NAME")
+    if not found:
+        print("no rounds yet; `harness review open EXPERIMENT --arms a,b` makes one")
+
+
+@app.command()
+def close(
+    round_id: Round,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the round.")] = "",
+    home: Home = HOME,
+) -> None:
+    """End the voting. Which arm is which stays sealed."""
+    from harness import review
+
+    store = _store(home)
+    there = review.close(store, review.find_round(store, round_id).id, _who(), reason)
+    print(f"closed {there.id}; `harness review unblind {there.id} --reason …` shows the results")
+
+
+@app.command()
+def unblind(
+    round_id: Round,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the round.")],
+    home: Home = HOME,
+) -> None:
+    """Close the round, log who asked and why, and show which arm won how often."""
+    from harness import review
+
+    store = _store(home)
+    there = review.unblind(store, review.find_round(store, round_id).id, _who(), reason)
+    _show_results(store, there.id)
+
+
+@app.command()
+def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
+    """Print raw counts of an unblinded round, with and without the raters that its rule leaves out."""
+    from harness import review
+
+    store = _store(home)
+    _show_results(store, review.find_round(store, round_id).id, as_json)
+
+
+def _show_results(store: Store, round_id: str, as_json: bool = False) -> None:
+    from harness import review
+    from harness.records import to_json
+
+    found = review.round_votes(store, round_id)
+    excluded = review.excluded_raters(found)
+    counts = {
+        "all": review.pair_counts(review.open_votes(found), found.round.arms),
+        "without": review.pair_counts(review.open_votes(found, without=tuple(excluded)), found.round.arms),
+    }
+    index = review.blinding_index(found)
+    if as_json:
+        _print_json(
+            {
+                "schema": "harness.review-results/1",
+                "round": round_id,
+                "counts": to_json(counts),
+                "raters": to_json(review.qualities(found)),
+                "excluded": excluded,
+                "blinding_index": index[0] if index else None,
+                "guesses": index[1] if index else 0,
+            }
+        )
+        return
+    for rater, why in excluded.items():
+        print(f"left out by the declared rule: {rater} ({why})")
+    for title, rows in counts.items():
+        if title == "without" and not excluded:
+            continue
+        print("all raters" if title == "all" else "without the raters left out")
+        for row in rows:
+            share = f"{row.share:.3f}" if row.share is not None else "-"
+            print(f"  {row.first} over {row.second}: {row.wins} won, {row.losses} lost, {row.ties} tied ({share})")
+    if index:
+        print(f"blinding index {index[0]:+.2f} from {index[1]} guesses (0: by chance, 1: all knew)")
+
+
+@app.command()
+def bundle(
+    round_id: Round,
+    out: Annotated[Path, typer.Option("--out", help="New folder.")],
+    home: Home = HOME,
+) -> None:
+    """Write what is not judged yet as a blinded folder: no arm, run, seed, latency or token count in it."""
+    from harness import review
+
+    store = _store(home)
+    count = review.write_bundle(store, review.find_round(store, round_id).id, out)
+    print(f"wrote {out}: {count} items; bring its votes back with `harness review import FILE`")
+
+
+@app.command(name="import")
+def import_command(
+    file: Annotated[Path, typer.Argument(help="csv or jsonl of votes, a store's journal, or finished annotations.")],
+    home: Home = HOME,
+) -> None:
+    """Take in votes from elsewhere; again is harmless. A finished annotation file becomes a round of its own."""
+    from harness import queries
+    from harness.review import exchange
+    from harness.store import Store
+
+    found = exchange.import_file(Store(queries.database(home)), file, _who())
+    for message in found.messages:
+        print(f"harness: {message}", file=sys.stderr)
+    print(f"round {found.round}: {found.new} votes taken in, {found.known} were there already")
+
+
+@app.command()
+def export(
+    round_id: Round,
+    form: Annotated[str, typer.Option("--as", help="votes-csv, votes-jsonl or preferences.")],
+    out: Annotated[Path | None, typer.Option("--out", help="File; default: standard output.")] = None,
+    all_raters: Annotated[
+        bool, typer.Option("--all-raters", help="Preferences: also of raters that the declared rule leaves out.")
+    ] = False,
+    home: Home = HOME,
+) -> None:
+    """Write votes, or after unblinding preference pairs in TRL's form, which a dpo arm can train on."""
+    if form not in ("votes-csv", "votes-jsonl", "preferences"):
+        raise UsageError(f"--as {form!r} is unknown", hint="Give votes-csv, votes-jsonl or preferences")
+    from harness import review
+    from harness.files import write_text
+    from harness.review import exchange
+    from harness.review.preferences import preferences
+
+    store = _store(home)
+    found = review.round_votes(store, review.find_round(store, round_id).id)
+    if form == "preferences":
+        without = () if all_raters else tuple(review.excluded_raters(found))
+        rows = preferences(store, found, without=without)
+    else:
+        rows = exchange.vote_rows(found)
+    unblinded = found.round.unblinded is not None
+    text = exchange.as_csv(rows, unblinded) if form == "votes-csv" else exchange.as_jsonl(rows)
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        write_text(out, text)
+        print(f"wrote {out}: {len(rows)} rows")

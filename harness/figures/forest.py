@@ -1,0 +1,130 @@
+"""The forest plot: the primary metric of every arm, and its paired differences from the reference and the best arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.figures import style
+from harness.records import Estimate
+from harness.report import Leaderboard, Row
+from harness.report.numbers import with_interval
+
+Bounds = tuple[float, float] | None
+
+
+def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
+    """Three panels over one row an arm, the best first; or why there is nothing to draw."""
+    rows = [row for row in board.rows if row.cells[board.primary].estimate is not None]
+    if not rows:
+        return f"no arm has a value of {board.primary}"
+    column, name = board.columns[0], board.primary
+    made = style.figure(style.PAGE, 0.85 + 0.29 * len(rows))
+    third = rows[0].arm != board.reference and any(row.to_best for row in rows)
+    panels = made.subplots(1, 3 if third else 2, sharey=True)
+    values = {row.arm: row.cells[name].estimate for row in rows}
+    differences = {row.arm: row.cells[name].difference for row in rows}
+    to_best = {row.arm: row.to_best for row in rows}
+    said = {
+        row.arm: "reference" if row.arm == board.reference else "no difference: see the leaderboard" for row in rows
+    }
+    _panel(panels[0], rows, values, looks, column.bounds)
+    _panel(panels[1], rows, differences, looks, column.bounds, said)
+    if third:
+        best = {row.arm: "best value" if row is rows[0] else said[row.arm] for row in rows}
+        _panel(panels[2], rows, to_best, looks, column.bounds, best)
+        _zoom(panels[2], {arm: one for arm, one in to_best.items() if one is not None}, rows, looks)
+        panels[2].set_xlabel(f"minus {rows[0].arm}, paired")
+    panels[0].set_ylim(len(rows) - 0.4, -0.7)
+    panels[0].set_yticks(range(len(rows)), [row.arm + ("" if row.budget_known else " ?") for row in rows])
+    for tick, row in zip(panels[0].get_yticklabels(), rows, strict=True):
+        tick.set_color(looks[row.arm].ink)
+    margin = board.verdict.rule.margin
+    for axes in panels[1:]:
+        axes.axvline(0, color=style.GREY, lw=0.8, zorder=1)
+        if margin:
+            axes.axvspan(-margin, margin, color=style.LIGHT, alpha=0.7, lw=0, zorder=0)
+    unit = f" ({column.unit})" if column.unit else ""
+    panels[0].set_xlabel(f"{name}{unit}, {style.better(column.direction)}")
+    panels[1].set_xlabel(f"minus {board.reference}, paired")
+    what = "these methods: seeds and examples" if board.question == "method" else "these checkpoints: examples"
+    panels[0].set_title(f"95 % intervals ({what})", loc="left", color=style.GREY, fontsize=6.5)
+    if margin:
+        panels[-1].set_title(f"band: ±{margin:g}, what does not matter", loc="left", color=style.GREY, fontsize=6.5)
+    return made
+
+
+def _panel(
+    axes: Axes,
+    rows: Sequence[Row],
+    estimates: Mapping[str, Estimate | None],
+    looks: style.Looks,
+    bounds: Bounds,
+    instead: Mapping[str, str] | None = None,
+) -> None:
+    """One row an arm; `instead` stands where there is no estimate."""
+    signed = instead is not None
+    ends = [end for one in estimates.values() if one for end in (one.low, one.value, one.high) if end is not None]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    for place, row in enumerate(rows):
+        one, look = estimates[row.arm], looks[row.arm]
+        if one is None:
+            text = (instead or {}).get(row.arm, "")
+            axes.text(0.5, place, text, transform=axes.get_yaxis_transform(), va="center", ha="center", **_SMALL)
+            continue
+        if one.low is not None and one.high is not None:
+            axes.plot([one.low, one.high], [place, place], color=look.colour, lw=1.3)
+            axes.plot([one.low, one.high], [place, place], color=look.colour, marker="|", ms=4, mew=0.9, ls="")
+        axes.plot([one.value], [place], marker=look.marker, ms=3.6, color=look.colour, mec="white", mew=0.4)
+        share = 0.5 if high == low else (one.value - low) / (high - low)
+        _number(axes, place, with_interval(one, bounds, sign=signed), share)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(axis="x", color=style.LIGHT, lw=0.5)
+    axes.locator_params(axis="x", nbins=5)
+    axes.margins(x=0.06)
+
+
+_SMALL: dict[str, Any] = {"fontsize": 6, "color": style.GREY}
+
+
+def _number(axes: Axes, place: int, text: str, share: float) -> None:
+    """The numbers above an interval that lies at `share` of the panel, within the panel."""
+    x, side = (0.0, "left") if share < 1 / 3 else (1.0, "right") if share > 2 / 3 else (0.5, "center")
+    axes.text(
+        x,
+        place - 0.2,
+        text.replace("-", "−"),
+        transform=axes.get_yaxis_transform(),
+        ha=side,
+        va="bottom",
+        fontsize=6,
+        color=style.INK,
+        bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none"},
+        zorder=1.5,
+    )
+
+
+def _zoom(axes: Axes, estimates: Mapping[str, Estimate], rows: Sequence[Row], looks: style.Looks) -> None:
+    """Show the arms near the best one; point at the others from the edge."""
+    if not estimates:
+        return
+    higher = rows[0].arm not in estimates and all(one.value <= 0 for one in estimates.values())
+    best = Estimate(0.0, None, None, 0, 0, 0, "")
+    shown = style.window({**estimates, rows[0].arm: best}, higher)
+    axes.set_xlim(shown.low, shown.high)
+    for place, row in enumerate(rows):
+        if row.arm in estimates and row.arm not in shown.near:
+            left = estimates[row.arm].value < shown.low
+            axes.plot(
+                [0.02 if left else 0.98],
+                [place],
+                marker="<" if left else ">",
+                ms=4,
+                color=looks[row.arm].colour,
+                transform=axes.get_yaxis_transform(),
+                clip_on=False,
+            )

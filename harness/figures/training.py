@@ -1,0 +1,119 @@
+"""Training curves: loss, validation loss and gradient norm by step, with the signs of an unstable training."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.figures import labels, style
+from harness.records import TrainLogRow
+from harness.report import TrainingCurve
+
+Panel = tuple[str, Callable[[TrainLogRow], float | None], bool]
+PANELS: tuple[Panel, ...] = (
+    ("training loss, smoothed (each arm's own objective)", lambda row: row.loss, True),
+    ("validation loss (nats a token)", lambda row: row.validation_loss, False),
+    ("gradient norm, smoothed", lambda row: row.gradient_norm, True),
+)
+"""Title, what is drawn, and whether it is noise enough to want a running median."""
+WINDOW = 0.08
+"""Share of a training that the running median covers."""
+MOST = 400
+"""Points of a line: more are not seen in print."""
+
+
+def draw(curves: Sequence[TrainingCurve], looks: style.Looks) -> Figure | str:
+    """Three panels above one axis of steps, a line for each arm and seed; or why there is nothing to draw."""
+    shown = [panel for panel in PANELS if any(len(_points(curve, panel)) > 1 for curve in curves)]
+    if not shown:
+        return "no training log of more than one step is stored"
+    made = style.figure(style.COLUMN, 0.5 + 1.45 * len(shown))
+    panels = made.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    drawn = [_panel(axes, panel, curves, looks) for axes, panel in zip(panels, shown, strict=True)]
+    panels[-1].set_xlabel("optimiser step")
+    if any(curve.events for curve in curves):
+        panels[0].plot([], [], marker="x", ls="", color=style.INK, ms=4, mew=1.2, label="sign of instability")
+        panels[0].legend(loc="upper right", frameon=False, handletextpad=0.2)
+    made.draw_without_rendering()
+    for axes, ends in zip(panels, drawn, strict=True):
+        labels.at_ends(axes, ends, looks)
+    return made
+
+
+def _points(curve: TrainingCurve, panel: Panel) -> list[tuple[int, float]]:
+    found = [(row.step, panel[1](row)) for row in curve.rows]
+    return [(step, value) for step, value in found if value is not None]
+
+
+def _panel(
+    axes: Axes,
+    panel: Panel,
+    curves: Sequence[TrainingCurve],
+    looks: style.Looks,
+) -> dict[str, tuple[float, float]]:
+    """Draw one quantity; where each arm's lines end."""
+    ends: dict[str, list[tuple[int, float]]] = {}
+    positive = True
+    for curve in curves:
+        points = _points(curve, panel)
+        if not points:
+            continue
+        look = looks[curve.arm]
+        smooth = thinned(running_median(points, WINDOW) if panel[2] else points)
+        style_of: dict[str, Any] = {"color": look.colour, "alpha": 0.85}
+        if panel[2]:
+            axes.plot(*zip(*smooth, strict=True), lw=0.9, **style_of)
+        else:
+            axes.plot(*zip(*points, strict=True), lw=0.9, marker=look.marker, ms=3, mec="white", mew=0.3, **style_of)
+        positive &= min(value for _, value in smooth) > 0
+        ends.setdefault(curve.arm, []).append(smooth[-1])
+        _events(axes, curve, dict(points), look.colour)
+    if positive:
+        axes.set_yscale("log")
+        style.plain_log(axes.yaxis)
+    axes.set_title(panel[0], loc="left", fontsize=8)
+    axes.grid(color=style.LIGHT, lw=0.5)
+    axes.margins(x=0.02)
+    return {
+        arm: (float(max(step for step, _ in found)), statistics.fmean(value for _, value in found))
+        for arm, found in ends.items()
+    }
+
+
+def _events(axes: Axes, curve: TrainingCurve, values: dict[int, float], colour: str) -> None:
+    """A cross at each step with an event, on the curve where it has a value there, else at the foot of the panel."""
+    for event in curve.events:
+        if event.step in values:
+            axes.plot([event.step], [values[event.step]], marker="x", color=colour, ms=4, mew=1.2, zorder=4)
+        else:
+            axes.plot(
+                [event.step],
+                [0.03],
+                marker="x",
+                color=colour,
+                ms=4,
+                mew=1.2,
+                zorder=4,
+                transform=axes.get_xaxis_transform(),
+            )
+
+
+def running_median(points: Sequence[tuple[int, float]], share: float) -> list[tuple[int, float]]:
+    """Medians over a centred window of `share` of the points (cut at both ends)."""
+    half = max(1, round(len(points) * share / 2))
+    values = [value for _, value in points]
+    return [
+        (step, statistics.median(values[max(0, place - half) : place + half + 1]))
+        for place, (step, _) in enumerate(points)
+    ]
+
+
+def thinned(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[int, float]]:
+    """At most about `most` points evenly over the whole, the last among them."""
+    step = max(1, len(points) // most)
+    kept = list(points[::step])
+    return kept if kept[-1] == points[-1] else [*kept, points[-1]]

@@ -1,0 +1,71 @@
+"""Tuning: what validation said of every learning rate that was tried, and which one was chosen."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.figures import labels, style
+from harness.metrics import of_task
+from harness.records import Trial
+from harness.report import ArmTuning, TuningReport
+
+FIELD = "learning_rate"
+
+
+def draw(report: TuningReport, looks: style.Looks) -> Figure | str:
+    """The primary metric on validation (validation loss where trials answered nothing) against the learning rate."""
+    loss = all(trial.value is None for one in report.arms for trial in one.trials)
+    arms = [one for one in report.arms if _points(one, loss)]
+    if not arms:
+        return "the experiment was not tuned over learning rates"
+    made = style.figure(style.COLUMN, 2.5)
+    axes = made.subplots()
+    ends = {}
+    for one in arms:
+        points = _points(one, loss)
+        look = looks[one.arm]
+        axes.plot(*zip(*points, strict=True), color=look.colour, lw=0.9, marker=look.marker, ms=4, mec="white", mew=0.4)
+        ends[one.arm] = max(points, key=lambda point: (point[1], -point[0]) if not loss else (-point[1], -point[0]))
+        _chosen(axes, one, loss, look)
+        for trial in one.trials:
+            if trial.status != "ok" and FIELD in trial.values:
+                at = float(trial.values[FIELD])
+                axes.plot(
+                    [at], [0.03], marker="x", color=look.colour, ms=4, mew=1.2, transform=axes.get_xaxis_transform()
+                )
+    axes.set_xscale("log")
+    style.plain_log(axes.xaxis)
+    axes.set_xlabel("learning rate")
+    known = of_task(report.primary, report.experiment.task)
+    unit = f" ({known.unit})" if known.unit else ""
+    axes.set_ylabel("validation loss (nats a token)" if loss else f"{report.primary} on validation{unit}")
+    said = "ring: chosen" + ("; ×: ended badly" if any(t.status != "ok" for one in arms for t in one.trials) else "")
+    direction = "lower" if loss else report.direction
+    axes.set_title(f"{said}; {style.better(direction)}", loc="left", fontsize=7, color=style.GREY)
+    axes.grid(color=style.LIGHT, lw=0.5)
+    axes.margins(x=0.12, y=0.14)
+    made.draw_without_rendering()
+    labels.beside(axes, ends, looks, [_points(one, loss) for one in arms])
+    return made
+
+
+def _value(trial: Trial, loss: bool) -> float | None:
+    return trial.loss if loss else trial.value
+
+
+def _points(one: ArmTuning, loss: bool) -> list[tuple[float, float]]:
+    """Learning rate and value of the trials with the whole budget that ended well, by rate."""
+    found = []
+    for trial in one.trials:
+        value = _value(trial, loss)
+        if trial.share == 1 and value is not None and FIELD in trial.values:
+            found.append((float(trial.values[FIELD]), value))
+    return sorted(found)
+
+
+def _chosen(axes: Axes, one: ArmTuning, loss: bool, look: style.Look) -> None:
+    value = _value(one.chosen, loss) if one.chosen is not None else None
+    if one.chosen is None or value is None or FIELD not in one.chosen.values:
+        return
+    axes.plot([float(one.chosen.values[FIELD])], [value], marker="o", ms=9, mfc="none", mec=look.colour, mew=1.1)

@@ -1,0 +1,32 @@
+"""`harness serving`: the arms of a stored experiment measured on demand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness import pipeline, queries, report, serving
+from harness.errors import UsageError
+from harness.prepare import prepare
+from harness.progress import Reporter
+
+
+def serve(path: Path, home: Path, reporter: Reporter, *, again: bool = False) -> report.Leaderboard:
+    """Measure the finished arms of the experiment in `path` on this machine, unless that is stored or `again`.
+
+    With the settings of its `serving:`, or the defaults. Takes no look at the test split.
+
+    Raises UsageError when the experiment has no results here, DataError when it has no validation examples.
+    """
+    home = home.absolute()
+    experiment = pipeline.load(path)
+    prepared = prepare(experiment, home)
+    record = pipeline.experiment_record(experiment, prepared, pipeline.plan_runs(experiment, prepared, home))
+    store = queries.open_store(home)
+    wanted = []
+    if record.experiment_id in {known.experiment_id for known in store.experiments()}:
+        plans = pipeline.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
+        wanted = serving.jobs(plans, serving.settings_of(experiment))
+    if not wanted:
+        raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
+    serving.measure(serving.Place(home, record.experiment_id, store, reporter), wanted, again=again)
+    return queries.board(home, record.experiment_id)

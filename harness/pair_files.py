@@ -1,0 +1,97 @@
+"""Preference pairs from a file in TRL's form: jsonl with `prompt`, `chosen` and `rejected`, as text or as turns.
+
+`harness review export --as preferences` writes such a file; any other may be used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import rows
+from harness.documents import shown
+from harness.errors import DataError
+from harness.records import Example, Message, PreferencePair
+from harness.spec import TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PairRows:
+    """Pairs, each with the example whose prompt it answers."""
+
+    examples: tuple[Example, ...]
+    pairs: tuple[PreferencePair, ...]
+    splits: Mapping[str, int]
+    """Where the prompts came from, as far as the lines say → how many."""
+
+
+def pairs_hash(path: Path) -> str:
+    """SHA-256 of the file's bytes: the identity of what is trained on."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_pairs(path: Path, task: TaskSpec) -> PairRows:
+    """Every pair of the file, in order; lines whose answers are equal are left out.
+
+    The system text of a task with `prompt` is added, as every prompt of that task has it. Raises DataError naming file
+    and line, for a prompt of the test split too.
+    """
+    examples, pairs = [], []
+    splits: dict[str, int] = {}
+    for number, row in enumerate(rows.read_file(path)):
+        missing = [name for name in ("prompt", "chosen", "rejected") if not row.values.get(name)]
+        if missing:
+            raise DataError(
+                f"{row.where}: {missing[0]} is missing or empty", hint="A pair has prompt, chosen and rejected"
+            )
+        provenance = row.values.get("provenance")
+        split = str(provenance.get("split", "unknown")) if isinstance(provenance, Mapping) else "unknown"
+        if split == "test":
+            raise DataError(
+                f"{row.where}: this prompt is of the test split", hint="Take pairs over validation or fresh prompts"
+            )
+        chosen, rejected = (_answer(row, name) for name in ("chosen", "rejected"))
+        if chosen == rejected:
+            continue
+        splits[split] = splits.get(split, 0) + 1
+        name = f"pairs/{number}"
+        examples.append(_example(row, name, chosen, task))
+        pairs.append(PreferencePair(name, chosen, rejected))
+    if not pairs:
+        raise DataError(f"{shown(path)}: holds no preference pair", hint="A line has prompt, chosen and rejected")
+    return PairRows(tuple(examples), tuple(pairs), splits)
+
+
+def _example(row: rows.Row, name: str, chosen: str, task: TaskSpec) -> Example:
+    prompt = row.values["prompt"]
+    if task.messages is None:
+        if not isinstance(prompt, str):
+            raise DataError(f"{row.where}: prompt: must be a text, as the task's prompts are", hint="Not a list")
+        return Example(name, name, (chosen,), prompt=prompt, system=task.system)
+    return Example(name, name, (chosen,), messages=_turns(row, "prompt", prompt))
+
+
+def _turns(row: rows.Row, column: str, value: Any) -> tuple[Message, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise DataError(f"{row.where}: {column}: must be turns, as the task's are", hint="[{role, content}, …]")
+    turns = []
+    for turn in value:
+        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, Mapping) else (None, None)
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise DataError(f"{row.where}: {column}: a turn has no text in `role` and `content`")
+        turns.append(Message(role, content))
+    return tuple(turns)
+
+
+def _answer(row: rows.Row, column: str) -> str:
+    """The text of an answer, which TRL also takes as one assistant turn."""
+    value = row.values[column]
+    if isinstance(value, str):
+        return value
+    turns = _turns(row, column, value)
+    if len(turns) != 1 or turns[0].role != "assistant" or not turns[0].content:
+        raise DataError(f"{row.where}: {column}: must be a text, or one turn of the assistant")
+    return turns[0].content

@@ -1,0 +1,254 @@
+"""The hyper-parameter appendix: every setting that was in force, arm by arm, and what differs from a library's default.
+
+Three sources: the experiment and its recipes as stored (with this harness's own defaults filled in), the values that
+tuning chose, and the configuration objects that training and decoding handed to libraries, written down when they were
+used. Nothing is derived again with the libraries that happen to be installed when the appendix is printed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.records import Entry, LibraryConfig, RunRecord, Trial, from_json
+from harness.report.costs import OUTSIDE
+from harness.report.results import Results, by_arm
+from harness.report.tuned import arm_tunings
+
+UNTRAINED = ("untrained", "few_shot")
+_OWN_WORDS = ("prompt", "system", "template")
+"""Fields with a text for a model: an appendix says that there is one."""
+_NO_SETTING = ("name", "method", "search", "description")
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting of one arm."""
+
+    text: str
+    differs: bool = False
+    """From the library's default."""
+    recipe: str = ""
+    """What the recipe said, where tuning chose another value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting over all arms; arms that have no such setting are left out of `values`."""
+
+    name: str
+    values: Mapping[str, Value]
+    default: str | None = None
+    """The library's; None where it has none, or where it differs between the versions that were used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The recipes, or one configuration object."""
+
+    title: str
+    library: str
+    """Empty for the recipes."""
+    settings: tuple[Setting, ...]
+
+    @property
+    def different(self) -> tuple[Setting, ...]:
+        """Settings that differ from the library's default in some arm; of what has no default, all."""
+        return tuple(s for s in self.settings if s.default is None or any(v.differs for v in s.values.values()))
+
+    @property
+    def untouched(self) -> tuple[Setting, ...]:
+        """Settings that every arm left as the library has them."""
+        different = {setting.name for setting in self.different}
+        return tuple(setting for setting in self.settings if setting.name not in different)
+
+
+@dataclass(frozen=True, slots=True)
+class Appendix:
+    """All settings of one experiment."""
+
+    name: str
+    arms: tuple[str, ...]
+    shared: tuple[tuple[str, str], ...]
+    """What holds for all arms: setting and value."""
+    recipes: Block
+    libraries: tuple[Block, ...]
+    versions: tuple[tuple[str, str], ...]
+    """Package and version; several versions with the arms that had them."""
+    notes: tuple[str, ...]
+
+
+def appendix(results: Results) -> Appendix:
+    """The settings of an experiment, as far as they were stored."""
+    entries = by_arm(results.entries)
+    runs = {(run.train_id, run.attempt): run for run in results.runs}
+    used = {arm: _runs(found, runs) for arm, found in entries.items()}
+    configs = {arm: [list(run.provenance.configs) for run in found] for arm, found in used.items()}
+    decoding = _decoding(results, entries)
+    return Appendix(
+        name=results.experiment.name,
+        arms=tuple(entries),
+        shared=tuple(_shared(results)),
+        recipes=_recipes(results, list(entries)),
+        libraries=tuple(_blocks({arm: [*configs[arm], *decoding[arm]] for arm in entries})),
+        versions=tuple(_versions(used)),
+        notes=tuple(_notes(used)),
+    )
+
+
+def _runs(entries: Sequence[Entry], runs: Mapping[tuple[str, int], RunRecord]) -> list[RunRecord]:
+    return [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
+
+
+def _decoding(results: Results, entries: Mapping[str, Sequence[Entry]]) -> dict[str, list[list[LibraryConfig]]]:
+    """Arm → what its answers were decoded with, one list for each seed."""
+    known = {one.eval_id: one.generation.get("config") for one in results.evaluations}
+    found: dict[str, list[list[LibraryConfig]]] = {}
+    for arm, mine in entries.items():
+        stored = [known.get(entry.eval_id or "") for entry in mine]
+        found[arm] = [[from_json(LibraryConfig, one)] for one in stored if one]
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------- ours
+
+
+def _shared(results: Results) -> list[tuple[str, str]]:
+    """Settings of the experiment and the task."""
+    record = results.experiment
+    spec, task = record.spec, record.task
+    base = dict(spec["base_model"]) if isinstance(spec.get("base_model"), Mapping) else {"path": spec.get("base_model")}
+    base["path"] = str(base["path"]).replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+    chosen: dict[str, Any] = {
+        "task": f"{task.get('name')} v{task.get('version', 1)}",
+        "task.fingerprint": record.task_fingerprint,
+        "task.splits": dict(record.split_sizes),
+        **_flat({"base_model": base, "generate": task.get("generate") or {}, "chat": spec.get("chat") or {}}),
+        "base_model.hash": record.base_hash,
+        **_flat({"budget": {name: value for name, value in (spec.get("budget") or {}).items() if value is not None}}),
+        "seeds": list(spec.get("seeds") or []),
+        **_flat({"seeds": {name: value for name, value in record.seeds.items() if name != "training"}}),
+        **_flat({name: spec[name] for name in ("tuning", "winner") if spec.get(name)}),
+        **{name: spec[name] for name in ("stop_on", "data_fraction", "reference") if name in spec},
+    }
+    return [(name, shown(value)) for name, value in chosen.items() if value is not None]
+
+
+def _recipes(results: Results, arms: Sequence[str]) -> Block:
+    """The arms' recipes with what tuning chose in its place."""
+    written = [arm for arm in results.experiment.spec.get("arms", []) if isinstance(arm, Mapping)]
+    specs = {str(arm.get("name") or arm["method"]): arm for arm in written}
+    chosen = {one.arm: one.chosen for one in arm_tunings(results.trials) if one.chosen is not None}
+    rows: dict[str, dict[str, Value]] = {}
+    for arm in arms:
+        spec = specs.get(arm, {})
+        rows.setdefault("method", {})[arm] = Value(str(spec.get("method", arm)))
+        settings = _flat({name: value for name, value in spec.items() if name not in _NO_SETTING})
+        for name, value in settings.items():
+            if value is not None:
+                rows.setdefault(name, {})[arm] = _tuned(name, value, chosen.get(arm))
+    return Block("recipes", "", tuple(Setting(name, values) for name, values in rows.items()))
+
+
+def _tuned(name: str, value: Any, trial: Trial | None) -> Value:
+    tried = trial.values if trial is not None else {}
+    key = next((key for key in tried if name in (key, f"optimiser.{key}", f"lora.{key}", f"quantisation.{key}")), None)
+    if key is None or tried[key] == value:
+        return Value(shown(value))
+    return Value(shown(tried[key]), recipe=shown(value))
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names; a text for a model becomes the fact that there is one, a path its last part."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        whole = f"{before}{name}"
+        if isinstance(value, Mapping) and value:
+            found |= _flat(value, f"{whole}.")
+        elif name in _OWN_WORDS and value is not None:
+            found[whole] = "own"
+        elif name == "path" and isinstance(value, str) and before == "":
+            found[whole] = value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+        else:
+            found[whole] = value
+    return found
+
+
+# -------------------------------------------------------------------------------------------------------- libraries
+
+
+def _blocks(configs: Mapping[str, Sequence[Sequence[LibraryConfig]]]) -> list[Block]:
+    """One block for each kind of object, in the order in which they first come."""
+    kinds: dict[tuple[str, str], dict[str, list[LibraryConfig]]] = {}
+    for arm, seeds in configs.items():
+        for found in seeds:
+            for config in found:
+                kinds.setdefault((config.library, config.name), {}).setdefault(arm, []).append(config)
+    return [_block(library, name, arms) for (library, name), arms in kinds.items()]
+
+
+def _block(library: str, name: str, arms: Mapping[str, Sequence[LibraryConfig]]) -> Block:
+    every = [config for found in arms.values() for config in found]
+    fields = sorted({field for config in every for field in config.values})
+    settings = []
+    for field in fields:
+        values = {arm: _value(field, found) for arm, found in arms.items() if any(field in one.values for one in found)}
+        stocks = {_default(field, config) for config in every if field in config.values}
+        default = next(iter(stocks)) if len(stocks) == 1 else None
+        settings.append(Setting(field, values, default))
+    return Block(name, library, tuple(settings))
+
+
+def _value(field: str, seeds: Sequence[LibraryConfig]) -> Value:
+    """The value of an arm; where its seeds differ, all of them."""
+    texts = dict.fromkeys(shown(config.values[field]) for config in seeds if field in config.values)
+    return Value(" / ".join(texts), differs=any(field in config.changed for config in seeds))
+
+
+def _default(field: str, config: LibraryConfig) -> str | None:
+    if not config.has_default:
+        return None
+    return shown(config.changed[field] if field in config.changed else config.values[field])
+
+
+def _versions(used: Mapping[str, Sequence[RunRecord]]) -> list[tuple[str, str]]:
+    """Packages of all finals; with several versions of one, the arms that had each."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for arm, runs in used.items():
+        for run in runs:
+            for name, version in {"harness": run.provenance.harness_version, **run.provenance.packages}.items():
+                arms = found.setdefault(name, {}).setdefault(version, [])
+                arms += [] if arm in arms else [arm]
+    return [
+        (name, next(iter(by)) if len(by) == 1 else "; ".join(f"{one} ({', '.join(arms)})" for one, arms in by.items()))
+        for name, by in found.items()
+    ]
+
+
+def _notes(used: Mapping[str, Sequence[RunRecord]]) -> list[str]:
+    notes = []
+    outside = [arm for arm, runs in used.items() if any(run.method in OUTSIDE for run in runs)]
+    trained = [arm for arm, runs in used.items() if runs and arm not in outside and runs[0].method not in UNTRAINED]
+    old = [arm for arm in trained if not all(run.provenance.configs for run in used[arm] if run.status == "ok")]
+    if old:
+        notes.append(
+            f"the library settings of {', '.join(old)} were not stored: trained by an older harness, so they stay out"
+        )
+    if outside:
+        notes.append(f"{', '.join(outside)}: trained elsewhere, with settings that are not known here")
+    return notes
+
+
+def shown(value: Any) -> str:
+    """A value as people write it: `true`, `2e-05`, `none`, lists and mappings in JSON's way."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, (Mapping, list, tuple)):
+        return json.dumps(value, ensure_ascii=False) if value else "none"
+    return str(value)

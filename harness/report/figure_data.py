@@ -1,0 +1,216 @@
+"""What figures show, as records and as CSV; `harness/figures` draws it. The forest's data is the leaderboard's CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.records import RunEvent, TrainLogRow
+from harness.report.board import leaderboard
+from harness.report.costs import Cost
+from harness.report.curve import LearningCurve, learning_curve
+from harness.report.results import Results
+from harness.report.rows import Leaderboard
+from harness.report.tuned import TuningReport, tuning_report
+
+MEASURES: tuple[tuple[str, str, Callable[[Cost], float | None]], ...] = (
+    ("train_seconds", "s", lambda cost: cost.all_train_seconds),
+    ("peak_memory", "MB", lambda cost: None if cost.peak_memory_bytes is None else cost.peak_memory_bytes / 1e6),
+    ("trainable_parameters", "", lambda cost: cost.trainable_parameters),
+)
+"""Costs that quality is shown against: name, unit, and how it is read off."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostPoint:
+    """One arm: the primary metric against one cost."""
+
+    arm: str
+    value: float
+    low: float | None
+    high: float | None
+    cost: float
+    cost_low: float | None
+    """Least of the seeds; None where seeds are not told apart."""
+    cost_high: float | None
+    on_front: bool
+    """Whether no other arm is at least as cheap and as good, and better in one of the two."""
+
+
+@dataclass(frozen=True, slots=True)
+class CostView:
+    """The primary metric of all arms against one cost."""
+
+    measure: str
+    unit: str
+    points: tuple[CostPoint, ...]
+    unknown: tuple[str, ...]
+    """Arms with a value whose cost is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingCurve:
+    """The training log of one arm and seed, with what went wrong in it."""
+
+    arm: str
+    seed: int | None
+    status: str
+    rows: tuple[TrainLogRow, ...]
+    events: tuple[RunEvent, ...]
+
+
+def cost_views(board: Leaderboard) -> tuple[CostView, ...]:
+    """Quality against each cost, for arms that stand in one ranking; costs that no arm has are left out."""
+    rows = [row for row in board.rows if row.cells[board.primary].estimate is not None and not row.apart]
+    higher = board.columns[0].direction == "higher"
+    views = []
+    for name, unit, read in MEASURES:
+        points, unknown = [], []
+        for row in rows:
+            estimate = row.cells[board.primary].estimate
+            cost = read(row.cost) if row.cost is not None else None
+            if estimate is None or cost is None:
+                unknown.append(row.arm)
+                continue
+            spread = row.cost.spread if row.cost is not None and name == "train_seconds" else None
+            low, high = spread or (None, None)
+            points.append(CostPoint(row.arm, estimate.value, estimate.low, estimate.high, cost, low, high, False))
+        if points:
+            views.append(CostView(name, unit, _with_front(points, higher), tuple(unknown)))
+    return tuple(views)
+
+
+def _with_front(points: Sequence[CostPoint], higher: bool) -> tuple[CostPoint, ...]:
+    sign = 1.0 if higher else -1.0
+
+    def beaten(one: CostPoint) -> bool:
+        return any(
+            other.cost <= one.cost
+            and sign * other.value >= sign * one.value
+            and (other.cost < one.cost or sign * other.value > sign * one.value)
+            for other in points
+        )
+
+    return tuple(
+        CostPoint(p.arm, p.value, p.low, p.high, p.cost, p.cost_low, p.cost_high, not beaten(p)) for p in points
+    )
+
+
+def training_curves(results: Results) -> tuple[TrainingCurve, ...]:
+    """The log of every final training on the whole train split, in the experiment's order; without logs, none."""
+    logs = {(log.train_id, log.attempt): log.rows for log in results.logs}
+    runs = {(run.train_id, run.attempt): run for run in results.runs}
+    found = []
+    for entry in results.entries:
+        rows, run = logs.get((entry.train_id, entry.attempt)), runs.get((entry.train_id, entry.attempt))
+        if rows and run is not None:
+            found.append(TrainingCurve(entry.arm, entry.seed, run.status, tuple(rows), run.ledger.events))
+    return tuple(found)
+
+
+# -------------------------------------------------------------------------------------------------------------- csv
+
+
+def figure_tables(results: Results) -> dict[str, str]:
+    """The data of every figure that the results have, as CSV by the figure's name."""
+    found = {
+        "cost": _csv(_cost_rows(leaderboard(results))),
+        "training": _csv(_training_rows(training_curves(results))),
+        "curve": _csv(_curve_rows(learning_curve(results))),
+        "tuning": _csv(_tuning_rows(tuning_report(results))),
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _cost_rows(board: Leaderboard) -> list[dict[str, object]]:
+    return [
+        {
+            "measure": view.measure,
+            "unit": view.unit,
+            "arm": point.arm,
+            "metric": board.primary,
+            "value": point.value,
+            "low": point.low,
+            "high": point.high,
+            "cost": point.cost,
+            "cost_low": point.cost_low,
+            "cost_high": point.cost_high,
+            "on_front": str(point.on_front).lower(),
+        }
+        for view in cost_views(board)
+        for point in view.points
+    ]
+
+
+def _training_rows(curves: Sequence[TrainingCurve]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for curve in curves:
+        events: dict[int, list[str]] = {}
+        for event in curve.events:
+            events.setdefault(event.step, []).append(event.kind)
+        for row in curve.rows:
+            rows.append(
+                {
+                    "arm": curve.arm,
+                    "seed": curve.seed,
+                    "step": row.step,
+                    "examples": row.examples,
+                    "loss": row.loss,
+                    "validation_loss": row.validation_loss,
+                    "gradient_norm": row.gradient_norm,
+                    "learning_rate": row.learning_rate,
+                    "events": " ".join(events.get(row.step, ())),
+                }
+            )
+    return rows
+
+
+def _curve_rows(curve: LearningCurve) -> list[dict[str, object]]:
+    return [
+        {
+            "arm": one.arm,
+            "metric": curve.primary,
+            "fraction": point.fraction,
+            "examples": point.examples,
+            "value": point.estimate.value if point.estimate else None,
+            "low": point.estimate.low if point.estimate else None,
+            "high": point.estimate.high if point.estimate else None,
+            "verdict": one.verdict,
+        }
+        for one in curve.arms
+        for point in one.points
+    ]
+
+
+def _tuning_rows(report: TuningReport) -> list[dict[str, object]]:
+    fields = list(dict.fromkeys(name for one in report.arms for trial in one.trials for name in trial.values))
+    return [
+        {
+            "arm": one.arm,
+            "trial": trial.number,
+            "rung": trial.rung,
+            "share": trial.share,
+            **{name: trial.values.get(name) for name in fields},
+            "metric": trial.metric,
+            "value": trial.value,
+            "loss": trial.loss,
+            "status": trial.status,
+            "recipe": str(trial.stock).lower(),
+            "chosen": str(trial.chosen).lower(),
+        }
+        for one in report.arms
+        for trial in one.trials
+    ]
+
+
+def _csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows with a header, all digits; empty without rows."""
+    if not rows:
+        return ""
+    target = io.StringIO()
+    writer = csv.DictWriter(target, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return target.getvalue()

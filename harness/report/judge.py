@@ -1,0 +1,133 @@
+"""The estimates of a board: every cell, and what takes all rows together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness import stats
+from harness.metrics import Metric
+from harness.records import Entry
+from harness.report.columns import Column, metric_of
+from harness.report.contest import Comparisons
+from harness.report.environments import Environments
+from harness.report.forgetting import Forgetting, Measured, forgetting
+from harness.report.results import scored
+from harness.report.rows import Cell, Row
+from harness.report.series import Estimator, Series, Table, series
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Estimates of one board: cells, and what takes all rows together."""
+
+    estimator: Estimator
+    columns: Sequence[Column]
+    table: Table
+    entries: Mapping[str, Sequence[Entry]]
+    reference: str
+    environments: Environments
+    unavailable: Mapping[str, Mapping[str, str]]
+    """Evaluation → source of a metric → why it has no value."""
+
+    def series(self, arm: str, name: str) -> Series | str:
+        eval_ids = [entry.eval_id for entry in scored(self.entries.get(arm, ())) if entry.eval_id is not None]
+        trained = any(entry.seed is not None for entry in self.entries.get(arm, ()))
+        return series(self.table, eval_ids, name, trained)
+
+    def comparisons(self) -> Comparisons:
+        """Pairs of arms on the primary metric, those of one environment."""
+        name = self.columns[0].name
+        ranked = [arm for arm in self.entries if arm not in self.environments.apart]
+        found = {arm: self.series(arm, name) for arm in ranked if arm not in self.environments.mixed}
+        scored = {arm: one for arm, one in found.items() if not isinstance(one, str)}
+        return Comparisons(self.estimator, metric_of(self.columns[0]), scored)
+
+    def cell(self, arm: str, column: Column) -> Cell:
+        known, one = metric_of(column), self.series(arm, column.name)
+        if arm in self.environments.mixed:
+            return Cell(None, reason=self.environments.why(arm))
+        if isinstance(one, str):
+            return Cell(None, reason=self._unavailable(arm, known) or one)
+        value = self.estimator.value(known, one, arm)
+        if isinstance(value, str):
+            return Cell(None, reason=value, missing=one.missing)
+        cell = Cell(value, missing=one.missing)
+        if arm in self.environments.apart:
+            return replace(cell, difference_reason=self.environments.why(arm))
+        return cell if arm == self.reference else self._against_reference(cell, arm, known, one, column)
+
+    def _unavailable(self, arm: str, known: Metric) -> str:
+        """Why no evaluation of `arm` can have this metric; empty when that is not known."""
+        reasons = [self.unavailable.get(entry.eval_id or "", {}) for entry in self.entries[arm]]
+        return next((found[known.source] for found in reasons if known.source in found), "")
+
+    def _against_reference(self, cell: Cell, arm: str, known: Metric, one: Series, column: Column) -> Cell:
+        other = self.series(self.reference, column.name)
+        if self.reference in self.environments.apart:
+            return replace(
+                cell, difference_reason=f"reference {self.reference}: {self.environments.why(self.reference)}"
+            )
+        if isinstance(other, str):
+            return replace(cell, difference_reason=f"reference {self.reference}: {other}")
+        who = (arm, self.reference)
+        found = self.estimator.difference(known, one, other, who)
+        if isinstance(found, str):
+            return replace(cell, difference_reason=found)
+        p_value = self.estimator.p_value(known, one, other, who) if column.primary else None
+        return replace(cell, difference=found, p_value=p_value)
+
+    def forgetting(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[Forgetting, ...]:
+        """Retention of every arm that changed the base, against the untrained arm."""
+        rows = [row for row in rows if not row.apart]
+        base = next((row for row in rows if row.method == "untrained" and row.evaluations), None)
+        if base is None:
+            return ()
+        arms = [row for row in rows if row.evaluations and row.method not in ("untrained", "few_shot")]
+        known = [column.name for column in self.columns if column.name in names]
+        return forgetting(
+            known,
+            Measured(base.arm, base.evaluations),
+            [Measured(row.arm, row.evaluations) for row in arms],
+            self.table,
+            self.estimator,
+        )
+
+    def with_holm(self, rows: Sequence[Row]) -> list[Row]:
+        """Adjust the primary metric's p-values for the number of arms."""
+        name = self.columns[0].name
+        raw = {row.arm: row.cells[name].p_value for row in rows}
+        tested = {arm: p for arm, p in raw.items() if p is not None}
+        adjusted = dict(zip(tested, stats.holm(list(tested.values())), strict=True))
+        return [
+            replace(row, cells={**row.cells, name: replace(row.cells[name], p_holm=adjusted.get(row.arm))})
+            for row in rows
+        ]
+
+    def with_ranks(self, rows: Sequence[Row]) -> list[Row]:
+        """Add rank intervals and how often each arm is the best one."""
+        found = self.comparisons().ranks()
+        return [
+            replace(row, ranks=found[row.arm][0], best_probability=found[row.arm][1]) if row.arm in found else row
+            for row in rows
+        ]
+
+    def with_distance_to_best(self, rows: Sequence[Row]) -> list[Row]:
+        """Add the paired difference of every arm to the first."""
+        column = self.columns[0]
+        best = self.series(rows[0].arm, column.name) if rows else "no rows"
+        if isinstance(best, str):
+            return list(rows)
+        done = [rows[0]]
+        for row in rows[1:]:
+            if row.apart or rows[0].apart:
+                done.append(row)
+                continue
+            one = self.series(row.arm, column.name)
+            found = (
+                one
+                if isinstance(one, str)
+                else self.estimator.difference(metric_of(column), one, best, (row.arm, rows[0].arm))
+            )
+            done.append(row if isinstance(found, str) else replace(row, to_best=found))
+        return done

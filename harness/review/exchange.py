@@ -1,0 +1,294 @@
+"""Votes out of and into the store: csv, jsonl, another store's journal, annotations that were made elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import rows, store_journal
+from harness.documents import shown
+from harness.errors import ReviewError
+from harness.records import (
+    Assignment,
+    ExclusionRule,
+    Guess,
+    Invitation,
+    Judgment,
+    Round,
+    Stamp,
+    digest,
+)
+from harness.review.blind import CHOICES, iso, utc_now
+from harness.review.desk import AMONG
+from harness.review.lifecycle import round_of
+from harness.review.results import RoundVotes
+from harness.rows import Row
+
+if TYPE_CHECKING:
+    from harness.store import Store
+    from harness.store_session import Session
+
+BLIND_COLUMNS = (
+    "token", "rater", "winner", "seconds", "when", "revision", "id", "flags", "criteria", "comment"
+)  # fmt: skip
+OPEN_COLUMNS = (*BLIND_COLUMNS, "kind", "example", "left", "right")
+ANNOTATION = ("example", "left", "right", "rater", "winner")
+"""Columns of a finished annotation file."""
+SHOWN_PROBLEMS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did."""
+
+    round: str
+    new: int
+    known: int
+    """Votes that the store had already."""
+    messages: tuple[str, ...] = ()
+
+
+# --------------------------------------------------------------------------------------------------------- export
+
+
+def vote_rows(found: RoundVotes) -> list[dict[str, Any]]:
+    """Standing votes, skips too, as plain rows; with arms, kinds and examples only once the round is unblinded."""
+    arm = {source: name for name, source in found.round.evaluations.items()}
+    rows_ = []
+    for a in found.assignments:
+        vote = found.votes.get(a.token)
+        if vote is None or vote.winner == "undone" or a.kind == "practice":
+            continue
+        row = {
+            "token": a.token,
+            "rater": vote.rater,
+            "winner": vote.winner,
+            "seconds": vote.seconds,
+            "when": vote.when,
+            "revision": vote.revision,
+            "id": vote.id,
+            "flags": list(vote.flags),
+            "criteria": dict(vote.criteria),
+            "comment": None if found.round.sensitive else vote.comment,
+        }
+        if found.round.unblinded is not None:
+            left, right = arm.get(a.left, a.left), arm.get(a.right, a.right)
+            row |= {"kind": a.kind, "example": a.example, "left": left, "right": right}
+        rows_.append(row)
+    return rows_
+
+
+def as_jsonl(found: Sequence[Mapping[str, Any]]) -> str:
+    """One JSON object a line."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+
+
+def as_csv(found: Sequence[Mapping[str, Any]], unblinded: bool) -> str:
+    """Comma-separated, lists and mappings as JSON, nothing as an empty cell."""
+    out = io.StringIO()
+    table = csv.DictWriter(out, OPEN_COLUMNS if unblinded else BLIND_COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for row in found:
+        cells = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in row.items()}
+        table.writerow(cells)
+    return out.getvalue()
+
+
+# --------------------------------------------------------------------------------------------------------- import
+
+
+def import_file(store: Store, path: Path, who: str) -> Imported:
+    """Take in votes on a round of this store, or a finished annotation file as a round of its own; idempotent.
+
+    Columns `token`, `rater` and `winner` (and what `vote_rows` has beside them) make votes; so does the journal that a
+    store elsewhere wrote (`*.journal.jsonl`). Columns `example`, `left`, `right`, `rater` and `winner` make a round
+    that is closed and unblinded. Everything is taken in or nothing: raises ReviewError naming the file's bad lines.
+    """
+    if not path.is_file():
+        raise ReviewError(f"no such file: {path}", hint="Give a csv or jsonl file of votes")
+    if path.name.endswith(".journal.jsonl"):
+        votes, others, problems = store_journal.read(path)
+        return _take_in(store, [(shown(path), vote) for vote in votes], others, problems)
+    found = rows.read_file(path)
+    columns = {name for row in found for name in row.values}
+    if {"token", "rater", "winner"} <= columns:
+        with_place = [(row.where, vote) for row in found if (vote := _vote_of(row)) is not None]
+        return _take_in(store, with_place, [], [])
+    if set(ANNOTATION) <= columns:
+        return _annotations(store, found, who, path)
+    raise ReviewError(
+        f"{shown(path)}: has the columns {', '.join(sorted(columns)) or '(none)'}",
+        hint="Votes on a round have token, rater and winner; a finished annotation file example, left, right, rater "
+        "and winner",
+    )
+
+
+def _vote_of(row: Row) -> Judgment:
+    """The vote in a row; whether its values are right is looked at with all the others."""
+    values = row.values
+    token, rater, revision = str(values.get("token") or ""), str(values.get("rater") or ""), values.get("revision")
+    number = _number(revision, 1)
+    return Judgment(
+        id=str(values.get("id") or digest(["import", token, rater, revision])),
+        assignment=token,
+        revision=int(number) if number is not None and number == int(number) else 0,
+        rater=rater,
+        winner=str(values.get("winner") or "").strip().lower(),  # type: ignore[arg-type]
+        seconds=seconds if (seconds := _number(values.get("seconds"), 0.0)) is not None else -1.0,
+        when=str(values.get("when") or ""),
+        flags=tuple(map(str, _json(values.get("flags"), []))),
+        comment=str(values["comment"]) if values.get("comment") else None,
+        criteria={str(k): str(v) for k, v in dict(_json(values.get("criteria"), {})).items()},
+    )
+
+
+def _number(value: Any, default: float) -> float | None:
+    if value is None or value == "":
+        return default
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _json(value: Any, default: Any) -> Any:
+    if isinstance(value, type(default)):
+        return value
+    try:
+        parsed = json.loads(value) if value else default
+    except (TypeError, ValueError):
+        parsed = None
+    return parsed if isinstance(parsed, type(default)) else default
+
+
+def _take_in(
+    store: Store, found: Sequence[tuple[str, Judgment]], others: Sequence[Any], problems: Sequence[str]
+) -> Imported:
+    """Votes, and what a store elsewhere recorded beside them: who took which queue, closing guesses."""
+    practice = {a.token for a in others if isinstance(a, Assignment) and a.kind == "practice"}
+    wanted = [(where, vote) for where, vote in found if vote.assignment not in practice]
+    with store.session() as session:
+        pairs = session.read(Assignment, f"token {AMONG}", [[vote.assignment for _, vote in wanted]])
+        of_token = {a.token: a for a in pairs}
+        rounds = sorted({a.round for a in pairs})
+        if len(rounds) != 1:
+            raise ReviewError(
+                "these votes are on no round of this store" if not rounds else "these votes are on several rounds",
+                hint="Import them where the round was opened, a file for each round",
+            )
+        there = round_of(session, rounds[0])
+        people = {one.name: one for one in session.read(Invitation, "round = $1", [there.id])}
+        stored = session.read(Judgment, f"assignment {AMONG}", [list(of_token)], all_rows=True)
+        known = {vote.id for vote in stored} | {(vote.assignment, vote.revision) for vote in stored}
+        fresh = [(w, v) for w, v in wanted if v.id not in known and (v.assignment, v.revision) not in known]
+        bad = [f"{where}: {text}" for where, vote in fresh if (text := _wrong(vote, there, of_token, people))]
+        if bad:
+            more = f"; and {len(bad) - SHOWN_PROBLEMS} more" if len(bad) > SHOWN_PROBLEMS else ""
+            raise ReviewError("; ".join(bad[:SHOWN_PROBLEMS]) + more, hint="Nothing was taken in; mend the file")
+        stamp = iso(utc_now())
+        new = session.write(*[replace(vote, when=vote.when or stamp) for _, vote in fresh])
+        _queues(session, there, others, people)
+        session.write(*[row for row in others if isinstance(row, Guess) and row.round == there.id])
+        return Imported(there.id, new, len(wanted) - new, tuple(problems))
+
+
+def _wrong(
+    vote: Judgment, there: Round, of_token: Mapping[str, Assignment], people: Mapping[str, Invitation]
+) -> str:  # fmt: skip
+    """What is wrong with a vote from a file; empty when nothing is."""
+    if vote.assignment not in of_token:
+        return f"no item of the round {there.id} has the token {vote.assignment!r}"
+    if vote.rater not in people:
+        return f"{vote.rater!r} is not invited to the round {there.id} (`harness review invite` comes first)"
+    if vote.winner not in (*CHOICES, "undone"):
+        return f"{vote.winner!r} is no choice (give one of {', '.join(CHOICES)})"
+    if vote.revision < 1 or not 0 <= vote.seconds < float("inf"):
+        return "revision and seconds must be numbers, from 1 and from 0"
+    flags = {f"{side}:{flag}" for side in ("left", "right") for flag in there.flags}
+    unknown = [*(f for f in vote.flags if f not in flags), *(c for c in vote.criteria if c not in there.criteria)]
+    if unknown:
+        return f"{unknown[0]!r} is neither a flag nor a criterion of the round"
+    if there.unblinded is not None or (there.closed is not None and (not vote.when or vote.when > there.closed.when)):
+        return f"the round {there.id} was closed at {there.closed.when if there.closed else ''}, before this vote"
+    return ""
+
+
+def _queues(session: Session, there: Round, others: Sequence[Any], people: Mapping[str, Invitation]) -> None:
+    """Who took which queue elsewhere is theirs here too, unless somebody has taken it here."""
+    taken = {one.queue for one in people.values()} - {None}
+    for row in others:
+        if not isinstance(row, Invitation) or row.round != there.id or row.queue is None:
+            continue
+        here = people.get(row.name)
+        if here is not None and here.token_hash == row.token_hash and here.queue is None and row.queue not in taken:
+            session.write(replace(here, queue=row.queue, arrived=row.arrived))
+            taken.add(row.queue)
+
+
+def _annotations(store: Store, found: Sequence[Row], who: str, path: Path) -> Imported:
+    """A round out of a finished annotation file; the same file again is the same round."""
+    problems = [f"{row.where}: {text}" for row in found if (text := _bad_annotation(row))]
+    if problems:
+        more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+        raise ReviewError("; ".join(problems[:SHOWN_PROBLEMS]) + more, hint="Nothing was taken in; mend the file")
+    name = f"i{digest([row.values for row in found], 10)}"
+    stamp = Stamp(iso(utc_now()), who, f"imported from {path.name}")
+    assignments, votes = [], []
+    times: Counter[tuple[str, ...]] = Counter()
+    for place, row in enumerate(found):
+        example, left, right, rater = (str(row.values[column]).strip() for column in ANNOTATION[:4])
+        key = (example, left, right, rater)
+        times[key] += 1
+        token = digest([name, *key, times[key]], 40)
+        item = digest([name, example, *sorted((left, right))], 40)
+        assignments.append(Assignment(token, name, "ordinary", item, example, left, right, None, place, rater))
+        vote = replace(_vote_of(row), id=f"{token}-1", assignment=token, rater=rater, revision=1)
+        votes.append(replace(vote, when=vote.when or stamp.when))
+    arms = tuple(dict.fromkeys(arm for a in assignments for arm in (a.left, a.right)))
+    per_item = Counter(a.item for a in assignments)
+    there = Round(
+        id=name,
+        experiment="",
+        arms=arms,
+        evaluations={arm: arm for arm in arms},
+        split="imported",
+        items=len(per_item),
+        raters=max(per_item.values()),
+        queues=0,
+        seed=None,
+        instructions="",
+        criteria=tuple(dict.fromkeys(c for vote in votes for c in vote.criteria)),
+        flags=tuple(dict.fromkeys(flag.partition(":")[2] or flag for vote in votes for flag in vote.flags)),
+        exclusion=ExclusionRule(gold_accuracy=None),
+        gold=0,
+        identical=0,
+        repeats=0,
+        opened=stamp,
+        closed=stamp,
+        unblinded=stamp,
+    )
+    with store.session() as session:
+        if session.read(Round, "id = $1", [name]):
+            return Imported(name, 0, len(votes))
+        session.write(there, *assignments, *votes)
+    return Imported(name, len(votes), 0)
+
+
+def _bad_annotation(row: Row) -> str:
+    for column in ANNOTATION[:4]:
+        if not str(row.values.get(column) if row.values.get(column) is not None else "").strip():
+            return f"{column} is empty"
+    if str(row.values["left"]).strip() == str(row.values["right"]).strip():
+        return "left and right are the same arm"
+    winner = str(row.values.get("winner") or "").strip().lower()
+    if winner not in CHOICES:
+        return f"{winner!r} is no choice (give one of {', '.join(CHOICES)})"
+    if (seconds := _number(row.values.get("seconds"), 0.0)) is None or not 0 <= seconds < float("inf"):
+        return "seconds must be a number from 0"
+    return ""

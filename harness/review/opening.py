@@ -1,0 +1,234 @@
+"""From an experiment to an open round: answers, gold pairs, a sealed seed, the plan, and the texts kept with it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import queries, rows
+from harness.answers import Answers, Wanted, count_looks, made_answers, stored_answers
+from harness.errors import ReviewError
+from harness.progress import Reporter
+from harness.records import Example, ExclusionRule, Practice, ReviewText, Round, Stamp, to_json
+from harness.review.blind import DEFAULT_INSTRUCTIONS, DEFAULT_QUESTION, iso, utc_now
+from harness.review.lifecycle import open_round
+from harness.review.plan import Design, GoldPair, Item, Material, fillers_for, plan_round
+from harness.review.results import BAD, GOOD
+
+SPARE = 12
+"""Examples answered beyond the items, for gold and identical pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of `harness review open`; None where the harness chooses."""
+
+    arms: tuple[str, ...]
+    items: int | None = None
+    raters: int = 2
+    reviewers: int | None = None
+    """Queues; None: as many as each item has raters."""
+    validation: bool = False
+    prompts: Path | None = None
+    training_seed: int | None = None
+    instructions: str | None = None
+    gold_file: Path | None = None
+    gold: int | None = None
+    identical: int | None = None
+    repeats: int | None = None
+    ask_identical: bool = False
+    """Also ask about pairs whose answers are the same text."""
+    exclusion: ExclusionRule = field(default_factory=ExclusionRule)
+    minutes: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Gold pairs that the owner wrote, or that were made, with their texts."""
+
+    pairs: tuple[GoldPair, ...]
+    texts: tuple[tuple[str, str, str], ...]
+    """Example, source, text."""
+
+
+def open_experiment(home: Path, experiment: str, request: Request, who: str, reporter: Reporter) -> Round:
+    """Open a round over arms of a stored experiment and store it.
+
+    Answers to the test split are the stored ones. For `validation` or `prompts` the experiment is given as its file,
+    and the finished models answer. Raises HarnessError for whatever cannot be.
+    """
+    if len(set(request.arms)) < 2 or len(set(request.arms)) != len(request.arms):
+        raise ReviewError("a round compares two or more different arms", hint="Name them with --arms a,b")
+    seed = secrets.randbits(63)
+    answers = _answers(home, experiment, request, seed, reporter)
+    asked = answers.task.get("review") or {}
+    draw = random.Random(seed)
+    design, gold, examples = _design(request, answers, draw)
+    sources = [answers.evaluations[arm] for arm in request.arms]
+    if len(set(sources)) != len(sources):
+        raise ReviewError("two of these arms are the same model, with the same answers", hint="Name other arms")
+    same = frozenset() if request.ask_identical else _same(answers, request.arms, examples)
+    round_id = f"r{secrets.token_hex(4)}"
+    material = Material([example.id for example in examples], sources, same, gold.pairs)
+    assignments = plan_round(round_id, material, design, seed)
+    practice = asked.get("practice")
+    there = Round(
+        id=round_id,
+        experiment=answers.record.experiment_id,
+        arms=request.arms,
+        evaluations={arm: answers.evaluations[arm] for arm in request.arms},
+        split=answers.split,
+        items=design.items,
+        raters=design.raters,
+        queues=design.queues,
+        seed=seed,
+        instructions=request.instructions or asked.get("instructions") or DEFAULT_INSTRUCTIONS,
+        criteria=tuple(asked.get("criteria") or ()),
+        flags=tuple(asked.get("flags") or ()),
+        exclusion=request.exclusion,
+        gold=design.gold,
+        identical=design.identical,
+        repeats=design.repeats,
+        opened=Stamp(iso(utc_now()), who),
+        practice=Practice(**practice) if practice else None,
+        render=asked.get("render") or "text",
+        question=asked.get("question") or DEFAULT_QUESTION,
+        reservation_minutes=request.minutes,
+        sensitive=bool(answers.task.get("sensitive")),
+    )
+    needed = {a.example for a in assignments}
+    texts = [ReviewText(round_id, *parts) for parts in [*_texts(answers), *gold.texts] if parts[0] in needed]
+    if there.split == "test":
+        count_looks(home, answers)
+    open_round(queries.open_store(home), there, assignments, texts)
+    return there
+
+
+def _answers(home: Path, experiment: str, request: Request, seed: int, reporter: Reporter) -> Answers:
+    if not request.validation and request.prompts is None:
+        return stored_answers(home, experiment, Wanted(request.arms, request.training_seed))
+    if not experiment.endswith((".yaml", ".yml")):
+        raise ReviewError(
+            "for other prompts than the test split's the models must answer anew",
+            hint="Give the experiment's file in place of its name",
+        )
+    most = request.items + SPARE if request.items is not None else None
+    wanted = Wanted(request.arms, request.training_seed, request.prompts, most, seed)
+    return made_answers(Path(experiment), home, wanted, reporter)
+
+
+def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[Design, _Given, tuple[Example, ...]]:
+    """How much is judged, the gold pairs, and the examples that are left for items.
+
+    Gold pairs are made of examples that are needed for no item, where there are enough.
+    """
+    pairs = len(list(itertools.combinations(request.arms, 2)))
+    items = request.items if request.items is not None else len(answers.examples) * pairs
+    queues = request.reviewers if request.reviewers is not None else request.raters
+    suits = fillers_for(items * request.raters // max(1, queues))
+    asked = (request.gold, request.identical, request.repeats)
+    gold, identical, repeats = (given if given is not None else own for given, own in zip(asked, suits, strict=True))
+    if request.gold_file is not None:
+        given = read_gold(request.gold_file)
+        gold = gold if request.gold is not None else max(gold, 1)
+        return Design(items, request.raters, queues, gold, identical, repeats), given, answers.examples
+    usable = [example for example in answers.examples if example.references]
+    if gold and not usable:
+        if request.gold is not None:
+            hint = "Give --gold-file with prompt, good and bad"
+            raise ReviewError("without reference answers no gold pairs can be made", hint=hint)
+        gold = 0
+    chosen = draw.sample(usable, min(gold, len(usable)))
+    needed = -(-items // pairs)
+    kept = answers.examples
+    if len(answers.examples) - len(chosen) >= max(needed, 2):
+        set_aside = {example.id for example in chosen}
+        kept = tuple(example for example in answers.examples if example.id not in set_aside)
+    made = make_gold(chosen, answers, request.arms, draw)
+    gold = gold if made.pairs else 0
+    return Design(items, request.raters, queues, gold, identical, repeats), made, kept
+
+
+def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], draw: random.Random) -> _Given:
+    """The reference of each chosen example against what some arm answered to another prompt: clearly wrong."""
+    pairs, texts = [], []
+    for example in chosen:
+        good = example.references[0].strip()
+        others = [
+            text
+            for arm in arms
+            for name, text in sorted(answers.texts[arm].items())
+            if name != example.id and text.strip() and text.strip() != good
+        ]
+        if others:
+            pairs.append(GoldPair(example.id, GOOD, BAD))
+            texts += [(example.id, GOOD, example.references[0]), (example.id, BAD, draw.choice(others))]
+    return _Given(tuple(pairs), tuple(texts))
+
+
+def read_gold(path: Path) -> _Given:
+    """The owner's gold pairs: csv or jsonl with `prompt`, `good` and `bad`. Raises ReviewError with the line."""
+    if not path.is_file():
+        raise ReviewError(f"no such file: {path}", hint="A gold file has the columns prompt, good and bad")
+    pairs, texts = [], []
+    for number, row in enumerate(rows.read_file(path), 1):
+        found = {name: row.values.get(name) for name in ("prompt", "good", "bad")}
+        for name, value in found.items():
+            if not isinstance(value, str) or not value.strip():
+                raise ReviewError(f"{row.where}: {name} is missing or empty", hint="A gold pair has prompt, good, bad")
+        example = f"gold/{number}"
+        pairs.append(GoldPair(example, GOOD, BAD))
+        texts += [(example, "prompt", str(found["prompt"])), (example, GOOD, str(found["good"]))]
+        texts.append((example, BAD, str(found["bad"])))
+    if not pairs:
+        raise ReviewError(f"{path}: holds no gold pair", hint="A gold pair has prompt, good and bad")
+    return _Given(tuple(pairs), tuple(texts))
+
+
+def _same(answers: Answers, arms: Sequence[str], examples: Sequence[Example]) -> frozenset[Item]:
+    """Items whose two answers are the same but for white space at the ends."""
+    return frozenset(
+        (example.id, answers.evaluations[first], answers.evaluations[second])
+        for first, second in itertools.combinations(arms, 2)
+        for example in examples
+        if answers.texts[first][example.id].strip() == answers.texts[second][example.id].strip()
+    )
+
+
+def _texts(answers: Answers) -> list[tuple[str, str, str]]:
+    """Example, source and text of everything that may be shown."""
+    found = []
+    for example in answers.examples:
+        found.append((example.id, "prompt", shown_prompt(example)))
+        if example.messages is not None:
+            found.append((example.id, "turns", json.dumps(to_json(example.messages), ensure_ascii=False)))
+        if example.references:
+            found.append((example.id, "reference", example.references[0]))
+    for arm, texts in answers.texts.items():
+        found += [(example.id, answers.evaluations[arm], texts[example.id]) for example in answers.examples]
+    return found
+
+
+def shown_prompt(example: Example) -> str:
+    """What a reviewer reads as the prompt: the text, or a conversation turn by turn."""
+    if example.messages is None:
+        return example.prompt or ""
+    names = {"system": "System", "user": "User", "assistant": "Assistant"}
+    return "\n\n".join(f"{names.get(turn.role, turn.role)}: {turn.content}" for turn in example.messages)
+
+
+def summary(there: Round, found: Mapping[str, Any]) -> list[str]:
+    """What `open` prints: nothing that a reviewer must not see."""
+    extra = f"{there.gold} gold, {there.identical} identical and {there.repeats} repeated pairs"
+    return [
+        f"opened round {there.id}: {there.items} items over the {there.split} prompts, {there.raters} raters each",
+        f"{there.queues} queues of {found['shortest']} to {found['longest']} pairs, {extra} in each",
+        f"{found['automatic']} items have the same text on both sides: counted as ties, asked of nobody",
+        f"next: harness review invite {there.id} NAME",
+    ]

@@ -1,0 +1,110 @@
+"""What runs in a process of its own: a model loaded for one arm, and the two things that are asked of it.
+
+A process holds at most one model. Everything that goes in and comes out is plain data.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from harness import arms, predict, sealing, worker
+from harness.arms import memory
+from harness.arms.untrained import prompt_override
+from harness.files import read_records
+from harness.models import Servable
+from harness.models.endpoint import EndpointModel
+from harness.prompts import Prompter
+from harness.records import Artefact, BatchTry, Example, RunPlan, ServingProbe, ServingVisit, digest
+from harness.serving import timing
+from harness.spec import ServingSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One arm to measure. The plan does not say where the test split lies."""
+
+    plan: RunPlan
+    artefact: Artefact
+    settings: ServingSpec
+
+    @property
+    def forced(self) -> bool:
+        """Whether the number of generated tokens is ours to say."""
+        return self.plan.arm.method != "endpoint"
+
+
+@dataclass(slots=True)
+class _Held:
+    """The model that this process holds."""
+
+    job: Job
+    model: Servable
+    prompts: list[tuple[int, ...]]
+
+
+_held: _Held | None = None
+
+
+def hold(job: Job) -> ServingProbe:
+    """Load the arm of `job` in place of what this process held; its size, with no batch tried yet.
+
+    Raises whatever loading raises, SpecError where prompts do not fit.
+    """
+    global _held
+    drop()
+    worker.set_threads(job.plan)
+    with sealing.closed(job.plan.home / "sealed"):
+        model: Servable = arms.family(job.plan.arm.method).load(job.plan, job.artefact)  # type: ignore[assignment]
+        _held = _Held(job, model, prompts_of(job, model))
+    known = model.weights_bytes
+    return ServingProbe(known, memory.kind(job.plan.device) if known is not None else None, ())
+
+
+def attempt(rows: int) -> BatchTry:
+    """Whether a batch of `rows` prompts fits the model that is held, and its peak memory."""
+    assert _held is not None
+    watch = memory.watch(_held.job.plan.device)
+    return timing.attempt(_held.model, _held.prompts, rows, _held.job.settings.new_tokens, watch)
+
+
+def visit(job: Job, rows: int | None) -> ServingVisit:
+    """Load the arm of `job`, time it with `rows` prompts at once, and free its memory."""
+    hold(job)
+    assert _held is not None
+    try:
+        found = timing.visit(_held.model, _held.prompts, job.settings.new_tokens, rows, time.perf_counter)
+        if not found.single_tokens:
+            from harness.errors import ArmFailed
+
+            raise ArmFailed("it generated nothing", hint="Look at the server's log")
+        return found
+    finally:
+        drop()
+
+
+def drop() -> None:
+    """Free the model that is held, if any."""
+    global _held
+    if _held is not None:
+        _held.model.close()
+    _held = None
+
+
+def examples_of(plan: RunPlan, number: int) -> list[Example]:
+    """At most `number` validation examples, picked by a hash of their ids, in the order of the hashes."""
+    every = read_records(plan.files.folder / "validation.jsonl", Example)
+    return sorted(every, key=lambda example: digest(["serving", example.id]))[:number]
+
+
+def prompts_of(job: Job, model: Servable) -> list[tuple[int, ...]]:
+    """The prompts as the arm sees them: with its worked examples or prompt of its own, cut as when it is scored."""
+    plan, limit = job.plan, job.settings.new_tokens
+    experiment, override = plan.experiment, prompt_override(plan)
+    prompter = Prompter(model.tokenizer, experiment.spec.chat, experiment.task, model.context, override)
+    examples = examples_of(plan, job.settings.prompts)
+    if isinstance(model, EndpointModel):
+        requests = predict.rendered_requests(prompter, examples, limit, model.ids)
+    else:
+        requests = predict.generation_requests(prompter, examples, limit)
+    return [request.prompt for request in requests]

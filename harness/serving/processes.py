@@ -1,0 +1,106 @@
+"""The processes that measure, and what it means when one of them dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import TypeVar
+
+from harness.errors import ArmFailed
+from harness.records import BatchTry, ServingProbe, ServingVisit
+from harness.serving import probes
+from harness.serving.probes import Job
+from harness.serving.schedule import batches
+
+T = TypeVar("T")
+KILLED = "its process was killed (the kernel does this when memory runs out)"
+
+
+class Processes:
+    """A new process for every probe, and one for all visits. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._timing: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timing is not None:
+            _end(self._timing, busy=kind is not None)
+
+    def probe(self, job: Job) -> ServingProbe:
+        """The size of the arm and the batches that fit, in a process that has held no other model.
+
+        Raises ArmFailed when the process dies while it loads, or whatever loading raises.
+        """
+        pool, busy = _pool(), True
+        try:
+            found = _call(pool, probes.hold, job)
+            tries = _tries(pool, job.settings.batches) if job.forced else ()
+            busy = False
+            return ServingProbe(found.weights_bytes, found.memory_kind, tries)
+        finally:
+            _end(pool, busy)
+
+    def visit(self, job: Job, rows: int | None) -> ServingVisit:
+        """One timed visit. Raises ArmFailed when its process dies, or whatever generating raises."""
+        self._timing = self._timing or _pool()
+        try:
+            return _call(self._timing, probes.visit, job, rows)
+        except ArmFailed as error:
+            if error.message == KILLED:
+                _end(self._timing, busy=False)
+                self._timing = None
+            raise
+
+
+def _tries(pool: ProcessPoolExecutor, largest: int) -> tuple[BatchTry, ...]:
+    tries: list[BatchTry] = []
+    for rows in batches(largest):
+        try:
+            tries.append(_call(pool, probes.attempt, rows))
+        except ArmFailed as error:
+            if error.message != KILLED:
+                raise
+            tries.append(BatchTry(rows, "oom", None, KILLED))
+        if tries[-1].status == "oom":
+            break
+    return tuple(tries)
+
+
+def _call(pool: ProcessPoolExecutor, function: Callable[..., T], *arguments: object) -> T:
+    try:
+        return pool.submit(function, *arguments).result()
+    except BrokenProcessPool:
+        raise ArmFailed(KILLED, hint="Free some memory and run the same command") from None
+
+
+def _pool() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _leave_with_parent)
+
+
+def _end(pool: ProcessPoolExecutor, busy: bool) -> None:
+    """An idle process leaves by itself, so that it gives back its semaphores; one that may be at work is told to."""
+    for process in list((pool._processes or {}).values()) if busy else []:
+        process.terminate()
+    pool.shutdown(cancel_futures=True)
+
+
+def _leave_with_parent() -> None:
+    """End this process when the driver is gone, killed perhaps."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,33 @@
+"""In which order arms are measured, and which batches are tried. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+
+def orders(arms: Sequence[str], rounds: int, rng: random.Random) -> list[tuple[str, ...]]:
+    """For each round every arm once: in an order drawn by `rng`, and in the next round in the reverse of it.
+
+    Over such a pair of rounds every arm stands at the same place on average, and every arm is as often before as after
+    every other, so that what drifts steadily within the rounds cancels as well.
+    """
+    found: list[tuple[str, ...]] = []
+    while len(found) < rounds:
+        drawn = tuple(rng.sample(list(arms), len(arms)))
+        found += [drawn, drawn[::-1]]
+    return found[:rounds]
+
+
+def batches(largest: int) -> Iterator[int]:
+    """1, 2, 4, … and `largest` itself."""
+    rows = 1
+    while rows < largest:
+        yield rows
+        rows *= 2
+    yield largest
+
+
+def filled(prompts: Sequence[tuple[int, ...]], rows: int) -> list[tuple[int, ...]]:
+    """`rows` prompts, those given over and over."""
+    return [prompts[number % len(prompts)] for number in range(rows)]

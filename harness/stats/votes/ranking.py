@@ -1,0 +1,186 @@
+"""What a Bradley-Terry fit says: intervals of scores, comparisons of pairs, ranks, the probability of being best."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from harness.records import Estimate
+from harness.stats.clusters import LAST_BITS, Floats, t_quantile
+from harness.stats.ranks import best_probabilities
+from harness.stats.votes.bradley_terry import BradleyTerry
+from harness.stats.votes.two_way import chance_of
+
+Limits = tuple[float | None, float | None, str]
+"""Low, high, and how they were made."""
+DRAWS = 10_000
+"""Draws of all scores together that the probability of being best is read off."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairComparison:
+    """Two arms as the fit sees them, indirect comparisons included."""
+
+    first: str
+    second: str
+    difference: Estimate
+    """Score of the first minus the second, in log-odds. No limits where the difference is without bound."""
+    win_probability: Estimate
+    """That the first wins, a tie being half a win, with no side and at equal lengths."""
+    p_value: float | None
+    """Two-sided, of no difference, not adjusted for the number of pairs; None where nothing can be said."""
+    unbounded: bool
+    """The votes separate the two: any finite difference is too small."""
+
+
+def score_estimates(fit: BradleyTerry, *, naive: bool = False, level: float = 0.95) -> tuple[Estimate, ...]:
+    """Every arm's score in log-odds against the mean arm, with its t interval; in the order of `fit.arms`.
+
+    `naive` gives the interval of independent votes (a normal one), which is too narrow. A separated fit has no
+    intervals. n counts votes on the arm, clusters the examples.
+    """
+    counts = [int(((fit.table.left == arm) | (fit.table.right == arm)).sum()) for arm in range(len(fit.arms))]
+    contrasts = np.eye(len(fit.arms), len(fit.naive))
+    limits: list[Limits]
+    if fit.separated:
+        how = "no interval: the votes are separated; value as if each compared pair had one more tie"
+        limits = [(None, None, how)] * len(fit.arms)
+    else:
+        limits = [
+            _limits(fit, float(value), row, naive, level) for value, row in zip(fit.scores, contrasts, strict=True)
+        ]
+    clusters = fit.crossing.items.count
+    return tuple(
+        Estimate(float(value), low, high, count, clusters, 1, f"Bradley-Terry score, ties as half wins; {how}", level)
+        for value, count, (low, high, how) in zip(fit.scores, counts, limits, strict=True)
+    )
+
+
+def effect_estimate(fit: BradleyTerry, effect: str, *, level: float = 0.95) -> Estimate:
+    """The coefficient of "side" or "length", in log-odds, with its t interval; KeyError if it was not fitted."""
+    value = fit.effects[effect]
+    low = high = None
+    how = "no interval: the votes are separated; value as if each compared pair had one more tie"
+    if not fit.separated:
+        row = np.zeros(len(fit.naive))
+        row[len(fit.arms) + list(fit.effects).index(effect)] = 1.0
+        low, high, how = _limits(fit, value, row, False, level)
+    n, clusters = len(fit.table.item), fit.crossing.items.count
+    return Estimate(value, low, high, n, clusters, 1, f"effect of the {effect} in log-odds; {how}", level)
+
+
+def pair_comparisons(fit: BradleyTerry, *, level: float = 0.95) -> tuple[PairComparison, ...]:
+    """Every pair of arms, in the order of `fit.arms`. Each interval is its own statement; `vote_ranks` is about all.
+
+    Where the votes separate two arms the p-value is a sign test over the smaller number of clusters (examples or
+    raters) among their direct votes, if all of them favour one arm: each cluster then speaks with one voice.
+    """
+    group = {arm: number for number, arms in enumerate(fit.groups) for arm in arms}
+    return tuple(
+        _finite_pair(fit, a, b, level) if group[a] == group[b] else _separated_pair(fit, a, b, level)
+        for a, b in combinations(range(len(fit.arms)), 2)
+    )
+
+
+def vote_ranks(fit: BradleyTerry, *, level: float = 0.95) -> tuple[tuple[int, int], ...]:
+    """For each arm the ranks (first, last) it takes, 1 being best: all of them hold together with probability `level`.
+
+    An arm's rank is at least one more than the arms that are significantly better, and at most the number of arms less
+    those that are significantly worse (Mogstad, Romano, Shaikh & Wilhelm 2024), with all pairs tested at
+    (1 - level) / number of pairs (Bonferroni).
+    """
+    count = len(fit.arms)
+    pairs = pair_comparisons(fit)
+    better, worse = np.zeros(count, dtype=int), np.zeros(count, dtype=int)
+    for (a, b), pair in zip(combinations(range(count), 2), pairs, strict=True):
+        if pair.p_value is not None and pair.p_value <= (1 - level) / len(pairs):
+            above, below = (a, b) if pair.difference.value > 0 else (b, a)
+            better[below] += 1
+            worse[above] += 1
+    return tuple((int(1 + up), int(count - down)) for up, down in zip(better, worse, strict=True))
+
+
+def vote_best_probabilities(fit: BradleyTerry, rng: np.random.Generator) -> tuple[float, ...] | None:
+    """For each arm the probability that its score is the highest, for a flat prior; None without variances.
+
+    Read off draws of a multivariate t around the scores, with the two-way covariance (eigenvalues below zero, which
+    chance can make, set to zero) and the degrees of freedom of the way with fewer clusters.
+    """
+    if fit.separated or not fit.covariance.ways:
+        return None
+    arms = len(fit.arms)
+    values, vectors = np.linalg.eigh(fit.covariance.matrix()[:arms, :arms])
+    normal = rng.normal(size=(DRAWS, arms)) * np.sqrt(np.maximum(values, 0.0))
+    fewest = fit.covariance.freedoms[0]
+    scale = np.sqrt(fewest / rng.chisquare(fewest, size=(DRAWS, 1)))
+    return tuple(best_probabilities(fit.scores + scale * (normal @ vectors.T), higher=True))
+
+
+def _limits(fit: BradleyTerry, value: float, contrast: Floats, naive: bool, level: float) -> Limits:
+    """Limits of a linear combination of the coefficients, and how they were made."""
+    if naive:
+        half = t_quantile(level, np.inf) * math.sqrt(max(0.0, float(contrast @ fit.naive @ contrast)))
+        return value - half, value + half, "naive interval, as if votes were independent"
+    if not fit.covariance.ways:
+        return None, None, fit.crossing.words
+    found = _t_error(fit, contrast)
+    if found is None:
+        return None, None, "no interval: its votes show no spread between clusters"
+    error, freedom = found
+    half = t_quantile(level, freedom) * error
+    return value - half, value + half, f"t interval {fit.crossing.words}, {freedom:.1f} degrees of freedom"
+
+
+def _t_error(fit: BradleyTerry, contrast: Floats) -> tuple[float, float] | None:
+    """Standard error and degrees of freedom; None where it is 0 but for last bits.
+
+    An arm that met others in one cluster only is fitted there exactly, and so are votes that cancel in every cluster.
+    """
+    error, freedom = fit.covariance.t_error(contrast)
+    return None if error**2 <= LAST_BITS * float(contrast @ fit.naive @ contrast) else (error, freedom)
+
+
+def _finite_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
+    from scipy.special import stdtr
+
+    contrast = np.zeros(len(fit.naive))
+    contrast[[a, b]] = 1.0, -1.0
+    value = float(fit.within[a] - fit.within[b])
+    low, high, how = _limits(fit, value, contrast, False, level)
+    p_value = None
+    if fit.covariance.ways and (found := _t_error(fit, contrast)) is not None:
+        p_value = float(2 * stdtr(found[1], -abs(value) / found[0]))
+    return _pair(fit, (a, b), (value, low, high), p_value, how)
+
+
+def _separated_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
+    table = fit.table
+    direct = table.take((table.first == a) & (table.second == b))
+    wins = direct.first_score
+    p_value = None
+    if len(wins) and np.isin(wins, (0.0, 1.0)).all() and np.ptp(wins) == 0.0:
+        voices = min(len(np.unique(direct.item)), len(np.unique(direct.rater)))
+        p_value = min(1.0, 2 * 0.5**voices)
+    return _pair(fit, (a, b), (float(fit.scores[a] - fit.scores[b]), None, None), p_value)
+
+
+def _pair(
+    fit: BradleyTerry,
+    codes: tuple[int, int],
+    found: tuple[float, float | None, float | None],
+    p_value: float | None,
+    how: str | None = None,
+) -> PairComparison:
+    """One pair; without `how` the votes separate the two."""
+    a, b = codes
+    n = int(((fit.table.first == a) & (fit.table.second == b)).sum())
+    value, low, high = found
+    clusters, unbounded = fit.crossing.items.count, how is None
+    how = how or "no interval: the votes separate the two; value as if each compared pair had one more tie"
+    difference = Estimate(value, low, high, n, clusters, 1, f"difference of Bradley-Terry scores; {how}")
+    chances = (chance_of(value), None if low is None else chance_of(low), None if high is None else chance_of(high))
+    chance = Estimate(*chances, n, clusters, 1, f"implied by Bradley-Terry scores; {how}")
+    return PairComparison(fit.arms[a], fit.arms[b], difference, chance, p_value, unbounded)

@@ -1,0 +1,55 @@
+"""Read, decide and write under one lock: what two people at two machines must not both be told.
+
+Everything a session writes is committed together when its block ends; votes and the records of review rounds are in the
+journal, flushed to the disk, before that. A block that raises has written nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+from harness import store_journal
+from harness.records import Judgment
+from harness.store_tables import TABLES, Row, Table, encode
+
+R = TypeVar("R")
+
+
+class Session:
+    """What `Store.session` hands out; good until its block ends.
+
+    `reader` and `writer` are the store's own ways to select and insert over the open cursor.
+    """
+
+    def __init__(
+        self,
+        reader: Callable[[Table, str, Sequence[Any], str], list[Any]],
+        writer: Callable[[Table, list[Row]], int],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.journaled: list[Any] = []
+        """Records to be flushed to the journal before the commit."""
+
+    def read(
+        self, kind: type[R], where: str = "true", values: Sequence[Any] = (), *, all_rows: bool = False
+    ) -> list[R]:
+        """Current records of `kind` (with `all_rows` superseded ones too), what this session wrote included.
+
+        `where` is SQL over the record's fields with `$1`, `$2`, … for `values`.
+        """
+        table = TABLES[kind]
+        return cast(list[R], self._reader(table, where, values, table.name if all_rows else ""))
+
+    def write(self, *records: Any) -> int:
+        """Store records; returns how many rows were new. A vote is not stored twice, by its id or its revision."""
+        added = 0
+        for kind in dict.fromkeys(type(record) for record in records):
+            table = TABLES[kind]
+            rows = [record for record in records if type(record) is kind]
+            new = self._writer(table, encode(table, rows))
+            added += new
+            if new and (kind is Judgment or kind.__name__ in store_journal.KINDS):
+                self.journaled += rows
+        return added
