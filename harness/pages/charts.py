@@ -107,7 +107,7 @@ def training(curves: Sequence[TrainingCurve], quantity: str, arms: Sequence[str]
         )
         marked = [(event.step, event.kind) for event in curve.events]
         if marked:
-            nearest = [min(points, key=lambda point, at=step: abs(point[0] - at))[1] for step, _ in marked]
+            nearest = [min((abs(at - step), value) for at, value in points)[1] for step, _ in marked]
             figure.add_scatter(
                 x=[step for step, _ in marked],
                 y=nearest,

@@ -37,7 +37,7 @@ def main(store: Store) -> None:
     _examples(comparison, examples)
 
 
-@st.cache_resource(show_spinner=False, max_entries=8)
+@frame.cached(8)
 def _compare(folder: str, experiment_id: str, arms: tuple[str, str], state: str, _store: Store) -> Comparison:
     results = frame.results(_store, experiment_id)
     wanted = [entry.eval_id for entry in results.entries if entry.arm in arms and entry.eval_id is not None]

@@ -52,7 +52,7 @@ def _lengths(store: Store, record: ExperimentRecord) -> None:
     )
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
+@frame.cached(8)
 def _words(
     folder: str, experiment_id: str, _record: ExperimentRecord, _store: Store
 ) -> tuple[dict[str, list[int]], dict[str, list[int]]]:

@@ -1,6 +1,6 @@
 """What all pages share: home, store, the chosen experiment, errors in one line, and text that cannot act.
 
-Answers of a model are hostile text: they are shown through `plain`, which escapes everything, never as Markdown or HTML.
+A model's answers are hostile text: they are shown through `plain`, which escapes everything, never as Markdown or HTML.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import html
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import streamlit as st
 
@@ -18,6 +19,7 @@ from harness.records import ExperimentRecord
 from harness.report import Leaderboard, Results
 from harness.store import Store
 
+F = TypeVar("F", bound=Callable[..., Any])
 RUN_FIRST = "Run `harness run baselines/visit_notes.yaml`"
 STYLE = """<style>
 .plain {white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; line-height: 1.5;
@@ -26,6 +28,16 @@ STYLE = """<style>
 .plain.code {font-family: monospace; font-size: .95rem;}
 .plain mark {background: rgba(230,159,0,.35); color: inherit; border-radius: .2rem;}
 </style>"""
+
+
+def cached(entries: int) -> Callable[[F], F]:
+    """Keep what a function returns for the last `entries` arguments, for all sessions; `_x` is no key."""
+    return cast(Callable[[F], F], st.cache_resource(show_spinner=False, max_entries=entries))
+
+
+def fragment(run_every: float | None = None) -> Callable[[F], F]:
+    """A part of the page that runs again on its own."""
+    return cast(Callable[[F], F], st.fragment(run_every=run_every))
 
 
 def home() -> Path:
@@ -101,7 +113,7 @@ def board(found: Store, experiment_id: str) -> Leaderboard:
     return _board(str(home()), experiment_id, found.state(experiment_id), found)
 
 
-@st.cache_resource(show_spinner=False, max_entries=32)
+@cached(32)
 def _board(folder: str, experiment_id: str, state: str, _store: Store) -> Leaderboard:
     return boards.board(_store, Path(folder), experiment_id)
 
@@ -111,7 +123,7 @@ def results(found: Store, experiment_id: str) -> Results:
     return _results(str(home()), experiment_id, found.state(experiment_id), found)
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
+@cached(4)
 def _results(folder: str, experiment_id: str, state: str, _store: Store) -> Results:
     return report.with_logs(report.collect(_store, experiment_id), _store)
 

@@ -24,7 +24,7 @@ def main(store: Store) -> None:
         _show(frame.board(store, record.experiment_id))
         return
 
-    @st.fragment(run_every=REFRESH_SECONDS)
+    @frame.fragment(REFRESH_SECONDS)
     def going_on() -> None:
         _progress(record.experiment_id)
         _show(frame.board(store, record.experiment_id))

@@ -63,7 +63,7 @@ def _sorry(error: HarnessError) -> None:
         )
 
 
-@st.fragment
+@frame.fragment()
 def _desk(store: Store, briefing: Briefing) -> None:
     """The pair, the buttons and the way back; runs again on its own after every choice."""
     state = st.session_state

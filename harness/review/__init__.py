@@ -11,7 +11,7 @@ bundles.py          a blinded folder for a machine without models
 opening.py          an experiment's answers → a round (imports what runs models; not imported here)
 """
 
-from harness.review.blind import Ballot, BlindItem, Briefing, ClosingQuestion, Progress, Receipt, Thanks
+from harness.review.blind import Answer, Ballot, BlindItem, Briefing, ClosingQuestion, Progress, Receipt, Thanks
 from harness.review.bundles import load_bundle, write_bundle
 from harness.review.lifecycle import (
     RaterProgress,
