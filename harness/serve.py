@@ -45,6 +45,7 @@ def options(host: str, port: int, public_url: str | None) -> list[str]:
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "client.showSidebarNavigation": "true",
+        "theme.primaryColor": "#0072B2",
     }
     if public_url is not None:
         parts = urlsplit(public_url)

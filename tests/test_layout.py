@@ -166,7 +166,9 @@ ALLOWED: dict[str, set[str]] = {
         "winner_rules",
         "worker",
     },
-    "pages": {"store", "report", "records", "queries", "review"},
+    "access": set(),
+    "serve": {"access", "load"},
+    "pages": {"access", "boards", "files", "live", "queries", "records", "report", "review", "splits", "store"},
 }
 """Rooms of the package and the rooms each may enter; `errors` and the version are open to all.
 

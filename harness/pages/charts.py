@@ -83,7 +83,8 @@ def tradeoff(view: CostView, board: Leaderboard) -> go.Figure:
         )
     unit = f", {view.unit}" if view.unit else ""
     figure.update_layout(**LAYOUT, showlegend=False, height=420)
-    figure.update_xaxes(title=f"{view.measure.replace('_', ' ')}{unit}", rangemode="tozero")
+    most = max((point.cost_high or point.cost for point in view.points), default=0.0) or 1.0
+    figure.update_xaxes(title=f"{view.measure.replace('_', ' ')}{unit}", range=[-0.07 * most, 1.1 * most])
     figure.update_yaxes(title=board.primary)
     return figure
 

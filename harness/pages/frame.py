@@ -9,7 +9,7 @@ import html
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import streamlit as st
 
@@ -19,12 +19,14 @@ from harness.records import ExperimentRecord
 from harness.report import Leaderboard, Results
 from harness.store import Store
 
+Look = Literal["large", "scroll", "code"]
 F = TypeVar("F", bound=Callable[..., Any])
 RUN_FIRST = "Run `harness run baselines/visit_notes.yaml`"
 STYLE = """<style>
 .plain {white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; line-height: 1.5;
         border: 1px solid rgba(128,128,128,.35); border-radius: .4rem; padding: .7rem .9rem;}
 .plain.large {font-size: 1.15rem;}
+.plain.scroll {max-height: 38vh; overflow-y: auto;}
 .plain.code {font-family: monospace; font-size: .95rem;}
 .plain mark {background: rgba(230,159,0,.35); color: inherit; border-radius: .2rem;}
 </style>"""
@@ -128,16 +130,15 @@ def _results(folder: str, experiment_id: str, state: str, _store: Store) -> Resu
     return report.with_logs(report.collect(_store, experiment_id), _store)
 
 
-def plain(text: str, *, large: bool = False, code: bool = False) -> None:
+def plain(text: str, *looks: Look) -> None:
     """Text as it is: nothing in it is taken for markup."""
-    pieces([("both", text)], large=large, code=code)
+    pieces([("both", text)], *looks)
 
 
-def pieces(parts: Sequence[tuple[str, str]], *, large: bool = False, code: bool = False) -> None:
+def pieces(parts: Sequence[tuple[str, str]], *looks: Look) -> None:
     """Pieces of a text one after the other, those that are `own` marked."""
     inner = "".join(
         f"<mark>{html.escape(text)}</mark>" if kind == "own" and text.strip() else html.escape(text)
         for kind, text in parts
     )
-    kinds = " ".join(["plain", *(["large"] if large else []), *(["code"] if code else [])])
-    st.html(f'<div class="{kinds}">{inner or "&nbsp;"}</div>')
+    st.html(f'<div class="{" ".join(["plain", *looks])}">{inner or "&nbsp;"}</div>')

@@ -89,7 +89,7 @@ def _desk(store: Store, briefing: Briefing) -> None:
 
 def _instructions(briefing: Briefing) -> None:
     st.title("Thank you for reviewing")
-    frame.plain(briefing.instructions, large=True)
+    frame.plain(briefing.instructions, "large")
     if briefing.practice:
         st.markdown("The first pair is for practice: it does not count, and you are told what most people would say.")
     st.markdown("Choose with the buttons or with the keys **1**, **2**, **3**, **4**; **0** skips, **U** takes back.")
@@ -111,15 +111,16 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
     _progress(item)
     with st.container(border=False):
         st.caption("Practice: this pair does not count" if item.practice else "The text")
-        frame.plain(item.prompt, large=True)
+        frame.plain(item.prompt, "large", "scroll")
     if item.has_reference and st.toggle("Show the reference answer", key=f"reference {item.token}"):
         st.caption("Reference answer")
-        frame.plain(review.reference(store, entrance.invitation(), item.token) or "", large=True)
+        frame.plain(review.reference(store, entrance.invitation(), item.token) or "", "large", "scroll")
+    looks: list[frame.Look] = ["large", "code"] if item.render == "code" else ["large"]
     columns = st.columns(2)
     for column, side in zip(columns, SIDES, strict=True):
         with column:
             st.caption(side.capitalize())
-            frame.plain(getattr(item, side), large=True, code=item.render == "code")
+            frame.plain(getattr(item, side), *looks)
             for number, flag in enumerate(item.flags):
                 st.checkbox(flag, key=f"flag {side} {number} {item.token}")
     for number, criterion in enumerate(item.criteria):
@@ -133,7 +134,7 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
             key=f"choose {winner}",
             shortcut=key,
             width="stretch",
-            type="secondary" if winner == "skip" else "primary",
+            type="tertiary" if winner == "skip" else "secondary",
             on_click=_cast,
             args=(store, item, winner),
         )
@@ -229,11 +230,11 @@ def _question(store: Store, question: ClosingQuestion) -> None:
     st.markdown("Your answer changes nothing that you have judged.")
     frame.plain(question.text)
     with st.expander("The text"):
-        frame.plain(question.prompt, large=True)
+        frame.plain(question.prompt, "large")
     for column, side in zip(st.columns(2), SIDES, strict=True):
         with column:
             st.caption(side.capitalize())
-            frame.plain(getattr(question, side), large=True)
+            frame.plain(getattr(question, side), "large")
     for column, (answer, words) in zip(
         st.columns(3), (("left", "Left"), ("right", "Right"), ("unsure", "I cannot tell")), strict=True
     ):

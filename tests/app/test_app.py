@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.access import owner_token
 from harness.metrics import score_predictions
 from harness.queries import database
 from harness.records import (
@@ -29,7 +30,16 @@ def page(tmp_path, monkeypatch):
 
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
     monkeypatch.setattr("sys.argv", ["app.py"])
-    return lambda: AppTest.from_file(str(APP), default_timeout=60).run()
+
+    def opened(token: str | None = None, page: str = "leaderboard") -> AppTest:
+        app = AppTest.from_file(str(APP), default_timeout=60)
+        given = owner_token(tmp_path) if token is None else token
+        if given:
+            app.query_params["token"] = given
+        app.run()
+        return app if page == "leaderboard" else app.switch_page(f"harness/pages/{page}.py").run()
+
+    return opened
 
 
 def experiment(number: int) -> ExperimentRecord:
@@ -77,7 +87,7 @@ def test_an_empty_home_says_what_to_run(page, tmp_path):
     assert not app.exception
     assert "No experiment is stored" in app.info[0].value
     assert "harness run baselines/visit_notes.yaml" in app.info[0].value
-    assert list(tmp_path.iterdir()) == [], "looking makes no database"
+    assert [file.name for file in tmp_path.iterdir()] == ["owner.token"], "looking makes no database"
 
 
 def test_the_newest_experiment_is_shown_with_its_failed_arm(page, tmp_path):
@@ -85,9 +95,9 @@ def test_the_newest_experiment_is_shown_with_its_failed_arm(page, tmp_path):
     app = page()
     assert not app.exception
     text = written(app)
-    assert app.selectbox(key="experiment").value.experiment_id == "x2"
+    assert app.selectbox(key="experiment").value == "x2"
     assert "exact_match ↑ [95 %]" in text
-    assert text.startswith("**Verdict on these checkpoints: ")
+    assert (app.info or app.success)[0].value.startswith("**Verdict on these checkpoints: ")
     assert "Default winner rule (every difference matters): no rule was declared before the run." in text
     assert text.index("| lora | 0.833") < text.index("| untrained | 0.167")
     assert app.warning[0].value == "full: seed 0: oom: out of memory"
@@ -103,7 +113,7 @@ def test_another_experiment_can_be_chosen(page, tmp_path):
     app = page()
     app.selectbox(key="experiment").select_index(1).run()
     assert not app.exception
-    assert app.selectbox(key="experiment").value.experiment_id == "x1"
+    assert app.selectbox(key="experiment").value == "x1"
     assert "| lora |" not in written(app)
 
 
@@ -118,6 +128,7 @@ def test_a_database_that_is_none_is_one_line(page, tmp_path):
 def test_the_home_folder_may_come_as_an_argument(page, tmp_path, monkeypatch):
     fill(tmp_path / "elsewhere")
     monkeypatch.setattr("sys.argv", ["app.py", "--home", str(tmp_path / "elsewhere")])
-    app = page()
+    app = page(owner_token(tmp_path / "elsewhere"))
     assert not app.exception
-    assert app.selectbox(key="experiment").value.name == "trial-2"
+    assert app.selectbox(key="experiment").value == "x2"
+    assert not page(owner_token(tmp_path)).selectbox, "the other folder's token opened it"
