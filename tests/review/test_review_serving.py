@@ -305,6 +305,21 @@ def test_a_new_link_for_the_same_name_keeps_queue_and_votes(store: Store) -> Non
     assert work(store, new) == 5
 
 
+def test_one_name_in_two_rounds_is_two_desks(store: Store) -> None:
+    open_sample(store)
+    open_sample(store, id="r2")
+    first, second = person(store), person(store, round_id="r2")
+    item = shown(review.next_item(store, first))
+    review.vote(store, first, ballot(item, seconds=9.0))
+    with pytest.raises(ReviewError, match="no choice to take back"):
+        review.undo(store, second, "u1")
+    theirs = shown(review.next_item(store, second))
+    assert theirs.progress.done == 0
+    with pytest.raises(ReviewError, match="not in front of you"):
+        review.vote(store, second, ballot(item, id="elsewhere"))
+    assert shown(review.undo(store, first, "u2")).token == item.token
+
+
 def test_an_invitation_that_was_made_up_is_refused(store: Store) -> None:
     open_sample(store)
     ann = person(store)
