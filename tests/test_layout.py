@@ -145,7 +145,7 @@ ALLOWED: dict[str, set[str]] = {
         "templates",
         "worker",
     },
-    "review": {"answers", "documents", "files", "progress", "queries", "records", "rows", "store"},
+    "review": {"answers", "documents", "files", "load", "progress", "queries", "records", "rows", "store"},
     "previews": {"load", "metrics", "models", "prompts", "sources", "spec", "splits"},
     "doctor": {"load", "environment", "records"},
     "planning": {

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 AMONG = "IN (SELECT unnest($1::VARCHAR[]))"
 """SQL: one of the texts in `$1`."""
 _QUEUE = "SELECT token FROM assignments WHERE round = $1 AND (queue = $2 OR (kind = 'practice' AND rater = $3))"
-_TOUCHED = "SELECT assignment FROM reservations WHERE rater = $3"
+_TOUCHED = (
+    "SELECT r.assignment FROM reservations r JOIN assignments a ON a.token = r.assignment "
+    "WHERE r.rater = $3 AND a.round = $1"
+)
 _NEAR = f"(assignment IN ({_QUEUE}) OR assignment IN ({_TOUCHED}))"
 
 
@@ -136,7 +139,7 @@ def sit_down(session: Session, who: Invitation) -> Desk:
     """The desk of an invited reviewer. Raises ReviewError when the invitation does not hold (any more)."""
     there, known = admitted(session, who)
     values = [there.id, known.queue, known.name]
-    own = session.read(Assignment, f"token IN ({_QUEUE}) OR (round = $1 AND token IN ({_TOUCHED}))", values)
+    own = session.read(Assignment, f"token IN ({_QUEUE}) OR token IN ({_TOUCHED})", values)
     helped = [a for a in own if a.kind != "practice" and (known.queue is None or a.queue != known.queue)]
     away = {a.token for a in helped}
     queue = sorted((a for a in own if a.token not in away), key=lambda a: (a.kind != "practice", a.place))

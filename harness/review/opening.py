@@ -14,6 +14,8 @@ from typing import Any
 from harness import queries, rows
 from harness.answers import Answers, Wanted, count_looks, made_answers, stored_answers
 from harness.errors import ReviewError
+from harness.load import find_experiment, load_experiment
+from harness.load_suites import is_suite
 from harness.progress import Reporter
 from harness.records import Example, ExclusionRule, Practice, ReviewText, Round, Stamp, to_json
 from harness.review.blind import DEFAULT_INSTRUCTIONS, DEFAULT_QUESTION, iso, utc_now
@@ -67,7 +69,7 @@ def open_experiment(home: Path, experiment: str, request: Request, who: str, rep
         raise ReviewError("a round compares two or more different arms", hint="Name them with --arms a,b")
     seed = secrets.randbits(63)
     answers = _answers(home, experiment, request, seed, reporter)
-    asked = answers.task.get("review") or {}
+    asked = _asked(experiment, answers)
     draw = random.Random(seed)
     design, gold, examples = _design(request, answers, draw)
     sources = [answers.evaluations[arm] for arm in request.arms]
@@ -121,6 +123,18 @@ def _answers(home: Path, experiment: str, request: Request, seed: int, reporter:
     most = request.items + SPARE if request.items is not None else None
     wanted = Wanted(request.arms, request.training_seed, request.prompts, most, seed)
     return made_answers(Path(experiment), home, wanted, reporter)
+
+
+def _asked(experiment: str, answers: Answers) -> Mapping[str, Any]:
+    """The task's `review`: as its file says now, where the experiment was given as one, else as it was stored.
+
+    How people are asked changes no result that is stored, so it may be written after the run.
+    """
+    file = find_experiment(Path(experiment))
+    if experiment.endswith((".yaml", ".yml")) and file.is_file() and not is_suite(file):
+        review = load_experiment(file).task.review
+        return review.model_dump(mode="json") if review is not None else {}
+    return answers.task.get("review") or {}
 
 
 def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[Design, _Given, tuple[Example, ...]]:

@@ -172,6 +172,24 @@ def test_fresh_prompts_and_three_arms(here: Path, shell: Shell) -> None:
     assert answer.code == 2 and "prompt 1 is one of the test split" in answer.err
 
 
+def test_how_people_are_asked_may_be_written_after_the_run(here: Path, shell: Shell) -> None:
+    file = Path("task/task.yaml")
+    before = file.read_text()
+    file.write_text(before.replace("Which one repeats the words?", "Another question?"))
+    try:
+        names = [
+            opened(shell, "--arms", "canary-strong,canary-weak", "--items", "2", "--gold", "0"),
+            shell("review", "open", "canary", "--arms", "canary-strong,canary-weak", "--items", "2").out.split()[2][
+                :-1
+            ],
+        ]
+    finally:
+        file.write_text(before)
+    store = queries.open_store(Path(".harness"))
+    found = [review.find_round(store, name).instructions for name in names]
+    assert found == ["Another question?", "Which one repeats the words?"]
+
+
 def test_gold_pairs_of_the_owner(here: Path, shell: Shell) -> None:
     Path("gold.csv").write_text("prompt,good,bad\nSay: 1 2,1 2,9 9\nSay: 3 4,3 4,8 8\n")
     name = opened(

@@ -26,7 +26,7 @@ def leaks(value: Any) -> list[str]:
 
 
 def test_nothing_that_a_reviewer_or_the_status_gets_names_an_arm(store: Store) -> None:
-    open_sample(store, Design(6, 1, 2, gold=2, identical=1, repeats=1), practice=PRACTICE)
+    open_sample(store, Design(4, 1, 2, gold=1, identical=1, repeats=1), practice=PRACTICE)
     ann = person(store)
     seen: list[Any] = [ann, review.briefing(store, ann)]
     found = review.next_item(store, ann)
@@ -128,31 +128,31 @@ def careful(item: BlindItem) -> str:
 
 
 def test_quality_exclusion_and_counts_with_and_without(store: Store) -> None:
-    open_sample(store, Design(6, 2, 2, gold=3, identical=1, repeats=2))
+    open_sample(store, Design(4, 2, 2, gold=3, identical=1, repeats=2))
     ann, bo = person(store), person(store, "Bo")
     work(store, ann, careful)
     work(store, bo, lambda item: "left" if item.left == "bad" or "answer B" in item.left else "right")
     found = review.round_votes(store, "r1")
     good, bad = review.qualities(found)
-    assert (good.rater, good.votes, good.gold, good.identical, good.repeats) == ("Ann", 6, (3, 3), (1, 1), (2, 2))
-    assert (bad.rater, bad.votes, bad.gold, bad.identical, bad.repeats) == ("Bo", 6, (0, 3), (0, 1), (2, 2))
-    assert (good.left, good.decided) == (3, 6)
+    assert (good.rater, good.votes, good.gold, good.identical, good.repeats) == ("Ann", 4, (3, 3), (1, 1), (2, 2))
+    assert (bad.rater, bad.votes, bad.gold, bad.identical, bad.repeats) == ("Bo", 4, (0, 3), (0, 1), (2, 2))
+    assert (good.left, good.decided) == (2, 4)
     assert review.excluded_raters(found) == {"Bo": "0 of 3 gold pairs right, fewer than 70%"}
     with pytest.raises(ReviewError):
         review.open_votes(found)
     review.unblind(store, "r1", "boss", "done")
     found = review.round_votes(store, "r1")
     (both,) = review.pair_counts(review.open_votes(found), ARMS)
-    assert (both.first, both.second, both.wins, both.losses, both.ties) == (*ARMS, 6, 6, 0) and both.share == 0.5
+    assert (both.first, both.second, both.wins, both.losses, both.ties) == (*ARMS, 4, 4, 0) and both.share == 0.5
     (without,) = review.pair_counts(review.open_votes(found, without=("Bo",)), ARMS)
-    assert (without.wins, without.losses, without.share) == (6, 0, 1.0)
+    assert (without.wins, without.losses, without.share) == (4, 0, 1.0)
     one = review.open_votes(found)[0]
     assert {one.left, one.right} == set(ARMS) and one.rater in ("Ann", "Bo") and one.example.startswith("x")
 
 
 def test_the_other_shares_exclude_too_and_few_pairs_do_not(store: Store) -> None:
     rule = ExclusionRule(gold_accuracy=None, identical_ties=0.5, repeat_agreement=0.9, at_least=2)
-    open_sample(store, Design(6, 1, 1, gold=2, identical=2, repeats=2), exclusion=rule)
+    open_sample(store, Design(3, 1, 1, gold=2, identical=2, repeats=2), exclusion=rule)
     work(store, person(store), lambda item: "left")
     found = review.round_votes(store, "r1")
     assert review.excluded_raters(found) == {"Ann": "0 of 2 identical pairs called a tie, fewer than 50%"}
@@ -175,7 +175,7 @@ def test_answers_that_were_the_same_count_as_ties_once_for_every_rater(store: St
 
 
 def test_the_blinding_index_is_from_minus_one_to_one(store: Store) -> None:
-    open_sample(store, Design(4, 3, 3))
+    open_sample(store, Design(1, 3, 3))
     for name, answer in (("Ann", "right"), ("Bo", "right"), ("Cy", "wrong"), ("Di", "unsure")):
         who = person(store, name)
         work(store, who)
