@@ -250,7 +250,8 @@ class Store:
             )
             SELECT
                 (SELECT max(seq) FROM experiments WHERE experiment_id = $1),
-                (SELECT max(seq) FROM entries WHERE experiment_id = $1),
+                (SELECT md5(string_agg(concat_ws(' ', arm, seed, train_id, attempt, status, eval_id), ',' ORDER BY seq))
+                 FROM entries WHERE experiment_id = $1),  -- a rebuilt store may list arms in another order
                 (SELECT max(seq) FROM runs WHERE train_id IN (SELECT train_id FROM mine)),
                 (SELECT max(seq) FROM trials WHERE experiment_id = $1),
                 (SELECT max(seq) FROM evaluations WHERE eval_id IN (SELECT eval_id FROM mine)),

@@ -55,3 +55,19 @@ def test_a_torn_file_costs_time_only(store: Store, tmp_path: Path, torn: bytes) 
     made = boards.board(store, tmp_path, "x1")
     (tmp_path / "boards" / "x1.json").write_bytes(torn)
     assert boards.board(store, tmp_path, "x1") == made
+
+
+def test_a_store_that_was_built_again_in_another_order_has_another_board(tmp_path: Path, maker: Any) -> None:
+    def build(entries: list[Any]) -> Store:
+        for file in tmp_path.glob("harness.duckdb*"):
+            file.unlink()
+        store = Store(tmp_path / "harness.duckdb")
+        store.ingest([results.experiment, *maker.runs, *entries, *maker.predictions, *maker.scores, *results.looks])
+        return store
+
+    results = maker.results
+    store = build(maker.entries)
+    before = boards.board(store, tmp_path, "x1")
+    again = build(maker.entries[::-1])
+    assert [run.arm for run in before.runs] != [run.arm for run in fresh(again).runs], "the order shows nowhere"
+    assert boards.board(again, tmp_path, "x1") == fresh(again)
