@@ -123,6 +123,7 @@ ALLOWED: dict[str, set[str]] = {
         "worker",
     },
     "measurements": {"pipeline", "prepare", "progress", "queries", "report", "serving"},
+    "gate": {"records", "stats"},
     "bundle": {"report", "records"},
     "queries": {"boards", "bundle", "store", "report", "ingest", "metrics", "files", "records"},
     "figures": {"files", "metrics", "records", "report"},

@@ -17,6 +17,7 @@ from harness.records.data import (
     TrainingData,
 )
 from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFiles
+from harness.records.gates import EXIT_CODES, Evidence, GateOutcome, GateVerdict, RuleVerdict, Tier
 from harness.records.plain import R, differences, digest, from_json, to_json
 from harness.records.review import (
     Assignment,
@@ -65,6 +66,7 @@ from harness.records.tuning import Trial, Validation
 from harness.records.verdicts import Outcome, Question, WinnerRule, WinnerVerdict
 
 __all__ = [
+    "EXIT_CODES",
     "Artefact",
     "ArtefactKind",
     "Assignment",
@@ -74,10 +76,13 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "EventKind",
+    "Evidence",
     "Example",
     "ExclusionRule",
     "ExperimentRecord",
     "FinishReason",
+    "GateOutcome",
+    "GateVerdict",
     "Guess",
     "Invitation",
     "Judgment",
@@ -104,6 +109,7 @@ __all__ = [
     "Role",
     "Round",
     "RoundSplit",
+    "RuleVerdict",
     "RunEvent",
     "RunPlan",
     "RunRecord",
@@ -119,6 +125,7 @@ __all__ = [
     "Stamp",
     "Status",
     "TaskFiles",
+    "Tier",
     "TrainLog",
     "TrainLogRow",
     "TrainingData",

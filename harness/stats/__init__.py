@@ -23,6 +23,7 @@ from harness.stats.bootstrap import (
 )
 from harness.stats.clusters import Clusters, Floats
 from harness.stats.intervals import average_seeds, estimate, paired_difference
+from harness.stats.limits import PLANNED_POWER, SideTest, planned_examples, rate_ceiling, side_test
 from harness.stats.medians import median
 from harness.stats.methods import (
     corpus_method_difference,
@@ -50,11 +51,13 @@ from harness.stats.ranks import best_probabilities, corpus_joint_draws, joint_dr
 from harness.stats.significance import holm, mcnemar_p_value, sign_flip_p_value, swap_p_value
 
 __all__ = [
+    "PLANNED_POWER",
     "Clusters",
     "Combine",
     "Design",
     "Floats",
     "Resampling",
+    "SideTest",
     "Spread",
     "assumed_spread",
     "average_seeds",
@@ -82,9 +85,12 @@ __all__ = [
     "paired_bootstrap_p_value",
     "paired_difference",
     "planned_error",
+    "planned_examples",
     "power_of",
     "rank_intervals",
+    "rate_ceiling",
     "seeds_needed",
+    "side_test",
     "sign_flip_p_value",
     "smallest_difference",
     "swap_p_value",

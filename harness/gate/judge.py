@@ -1,0 +1,108 @@
+"""One function gives the verdict of a gate.
+
+A rule asks whether a number lies on the right side of a limit: the paired difference above minus the margin, a score
+above its floor, a rate below its ceiling. Both ends of the interval are one-sided limits at the rule's confidence:
+
+    PASS           the lower one is above the limit
+    FAIL           the upper one is below it
+    INCONCLUSIVE   the limit lies between them, or there are too few examples
+    INVALID        something is missing or does not match: nothing can be said
+
+A gate passes when every critical rule passes at its own level: a candidate that is truly beyond one rule's limit passes
+in at most 1 - confidence of all gates, whatever the other rules (intersection-union test, Berger 1982), so passing
+needs no adjustment for the number of rules. Failing does: with twenty rules one would fail by chance. The family of
+critical rules is adjusted by Holm (1979), and a rule that fails at its own level alone is INCONCLUSIVE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from harness import stats
+from harness.records import EXIT_CODES, Evidence, GateOutcome, GateVerdict, RuleVerdict
+from harness.records.gates import Question
+
+SEVERITY: tuple[GateOutcome, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "PASS")
+"""The worst critical rule decides; what cannot be believed comes before everything."""
+
+
+def judge_rule(question: Question, evidence: Evidence) -> RuleVerdict:
+    """One rule's answer, before the adjustment for the number of rules."""
+
+    def answer(outcome: GateOutcome, words: str, more: int | None = None) -> RuleVerdict:
+        return RuleVerdict(question.rule, question.tier, outcome, words, evidence.estimate, question.limit, more)
+
+    if evidence.problem:
+        return answer("INVALID", evidence.problem)
+    found = evidence.estimate
+    if found is None:
+        return answer("INVALID", "there is nothing to judge")
+    if found.n < question.minimum_examples:
+        words = f"{found.n} examples; the rule asks for {question.minimum_examples}"
+        return answer("INCONCLUSIVE", words, question.minimum_examples - found.n)
+    if found.low is None or found.high is None:
+        return answer("INCONCLUSIVE", f"no interval: {found.method}", evidence.more_examples)
+    sign = 1.0 if question.higher_is_better else -1.0
+    low, high = sorted((sign * found.low, sign * found.high))
+    limit = sign * question.limit
+    side = "at least" if question.higher_is_better else "at most"
+    number = f"{found.value:.4g} [{found.low:.4g}, {found.high:.4g}], wanted {side} {question.limit:.4g}"
+    if low > limit or low == high == limit:
+        return answer("PASS", number, 0)
+    if high < limit:
+        return answer("FAIL", number, 0)
+    more = evidence.more_examples
+    told = f"; about {more:,} more examples would settle it" if more else "; too close for any number of examples"
+    return answer("INCONCLUSIVE", number + told, more)
+
+
+def judge(
+    questions: Sequence[Question],
+    evidence: Sequence[Evidence],
+    on_inconclusive: Literal["fail", "warn"] = "fail",
+) -> GateVerdict:
+    """The gate's answer from what each rule asks and what is known of it, in the same order.
+
+    No critical rule is INVALID: a gate that asks nothing passes everything.
+
+    Raises:
+        ValueError: not one piece of evidence for each question.
+    """
+    rules = [judge_rule(question, known) for question, known in zip(questions, evidence, strict=True)]
+    rules = _with_holm(rules, questions, evidence)
+    critical = [rule.outcome for rule in rules if rule.tier == "critical"]
+    warnings = [
+        f"{rule.rule} ({rule.tier}): {rule.outcome}: {rule.words}"
+        for rule in rules
+        if rule.outcome != "PASS" and rule.tier == "supporting"
+    ]
+    if not critical:
+        return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ("no rule is critical", *warnings))
+    outcome = next(each for each in SEVERITY if each in critical)
+    code = EXIT_CODES[outcome]
+    if outcome == "INCONCLUSIVE" and on_inconclusive == "warn":
+        code = 0
+        open_rules = [rule.rule for rule in rules if rule.outcome == outcome and rule.tier == "critical"]
+        warnings.insert(0, f"not settled, let through by on_inconclusive: warn: {', '.join(open_rules)}")
+    return GateVerdict(outcome, code, tuple(rules), tuple(warnings))
+
+
+def _with_holm(
+    rules: Sequence[RuleVerdict], questions: Sequence[Question], evidence: Sequence[Evidence]
+) -> list[RuleVerdict]:
+    """Critical rules that fail at their own level but not in their family become INCONCLUSIVE."""
+    family = [place for place, rule in enumerate(rules) if rule.tier == "critical" and rule.outcome != "INVALID"]
+    raw = [1.0 if (p := evidence[place].p_fail) is None else p for place in family]
+    adjusted = dict(zip(family, stats.holm(raw), strict=True)) if family else {}
+    result = list(rules)
+    for place, p in adjusted.items():
+        rule = rules[place]
+        # No p-value: the interval alone has decided, and there is nothing to adjust.
+        if rule.outcome == "FAIL" and evidence[place].p_fail is not None and p > 1 - questions[place].confidence:
+            words = f"{rule.words}; worse on its own, not among {len(family)} rules (Holm p {p:.3g})"
+            result[place] = replace(
+                rule, outcome="INCONCLUSIVE", words=words, more_examples=evidence[place].more_examples
+            )
+    return result

@@ -1,0 +1,63 @@
+"""Release gates: what a rule asks, what is known, and what follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.records.scoring import Estimate
+
+GateOutcome = Literal["PASS", "FAIL", "INCONCLUSIVE", "INVALID"]
+Tier = Literal["critical", "supporting", "informational"]
+EXIT_CODES: dict[GateOutcome, int] = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 3, "INVALID": 4}
+"""Of a whole gate; a supporting rule alone changes none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a rule asks of one number: that it lie above `limit` (or below it, where lower is better)."""
+
+    rule: str
+    tier: Tier
+    limit: float
+    higher_is_better: bool
+    confidence: float = 0.95
+    minimum_examples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of it. `problem` says why nothing of this can be believed; it makes the rule INVALID."""
+
+    estimate: Estimate | None
+    """Of the number, each end a one-sided limit at the rule's confidence."""
+    p_fail: float | None = None
+    """One-sided p-value of a number that is not on the wrong side of the limit."""
+    more_examples: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVerdict:
+    """One rule's answer."""
+
+    rule: str
+    tier: Tier
+    outcome: GateOutcome
+    words: str
+    """One line: the number, its limits, and what is missing."""
+    estimate: Estimate | None
+    limit: float
+    more_examples: int | None = None
+    """About how many more examples would settle an INCONCLUSIVE."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateVerdict:
+    """The whole gate's answer."""
+
+    outcome: GateOutcome
+    exit_code: int
+    rules: tuple[RuleVerdict, ...]
+    warnings: tuple[str, ...]
+    """What a reader must know although the exit code does not show it."""

@@ -1,0 +1,155 @@
+"""Is a mean on the right side of a limit? One-sided statements for release gates.
+
+Non-inferiority of a candidate is the question whether the mean paired difference lies above minus the margin
+(Schuirmann 1987). Each side of the limit has its own test, both at the same confidence, so that neither a pass nor a
+fail is the mere absence of the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from numpy.typing import ArrayLike
+
+from harness.records import Estimate
+from harness.stats.clusters import LAST_BITS, Clusters, cr2_freedom, cr2_variance, finite_values
+from harness.stats.intervals import estimate
+
+MOST_EXAMPLES = 1_000_000
+"""More than this settles nothing that anyone will collect."""
+PLANNED_POWER = 0.95
+"""A gate refuses a candidate that is as good as the baseline no more often than it lets a worse one through."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideTest:
+    """A mean against a limit."""
+
+    estimate: Estimate
+    """Two-sided at 2 · confidence - 1, so that each end is a one-sided limit at the confidence."""
+    p_above: float | None
+    """One-sided p-value of a mean that is not above the limit; None without an interval."""
+    p_below: float | None
+    """One-sided p-value of a mean that is not below the limit."""
+    more_examples: int | None
+    """About how many more examples settle it with 80 % power if the mean is what it is now; 0 when it is settled."""
+
+
+def side_test(
+    values: ArrayLike,
+    limit: float,
+    clusters: Sequence[Hashable] | Clusters | None = None,
+    *,
+    bounds: tuple[float, float] | None = None,
+    confidence: float = 0.95,
+) -> SideTest:
+    """Test the mean of values [n] (paired differences, or scores) against `limit`, clustered as `stats.estimate`.
+
+    Raises:
+        ValueError: no values, values that are not finite, or a confidence that is not between 0.5 and 1.
+    """
+    if not 0.5 < confidence < 1:
+        raise ValueError("a confidence lies between 0.5 and 1")
+    from scipy.special import stdtr, stdtrit
+
+    array = finite_values(values)
+    known = Clusters.of(clusters, len(array))
+    found = estimate(array, known, bounds=bounds, level=2 * confidence - 1)
+    if found.low is None or found.high is None:
+        return SideTest(found, None, None, None)
+    settled = found.low > limit or found.high < limit
+    error = float(cr2_variance(known.sums(array - found.value), known)) ** 0.5
+    if error <= LAST_BITS * abs(array).max():
+        return _without_spread(found, limit, confidence)
+    freedom = cr2_freedom(known)
+    above = float(stdtr(freedom, -(found.value - limit) / error))
+    gap = abs(found.value - limit)
+    reach = float(stdtrit(freedom, confidence) + stdtrit(freedom, 0.8)) * error
+    wanted = math.inf if gap == 0 else known.n * (reach / gap) ** 2
+    more = 0 if settled else None if wanted > MOST_EXAMPLES else max(1, math.ceil(wanted) - known.n)
+    return SideTest(found, above, 1 - above, more)
+
+
+def _without_spread(found: Estimate, limit: float, confidence: float) -> SideTest:
+    """All values are equal: the interval is the exact binomial one, whose ends answer at the confidence and no more."""
+    assert found.low is not None and found.high is not None
+    above, below = found.low > limit, found.high < limit
+    alpha = 1 - confidence
+    if above or below:
+        return SideTest(found, alpha if above else 1.0, alpha if below else 1.0, 0)
+    # A limit lies `reach` · (1 - alpha^(1/G)) away from the value (`stats.estimate`); G that brings it to the gap.
+    gap = abs(found.value - limit)
+    far = max(found.value - found.low, found.high - found.value)
+    share = gap / (far / (1 - alpha ** (1 / found.clusters))) if far else 0.0
+    clusters = math.inf if share <= 0 else math.floor(math.log(alpha) / math.log1p(-share)) + 1 if share < 1 else 2
+    wanted = clusters * found.n / found.clusters
+    more = None if wanted > MOST_EXAMPLES else max(1, math.ceil(wanted) - found.n)
+    return SideTest(found, 1.0, 1.0, more)
+
+
+def planned_examples(
+    deviation: float,
+    margin: float,
+    *,
+    worse_deviation: float | None = None,
+    rules: int = 1,
+    confidence: float = 0.95,
+    power: float = PLANNED_POWER,
+) -> int:
+    """Independent examples with which an equal candidate passes, and one worse by twice the margin fails.
+
+    Each with this power. `deviation` is the standard deviation of one paired difference when nothing has changed,
+    `worse_deviation` that when the candidate is worse by twice the margin (default: the same). Scores that are right or
+    wrong spread more as they get worse: 0.9 against 0.8 takes twice the examples of 0.9 against 0.9. With several
+    critical `rules` all must pass together (Bonferroni over their powers), and one must fail among them (Holm's first
+    step). Noncentral t.
+
+    Raises:
+        ValueError: a deviation or margin that is not positive, or no number of examples up to 16 million is enough.
+    """
+    spread = deviation if worse_deviation is None else worse_deviation
+    if not (min(deviation, spread, margin) > 0 and rules >= 1):
+        raise ValueError("deviations and margin must be positive, and rules at least 1")
+    passes = _least(margin / deviation, confidence, 1 - (1 - power) / rules)
+    fails = _least(margin / spread, 1 - (1 - confidence) / rules, power)
+    return max(passes, fails)
+
+
+def _least(effect: float, confidence: float, power: float) -> int:
+    """The smallest n at which a one-sided t test at this confidence finds `effect` (in deviations) with this power."""
+    from scipy.special import stdtrit
+    from scipy.stats import nct
+
+    def enough(count: int) -> bool:
+        freedom = count - 1
+        return bool(1 - nct.cdf(stdtrit(freedom, confidence), freedom, effect * count**0.5) >= power)
+
+    high = 4
+    while not enough(high):
+        high *= 2
+        if high > MOST_EXAMPLES * 16:
+            raise ValueError("no number of examples is enough")
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def rate_ceiling(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """One-sided exact limits (lower, upper) of a rate from `hits` in `n` independent trials (Clopper & Pearson 1934).
+
+    0 of 50 has an upper limit of 5.8 %, 0 of 300 of 1.0 %.
+
+    Raises:
+        ValueError: not 0 <= hits <= n, or no trials.
+    """
+    if not 0 <= hits <= n or n < 1:
+        raise ValueError(f"{hits} of {n} is no rate")
+    from scipy.special import betaincinv
+
+    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, 1 - confidence))
+    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, confidence))
+    return low, high
