@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -195,7 +196,10 @@ class Estimator:
         seeds = min((side.seeds for side in sides if side.trained), default=1)
         if spread is None:
             return None, None
-        design = stats.Design(len(set(self.clusters(items))), seeds, self.question)
+        clusters = len(set(self.clusters(items)))
+        if spread.cluster == spread.interaction == 0 and not spread.seed:
+            return self._without_spread(known, gap, level, len(items) / clusters, len(items)), None
+        design = stats.Design(clusters, seeds, self.question)
         try:
             examples = stats.examples_needed(spread, design, gap, level=level)
             more = stats.seeds_needed(spread, design, gap, level=level) if self.question == "method" else None
@@ -205,6 +209,14 @@ class Estimator:
             None if examples is None else max(1, examples - len(items)),
             None if more is None else max(1, more - seeds),
         )
+
+    @staticmethod
+    def _without_spread(known: Metric, gap: float, level: float, per_cluster: float, have: int) -> int | None:
+        """More examples where every difference is the same so far: the interval is the exact binomial one."""
+        if known.bounds is None or known.combine is not None:
+            return None
+        wanted = stats.clusters_without_spread(gap, known.bounds[1] - known.bounds[0], level)
+        return None if wanted is None else max(1, math.ceil(wanted * per_cluster) - have)
 
     def draws(self, known: Metric, arms: Sequence[Series]) -> stats.Floats | None:
         """Values [resamples, arms] over the same resampled examples, seeds averaged; None without shared items.

@@ -21,7 +21,7 @@ from harness.stats.bootstrap import (
     corpus_paired_difference,
     paired_bootstrap_p_value,
 )
-from harness.stats.clusters import Clusters, Floats
+from harness.stats.clusters import Clusters, Floats, clusters_without_spread
 from harness.stats.intervals import average_seeds, estimate, paired_difference
 from harness.stats.limits import PLANNED_POWER, SideTest, planned_examples, rate_ceiling, side_test
 from harness.stats.medians import median
@@ -63,6 +63,7 @@ __all__ = [
     "average_seeds",
     "best_probabilities",
     "binary_difference_sd",
+    "clusters_without_spread",
     "corpus_draws",
     "corpus_estimate",
     "corpus_joint_draws",

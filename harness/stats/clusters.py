@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -146,6 +147,17 @@ def without_spread(
     low = value - unseen * (value - bounds[0])
     high = value + unseen * (bounds[1] - value)
     return low, high, "all values are equal: exact binomial limit over clusters"
+
+
+def clusters_without_spread(gap: float, reach: float, level: float) -> int | None:
+    """How many clusters bring a limit of `without_spread` to within `gap` of the value; None where none do.
+
+    `reach`: from the value to the bound on that side.
+    """
+    share = gap / reach if reach > 0 else 1.0
+    if share <= 0:
+        return None
+    return 2 if share >= 1 else max(2, math.floor(math.log((1 - level) / 2) / math.log1p(-share)) + 1)
 
 
 def part_sizes(rows: int, columns: int) -> Iterator[int]:

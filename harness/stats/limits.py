@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from numpy.typing import ArrayLike
 
 from harness.records import Estimate
-from harness.stats.clusters import LAST_BITS, Clusters, cr2_freedom, cr2_variance, finite_values
+from harness.stats.clusters import (
+    LAST_BITS,
+    Clusters,
+    clusters_without_spread,
+    cr2_freedom,
+    cr2_variance,
+    finite_values,
+)
 from harness.stats.intervals import estimate
 
 MOST_EXAMPLES = 1_000_000
@@ -79,12 +86,10 @@ def _without_spread(found: Estimate, limit: float, confidence: float) -> SideTes
     alpha = 1 - confidence
     if above or below:
         return SideTest(found, alpha if above else 1.0, alpha if below else 1.0, 0)
-    # A limit lies `reach` · (1 - alpha^(1/G)) away from the value (`stats.estimate`); G that brings it to the gap.
-    gap = abs(found.value - limit)
     far = max(found.value - found.low, found.high - found.value)
-    share = gap / (far / (1 - alpha ** (1 / found.clusters))) if far else 0.0
-    clusters = math.inf if share <= 0 else math.floor(math.log(alpha) / math.log1p(-share)) + 1 if share < 1 else 2
-    wanted = clusters * found.n / found.clusters
+    reach = far / (1 - alpha ** (1 / found.clusters)) if far else 0.0
+    clusters = clusters_without_spread(abs(found.value - limit), reach, 2 * confidence - 1)
+    wanted = math.inf if clusters is None else clusters * found.n / found.clusters
     more = None if wanted > MOST_EXAMPLES else max(1, math.ceil(wanted) - found.n)
     return SideTest(found, 1.0, 1.0, more)
 

@@ -93,3 +93,23 @@ def test_a_spread_that_grows_takes_more_examples() -> None:
     assert stats.planned_examples(0.3, 0.05, worse_deviation=0.2) == stats.planned_examples(0.3, 0.05)
     with pytest.raises(ValueError, match="must be positive"):
         stats.planned_examples(0.0, 0.05)
+
+
+@given(st.floats(0.001, 1.0), st.floats(0.05, 3.0), st.sampled_from([0.9, 0.95, 0.99]))
+@settings(max_examples=60, deadline=None)
+def test_clusters_that_bring_the_binomial_limit_close_enough_and_not_one_less(
+    gap: float, reach: float, level: float
+) -> None:
+    from harness.stats.clusters import without_spread
+
+    count = stats.clusters_without_spread(gap, reach, level)
+    assert count is not None
+
+    def limit(clusters: int) -> float:
+        high = without_spread(0.0, clusters, (-reach, reach), level)[1]
+        assert high is not None
+        return high
+
+    assert limit(count) <= gap + 1e-9 or gap >= reach
+    assert count == 2 or limit(count - 1) > gap - 1e-9
+    assert stats.clusters_without_spread(0.0, reach, level) is None
