@@ -42,6 +42,7 @@ from harness.spec.experiment import (
     WinnerCost,
     WinnerSpec,
 )
+from harness.spec.gates import GateRule, GateSpec
 from harness.spec.suite import SuiteItem
 from harness.spec.task import (
     DataSpec,
@@ -73,6 +74,8 @@ __all__ = [
     "ExperimentSpec",
     "FewShotSpec",
     "FullSpec",
+    "GateRule",
+    "GateSpec",
     "GenerateSpec",
     "ImportedSpec",
     "LeakageSpec",

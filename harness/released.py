@@ -1,0 +1,200 @@
+"""Pinned release baselines: a folder that stands in the repository and is read in a review of changes.
+
+    baselines/released/NAME/release.json    what was released, its fingerprints, and the digest of the scores
+    baselines/released/NAME/scores.csv      one line for each score: item, group, metric, value or statistics
+
+A gate needs no database: the two files hold all that a candidate is held against. Of a sensitive task no id of an
+example or group leaves: both are hashed with the suite's fingerprint, so that candidate and baseline still pair.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.errors import DataError, UsageError
+from harness.files import read_json, write_json, write_text
+from harness.metrics import METRICS, Metric
+from harness.records import (
+    Entry,
+    Evaluation,
+    ExperimentRecord,
+    Prediction,
+    RunRecord,
+    Score,
+    digest,
+    from_json,
+    to_json,
+)
+from harness.records.released import MetricFact, Release, Scored
+
+SCHEMA = "harness.release/1"
+COLUMNS = ("suite", "item", "group", "metric", "filter", "version", "status", "value", "statistics")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def scored(
+    experiment: ExperimentRecord,
+    entry: Entry,
+    evaluation: Evaluation,
+    run: RunRecord,
+    found: tuple[Sequence[Score], Sequence[Prediction]],
+    own: Mapping[str, Metric] | None = None,
+) -> Scored:
+    """An evaluation of a stored experiment as a gate sees it; scores are those of the newest version of each metric."""
+    scores, predictions = found
+    newest: dict[str, int] = {}
+    for score in scores:
+        newest[score.metric] = max(newest.get(score.metric, 0), score.version)
+    kept = tuple(score for score in scores if score.version == newest[score.metric])
+    known = {**METRICS, **(own or {})}
+    facts = {name: _fact(known[name], version) for name, version in sorted(newest.items()) if name in known}
+    return Scored(
+        suite=evaluation.suite_fingerprint,
+        prompts=digest(sorted((row.example, row.prompt_hash) for row in predictions)),
+        generation={name: value for name, value in evaluation.generation.items() if name != "config"},
+        environment=evaluation.environment,
+        metrics=facts,
+        groups=experiment.groups,
+        scores=kept,
+        arm=entry.arm,
+        train_id=entry.train_id,
+        eval_id=evaluation.eval_id,
+        artefact=evaluation.artefact_hash,
+        artefact_bytes=run.ledger.artefact_bytes,
+    )
+
+
+def _fact(known: Metric, version: int) -> MetricFact:
+    return MetricFact(known.name, version, known.direction, known.suite, known.bounds, known.unit)
+
+
+def hidden(subject: Scored) -> Scored:
+    """The same with ids of examples and groups hashed; what was hashed before is hashed alike in both to be compared."""
+
+    def name(kind: str, text: str) -> str:
+        return hashlib.sha256(f"{subject.suite} {kind} {text}".encode()).hexdigest()[:20]
+
+    return replace(
+        subject,
+        groups={name("item", item): name("group", group) for item, group in subject.groups.items()},
+        scores=tuple(replace(score, item=name("item", score.item), eval_id="") for score in subject.scores),
+    )
+
+
+def check_releasable(run: RunRecord, entry: Entry) -> str:
+    """Why this run must not be pinned; empty when it may."""
+    if entry.status != "ok" or run.status != "ok":
+        return f"the run of {entry.arm} ended {entry.status}: {run.error or 'without a result'}"
+    if run.provenance.dirty:
+        return f"{entry.arm} was trained from a working tree with uncommitted changes"
+    return ""
+
+
+def pin(release: Release, folder: Path) -> list[str]:
+    """Write a release into `folder`/NAME, which must not be there; what was written, a line each.
+
+    Raises UsageError for a name that is taken or no folder's name.
+    """
+    if not NAME.fullmatch(release.name):
+        raise UsageError(
+            f"{release.name!r} is no name for a release", hint="Letters, digits, dots, dashes, underscores"
+        )
+    target = folder / release.name
+    if target.exists():
+        raise UsageError(f"{target} exists already", hint="A pinned release is never changed; give another name")
+    subject = hidden(release.scored) if release.sensitive else release.scored
+    text = _table(subject.scores, subject.groups)
+    written = replace(release, digest=hashlib.sha256(text.encode()).hexdigest(), scored=replace(subject, scores=()))
+    plain: dict[str, Any] = to_json(written)
+    del plain["scored"]["scores"], plain["scored"]["groups"]
+    write_text(target / "scores.csv", text)
+    write_json(target / "release.json", {"schema": SCHEMA, **plain})
+    items = len({score.item for score in subject.scores if score.suite == "test"})
+    return [f"pinned {release.name}: {items} test examples, {len(subject.scores):,} scores, in {target}"]
+
+
+def read(folder: Path) -> Release:
+    """A pinned release. Raises DataError naming file and field where it is not as it was written."""
+    file, table = folder / "release.json", folder / "scores.csv"
+    try:
+        plain = read_json(file)
+        text = table.read_bytes().decode()
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{error.filename}: no such file", hint="`harness release RUN --as NAME` pins a baseline"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read: {error}", hint="Take it from the repository again") from None
+    if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
+        raise DataError(f"{file}: schema: this is no release that can be read here ({SCHEMA})", hint="Pin it again")
+    try:
+        found = from_json(Release, {**plain, "scored": {**plain["scored"], "scores": [], "groups": {}}})
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{file}: {error}: missing or of another kind", hint="Take it from the repository again"
+        ) from None
+    if hashlib.sha256(text.encode()).hexdigest() != found.digest:
+        raise DataError(
+            f"{table}: its digest is not the one in release.json: the scores were changed",
+            hint="Take both files from the repository again",
+        )
+    scores, groups = _read_table(table, text)
+    return replace(found, scored=replace(found.scored, scores=scores, groups=groups))
+
+
+def _table(scores: Iterable[Score], groups: Mapping[str, str]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    rows = []
+    for one in scores:
+        value = "" if one.value is None else repr(one.value)
+        statistics = "" if one.statistics is None else json.dumps(list(one.statistics))
+        group = groups.get(one.item, one.item) if one.suite == "test" else ""
+        rows.append(
+            (one.suite, one.item, group, one.metric, one.filter, str(one.version), one.status, value, statistics)
+        )
+    writer.writerows(sorted(rows))
+    return out.getvalue()
+
+
+def _read_table(file: Path, text: str) -> tuple[tuple[Score, ...], dict[str, str]]:
+    reader = csv.reader(io.StringIO(text))
+    if tuple(next(reader, ())) != COLUMNS:
+        raise DataError(f"{file}:1: the columns are not {', '.join(COLUMNS)}", hint="Pin the release again")
+    scores, groups = [], {}
+    for line, row in enumerate(reader, 2):
+        try:
+            suite, item, group, metric, kind, version, status, value, statistics = row
+            scores.append(
+                Score(
+                    "",
+                    suite,
+                    item,
+                    metric,
+                    kind,
+                    int(version),
+                    "ok" if status == "ok" else "missing",
+                    float(value) if value else None,
+                    tuple(json.loads(statistics)) if statistics else None,
+                )
+            )
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{file}:{line}: {error}", hint="Take the file from the repository again") from None
+        if suite == "test":
+            groups[item] = group
+    return tuple(scores), groups
+
+
+def now() -> str:
+    """The present, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
