@@ -78,7 +78,7 @@ def _fact(known: Metric, version: int) -> MetricFact:
 
 
 def hidden(subject: Scored) -> Scored:
-    """The same with ids of examples and groups hashed; what was hashed before is hashed alike in both to be compared."""
+    """The same with ids of examples and groups hashed, alike for all that is scored on one suite."""
 
     def name(kind: str, text: str) -> str:
         return hashlib.sha256(f"{subject.suite} {kind} {text}".encode()).hexdigest()[:20]

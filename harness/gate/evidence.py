@@ -15,7 +15,7 @@ import numpy as np
 
 from harness import stats
 from harness.metrics import metric
-from harness.records import Evidence, Score, differences
+from harness.records import Estimate, Evidence, Score, differences
 from harness.records.gates import Question
 from harness.records.released import Scored
 from harness.report.series import name_of
@@ -78,7 +78,17 @@ def ask(rule: GateRule, sides: Sides) -> tuple[Question, Evidence]:
     if ours.keys() != theirs.keys():
         gone, new = len(theirs.keys() - ours.keys()), len(ours.keys() - theirs.keys())
         return question, Evidence(None, problem=f"{gone} examples of the baseline are missing, {new} are new")
+    if sides.candidate.artefact == sides.baseline.artefact and _same(ours, theirs):
+        words = "the candidate is the baseline's own artefact, with the same score on every example"
+        groups = {sides.baseline.groups.get(item, item) for item in ours}
+        return question, Evidence(Estimate(0.0, 0.0, 0.0, len(ours), len(groups), 1, words, 1.0), 1.0, 0)
     return question, _evidence(ours, theirs, question, sides)
+
+
+def _same(ours: dict[str, Score], theirs: dict[str, Score]) -> bool:
+    return all(
+        (one.value, one.statistics) == (theirs[item].value, theirs[item].statistics) for item, one in ours.items()
+    )
 
 
 def _values(side: Scored, name: str) -> tuple[dict[str, Score], str]:

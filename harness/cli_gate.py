@@ -1,0 +1,59 @@
+"""`harness release` and `harness gate`: parse, call, print."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli_options import HOME, Home, print_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(release)
+    app.command()(gate)
+
+
+def release(
+    run: Annotated[str, typer.Argument(help="EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED.")],
+    called: Annotated[str, typer.Option("--as", help="Name of the baseline.")],
+    folder: Annotated[Path, typer.Option("--in", help="Where baselines are pinned.")] = Path("baselines/released"),
+    anyway: Annotated[str, typer.Option("--anyway", help="Why a run of a dirty working tree is pinned.")] = "",
+    home: Home = HOME,
+) -> None:
+    """Pin a finished run as the baseline that candidates are held against."""
+    from harness import gates
+
+    for line in gates.release(home, run, called, folder=folder, anyway=anyway):
+        print(line)
+
+
+def gate(
+    file: Annotated[Path, typer.Argument(help="Gates file.")],
+    candidate: Annotated[str, typer.Option("--candidate", help="EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED.")],
+    home: Home = HOME,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")] = False,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML to this file.")] = None,
+    markdown: Annotated[Path | None, typer.Option("--markdown", help="Write a summary to this file.")] = None,
+) -> int:
+    """Say whether a candidate may be released: exit code 0 pass, 1 fail, 3 inconclusive, 4 invalid."""
+    from harness import gates
+    from harness.files import write_text
+    from harness.gate import reports
+
+    found = gates.gate(home, file, candidate)
+    title = f"{candidate} against {found.baseline.name}"
+    if junit is not None:
+        write_text(junit, reports.as_junit(found.verdict, title))
+    if markdown is not None:
+        write_text(markdown, reports.as_markdown(found.verdict, title))
+    if as_json:
+        print_json(reports.as_json(found.verdict, {"candidate": candidate, "baseline": found.baseline.name}))
+    else:
+        print("\n".join(reports.as_lines(found.verdict, title)))
+    if os.environ.get("GITHUB_ACTIONS") == "true" and not as_json:
+        print("\n".join(reports.as_annotations(found.verdict)))
+    return found.verdict.exit_code

@@ -1,0 +1,77 @@
+"""A finished toy experiment whose strong arm is pinned, and a shell."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from shell_calls import Shell
+
+TASK = """
+name: echo
+data: {path: rows.jsonl, licence: CC0-1.0}
+id: id
+group: group
+prompt: "Say: {{ words }}"
+target: "{{ words }}"
+splits: {test: 0.5, validation: 0.1}
+generate: {max_new_tokens: 60}
+metrics: {primary: exact_match, also: [bleu]}
+"""
+EXPERIMENT = """
+task: task
+base_model: none
+arms:
+  - {method: toy, name: weak, skill: 0.2}
+  - {method: toy, name: strong, skill: 0.9}
+  - {method: toy, name: better, skill: 0.97}
+  - {method: toy, name: like, skill: 0.86}
+seeds: [0]
+budget: {examples: 10}
+reference: weak
+"""
+GATES = """
+baseline: released/strong-1
+rules:
+  - {metric: exact_match, margin: 0.15}
+  - {metric: exact_match, floor: 0.5, name: good enough}
+  - {metric: bleu, margin: 30, tier: supporting}
+"""
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished experiment `toys`, the release `strong-1` and `gates.yaml`; not to be changed."""
+    from harness import cli
+
+    folder = tmp_path_factory.mktemp("gates")
+    (folder / "task").mkdir()
+    (folder / "none").mkdir()
+    rows = [
+        {"id": f"secret-{n}", "group": f"ward-{n // 2}", "words": f"{n * 7919} {n * 104729}"} for n in range(1, 241)
+    ]
+    (folder / "task" / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "task" / "task.yaml").write_text(TASK)
+    (folder / "toys.yaml").write_text(EXPERIMENT)
+    (folder / "gates.yaml").write_text(GATES)
+    home = ["--home", str(folder / ".harness")]
+    assert cli.call(["run", str(folder / "toys.yaml"), *home]) == 0
+    pin = ["release", "toys/strong", "--as", "strong-1", "--in", str(folder / "released"), "--anyway", "a test"]
+    assert cli.call([*pin, *home]) == 0
+    return folder
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it that may be changed, as the working directory."""
+    shutil.copytree(finished, tmp_path / "p")
+    monkeypatch.chdir(tmp_path / "p")
+    return tmp_path / "p"
+
+
+__all__ = ["Shell"]
