@@ -27,7 +27,8 @@ from harness.records import (
     from_json,
     to_json,
 )
-from harness.review.desk import AMONG, is_closed, standing
+from harness.judged import standing
+from harness.review.desk import AMONG, is_closed
 from harness.review.lifecycle import round_of
 from harness.review.serve import pair_texts
 

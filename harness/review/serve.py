@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
 from harness.records import Assignment, Guess, Invitation, Judgment, ReviewText, Round
+from harness.judged import is_vote, standing
 from harness.review.blind import (
     Answer,
     Ballot,
@@ -33,11 +34,9 @@ from harness.review.desk import (
     admitted,
     arrive,
     is_closed,
-    is_vote,
     lasts,
     refuse_closed,
     sit_down,
-    standing,
 )
 
 if TYPE_CHECKING:
