@@ -138,10 +138,19 @@ def _arms(table: HumanTable) -> Block:
         "Win rate: against the other arms as they were met, ties as half wins, both bad in no rate. Score: "
         "Bradley-Terry, log-odds against the mean arm. Intervals are clustered by example and by rater; ranks hold "
         "together.",
+        *_few(table.raters),
         *_reasons([("score", one.score) for one in table.arms]),
         *_reasons([("score at equal length", one.at_equal_length) for one in table.arms]),
     ]
     return Block("Arms", heads, rows, tuple(lines))
+
+
+def _few(raters: int) -> list[str]:
+    """What two-way intervals cover with few raters: `bench/coverage.py --review`."""
+    if raters == 1:
+        return ["One rater: intervals are clustered by example only, and speak about this rater."]
+    covered = {2: "91", 3: "93"}.get(raters)
+    return [f"{raters} raters are few: such intervals cover about {covered} % in simulations."] if covered else []
 
 
 def counts(one: WinRate) -> tuple[str, str, str, str]:
@@ -226,8 +235,8 @@ def _flags(table: HumanTable) -> Block:
 def rater_block(found: HumanReview) -> Block:
     """How every rater did where the right answer is known."""
     heads = (
-        ("rater", 0), ("votes", 0), ("gold right [95 %]", 0), ("identical called alike [95 %]", 0), ("repeats alike", 0),
-        ("left", 1), ("median s", 2), ("left out", 0),
+        ("rater", 0), ("votes", 0), ("gold right [95 %]", 0), ("identical called alike [95 %]", 0),
+        ("repeats alike", 0), ("left", 1), ("median s", 2), ("left out", 0),
     )  # fmt: skip
     rows = tuple(
         (
@@ -317,6 +326,7 @@ def board_lines(found: HumanReview) -> list[str]:
         f"{table.raters} raters on {table.examples} examples; agreement (Krippendorff's alpha) {agreement}{why}.",
         "Wins and half the ties against the other arms of the round; interval clustered by example and by rater.",
     ]
+    lines += _few(table.raters)
     if table.automatic:
         lines.append(f"{table.automatic} of the ties stand for {found.automatic_items} items with the same text twice.")
     if found.excluded:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReviewError
+from harness.judged import RoundVotes, is_vote, standing
 from harness.records import Assignment, Invitation, Judgment, ReviewText, Round, Stamp
 from harness.review.blind import iso, make_token, matches, utc_now
-from harness.judged import RoundVotes, is_vote, standing
 from harness.review.desk import AMONG, is_closed
 from harness.review.serve import Clock
 

@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
-from harness.records import Assignment, Guess, Invitation, Judgment, ReviewText, Round
 from harness.judged import is_vote, standing
+from harness.records import Assignment, Guess, Invitation, Judgment, ReviewText, Round
 from harness.review.blind import (
     Answer,
     Ballot,
