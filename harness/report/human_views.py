@@ -73,8 +73,8 @@ def heading(found: HumanReview) -> list[str]:
     all_ = found.everyone
     lines = [
         f"Round {found.round}: {' against '.join(found.arms)} over {found.split} prompts. {found.items} items for "
-        f"{found.raters_per_item} raters each; {all_.votes} of {found.wanted} votes by {all_.raters} raters on "
-        f"{all_.examples} examples.",
+        f"{_some(found.raters_per_item, 'rater')} each; {all_.votes} of {found.wanted} votes by "
+        f"{_some(all_.raters, 'rater')} on {_some(all_.examples, 'example')}.",
         "; ".join(
             _stamp(what, stamp)
             for what, stamp in (("Opened", found.opened), ("closed", found.closed), ("unblinded", found.unblinded))
@@ -88,6 +88,10 @@ def heading(found: HumanReview) -> list[str]:
         )
     lines += [f"{note[0].upper()}{note[1:]}." for note in found.notes]
     return [*lines, *(f"Left out by the declared rule: {one.rater} ({one.excluded})." for one in found.excluded)]
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _stamp(what: str, stamp: Stamp) -> str:
@@ -322,8 +326,9 @@ def board_lines(found: HumanReview) -> list[str]:
     agreement = numbers.with_interval(table.alpha_nominal.estimate, SHARE)
     why = f" ({table.alpha_nominal.why})" if table.alpha_nominal.why else ""
     lines = [
-        f"Round {found.round}, blind, {found.split} prompts, unblinded {found.unblinded.when}: {table.votes} votes by "
-        f"{table.raters} raters on {table.examples} examples; agreement (Krippendorff's alpha) {agreement}{why}.",
+        f"Round {found.round}, blind, {found.split} prompts, unblinded {found.unblinded.when}: "
+        f"{_some(table.votes, 'vote')} by {_some(table.raters, 'rater')} on {_some(table.examples, 'example')}; "
+        f"agreement (Krippendorff's alpha) {agreement}{why}.",
         "Wins and half the ties against the other arms of the round; interval clustered by example and by rater.",
     ]
     lines += _few(table.raters)

@@ -52,7 +52,16 @@ def careful(item) -> str:
 
 def sent(app) -> str:
     """Everything that the page says, tables and charts included."""
-    elements = [*app.markdown, *app.info, *app.success, *app.warning, *app.error, *app.subheader, *app.text, *app.caption]
+    elements = [
+        *app.markdown,
+        *app.info,
+        *app.success,
+        *app.warning,
+        *app.error,
+        *app.subheader,
+        *app.text,
+        *app.caption,
+    ]
     tables = [frame.value.to_csv(sep="|") for frame in app.dataframe]
     boxes = [str(option) for box in app.selectbox for option in box.options]
     return "\n".join([*(str(one.value) for one in elements), *tables, *boxes])
@@ -68,8 +77,8 @@ def test_without_rounds_it_says_what_to_run(page, store):
 
 def test_an_open_round_shows_progress_and_a_nameless_interval(page, store):
     open_sample(store, Design(8, 1, 3, gold=1))
-    work(store, person(store), careful)
     person(store, "Bo")
+    work(store, person(store), careful)
     review.revoke(store, "r1", "Bo")
     app = page()
     assert not app.exception
@@ -77,7 +86,7 @@ def test_an_open_round_shows_progress_and_a_nameless_interval(page, store):
     assert CANARY not in text and "eval-" not in text
     assert [metric.value for metric in app.metric] == ["3 of 8", "8", "0", "2"]
     assert "one of the two is preferred in 50.0 to" in text and "not settled yet" in text
-    assert "Ann|4|4|1.0|0|" in text and "Bo|0||0.0|0|-|revoked" in text
+    assert "Ann|4|4.0|1.0|0|" in text and "Bo|0||0.0|0|-|revoked" in text
     assert app.button(key="unblind").disabled, "unblinding needs a reason"
 
 
