@@ -294,6 +294,18 @@ class Store:
         with self._file.open() as cursor:
             return "-".join(str(part) for part in cursor.execute(query, [experiment_id]).fetchone())
 
+    def round_state(self, round_id: str) -> str:
+        """Changes whenever something is stored that belongs to this review round; cheap to ask."""
+        query = """
+            SELECT
+                (SELECT max(seq) FROM rounds WHERE id = $1),
+                (SELECT max(seq) FROM invitations WHERE round = $1),
+                (SELECT max(seq) FROM guesses WHERE round = $1),
+                (SELECT max(seq) FROM judgments WHERE assignment IN (SELECT token FROM assignments WHERE round = $1))
+        """
+        with self._file.open() as cursor:
+            return "-".join(str(part) for part in cursor.execute(query, [round_id]).fetchone())
+
     def counts(self) -> dict[str, int]:
         """Rows per table, superseded ones included."""
         names = [table.name for table in TABLES.values()]

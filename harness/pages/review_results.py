@@ -6,6 +6,7 @@ Before unblinding nothing here names an arm: who watches may be a reviewer too.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -36,14 +37,19 @@ def main(store: Store) -> None:
     there = next(one for one in known if one.id == picked)
     if trouble := st.session_state.pop("trouble", None):
         st.error(trouble)
-    found = review.status(store, there.id, preferred)
-    _progress(found)
+    state = store.round_state(there.id)
+    _progress(_status(str(frame.home()), there.id, state, store))
     if there.unblinded is not None:
-        _results(store, there, found)
+        _results(store, there, state)
     else:
         _acts(store, there)
         st.caption("Votes as they are, without arms, kinds and examples:")
-    _downloads(store, there)
+    _downloads(there, state, store)
+
+
+@frame.cached(8)
+def _status(folder: str, round_id: str, state: str, _store: Store) -> RoundStatus:
+    return review.status(_store, round_id, preferred)
 
 
 def _title(there: Round, names: dict[str, str]) -> str:
@@ -139,9 +145,8 @@ def _attempt(act: Callable[[], Any]) -> None:
 # ---------------------------------------------------------------------------------------------------------- results
 
 
-def _results(store: Store, there: Round, status: RoundStatus) -> None:
-    assert there.unblinded is not None
-    found = _review(str(frame.home()), there.id, f"{there.unblinded.when} {status.votes}", store)
+def _results(store: Store, there: Round, state: str) -> None:
+    found = _review(str(frame.home()), there.id, state, store)
     st.subheader("Results")
     st.text("\n".join(human_views.heading(found)))
     table = found.everyone
@@ -182,22 +187,26 @@ def _block(block: Block) -> None:
         st.text(line)
 
 
-def _downloads(store: Store, there: Round) -> None:
-    found = review.round_votes(store, there.id)
-    rows = exchange.vote_rows(found)
+def _downloads(there: Round, state: str, store: Store) -> None:
     left, right = st.columns(2)
-    unblinded = there.unblinded is not None
-    left.download_button(
-        "Votes as csv", exchange.as_csv(rows, unblinded), f"{there.id}.csv", "text/csv", key="csv", width="stretch"
-    )
-    right.download_button(
-        "Votes as jsonl",
-        exchange.as_jsonl(rows),
-        f"{there.id}.jsonl",
-        "application/jsonl",
-        key="jsonl",
-        width="stretch",
-    )
+    for place, form, mime in ((left, "csv", "text/csv"), (right, "jsonl", "application/jsonl")):
+        place.download_button(
+            f"Votes as {form}",
+            partial(_votes, str(frame.home()), there.id, state, form, store),
+            f"{there.id}.{form}",
+            mime,
+            key=form,
+            on_click="ignore",
+            width="stretch",
+        )
+
+
+@frame.cached(4)
+def _votes(folder: str, round_id: str, state: str, form: str, _store: Store) -> str:
+    """The votes as a file; with arms only once they may be named."""
+    found = review.round_votes(_store, round_id)
+    rows = exchange.vote_rows(found)
+    return exchange.as_csv(rows, found.round.unblinded is not None) if form == "csv" else exchange.as_jsonl(rows)
 
 
 frame.page("Review results", main)

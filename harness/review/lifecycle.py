@@ -218,22 +218,35 @@ def status(store: Store, round_id: str, monitor: Monitor | None = None) -> Round
         wanted=len(ordinary),
         automatic_ties=automatic,
         free_queues=there.queues - len({one.queue for one in people} - {None}),
-        raters=tuple(_rater(one, assignments, votes) for one in people),
+        raters=_raters(people, assignments, votes),
         monitor=shown,
     )
 
 
-def _rater(one: Invitation, assignments: Sequence[Assignment], votes: Sequence[Judgment]) -> RaterProgress:
+def _raters(
+    people: Sequence[Invitation], assignments: Sequence[Assignment], votes: Sequence[Judgment]
+) -> tuple[RaterProgress, ...]:
     counted = standing(votes)
     practice = {a.token for a in assignments if a.kind == "practice"}
-    queue = {a.token for a in assignments if a.queue is not None and a.queue == one.queue}
-    mine = {
-        t for t, vote in counted.items() if vote.rater == one.name and vote.winner != "undone" and t not in practice
-    }
-    done = {t for t in queue if is_closed(counted.get(t), one.name)} | mine
-    last = max((vote.when for vote in votes if vote.rater == one.name), default=None)
-    skipped = sum(counted[t].winner == "skip" for t in mine)
-    return RaterProgress(one.name, len(done), len(queue | mine) if one.arrived else None, skipped, last, one.revoked)
+    queues: dict[int | None, set[str]] = {}
+    for a in assignments:
+        queues.setdefault(a.queue, set()).add(a.token)
+    own: dict[str, set[str]] = {}
+    for token, vote in counted.items():
+        if vote.winner != "undone" and token not in practice:
+            own.setdefault(vote.rater, set()).add(token)
+    last: dict[str, str] = {}
+    for vote in votes:
+        last[vote.rater] = max(vote.when, last.get(vote.rater, ""))
+    rows = []
+    for one in people:
+        queue = queues.get(one.queue, set()) if one.queue is not None else set()
+        mine = own.get(one.name, set())
+        done = {token for token in queue if is_closed(counted.get(token), one.name)} | mine
+        skipped = sum(counted[token].winner == "skip" for token in mine)
+        total = len(queue | mine) if one.arrived else None
+        rows.append(RaterProgress(one.name, len(done), total, skipped, last.get(one.name), one.revoked))
+    return tuple(rows)
 
 
 def round_of(session: Session, round_id: str) -> Round:
