@@ -8,7 +8,7 @@ import io
 from harness.records import Estimate
 from harness.report.columns import Column
 from harness.report.human import METRIC, HumanArm
-from harness.report.human_views import arm_cell
+from harness.report.human_board import arm_cell
 from harness.report.rows import Leaderboard, Row
 
 FIELDS = (

@@ -9,7 +9,7 @@ from typing import Any
 from harness.records import Estimate, SentinelCheck
 from harness.records import to_json as plain
 from harness.report.comparison import Comparison, MetricDifference
-from harness.report.human_views import board_json
+from harness.report.human_board import board_json
 from harness.report.ledger import arm_to_json, runs_to_json
 from harness.report.rows import Cell, Leaderboard, Row
 

@@ -31,7 +31,8 @@ def _train_seconds(row: Row, board: Leaderboard) -> Spread | None:
     """With the range over seeds."""
     if row.cost is None or row.cost.all_train_seconds is None:
         return None
-    return row.cost.all_train_seconds, *(row.cost.spread or (None, None))
+    low, high = row.cost.spread or (None, None)
+    return row.cost.all_train_seconds, low, high
 
 
 def _latency(row: Row, board: Leaderboard) -> Spread | None:
@@ -40,7 +41,8 @@ def _latency(row: Row, board: Leaderboard) -> Spread | None:
     found = served.figures.get("first_token_seconds") if served is not None else None
     if found is None:
         return None
-    return 1000 * found.value, *(None if end is None else 1000 * end for end in (found.low, found.high))
+    low, high = (None if end is None else 1000 * end for end in (found.low, found.high))
+    return 1000 * found.value, low, high
 
 
 MEASURES: tuple[tuple[str, str, Callable[[Row, Leaderboard], Spread | None]], ...] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report import human_views, numbers, serving_views
+from harness.report import human_board, human_views, numbers, serving_views
 from harness.report.columns import Column
 from harness.report.rows import Leaderboard, Row
 from harness.report.text import UNKNOWN
@@ -84,7 +84,7 @@ def _caption(board: Leaderboard) -> str:
         board.estimand,
         "p: no difference to the reference, Holm-adjusted for the number of arms.",
         *_marks(board),
-        *(human_views.board_lines(board.human) if board.human is not None else []),
+        *(human_board.board_lines(board.human) if board.human is not None else []),
         *(f"{row.arm} has no result ({row.status})." for row in board.rows if not row.evaluations),
     ]
     return escape(" ".join(parts))
@@ -138,7 +138,7 @@ def _serving(board: Leaderboard, row: Row) -> list[str]:
 
 
 def _human(board: Leaderboard, row: Row) -> str:
-    found = human_views.arm_cell(board, row.arm)
+    found = human_board.arm_cell(board, row.arm)
     return human_views.share(found.win_rate.rate) if found is not None else numbers.ABSENT
 
 

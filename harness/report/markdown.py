@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.report import numbers, serving_views
 from harness.report.columns import Column
-from harness.report.human_views import board_block
+from harness.report.human_board import board_block
 from harness.report.rows import Leaderboard, Row
 from harness.report.text import ARROWS, label, legend_of_marks, marked
 from harness.report.verdicts import ranks_words, standing, verdict_lines

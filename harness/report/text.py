@@ -16,7 +16,7 @@ from harness.report import numbers
 from harness.report.columns import Column
 from harness.report.comparison import Comparison, Sample
 from harness.report.costs import Cost
-from harness.report.human_views import board_block
+from harness.report.human_board import board_block
 from harness.report.human_views import render as render_block
 from harness.report.rendering import GAP as _GAP
 from harness.report.rendering import WIDTH
