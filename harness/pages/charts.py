@@ -6,6 +6,7 @@ background and text, light or dark.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -193,7 +194,8 @@ def pair_matrix(table: HumanTable) -> go.Figure:
 
 def rater_quality(found: HumanReview) -> go.Figure:
     """What every rater got right where the right answer is known, with intervals, and the declared limit."""
-    names = [one.rater + (" (left out)" if one.excluded else "") for one in found.raters]
+    # A chart takes tags in its words for markup, and a name may come from a file.
+    names = [html.escape(one.rater) + (" (left out)" if one.excluded else "") for one in found.raters]
     figure = go.Figure()
     kinds = (("gold pairs right", "gold"), ("identical pairs called alike", "identical"))
     for place, (title, field) in enumerate(kinds):

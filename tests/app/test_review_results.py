@@ -16,6 +16,7 @@ from harness.store import Store
 sys.path.append(str(Path(__file__).parents[1] / "review"))
 
 from review_samples import open_sample, person, work
+from test_app import fill
 
 APP = Path(__file__).parents[2] / "app.py"
 CANARY = "canary"
@@ -132,3 +133,19 @@ def test_results_without_the_raters_that_the_rule_leaves_out(page, store):
     app.get("button_group")[0].set_value("without those left out").run()
     assert not app.exception
     assert "canary-full|1.000" in sent(app)
+
+
+def test_the_leaderboard_has_the_human_metric_once_unblinded(page, store, tmp_path):
+    fill(tmp_path)
+    open_sample(store, Design(6, 2, 2), experiment="x2")
+    for name in ("Ann", "Bo"):
+        work(store, person(store, name), careful)
+    app = page().switch_page("harness/pages/leaderboard.py").run()
+    assert not app.exception and "Human review" not in sent(app) and CANARY not in sent(app)
+    review.unblind(store, "r1", "boss", "done")
+    app = app.run()
+    assert not app.exception
+    text = sent(app)
+    assert "Human review" in text and "| canary-full | 1.000 [" in text
+    assert "Round r1, blind, validation prompts" in text and "by 2 raters" in text
+    assert "not on the test split of the other metrics" in text
