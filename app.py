@@ -24,6 +24,7 @@ OWNER = {
     "training.py": "Training",
     "tradeoffs.py": "Trade-offs",
     "data.py": "Data",
+    "review_results.py": "Review results",
 }
 
 

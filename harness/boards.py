@@ -21,7 +21,7 @@ from harness.records import from_json, to_json
 if TYPE_CHECKING:
     from harness.store import Store
 
-CODE = ("report", "stats", "metrics", "records", "verdict.py", "winner_pairs.py", "winner_rules.py")
+CODE = ("report", "stats", "metrics", "records", "judged.py", "verdict.py", "winner_pairs.py", "winner_rules.py")
 """What a leaderboard is computed by."""
 
 
@@ -33,7 +33,7 @@ def board(store: Store, home: Path, experiment_id: str) -> report.Leaderboard:
         kept = json.loads(file.read_bytes())
         if kept["state"] == state:
             return from_json(report.Leaderboard, kept["board"])
-    made = report.leaderboard(report.collect(store, experiment_id))
+    made = report.leaderboard(report.with_human(report.collect(store, experiment_id), store))
     with suppress(OSError):  # a folder that cannot be written costs time only
         file.parent.mkdir(exist_ok=True)
         write_bytes(file, json.dumps({"state": state, "board": to_json(made)}).encode())

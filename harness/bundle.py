@@ -2,7 +2,7 @@
 
     manifest.json            schema, experiment, SHA-256 of every other file
     results/NAME.json(l)     the fields of `report.Results`: experiment, entries, runs with their ledgers, scores by
-                             example, looks, groups
+                             example, looks, groups, what people said (counts and statistics; no text, no name)
     rule.json                what was declared before the run, and when
     versions.json            libraries, commit and hardware of every run
     tables/…                 leaderboard, ledger, looks, tuning, learning curves and settings as they were printed, and
@@ -56,6 +56,8 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 def pack(results: Results) -> bytes:
     """The archive of an experiment's results."""
+    if results.human is not None:  # who the raters are is nobody else's business
+        results = dataclasses.replace(results, human=report.anonymous(results.human))
     plain = {field.name: to_json(getattr(results, field.name)) for field in dataclasses.fields(results)}
     if results.experiment.task.get("sensitive"):
         plain = _anonymous(plain)

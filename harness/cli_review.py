@@ -169,13 +169,14 @@ def status(
     home: Home = HOME,
     as_json: Json = False,
 ) -> None:
-    """Print how far every reviewer is. No arm and no result is named."""
+    """Print how far every reviewer is, and of open rounds of two arms how clear it is by now. No arm is named."""
     from harness import review
     from harness.records import to_json
+    from harness.review.monitor import preferred
 
     store = _store(home)
     known = [review.find_round(store, round_id)] if round_id is not None else review.rounds(store)
-    found = [review.status(store, there.id) for there in known]
+    found = [review.status(store, there.id, preferred) for there in known]
     if as_json:
         _print_json({"schema": "harness.review-status/1", "rounds": to_json(found)})
         return
@@ -183,6 +184,8 @@ def status(
         print(f"{one.id}  {one.state}  {one.votes} of {one.wanted} votes  {one.items} items over {one.split} prompts")
         if one.automatic_ties:
             print(f"  {one.automatic_ties} items with the same text on both sides count as ties")
+        if one.monitor is not None:
+            print(f"  {one.monitor.words}")
         for stamp, what in ((one.closed, "closed"), (one.unblinded, "unblinded")):
             if stamp is not None:
                 print(f"  {what} {stamp.when} by {stamp.who}" + (f": {stamp.why}" if stamp.why else ""))
@@ -226,7 +229,7 @@ def unblind(
 
 @app.command()
 def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
-    """Print raw counts of an unblinded round, with and without the raters that its rule leaves out."""
+    """Print what an unblinded round says, with and without the raters that its rule leaves out."""
     from harness import review
 
     store = _store(home)
@@ -234,40 +237,13 @@ def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
 
 
 def _show_results(store: Store, round_id: str, as_json: bool = False) -> None:
-    from harness import review
-    from harness.records import to_json
+    from harness import report, review
 
-    found = review.round_votes(store, round_id)
-    excluded = review.excluded_raters(found)
-    counts = {
-        "all": review.pair_counts(review.open_votes(found), found.round.arms),
-        "without": review.pair_counts(review.open_votes(found, without=tuple(excluded)), found.round.arms),
-    }
-    index = review.blinding_index(found)
+    found = report.human_review(review.round_votes(store, round_id))
     if as_json:
-        _print_json(
-            {
-                "schema": "harness.review-results/1",
-                "round": round_id,
-                "counts": to_json(counts),
-                "raters": to_json(review.qualities(found)),
-                "excluded": excluded,
-                "blinding_index": index[0] if index else None,
-                "guesses": index[1] if index else 0,
-            }
-        )
-        return
-    for rater, why in excluded.items():
-        print(f"left out by the declared rule: {rater} ({why})")
-    for title, rows in counts.items():
-        if title == "without" and not excluded:
-            continue
-        print("all raters" if title == "all" else "without the raters left out")
-        for row in rows:
-            share = f"{row.share:.3f}" if row.share is not None else "-"
-            print(f"  {row.first} over {row.second}: {row.wins} won, {row.losses} lost, {row.ties} tied ({share})")
-    if index:
-        print(f"blinding index {index[0]:+.2f} from {index[1]} guesses (0: by chance, 1: all knew)")
+        _print_json(report.human_to_json(found))
+    else:
+        report.print_human(found)
 
 
 @app.command()

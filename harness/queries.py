@@ -52,7 +52,12 @@ def results(home: Path, experiment: str | None, file: Path | None = None) -> rep
     if file is not None:
         return bundle.read(file)
     store = open_store(home)
-    return report.with_logs(report.collect(store, find(store, experiment).experiment_id), store)
+    return _whole(store, find(store, experiment).experiment_id)
+
+
+def _whole(store: Store, experiment_id: str) -> report.Results:
+    """All that is stored of an experiment: training logs and what people said, too."""
+    return report.with_human(report.with_logs(report.collect(store, experiment_id), store), store)
 
 
 def board(home: Path, experiment: str | None) -> report.Leaderboard:
@@ -194,7 +199,7 @@ def pack(home: Path, experiment: str | None, out: Path | None) -> str:
             bundle.read(file)
         except HarnessError:
             raise UsageError(f"{file} exists and is no bundle", hint="Give another name with --out") from None
-    data = bundle.pack(report.with_logs(report.collect(store, record.experiment_id), store))
+    data = bundle.pack(_whole(store, record.experiment_id))
     write_bytes(file, data)
     return f"wrote {file}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
 

@@ -20,13 +20,16 @@ from typing import Any
 from harness import store_journal
 from harness.errors import StoreError
 from harness.records import (
+    Assignment,
     Entry,
     Evaluation,
     ExperimentRecord,
+    Guess,
     Judgment,
     Likelihood,
     Look,
     Prediction,
+    Round,
     RunRecord,
     Score,
     SentinelCheck,
@@ -235,6 +238,27 @@ class Store:
         """Votes: the last revision of each assignment, or every one."""
         return self._read(JUDGMENTS, source="judgments", order="seq") if all_revisions else self._read(JUDGMENTS)
 
+    def rounds(self, experiment_id: str) -> list[Round]:
+        """Review rounds over an experiment's arms, in the order they were opened."""
+        return self._read(TABLES[Round], "experiment = $1", [experiment_id])
+
+    def ballots(
+        self, round_id: str
+    ) -> tuple[list[Assignment], list[Judgment], list[Guess], dict[tuple[str, str], int]]:
+        """A round's assignments, every vote on them, the closing guesses, and how many characters each text has.
+
+        Texts are by (example, source).
+        """
+        mine = "assignment IN (SELECT token FROM assignments WHERE round = $1)"
+        lengths = "SELECT example, source, length(text) FROM current_review_texts WHERE round = $1"
+        with self._file.open() as cursor:
+            return (
+                self._select(cursor, TABLES[Assignment], ("round = $1", "", ""), [round_id]),
+                self._select(cursor, JUDGMENTS, (mine, "judgments", "seq"), [round_id]),
+                self._select(cursor, TABLES[Guess], ("round = $1", "", ""), [round_id]),
+                {(example, source): n for example, source, n in cursor.execute(lengths, [round_id]).fetchall()},
+            )
+
     def has_evaluation(self, eval_id: str) -> bool:
         """Whether this evaluation is stored; whatever was ingested with it is then stored too."""
         with self._file.open() as cursor:
@@ -259,10 +283,29 @@ class Store:
                 (SELECT max(seq) FROM scores WHERE eval_id IN (SELECT eval_id FROM mine)),
                 (SELECT max(seq) FROM looks WHERE experiment IN (SELECT experiment_id FROM alike)),
                 (SELECT max(seq) FROM serving WHERE experiment_id = $1),
-                (SELECT max(seq) FROM sentinels)
+                (SELECT max(seq) FROM sentinels),
+                (SELECT max(seq) FROM rounds WHERE experiment = $1 AND closed IS NOT NULL),
+                (SELECT max(seq) FROM judgments WHERE assignment IN (
+                    SELECT token FROM assignments WHERE round IN
+                    (SELECT id FROM current_rounds WHERE experiment = $1 AND unblinded IS NOT NULL)
+                )),
+                (SELECT max(seq) FROM guesses WHERE round IN
+                    (SELECT id FROM current_rounds WHERE experiment = $1 AND unblinded IS NOT NULL))
         """
         with self._file.open() as cursor:
             return "-".join(str(part) for part in cursor.execute(query, [experiment_id]).fetchone())
+
+    def round_state(self, round_id: str) -> str:
+        """Changes whenever something is stored that belongs to this review round; cheap to ask."""
+        query = """
+            SELECT
+                (SELECT max(seq) FROM rounds WHERE id = $1),
+                (SELECT max(seq) FROM invitations WHERE round = $1),
+                (SELECT max(seq) FROM guesses WHERE round = $1),
+                (SELECT max(seq) FROM judgments WHERE assignment IN (SELECT token FROM assignments WHERE round = $1))
+        """
+        with self._file.open() as cursor:
+            return "-".join(str(part) for part in cursor.execute(query, [round_id]).fetchone())
 
     def counts(self) -> dict[str, int]:
         """Rows per table, superseded ones included."""

@@ -1,4 +1,4 @@
-"""Quality against cost: training time, peak memory and trainable parameters, with intervals and the Pareto front."""
+"""Quality against cost (training time, memory, parameters, latency, money), with intervals and the Pareto front."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ NAMES = {
     "train_seconds": "training time (s)",
     "peak_memory": "peak memory (MB)",
     "trainable_parameters": "trainable parameters",
+    "latency": "time to the first token (ms)",
+    "money": "money",
 }
+ACROSS = 3
+"""Panels in a row."""
 WIDE = 20.0
 """From this ratio of the largest to the smallest cost on, the axis goes by ratio."""
 
@@ -24,9 +28,13 @@ def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
     views = cost_views(board)
     if not views:
         return "no arm has both a value and a cost"
-    made = style.figure(style.PAGE, 2.5)
+    rows = -(-len(views) // ACROSS)
+    made = style.figure(style.PAGE, 2.5 * rows)
     column = board.columns[0]
-    panels = made.subplots(1, len(views), sharey=True, squeeze=False)[0]
+    grid = made.subplots(rows, min(ACROSS, len(views)), sharey=True, squeeze=False)
+    panels, spare = grid.flat[: len(views)], grid.flat[len(views) :]
+    for axes in spare:
+        axes.remove()
     higher = column.direction == "higher"
     values = {row.arm: row.cells[board.primary].estimate for row in board.rows}
     shown = style.window({arm: one for arm, one in values.items() if one is not None}, higher)
@@ -34,7 +42,8 @@ def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
         _panel(axes, view, looks, shown)
     panels[0].set_ylim(shown.low, shown.high)
     unit = f" ({column.unit})" if column.unit else ""
-    panels[0].set_ylabel(f"{column.name}{unit}, {style.better(column.direction)}")
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"{column.name}{unit}, {style.better(column.direction)}")
     made.draw_without_rendering()
     for axes, view in zip(panels, views, strict=True):
         points = {point.arm: (point.cost, _inside(point.value, shown)) for point in view.points}

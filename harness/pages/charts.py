@@ -6,12 +6,13 @@ background and text, light or dark.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.report import CostView, Leaderboard, TrainingCurve
+from harness.report import CostView, HumanReview, HumanTable, Leaderboard, TrainingCurve
 from harness.report.palette import MARKERS, PALETTE
 
 LAYOUT: Mapping[str, Any] = {"margin": {"l": 10, "r": 10, "t": 30, "b": 10}, "hoverlabel": {"namelength": -1}}
@@ -133,4 +134,94 @@ def lengths(words: Mapping[str, Sequence[int]], title: str) -> go.Figure:
     figure.update_layout(**LAYOUT, barmode="overlay", height=300, legend={"orientation": "h", "y": 1.15})
     figure.update_xaxes(title=title)
     figure.update_yaxes(title="% of the split")
+    return figure
+
+
+def human_scores(table: HumanTable, arms: Sequence[str]) -> go.Figure:
+    """The human win rate of every arm with its interval, the best on top; an arm's colour is by `arms`."""
+    shade = colours(arms)
+    figure = go.Figure()
+    for one in table.arms:
+        found = one.win_rate.rate.estimate
+        if found is None:
+            continue
+        low, high = (found.value if end is None else end for end in (found.low, found.high))
+        figure.add_scatter(
+            x=[found.value],
+            y=[one.arm],
+            error_x={"type": "data", "array": [high - found.value], "arrayminus": [found.value - low]},
+            mode="markers",
+            marker={"size": 11, "color": shade.get(one.arm, "gray")},
+            name=one.arm,
+            hovertemplate=f"%{{y}}: {found.value:.3f} [{low:.3f}, {high:.3f}]<extra></extra>",
+        )
+    figure.add_vline(x=0.5, line={"dash": "dot", "color": "gray", "width": 1})
+    figure.update_layout(**LAYOUT, showlegend=False, height=120 + 42 * len(table.arms))
+    figure.update_xaxes(title="human win rate, ties as half, 95 % interval", range=[0, 1])
+    figure.update_yaxes(autorange="reversed", type="category")
+    return figure
+
+
+def pair_matrix(table: HumanTable) -> go.Figure:
+    """How often the arm of the row was preferred to that of the column, ties as half; empty where they never met."""
+    names = [one.arm for one in table.arms]
+    shares: dict[tuple[str, str], float] = {}
+    for pair in table.pairs:
+        found = pair.rate.rate.estimate if pair.rate is not None else None
+        if found is not None:
+            shares[pair.first, pair.second], shares[pair.second, pair.first] = found.value, 1 - found.value
+    values = [[shares.get((row, column)) for column in names] for row in names]
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=names,
+            y=names,
+            zmin=0,
+            zmax=1,
+            colorscale="RdBu",
+            text=[["" if value is None else f"{value:.2f}" for value in row] for row in values],
+            texttemplate="%{text}",
+            hovertemplate="%{y} over %{x}: %{z:.3f}<extra></extra>",
+            hoverongaps=False,
+            colorbar={"title": "preferred", "thickness": 12},
+        )
+    )
+    figure.update_layout(**LAYOUT, height=140 + 42 * len(names))
+    figure.update_xaxes(type="category", title="over")
+    figure.update_yaxes(type="category", autorange="reversed")
+    return figure
+
+
+def rater_quality(found: HumanReview) -> go.Figure:
+    """What every rater got right where the right answer is known, with intervals, and the declared limit."""
+    # A chart takes tags in its words for markup, and a name may come from a file.
+    names = [html.escape(one.rater) + (" (left out)" if one.excluded else "") for one in found.raters]
+    figure = go.Figure()
+    kinds = (("gold pairs right", "gold"), ("identical pairs called alike", "identical"))
+    for place, (title, field) in enumerate(kinds):
+        known = [(name, getattr(one, field).estimate) for name, one in zip(names, found.raters, strict=True)]
+        shown = [(name, one) for name, one in known if one is not None]
+        figure.add_bar(
+            x=[name for name, _ in shown],
+            y=[one.value for _, one in shown],
+            error_y={
+                "type": "data",
+                "array": [(one.high or one.value) - one.value for _, one in shown],
+                "arrayminus": [one.value - (one.low if one.low is not None else one.value) for _, one in shown],
+            },
+            name=title,
+            marker={"color": PALETTE[place]},
+        )
+    judged = [(name, *one.repeats) for name, one in zip(names, found.raters, strict=True) if one.repeats[1]]
+    figure.add_bar(
+        x=[name for name, _, _ in judged],
+        y=[good / all_ for _, good, all_ in judged],
+        name="repeats judged alike",
+        marker={"color": PALETTE[2]},
+    )
+    if found.rule.gold_accuracy is not None:
+        figure.add_hline(y=found.rule.gold_accuracy, line={"dash": "dot", "color": "gray", "width": 1})
+    figure.update_layout(**LAYOUT, barmode="group", height=320, legend={"orientation": "h", "y": 1.15})
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(range=[0, 1.02], title="share")
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from typing import Literal, cast
 
@@ -18,7 +19,8 @@ Role = Literal["owner", "reviewer", "nobody"]
 def admit() -> Role:
     """The role of this session; the invitation of a reviewer is kept for the review page."""
     token = st.query_params.get("token") or st.session_state.get("token")
-    st.session_state.pop("invitation", None)
+    for kept in ("invitation", "owner"):
+        st.session_state.pop(kept, None)
     if token and st.query_params.get("token") != token:
         st.query_params["token"] = token  # going to another page drops it, and a reload there would find nobody
     st.session_state["token"] = token
@@ -31,6 +33,7 @@ def admit() -> Role:
     if found is None:
         return "nobody"
     if found.role == "owner":
+        st.session_state["owner"] = found.name
         return "owner"
     st.session_state["invitation"] = found
     return "reviewer"
@@ -39,6 +42,11 @@ def admit() -> Role:
 def invitation() -> Invitation:
     """The invitation of this session's reviewer."""
     return cast(Invitation, st.session_state["invitation"])
+
+
+def who() -> str:
+    """Who an owner is: by invitation, or else whoever runs the server."""
+    return str(st.session_state.get("owner") or os.environ.get("USER") or getpass.getuser())
 
 
 def sign_in_offered() -> bool:

@@ -61,6 +61,9 @@ def _show(board: Leaderboard) -> None:
             st.warning(f"{row.arm}: {line}")
         for event in row.events:
             st.caption(f"▼ {row.arm}: {event.kind} at step {event.step}")
+    if parts.human:
+        st.subheader("Human review")
+        st.markdown(parts.human)
     if parts.forgetting:
         st.subheader("Forgetting")
         st.markdown(parts.forgetting)

@@ -8,6 +8,11 @@ from harness import report
 from harness.pages import charts, frame
 from harness.store import Store
 
+MISSING = {
+    "latency": "Latency is not measured: run `harness serving EXPERIMENT`, or write `serving:` in the experiment.",
+    "money": "No price is given: write `resources: {price_per_device_hour: …}` in the experiment.",
+}
+
 
 def main(store: Store) -> None:
     """Draw the page."""
@@ -26,8 +31,11 @@ def main(store: Store) -> None:
     front = [point.arm for point in view.points if point.on_front]
     st.markdown(
         f"On the Pareto front: **{', '.join(front)}**. No other arm is as cheap and as good. "
-        f"Whiskers: 95 % interval of {board.primary}, and the range over seeds of the cost."
+        f"Whiskers: 95 % interval of {board.primary}; of training time the range over seeds, of latency its interval."
     )
+    for name, how in MISSING.items():
+        if name not in names:
+            st.caption(how)
     if view.unknown:
         st.caption(f"Not known: {', '.join(view.unknown)}.")
 

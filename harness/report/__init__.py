@@ -22,11 +22,24 @@ from harness.report.curve import ArmCurve, LearningCurve, Point, curve_to_json, 
 from harness.report.environments import Environments, sentinel_lines
 from harness.report.figure_data import CostView, TrainingCurve, cost_views, figure_tables, training_curves
 from harness.report.forgetting import Forgetting
+from harness.report.human import HumanArm, HumanRater, HumanReview, HumanTable, anonymous
+from harness.report.human_views import human_sections, human_to_json, human_to_text, print_human
+from harness.report.judging import human_review
 from harness.report.latex import to_latex
 from harness.report.ledger import ledger_to_text, print_ledger
 from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
-from harness.report.results import AnswerCounts, LogReader, Reader, Results, collect, count_answers, with_logs
+from harness.report.results import (
+    AnswerCounts,
+    LogReader,
+    Reader,
+    Results,
+    RoundReader,
+    collect,
+    count_answers,
+    with_human,
+    with_logs,
+)
 from harness.report.rows import Cell, Leaderboard, Row
 from harness.report.serving import ServingRow, ServingTable
 from harness.report.serving_views import print_serving, serving_to_json, serving_to_text
@@ -56,6 +69,10 @@ __all__ = [
     "CostView",
     "Environments",
     "Forgetting",
+    "HumanArm",
+    "HumanRater",
+    "HumanReview",
+    "HumanTable",
     "Leaderboard",
     "LearningCurve",
     "LogReader",
@@ -63,6 +80,7 @@ __all__ = [
     "Point",
     "Reader",
     "Results",
+    "RoundReader",
     "Row",
     "Sample",
     "ServingRow",
@@ -72,6 +90,7 @@ __all__ = [
     "Texts",
     "TrainingCurve",
     "TuningReport",
+    "anonymous",
     "appendix",
     "collect",
     "compare",
@@ -82,6 +101,10 @@ __all__ = [
     "curve_to_json",
     "curve_to_text",
     "figure_tables",
+    "human_review",
+    "human_sections",
+    "human_to_json",
+    "human_to_text",
     "leaderboard",
     "learning_curve",
     "ledger_to_json",
@@ -91,6 +114,7 @@ __all__ = [
     "print_board",
     "print_comparison",
     "print_curve",
+    "print_human",
     "print_ledger",
     "print_serving",
     "print_tuning",
@@ -112,6 +136,7 @@ __all__ = [
     "tuning_report",
     "tuning_to_json",
     "tuning_to_text",
+    "with_human",
     "with_logs",
     "word_diff",
 ]

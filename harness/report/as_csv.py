@@ -7,6 +7,8 @@ import io
 
 from harness.records import Estimate
 from harness.report.columns import Column
+from harness.report.human import METRIC, HumanArm
+from harness.report.human_board import arm_cell
 from harness.report.rows import Leaderboard, Row
 
 FIELDS = (
@@ -26,6 +28,9 @@ def to_csv(board: Leaderboard) -> str:
     for row in board.rows:
         for column in board.columns:
             writer.writerow(_values(board, row, column))
+        human = arm_cell(board, row.arm)
+        if human is not None:
+            writer.writerow(_human(board, row, human))
     return target.getvalue()
 
 
@@ -47,6 +52,24 @@ def _values(board: Leaderboard, row: Row, column: Column) -> dict[str, object]:
         "p_holm": cell.p_holm,
         "missing": cell.missing,
         "reason": one_line(cell.reason or cell.difference_reason),
+        "budget": (row.budget or "") if row.budget_known else "unknown",
+    }
+
+
+def _human(board: Leaderboard, row: Row, human: HumanArm) -> dict[str, object]:
+    """What people said of an arm; n counts votes, clusters the examples."""
+    return {
+        "experiment": one_line(board.experiment.name),
+        "arm": one_line(row.arm),
+        "method": row.method,
+        "status": row.status,
+        "metric": METRIC,
+        "direction": "higher",
+        "primary": "false",
+        **_estimate(human.win_rate.rate.estimate),
+        "estimand": "checkpoints",
+        "missing": 0,
+        "reason": one_line(human.win_rate.rate.why),
         "budget": (row.budget or "") if row.budget_known else "unknown",
     }
 

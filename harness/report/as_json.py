@@ -9,6 +9,7 @@ from typing import Any
 from harness.records import Estimate, SentinelCheck
 from harness.records import to_json as plain
 from harness.report.comparison import Comparison, MetricDifference
+from harness.report.human_board import board_json
 from harness.report.ledger import arm_to_json, runs_to_json
 from harness.report.rows import Cell, Leaderboard, Row
 
@@ -48,6 +49,7 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
         ],
         "rows": [_row(row) for row in board.rows],
         "serving": _serving(board),
+        "human": board_json(board),
     }
 
 

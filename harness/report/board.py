@@ -71,6 +71,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         forgetting=judge.forgetting(rows, retention_metrics(results.scores)),
         environments=found,
         serving=served,
+        human=results.human,
     )
 
 

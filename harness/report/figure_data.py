@@ -12,15 +12,52 @@ from harness.report.board import leaderboard
 from harness.report.costs import Cost
 from harness.report.curve import LearningCurve, learning_curve
 from harness.report.results import Results
-from harness.report.rows import Leaderboard
+from harness.report.rows import Leaderboard, Row
 from harness.report.tuned import TuningReport, tuning_report
 
-MEASURES: tuple[tuple[str, str, Callable[[Cost], float | None]], ...] = (
-    ("train_seconds", "s", lambda cost: cost.all_train_seconds),
-    ("peak_memory", "MB", lambda cost: None if cost.peak_memory_bytes is None else cost.peak_memory_bytes / 1e6),
-    ("trainable_parameters", "", lambda cost: cost.trainable_parameters),
+Spread = tuple[float, float | None, float | None]
+"""A cost with its whiskers."""
+
+
+def _of_cost(read: Callable[[Cost], float | None]) -> Callable[[Row, Leaderboard], Spread | None]:
+    def found(row: Row, board: Leaderboard) -> Spread | None:
+        value = read(row.cost) if row.cost is not None else None
+        return None if value is None else (value, None, None)
+
+    return found
+
+
+def _train_seconds(row: Row, board: Leaderboard) -> Spread | None:
+    """With the range over seeds."""
+    if row.cost is None or row.cost.all_train_seconds is None:
+        return None
+    low, high = row.cost.spread or (None, None)
+    return row.cost.all_train_seconds, low, high
+
+
+def _latency(row: Row, board: Leaderboard) -> Spread | None:
+    """Milliseconds to the first token, with the interval over rounds."""
+    served = board.serving.of(row.arm) if board.serving is not None else None
+    found = served.figures.get("first_token_seconds") if served is not None else None
+    if found is None:
+        return None
+    low, high = (None if end is None else 1000 * end for end in (found.low, found.high))
+    return 1000 * found.value, low, high
+
+
+MEASURES: tuple[tuple[str, str, Callable[[Row, Leaderboard], Spread | None]], ...] = (
+    ("train_seconds", "s", _train_seconds),
+    (
+        "peak_memory",
+        "MB",
+        _of_cost(lambda cost: None if cost.peak_memory_bytes is None else cost.peak_memory_bytes / 1e6),
+    ),
+    ("trainable_parameters", "", _of_cost(lambda cost: cost.trainable_parameters)),
+    ("latency", "ms", _latency),
+    ("money", "", _of_cost(lambda cost: (cost.with_parent or cost).money)),
 )
-"""Costs that quality is shown against: name, unit, and how it is read off."""
+"""Costs that quality is shown against: name, unit, and how it is read off. Latency is there where it was measured,
+money where the experiment gives a price (in whatever money that is), a parent's share included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +70,7 @@ class CostPoint:
     high: float | None
     cost: float
     cost_low: float | None
-    """Least of the seeds; None where seeds are not told apart."""
+    """Of training time the least of the seeds, of latency the lower limit; None where neither is known."""
     cost_high: float | None
     on_front: bool
     """Whether no other arm is at least as cheap and as good, and better in one of the two."""
@@ -69,14 +106,11 @@ def cost_views(board: Leaderboard) -> tuple[CostView, ...]:
     for name, unit, read in MEASURES:
         points, unknown = [], []
         for row in rows:
-            estimate = row.cells[board.primary].estimate
-            cost = read(row.cost) if row.cost is not None else None
+            estimate, cost = row.cells[board.primary].estimate, read(row, board)
             if estimate is None or cost is None:
                 unknown.append(row.arm)
                 continue
-            spread = row.cost.spread if row.cost is not None and name == "train_seconds" else None
-            low, high = spread or (None, None)
-            points.append(CostPoint(row.arm, estimate.value, estimate.low, estimate.high, cost, low, high, False))
+            points.append(CostPoint(row.arm, estimate.value, estimate.low, estimate.high, *cost, False))
         if points:
             views.append(CostView(name, unit, _with_front(points, higher), tuple(unknown)))
     return tuple(views)

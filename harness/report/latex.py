@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report import numbers, serving_views
+from harness.report import human_board, human_views, numbers, serving_views
 from harness.report.columns import Column
 from harness.report.rows import Leaderboard, Row
 from harness.report.text import UNKNOWN
@@ -53,6 +53,7 @@ def to_latex(board: Leaderboard) -> str:
         f"minus {escape(board.reference)} [95\\,\\%]",
         "$p$ (Holm)",
         *map(_label, others),
+        *(["human win rate $\\uparrow$ [95\\,\\%]"] if board.human is not None else []),
         "train s",
         "total s",
         *(_SERVING if board.serving is not None else ()),
@@ -83,6 +84,7 @@ def _caption(board: Leaderboard) -> str:
         board.estimand,
         "p: no difference to the reference, Holm-adjusted for the number of arms.",
         *_marks(board),
+        *(human_board.board_lines(board.human) if board.human is not None else []),
         *(f"{row.arm} has no result ({row.status})." for row in board.rows if not row.evaluations),
     ]
     return escape(" ".join(parts))
@@ -113,6 +115,7 @@ def _cells(board: Leaderboard, row: Row, primary: Column, others: Sequence[Colum
         "(reference)" if row.arm == board.reference else _number(difference),
         _number(numbers.probability(cell.p_holm)),
         *(_number(numbers.value(row.cells[column.name].estimate, column.bounds)) for column in others),
+        *([_number(_human(board, row))] if board.human is not None else []),
         _number(numbers.seconds(cost.all_train_seconds if cost else None)),
         _number(numbers.seconds(cost.all_seconds if cost else None)),
         *map(_number, _serving(board, row)),
@@ -132,6 +135,11 @@ def _serving(board: Leaderboard, row: Row) -> list[str]:
         *(numbers.ABSENT if one is None else serving_views.rate(one.value) for one in rates),
         numbers.megabytes(found.memory_bytes),
     ]
+
+
+def _human(board: Leaderboard, row: Row) -> str:
+    found = human_board.arm_cell(board, row.arm)
+    return human_views.share(found.win_rate.rate) if found is not None else numbers.ABSENT
 
 
 def _mark(row: Row) -> str:

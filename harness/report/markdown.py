@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.report import numbers, serving_views
 from harness.report.columns import Column
+from harness.report.human_board import board_block
 from harness.report.rows import Leaderboard, Row
 from harness.report.text import ARROWS, label, legend_of_marks, marked
 from harness.report.verdicts import ranks_words, standing, verdict_lines
@@ -28,6 +29,8 @@ class Sections:
     """Empty where the task measures no retention."""
     serving: str = ""
     """Empty where no serving figures were measured."""
+    human: str = ""
+    """Empty without an unblinded review round."""
 
 
 def sections(board: Leaderboard) -> Sections:
@@ -54,6 +57,7 @@ def sections(board: Leaderboard) -> Sections:
         cost="\n".join([*_cost(board), *notes]).rstrip(),
         forgetting="\n".join(_forgetting(board)).rstrip(),
         serving="\n".join(_serving(board)).rstrip(),
+        human="\n".join(_human(board)).rstrip(),
     )
 
 
@@ -65,6 +69,7 @@ def render_markdown(board: Leaderboard) -> str:
         blocks += ["## Without a result", parts.failures]
     for column, table in zip(board.columns, parts.metrics, strict=True):
         blocks += [f"## {column.name}", table]
+    blocks += ["## Human review", parts.human] if parts.human else []
     if parts.forgetting:
         blocks += ["## Forgetting", parts.forgetting]
     blocks += ["## Cost of one seed", parts.cost]
@@ -167,6 +172,14 @@ def _serving(board: Leaderboard) -> list[str]:
     for heads, rows in (serving_views.figures(board.serving), serving_views.ratios(board.serving)):
         lines += _table([name for name, _ in heads], [list(map(safe, row)) for row in rows]) if rows else []
     return [*lines, *(f"- {safe(line)}" for line in serving_views.legend(board.serving))]
+
+
+def _human(board: Leaderboard) -> list[str]:
+    block = board_block(board)
+    if block is None:
+        return []
+    names = ["arm", *(name for name, _ in block.heads[1:])]
+    return [*_table(names, [list(map(safe, row)) for row in block.rows]), *(f"- {safe(line)}" for line in block.lines)]
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -6,12 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from harness.judged import RoundVotes, standing
 from harness.records import (
+    Assignment,
     Entry,
     Evaluation,
     ExperimentRecord,
+    Guess,
+    Judgment,
     Look,
     Prediction,
+    Round,
     RunRecord,
     Score,
     SentinelCheck,
@@ -19,6 +24,8 @@ from harness.records import (
     TrainLog,
     Trial,
 )
+from harness.report.human import HumanReview
+from harness.report.judging import human_review
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,8 @@ class Results:
     """Passes of serving figures over the experiment's arms."""
     logs: Sequence[TrainLog] = ()
     """Training logs of the finals; `collect` leaves them out, `with_logs` adds them."""
+    human: HumanReview | None = None
+    """The newest unblinded review round; `collect` leaves it out, `with_human` adds it."""
 
 
 class Reader(Protocol):
@@ -123,6 +132,46 @@ def with_logs(results: Results, reader: LogReader) -> Results:
     wanted = {(entry.train_id, entry.attempt): None for entry in results.entries}
     found = {(log.train_id, log.attempt): log for log in reader.train_logs([train_id for train_id, _ in wanted])}
     return replace(results, logs=[found[key] for key in wanted if key in found])
+
+
+class RoundReader(Protocol):
+    """The part of the store that review rounds come from."""
+
+    def rounds(self, experiment_id: str) -> list[Round]:
+        """Review rounds over an experiment's arms, in the order they were opened."""
+        ...
+
+    def ballots(
+        self, round_id: str
+    ) -> tuple[list[Assignment], list[Judgment], list[Guess], dict[tuple[str, str], int]]:
+        """Assignments, every vote, closing guesses, and the characters of each text by (example, source)."""
+        ...
+
+
+def with_human(results: Results, reader: RoundReader) -> Results:
+    """`results` with what people said in the newest unblinded round over the experiment's arms."""
+    known = [one for one in reader.rounds(results.experiment.experiment_id) if one.unblinded is not None]
+    if not known:
+        return results
+    newest = max(known, key=lambda one: one.unblinded.when if one.unblinded else "")
+    assignments, votes, guesses, lengths = reader.ballots(newest.id)
+    found = human_review(RoundVotes(newest, tuple(assignments), standing(votes), tuple(guesses), lengths))
+    notes = [*found.notes, *_of_round(newest, results.entries)]
+    others = [one.id for one in known if one.id != newest.id]
+    notes += [f"unblinded before: {', '.join(others)} (`harness review results ROUND`)"] if others else []
+    return replace(results, human=replace(found, notes=tuple(notes)))
+
+
+def _of_round(there: Round, entries: Sequence[Entry]) -> list[str]:
+    """Whose answers were shown: of arms with several seeds one seed's, of arms scored again since an earlier one's."""
+    known = {entry.eval_id: entry for entry in entries if entry.eval_id is not None}
+    seeds = {entry.seed for source in there.evaluations.values() if (entry := known.get(source)) is not None}
+    trained = sorted(seed for seed in seeds if seed is not None)
+    notes = []
+    if trained and any(entry.seed not in (None, *trained) for entry in entries):
+        notes.append(f"of trained arms the answers of seed {', '.join(map(str, trained))} were judged")
+    old = [arm for arm, source in there.evaluations.items() if there.split == "test" and source not in known]
+    return [*notes, *([f"answers of {', '.join(old)} come from an earlier evaluation"] if old else [])]
 
 
 def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:

@@ -10,6 +10,7 @@ from harness.report.columns import Column
 from harness.report.costs import Cost, Standing
 from harness.report.environments import Environments
 from harness.report.forgetting import Forgetting
+from harness.report.human import HumanReview
 from harness.report.results import AnswerCounts
 from harness.report.serving import ServingTable
 
@@ -94,6 +95,8 @@ class Leaderboard:
     """Where the results were made."""
     serving: ServingTable | None = None
     """Serving figures; None where none were measured."""
+    human: HumanReview | None = None
+    """The newest unblinded review round; None where there is none."""
 
     @property
     def task(self) -> str:

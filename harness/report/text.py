@@ -16,6 +16,8 @@ from harness.report import numbers
 from harness.report.columns import Column
 from harness.report.comparison import Comparison, Sample
 from harness.report.costs import Cost
+from harness.report.human_board import board_block
+from harness.report.human_views import render as render_block
 from harness.report.rendering import GAP as _GAP
 from harness.report.rendering import WIDTH
 from harness.report.rendering import TextColumn as _Column
@@ -62,6 +64,7 @@ def render_text(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:
     parts += [Text(line) for line in [standing(board.verdict), *legend_of_marks(board)] if line]
     parts += _failures(board)
     parts += _metric_tables(board, width)
+    parts += _human(board, width)
     parts += _forgetting(board)
     parts += [Text(""), _ledger(board, width), *_cost_legend(board), *_numbered_notes(board), Text("")]
     parts += [*render_serving(board.serving, width), Text("")] if board.serving is not None else []
@@ -227,6 +230,14 @@ def _forgetting(board: Leaderboard) -> list[RenderableType]:
             numbers.with_interval(one.difference, bounds[one.metric], sign=True),
         )
     return [Text(""), table]
+
+
+def _human(board: Leaderboard, width: int) -> list[RenderableType]:
+    """What people said in the newest unblinded round."""
+    block = board_block(board)
+    if block is None:
+        return []
+    return [Text(""), render_block(block, width), *(Text(numbers.printable(line)) for line in block.lines)]
 
 
 def _legend(board: Leaderboard) -> list[RenderableType]:

@@ -4,7 +4,8 @@ plan.py, sides.py   who judges what, in which order, on which sides; pure
 blind.py            what a browser is sent, and tokens
 serve.py            next item, vote, undo, reference, closing guess
 lifecycle.py        open, invite, revoke, status, close, unblind
-results.py          votes with arms' names (after unblinding), rater quality, exclusion, raw counts
+results.py          a round with the votes on it; `harness.judged` says whose they are and how good the raters were
+monitor.py          what may be seen of an open round: an interval that holds at every look and names no arm
 exchange.py         votes as csv and jsonl, both ways; finished annotations
 preferences.py      votes → preference pairs to train on
 bundles.py          a blinded folder for a machine without models
@@ -34,7 +35,6 @@ from harness.review.results import (
     PairCount,
     RaterQuality,
     RoundVotes,
-    blinding_index,
     excluded_raters,
     open_votes,
     pair_counts,
@@ -59,7 +59,6 @@ __all__ = [
     "RoundVotes",
     "Thanks",
     "authenticate",
-    "blinding_index",
     "briefing",
     "close",
     "excluded_raters",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReviewError
 from harness.files import write_text
+from harness.judged import standing
 from harness.records import (
     Assignment,
     Invitation,
@@ -27,7 +28,7 @@ from harness.records import (
     from_json,
     to_json,
 )
-from harness.review.desk import AMONG, is_closed, standing
+from harness.review.desk import AMONG, is_closed
 from harness.review.lifecycle import round_of
 from harness.review.serve import pair_texts
 

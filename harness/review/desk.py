@@ -7,12 +7,12 @@ few queries.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
+from harness.judged import is_vote, standing
 from harness.records import Assignment, Invitation, Judgment, Reservation, Round
 from harness.review.blind import Progress, iso
 from harness.review.plan import new_token
@@ -174,20 +174,6 @@ def refuse_closed(there: Round) -> None:
     """Raise ReviewError when nothing can be voted any more."""
     if there.closed is not None:
         raise ReviewError("this review is closed", hint="Thank you; your earlier answers are kept")
-
-
-def standing(votes: Sequence[Judgment]) -> dict[str, Judgment]:
-    """Token → its vote of the highest revision."""
-    found: dict[str, Judgment] = {}
-    for vote in votes:
-        if vote.assignment not in found or found[vote.assignment].revision < vote.revision:
-            found[vote.assignment] = vote
-    return found
-
-
-def is_vote(vote: Judgment | None) -> bool:
-    """Whether there is a judgment that counts: neither skipped nor taken back."""
-    return vote is not None and vote.winner not in ("skip", "undone")
 
 
 def is_closed(vote: Judgment | None, rater: str) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReviewError
+from harness.judged import RoundVotes, is_vote, standing
 from harness.records import Assignment, Invitation, Judgment, ReviewText, Round, Stamp
 from harness.review.blind import iso, make_token, matches, utc_now
-from harness.review.desk import AMONG, is_closed, is_vote, standing
+from harness.review.desk import AMONG, is_closed
 from harness.review.serve import Clock
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from harness.store_session import Session
 
 LONGEST_NAME = 60
-Monitor = Callable[[Sequence[float]], Any]
-"""Votes of a two-arm round in the order they were cast (1: first arm, 0: second, 0.5: tie) → what may be shown now."""
+Monitor = Callable[[RoundVotes], Any]
+"""An open round of two arms with its votes in the order they were cast → what may be shown of it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class RoundStatus:
     """Queues that nobody has taken yet."""
     raters: tuple[RaterProgress, ...]
     monitor: Any = None
-    """What the monitor makes of the votes so far; None without one, and in rounds of more than two arms."""
+    """What the monitor makes of the votes so far; None without one, after closing, and with more than two arms."""
 
 
 def open_round(
@@ -200,8 +201,10 @@ def status(store: Store, round_id: str, monitor: Monitor | None = None) -> Round
     automatic = sum(a.kind == "automatic" for a in assignments)
     state = "unblinded" if there.unblinded else "closed" if there.closed else "open"
     shown = None
-    if monitor is not None and len(there.arms) == 2 and there.evaluations:
-        shown = monitor(_outcomes(there, ordinary, votes))
+    if monitor is not None and state == "open" and len(there.arms) == 2:
+        last = {vote.assignment: place for place, vote in enumerate(votes)}
+        in_order = sorted(ordinary, key=lambda a: last.get(a.token, 0))
+        shown = monitor(RoundVotes(there, tuple(in_order), counted))
     return RoundStatus(
         id=there.id,
         state=state,
@@ -215,34 +218,35 @@ def status(store: Store, round_id: str, monitor: Monitor | None = None) -> Round
         wanted=len(ordinary),
         automatic_ties=automatic,
         free_queues=there.queues - len({one.queue for one in people} - {None}),
-        raters=tuple(_rater(one, assignments, votes) for one in people),
+        raters=_raters(people, assignments, votes),
         monitor=shown,
     )
 
 
-def _rater(one: Invitation, assignments: Sequence[Assignment], votes: Sequence[Judgment]) -> RaterProgress:
+def _raters(
+    people: Sequence[Invitation], assignments: Sequence[Assignment], votes: Sequence[Judgment]
+) -> tuple[RaterProgress, ...]:
     counted = standing(votes)
     practice = {a.token for a in assignments if a.kind == "practice"}
-    queue = {a.token for a in assignments if a.queue is not None and a.queue == one.queue}
-    mine = {
-        t for t, vote in counted.items() if vote.rater == one.name and vote.winner != "undone" and t not in practice
-    }
-    done = {t for t in queue if is_closed(counted.get(t), one.name)} | mine
-    last = max((vote.when for vote in votes if vote.rater == one.name), default=None)
-    skipped = sum(counted[t].winner == "skip" for t in mine)
-    return RaterProgress(one.name, len(done), len(queue | mine) if one.arrived else None, skipped, last, one.revoked)
-
-
-def _outcomes(there: Round, ordinary: Sequence[Assignment], votes: Sequence[Judgment]) -> list[float]:
-    first = there.evaluations[there.arms[0]]
-    left = {a.token: a.left == first for a in ordinary}
-    counted = standing(votes)
-    found = []
+    queues: dict[int | None, set[str]] = {}
+    for a in assignments:
+        queues.setdefault(a.queue, set()).add(a.token)
+    own: dict[str, set[str]] = {}
+    for token, vote in counted.items():
+        if vote.winner != "undone" and token not in practice:
+            own.setdefault(vote.rater, set()).add(token)
+    last: dict[str, str] = {}
     for vote in votes:
-        if vote.assignment in left and counted[vote.assignment] == vote and is_vote(vote):
-            tie = vote.winner in ("tie", "both_bad")
-            found.append(0.5 if tie else float((vote.winner == "left") == left[vote.assignment]))
-    return found
+        last[vote.rater] = max(vote.when, last.get(vote.rater, ""))
+    rows = []
+    for one in people:
+        queue = queues.get(one.queue, set()) if one.queue is not None else set()
+        mine = own.get(one.name, set())
+        done = {token for token in queue if is_closed(counted.get(token), one.name)} | mine
+        skipped = sum(counted[token].winner == "skip" for token in mine)
+        total = len(queue | mine) if one.arrived else None
+        rows.append(RaterProgress(one.name, len(done), total, skipped, last.get(one.name), one.revoked))
+    return tuple(rows)
 
 
 def round_of(session: Session, round_id: str) -> Round:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
+from harness.judged import is_vote, standing
 from harness.records import Assignment, Guess, Invitation, Judgment, ReviewText, Round
 from harness.review.blind import (
     Answer,
@@ -33,11 +34,9 @@ from harness.review.desk import (
     admitted,
     arrive,
     is_closed,
-    is_vote,
     lasts,
     refuse_closed,
     sit_down,
-    standing,
 )
 
 if TYPE_CHECKING:

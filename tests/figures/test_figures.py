@@ -102,6 +102,24 @@ def test_cost_has_units_and_says_what_was_not_measured(drawn: dict[str, Any]) ->
     assert {"training time (s)", "peak memory (MB)", "trainable parameters", "not measured: untrained"} <= shown
 
 
+def test_more_costs_than_fit_in_a_row_stand_in_two(results: Results) -> None:
+    record = results.experiment
+    priced = replace(
+        results, experiment=replace(record, spec={**record.spec, "resources": {"price_per_device_hour": 2}})
+    )
+    figure = figures.drawn(priced)["cost"]
+    assert [axes.get_xlabel() for axes in figure.axes][3:] == ["money"]
+    assert len({round(axes.get_position().y0, 3) for axes in figure.axes}) == 2
+    with style.context():
+        figure.draw_without_rendering()
+    arms = {entry.arm for entry in results.entries}
+    for axes in figure.axes:
+        named = [one for one in texts(figure) if one.get_text() in arms and one.axes is axes]
+        boxes = [Text.get_window_extent(one) for one in named]
+        assert len(named) == len(arms) - (axes.get_xlabel() == "peak memory (MB)")
+        assert not [(a, b) for a, b in itertools.combinations(boxes, 2) if a.overlaps(b)]
+
+
 def test_training_marks_the_step_of_an_event(drawn: dict[str, Any]) -> None:
     crosses = [
         line

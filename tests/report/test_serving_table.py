@@ -118,3 +118,20 @@ def test_all_forms_show_them_and_a_board_without_them_is_as_before(maker: Any) -
 def test_a_price_is_found_by_its_name(cost: str, price: float | None) -> None:
     entrant = Entrant("a", None, None, 1, {"latency": 2.0})
     assert entrant.price(WinnerRule(cost=cost).cost) == price
+
+
+def test_quality_stands_against_latency_and_money_where_they_are_known(maker: Any) -> None:
+    results = results_with(maker, served("untrained"), served("lora"))
+    assert [view.measure for view in report.cost_views(report.leaderboard(results))][3:] == ["latency"]
+    spec = {**results.experiment.spec, "resources": {"price_per_device_hour": 3.6}}
+    board = report.leaderboard(replace(results, experiment=replace(results.experiment, spec=spec)))
+    views = {view.measure: view for view in report.cost_views(board)}
+    assert list(views)[3:] == ["latency", "money"]
+    points = {point.arm: point for point in views["latency"].points}
+    assert set(points) == {"untrained", "lora"} and set(views["latency"].unknown) == {"few_shot", "full", "dpo"}
+    # The median prompt of the median round is half-way between the fifth and the sixth: 4.5 ms later.
+    assert points["lora"].cost == pytest.approx(1000 / 44 + 4.5)
+    assert (points["lora"].cost_low, points["lora"].cost_high) == pytest.approx((1000 / 50 + 4.5, 1000 / 24 + 4.5))
+    costs = {point.arm: point.cost for point in views["money"].points}
+    assert costs["lora"] == pytest.approx((9.25 + 1.0 + 4.0 + 0.5) / 1000)
+    assert costs["dpo"] == pytest.approx((14.0 + 1.0 + 4.0 + 0.5 + 9.25 + 1.0) / 1000), "with its parent's training"

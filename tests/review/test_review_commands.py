@@ -103,14 +103,28 @@ def test_a_round_over_the_test_split_from_opening_to_results(here: Path, shell: 
     files = [path.read_text() for path in Path(f"bundle-{name}").iterdir()]
     assert bundled.code == 0 and len(files) == 2
     assert not [text for text in [*files, *(a.out + a.err for a in [*before, *early, bundled])] if "canary" in text]
+    assert (
+        "no example has all its votes yet" in before[0].out
+        and json.loads(before[1].out)["rounds"][0]["monitor"]["low"] == 0.5
+    )
     refused = shell("review", "results", name)
     assert refused.code == 2 and "is not unblinded" in refused.err and "Traceback" not in refused.err
     assert shell("review", "close", name, "--reason", "enough").code == 0
     assert shell("review", "unblind", name).code == 2
     shown = shell("review", "unblind", name, "--reason", "all votes are in")
-    assert "canary-strong over canary-weak: " in shown.out and " 0 lost" in shown.out
+    assert "canary-strong over canary-weak" in shown.out and "Clopper-Pearson" in shown.out
+    assert shell("review", "results", name).out == shown.out
     plain = json.loads(shell("review", "results", name, "--json").out)
-    assert plain["counts"]["all"][0]["wins"] > 0 and plain["raters"][0]["gold"] == [2, 2]
+    assert plain["schema"] == "harness.review-results/2"
+    best = plain["everyone"]["arms"][0]
+    assert best["arm"] == "canary-strong" and best["win_rate"]["wins"] > 0 and best["win_rate"]["losses"] == 0
+    assert plain["raters"][0]["gold"]["estimate"]["value"] == 1.0 and plain["raters"][0]["gold"]["estimate"]["n"] == 2
+    board = json.loads(shell("leaderboard", "canary", "--json").out)["human"]
+    assert (
+        board["round"] == name
+        and board["rows"][0]["human_win_rate"]["value"] == best["win_rate"]["rate"]["estimate"]["value"]
+    )
+    assert "human win rate" in shell("leaderboard", "canary").out and name in shell("leaderboard", "canary").out
     refused = shell("review", "export", name, "--as", "preferences")
     assert refused.code == 2 and "over the test split" in refused.err and "--split validation" in refused.err
     assert "canary-strong" in shell("review", "export", name, "--as", "votes-csv").out
@@ -238,5 +252,7 @@ def test_finished_annotations_come_in_without_an_experiment(
     answer = shell("review", "import", "done.csv")
     assert answer.code == 0 and answer.out.endswith(": 2 votes taken in, 0 were there already\n")
     name = answer.out.split()[1].rstrip(":")
-    assert "a over b: 1 won, 1 lost, 0 tied (0.500)" in shell("review", "results", name).out
+    out = shell("review", "results", name).out
+    assert "a     0.500" in out and "votes from elsewhere" in out.lower()
+    assert "One rater: intervals are clustered by example only" in out
     assert "unblinded" in shell("review", "status").out

@@ -12,6 +12,7 @@ from review_samples import ARMS, EVALUATIONS, PRACTICE, ballot, open_sample, per
 from harness import review
 from harness.errors import ReviewError
 from harness.records import ExclusionRule, to_json
+from harness.report import judging
 from harness.review.blind import BlindItem, Thanks
 from harness.review.plan import Design
 from harness.store import Store
@@ -187,15 +188,22 @@ def test_the_blinding_index_is_from_minus_one_to_one(store: Store) -> None:
         first_left = "answer A" in end.question.left
         review.guess(store, who, end.question.token, "left" if first_left == (answer == "right") else "right")
     with pytest.raises(ReviewError, match="not unblinded"):
-        review.blinding_index(review.round_votes(store, "r1"))
+        judging.blinding(review.round_votes(store, "r1"))
     review.unblind(store, "r1", "boss", "done")
-    assert review.blinding_index(review.round_votes(store, "r1")) == (pytest.approx(1 / 3), 3)
+    found = judging.blinding(review.round_votes(store, "r1")).estimate
+    assert found is not None and (found.value, found.n) == (pytest.approx(1 / 3), 3)
 
 
-def test_a_monitor_sees_votes_in_order_and_status_shows_what_it_returns(store: Store) -> None:
+def test_a_monitor_sees_votes_in_the_order_they_were_cast(store: Store) -> None:
+    def order(found: Any) -> list[str]:
+        return [found.votes[a.token].when for a in found.assignments if a.token in found.votes]
+
     open_sample(store, Design(4, 1, 1))
     work(store, person(store), careful)
     assert review.status(store, "r1").monitor is None
-    assert review.status(store, "r1", monitor=list).monitor == [1.0] * 4
+    seen = review.status(store, "r1", monitor=order).monitor
+    assert len(seen) == 4 and seen == sorted(seen)
+    review.close(store, "r1", "boss")
+    assert review.status(store, "r1", monitor=order).monitor is None, "closed"
     open_sample(store, Design(4, 1, 1), arms=("canary-full", "canary-lora", "canary-dpo"), id="r2")
-    assert review.status(store, "r2", monitor=list).monitor is None
+    assert review.status(store, "r2", monitor=order).monitor is None, "three arms"

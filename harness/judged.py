@@ -1,0 +1,221 @@
+"""The votes of a review round, joined with what was judged: whose, how well the raters did, whom the rule leaves out.
+
+Pure: what reads a round from a store makes a `RoundVotes`, and everything here is made of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.errors import ReviewError
+from harness.records import Assignment, AssignmentKind, Guess, Judgment, Round, Winner
+
+GOOD, BAD = "gold:good", "gold:bad"
+"""Sources of gold answers begin so."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundVotes:
+    """A round with its assignments and the votes that stand on them; the owner's view, before unblinding too."""
+
+    round: Round
+    assignments: tuple[Assignment, ...]
+    votes: Mapping[str, Judgment]
+    """Token → the vote of the highest revision, whatever it says."""
+    guesses: tuple[Guess, ...] = ()
+    lengths: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(Example, source) → characters of the answer; empty where the round came without texts."""
+
+    def judged(self, kind: AssignmentKind) -> list[tuple[Assignment, Judgment]]:
+        """Assignments of a kind with a vote that counts."""
+        return [
+            (a, self.votes[a.token]) for a in self.assignments if a.kind == kind and is_vote(self.votes.get(a.token))
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVote:
+    """One vote with the arms' names. `rater` is None for an automatic tie, which stands once for each planned rater."""
+
+    example: str
+    left: str
+    right: str
+    rater: str | None
+    winner: Winner
+    seconds: float | None
+    when: str | None
+    flags: tuple[str, ...] = ()
+    criteria: Mapping[str, str] = field(default_factory=dict)
+    comment: str | None = None
+    token: str | None = None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether both answers were the same text."""
+        return self.rater is None
+
+
+@dataclass(frozen=True, slots=True)
+class RaterQuality:
+    """How one rater did where the right answer is known: counts of (passed, judged)."""
+
+    rater: str
+    votes: int
+    gold: tuple[int, int]
+    identical: tuple[int, int]
+    repeats: tuple[int, int]
+    left: int
+    """Ordinary votes for the left answer, of `decided` that chose a side."""
+    decided: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairCount:
+    """Raw counts of one arm pair; no interval."""
+
+    first: str
+    second: str
+    wins: int
+    losses: int
+    ties: int
+
+    @property
+    def share(self) -> float | None:
+        """Win rate of the first arm, ties as half."""
+        total = self.wins + self.losses + self.ties
+        return (self.wins + self.ties / 2) / total if total else None
+
+
+def standing(votes: Sequence[Judgment]) -> dict[str, Judgment]:
+    """Token → its vote of the highest revision."""
+    found: dict[str, Judgment] = {}
+    for vote in votes:
+        if vote.assignment not in found or found[vote.assignment].revision < vote.revision:
+            found[vote.assignment] = vote
+    return found
+
+
+def is_vote(vote: Judgment | None) -> bool:
+    """Whether there is a judgment that counts: neither skipped nor taken back."""
+    return vote is not None and vote.winner not in ("skip", "undone")
+
+
+def require_unblinded(there: Round) -> None:
+    """Raise ReviewError while nobody may know which arm is which."""
+    if there.unblinded is None:
+        hint = f'`harness review unblind {there.id} --reason "…"` closes it and is logged'
+        raise ReviewError(f"the round {there.id} is not unblinded", hint=hint)
+
+
+def open_votes(found: RoundVotes, *, without: Sequence[str] = ()) -> list[OpenVote]:
+    """Every vote on ordinary pairs with the arms' names, and the automatic ties; without these raters.
+
+    Skipped and taken-back votes are none. Raises ReviewError before unblinding.
+    """
+    require_unblinded(found.round)
+    arm = {source: name for name, source in found.round.evaluations.items()}
+    rows = [
+        OpenVote(
+            a.example, arm[a.left], arm[a.right], vote.rater, vote.winner, vote.seconds, vote.when,
+            vote.flags, vote.criteria, vote.comment, a.token,
+        )
+        for a, vote in found.judged("ordinary")
+        if vote.rater not in without
+    ]  # fmt: skip
+    ties = [a for a in found.assignments if a.kind == "automatic"]
+    rows += [
+        OpenVote(a.example, arm[a.left], arm[a.right], None, "tie", None, None)
+        for a in ties
+        for _ in range(found.round.raters)
+    ]
+    return rows
+
+
+def qualities(found: RoundVotes) -> list[RaterQuality]:
+    """Every rater on gold, identical and repeated pairs, by name. Tells nothing of the arms."""
+    passed: dict[str, Counter[str]] = defaultdict(Counter)
+    judged: dict[str, Counter[str]] = defaultdict(Counter)
+    first = {(vote.rater, a.item): (a, vote) for a, vote in found.judged("ordinary")}
+
+    def count(rater: str, kind: str, good: bool) -> None:
+        judged[rater][kind] += 1
+        passed[rater][kind] += good
+
+    for a, vote in found.judged("gold"):
+        count(vote.rater, "gold", vote.winner == better_side(a))
+    for _, vote in found.judged("identical"):
+        count(vote.rater, "identical", vote.winner in ("tie", "both_bad"))
+    for a, vote in found.judged("repeat"):
+        if (vote.rater, a.item) in first:
+            count(vote.rater, "repeat", _chosen(*first[vote.rater, a.item]) == _chosen(a, vote))
+    for _, vote in found.judged("ordinary"):
+        if vote.winner in ("left", "right"):
+            count(vote.rater, "left", vote.winner == "left")
+    votes = Counter(vote.rater for _, vote in found.judged("ordinary"))
+
+    def of(rater: str, kind: str) -> tuple[int, int]:
+        return passed[rater][kind], judged[rater][kind]
+
+    return [
+        RaterQuality(
+            r, votes[r], of(r, "gold"), of(r, "identical"), of(r, "repeat"), passed[r]["left"], judged[r]["left"]
+        )
+        for r in sorted({*votes, *judged})
+    ]
+
+
+def better_side(gold: Assignment) -> Winner:
+    """Where the good answer of a gold pair stands."""
+    return "left" if gold.left.startswith(GOOD) else "right"
+
+
+def _chosen(a: Assignment, vote: Judgment) -> str:
+    """What was chosen, whatever the sides: a source, or a tie of either kind."""
+    return {"left": a.left, "right": a.right}.get(vote.winner, "tie")
+
+
+def excluded_raters(found: RoundVotes) -> dict[str, str]:
+    """Rater → why the rule that was declared at opening leaves them out."""
+    rule = found.round.exclusion
+    reasons: dict[str, str] = {}
+    for one in qualities(found):
+        for what, (good, all_), least in (
+            ("gold pairs right", one.gold, rule.gold_accuracy),
+            ("identical pairs called a tie", one.identical, rule.identical_ties),
+            ("repeats judged alike", one.repeats, rule.repeat_agreement),
+        ):
+            if least is not None and all_ >= rule.at_least and good / all_ < least:
+                reasons.setdefault(one.rater, f"{good} of {all_} {what}, fewer than {least:.0%}")
+    return reasons
+
+
+def pair_counts(votes: Sequence[OpenVote], arms: Sequence[str]) -> list[PairCount]:
+    """Wins, losses and ties (`both_bad` is one) of every arm pair, arms in the given order; judged pairs only."""
+    place = {arm: number for number, arm in enumerate(arms)}
+    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for vote in votes:
+        first, second = sorted((vote.left, vote.right), key=place.__getitem__)
+        chosen = {"left": vote.left, "right": vote.right}.get(vote.winner)
+        counts[first, second]["tie" if chosen is None else "win" if chosen == first else "loss"] += 1
+    ordered = sorted(counts.items(), key=lambda entry: (place[entry[0][0]], place[entry[0][1]]))
+    return [PairCount(*pair, found["win"], found["loss"], found["tie"]) for pair, found in ordered]
+
+
+def guessed(found: RoundVotes) -> list[tuple[str, bool, bool | None]]:
+    """The closing guesses: rater, whether the first arm stood left, and whether that was the guess (None: unsure).
+
+    The question is which of two answers is the first arm's. Raises ReviewError before unblinding.
+    """
+    require_unblinded(found.round)
+    if not found.round.arms:
+        return []
+    asked = found.round.evaluations[found.round.arms[0]]
+    pairs = {a.token: a for a in found.assignments}
+    rows = []
+    for guess in found.guesses:
+        a = pairs.get(guess.assignment)
+        if a is not None and asked in (a.left, a.right):
+            rows.append((guess.rater, a.left == asked, None if guess.answer == "unsure" else guess.answer == "left"))
+    return rows

@@ -1,0 +1,322 @@
+"""The votes of an unblinded round → every statistic of them. Pure; the generator is seeded from the round's id.
+
+How automatic ties enter. An item on which both arms wrote the same text is a tie in the eyes of everybody, and nobody
+is asked. In rates and scores it stands once for each planned rater, dealt in turn to the raters who voted and to
+alternating sides, so that it makes no rater of its own; of a round that ended early as large a share of these ties
+enters as of the votes. It enters neither agreement nor position bias, length, flags and criteria.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.errors import DataError
+from harness.judged import RoundVotes, better_side, excluded_raters, guessed, qualities, require_unblinded
+from harness.records import Assignment, Judgment, Round, digest
+from harness.report.human import FlagRate, HumanArm, HumanPair, HumanRater, HumanReview, HumanTable
+from harness.stats import votes as vote_stats
+from harness.stats.votes import BradleyTerry, Measured, Vote, VoteTable, WinRate
+
+LEVEL = 0.95
+Judged = Sequence[tuple[Assignment, Judgment]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fits:
+    """Bradley-Terry without and with the lengths, or why not."""
+
+    plain: BradleyTerry | None
+    why: str
+    side: bool
+    long: BradleyTerry | None
+    why_long: str
+
+
+def human_review(found: RoundVotes) -> HumanReview:
+    """Every statistic of a round's votes, with and without the raters whom its rule leaves out.
+
+    Raises ReviewError before unblinding.
+    """
+    there = found.round
+    require_unblinded(there)
+    assert there.unblinded is not None
+    excluded = excluded_raters(found)
+    everyone = _table(found, ())
+    voted = {vote.rater for _, vote in found.judged("ordinary")}
+    without = _table(found, tuple(excluded)) if voted & set(excluded) and voted - set(excluded) else None
+    return HumanReview(
+        round=there.id,
+        experiment=there.experiment,
+        split=there.split,
+        arms=there.arms,
+        opened=there.opened,
+        closed=there.closed or there.unblinded,
+        unblinded=there.unblinded,
+        items=there.items,
+        automatic_items=sum(a.kind == "automatic" for a in found.assignments),
+        raters_per_item=there.raters,
+        wanted=sum(a.kind == "ordinary" for a in found.assignments),
+        rule=there.exclusion,
+        everyone=everyone,
+        without=without,
+        raters=_raters(found, excluded),
+        blinding=blinding(found),
+        criteria=there.criteria,
+        flags=there.flags,
+        notes=_notes(there),
+    )
+
+
+def blinding(found: RoundVotes) -> Measured:
+    """Bang's index of the closing guesses. Each is about two answers, one of which is the first arm's."""
+    rows = [
+        vote_stats.Guess(
+            rater, "left" if first_left else "right", None if left is None else "left" if left else "right"
+        )
+        for rater, first_left, left in guessed(found)
+    ]
+    return vote_stats.blinding_index(rows, ("left", "right"), level=LEVEL)[None]
+
+
+def _notes(there: Round) -> tuple[str, ...]:
+    where = {
+        "validation": "judged on validation prompts, not on the test split of the other metrics",
+        "prompts": "judged on fresh prompts, not on the test split of the other metrics",
+        "imported": "votes from elsewhere, on prompts that are not known here",
+    }
+    return (where[there.split],) if there.split in where else ()
+
+
+# ---------------------------------------------------------------------------------------------------------- a table
+
+
+def _table(found: RoundVotes, without: Sequence[str]) -> HumanTable:
+    rng = np.random.default_rng(int(digest(found.round.id), 16))
+    judged = _of(found, "ordinary", without)
+    ties = _automatic(found, judged)
+    people = _named(found, judged)
+    if not people:
+        return _nothing(found.round, "no vote of these raters")
+    asked, table = VoteTable.of(people), VoteTable.of([*people, *ties])
+    lengths = _lengths(found, judged, len(ties))
+    fits = _fit(table, lengths)
+    again = VoteTable.of([*people, *_named(found, _of(found, "repeat", without))])
+    return HumanTable(
+        votes=len(people),
+        automatic=len(ties),
+        examples=len(asked.items),
+        raters=len(asked.raters),
+        arms=_arms(found, judged, table, (fits, rng)),
+        pairs=_pairs(table, fits),
+        side=_effect(fits.plain if fits.side else None, "side", fits.why or "sides cannot be told from arms"),
+        left_rate=vote_stats.left_rate(asked, LEVEL),
+        length=_effect(fits.long, "length", fits.why_long),
+        alpha_nominal=vote_stats.vote_alpha(asked, "nominal", rng, level=LEVEL),
+        alpha_ordinal=vote_stats.vote_alpha(asked, "ordinal", rng, level=LEVEL),
+        kappas=vote_stats.pairwise_kappas(asked),
+        consistency=vote_stats.self_consistency(again, level=LEVEL),
+    )
+
+
+def _nothing(there: Round, why: str) -> HumanTable:
+    gone = Measured(None, why)
+    arms = tuple(HumanArm(arm, WinRate(arm, None, gone, 0, 0, 0, 0, 0), gone, gone) for arm in there.arms)
+    return HumanTable(0, 0, 0, 0, arms, (), gone, gone, gone, gone, gone, (), gone)
+
+
+def _of(found: RoundVotes, kind: str, without: Sequence[str]) -> list[tuple[Assignment, Judgment]]:
+    return [(a, vote) for a, vote in found.judged(kind) if vote.rater not in without]  # type: ignore[arg-type]
+
+
+def _named(found: RoundVotes, judged: Judged) -> list[Vote]:
+    arm = {source: name for name, source in found.round.evaluations.items()}
+    return [Vote(a.example, arm[a.left], arm[a.right], vote.rater, _winner(vote.winner)) for a, vote in judged]
+
+
+def _winner(winner: str) -> vote_stats.Winner:
+    return next(one for one in vote_stats.WINNERS if one == winner)
+
+
+def _automatic(found: RoundVotes, judged: Judged) -> list[Vote]:
+    """Ties of items with the same text, as many of those that are planned as there are votes of those planned."""
+    arm = {source: name for name, source in found.round.evaluations.items()}
+    same = [a for a in found.assignments if a.kind == "automatic"]
+    raters = sorted({vote.rater for _, vote in judged})
+    wanted = sum(a.kind == "ordinary" for a in found.assignments)
+    if not same or not raters:
+        return []
+    count = round(len(same) * min(found.round.raters, len(raters)) * min(1.0, len(judged) / wanted))
+    dealt = []
+    for number in range(count):
+        copy, place = divmod(number, len(same))
+        a, rater = same[place], raters[(place + copy) % len(raters)]
+        sides = (a.left, a.right) if (place // len(raters) + copy) % 2 else (a.right, a.left)
+        dealt.append(Vote(a.example, arm[sides[0]], arm[sides[1]], rater, "tie"))
+    return dealt
+
+
+def _lengths(found: RoundVotes, judged: Judged, ties: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
+    """Characters of the left answer less those of the right one, for every vote and every automatic tie."""
+    pairs = [(found.lengths.get((a.example, a.left)), found.lengths.get((a.example, a.right))) for a, _ in judged]
+    known = [left - right for left, right in pairs if left is not None and right is not None]
+    return np.array([*known, *[0] * ties], dtype=np.float64) if len(known) == len(pairs) else None
+
+
+def _fit(table: VoteTable, lengths: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None) -> _Fits:
+    plain, why, side = None, "", True
+    try:
+        plain = vote_stats.bradley_terry(table)
+    except DataError as error:
+        side = False
+        try:
+            plain = vote_stats.bradley_terry(table, side=False)
+        except DataError:
+            why = error.message
+    long, why_long = None, "the answers' texts are not in this store"
+    if lengths is not None:
+        try:
+            long, why_long = vote_stats.bradley_terry(table, side=side, lengths=lengths), ""
+        except DataError as error:
+            why_long = error.message
+    return _Fits(plain, why, side, long, why_long)
+
+
+def _effect(fit: BradleyTerry | None, name: str, why: str) -> Measured:
+    return Measured(None, why) if fit is None else Measured(vote_stats.effect_estimate(fit, name, level=LEVEL))
+
+
+def _scores(fit: BradleyTerry | None, why: str, arms: Sequence[str]) -> dict[str, Measured]:
+    if fit is None:
+        return dict.fromkeys(arms, Measured(None, why))
+    found = dict(zip(fit.arms, map(Measured, vote_stats.score_estimates(fit, level=LEVEL)), strict=True))
+    return {arm: found.get(arm, Measured(None, "no votes")) for arm in arms}
+
+
+def _arms(
+    found: RoundVotes, judged: Judged, table: VoteTable, more: tuple[_Fits, np.random.Generator]
+) -> tuple[HumanArm, ...]:
+    fits, rng = more
+    fit = fits.plain
+    rates = {one.arm: one for one in vote_stats.win_rates(table, level=LEVEL)}
+    names = found.round.arms
+    scores, long = _scores(fit, fits.why, names), _scores(fits.long, fits.why_long, names)
+    ranks = dict(zip(fit.arms, vote_stats.vote_ranks(fit, level=LEVEL), strict=True)) if fit is not None else {}
+    best = vote_stats.vote_best_probabilities(fit, rng) if fit is not None else None
+    chances = dict(zip(fit.arms, best, strict=True)) if fit is not None and best is not None else {}
+    flags, criteria = _flags(found, judged), _criteria(found, judged)
+    none = Measured(None, "no votes")
+    rows = [
+        HumanArm(
+            arm=arm,
+            win_rate=rates.get(arm, WinRate(arm, None, none, 0, 0, 0, 0, 0)),
+            score=scores[arm],
+            at_equal_length=long[arm],
+            ranks=ranks.get(arm),
+            best_probability=chances.get(arm),
+            flags=flags[arm],
+            criteria=criteria.get(arm, {}),
+        )
+        for arm in names
+    ]
+    return tuple(sorted(rows, key=_place))
+
+
+def _place(one: HumanArm) -> tuple[float, float]:
+    score, rate = one.score.estimate, one.win_rate.rate.estimate
+    return -score.value if score is not None else 0.0, -rate.value if rate is not None else 1.0
+
+
+def _flags(found: RoundVotes, judged: Judged) -> dict[str, tuple[FlagRate, ...]]:
+    """Arm → a row for each flag of the round."""
+    arm = {source: name for name, source in found.round.evaluations.items()}
+    seen: dict[tuple[str, str], list[set[str]]] = defaultdict(list)
+    for a, vote in judged:
+        for side, source in (("left", a.left), ("right", a.right)):
+            marks = {flag for flag in found.round.flags if f"{side}:{flag}" in vote.flags}
+            seen[arm[source], a.example].append(marks)
+
+    def row(name: str, flag: str) -> FlagRate:
+        answers = [marks for (of, _), marks in seen.items() if of == name]
+        votes = [flag in one for marks in answers for one in marks]
+        flagged = sum(any(flag in one for one in marks) for marks in answers)
+        rate = flagged / len(answers) if answers else None
+        return FlagRate(flag, len(answers), flagged, len(votes), sum(votes), rate, exact_upper(flagged, len(answers)))
+
+    return {name: tuple(row(name, flag) for flag in found.round.flags) for name in found.round.arms}
+
+
+def exact_upper(hits: int, n: int, level: float = LEVEL) -> float | None:
+    """The one-sided upper limit of a binomial share (Clopper & Pearson 1934); None without trials."""
+    from scipy.stats import beta
+
+    if not n:
+        return None
+    return 1.0 if hits == n else float(beta.ppf(level, hits + 1, n - hits))
+
+
+def _criteria(found: RoundVotes, judged: Judged) -> dict[str, dict[str, WinRate]]:
+    """Arm → criterion → its win rate there, among the votes that answered it."""
+    result: dict[str, dict[str, WinRate]] = defaultdict(dict)
+    for criterion in found.round.criteria:
+        answered = [(a, vote) for a, vote in judged if vote.criteria.get(criterion) in ("left", "right", "tie")]
+        sides = _named(found, answered)
+        if sides:
+            rows = [
+                replace(one, winner=_winner(vote.criteria[criterion]))
+                for one, (_, vote) in zip(sides, answered, strict=True)
+            ]
+            for rate in vote_stats.win_rates(VoteTable.of(rows), level=LEVEL):
+                result[rate.arm][criterion] = rate
+    return result
+
+
+def _pairs(table: VoteTable, fits: _Fits) -> tuple[HumanPair, ...]:
+    direct = {(one.arm, one.against): one for one in vote_stats.pair_win_rates(table, level=LEVEL)}
+    if fits.plain is None:
+        gone = Measured(None, fits.why)
+        return tuple(HumanPair(first, second or "", rate, gone, None) for (first, second), rate in direct.items())
+    return tuple(
+        HumanPair(
+            one.first,
+            one.second,
+            direct.get((one.first, one.second)),
+            Measured(one.win_probability),
+            one.p_value,
+            one.unbounded,
+        )
+        for one in vote_stats.pair_comparisons(fits.plain, level=LEVEL)
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- raters
+
+
+def _raters(found: RoundVotes, excluded: Mapping[str, str]) -> tuple[HumanRater, ...]:
+    gold = found.judged("gold")
+    rows = [Vote(a.example, a.left, a.right, vote.rater, _winner(vote.winner)) for a, vote in gold]
+    right = vote_stats.gold_accuracy(rows, [_winner(better_side(a)) for a, _ in gold], level=LEVEL)
+    same = vote_stats.identical_tie_rate(
+        [Vote(a.example, a.left, a.right, vote.rater, _winner(vote.winner)) for a, vote in found.judged("identical")],
+        level=LEVEL,
+    )
+    seconds: dict[str, list[float]] = defaultdict(list)
+    for _, vote in found.judged("ordinary"):
+        seconds[vote.rater].append(vote.seconds)
+    return tuple(
+        HumanRater(
+            rater=one.rater,
+            votes=one.votes,
+            gold=right.get(one.rater, Measured(None, "no gold pair was judged")),
+            identical=same.get(one.rater, Measured(None, "no identical pair was judged")),
+            repeats=one.repeats,
+            left=(one.left, one.decided),
+            seconds=statistics.median(seconds[one.rater]) if any(seconds[one.rater]) else None,
+            excluded=excluded.get(one.rater, ""),
+        )
+        for one in qualities(found)
+    )
