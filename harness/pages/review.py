@@ -39,11 +39,31 @@ STYLE = """<style>
 [data-testid="stButton"] button p {font-size: 1.1rem;}
 </style>"""
 
+# Streamlit's check boxes keep what is typed on them from its shortcuts; a reviewer who has just flagged an answer types
+# there. What is typed is handed on to the page.
+KEYS = """<script id="choice-keys">
+if (!window.choiceKeys) {
+  window.choiceKeys = event => {
+    const at = event.target;
+    if (!event.isTrusted || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!(at instanceof HTMLInputElement) || at.type !== 'checkbox' || !/^[01234u]$/i.test(event.key)) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
+    const again = new KeyboardEvent(event.type, {key: event.key, code: event.code, bubbles: true, cancelable: true});
+    for (const name of ['keyCode', 'which']) Object.defineProperty(again, name, {value: event.keyCode});
+    document.body.dispatchEvent(again);
+  };
+  window.addEventListener('keydown', window.choiceKeys, true);
+  window.addEventListener('keyup', window.choiceKeys, true);
+}
+</script>"""
+
 
 def main() -> None:
     """Draw the page."""
     st.html(frame.STYLE)
     st.html(STYLE)
+    st.html(KEYS, unsafe_allow_javascript=True)
     store = frame.store()
     try:
         if store is None:
@@ -61,7 +81,7 @@ def main() -> None:
 def _sorry(error: HarnessError) -> None:
     """What went wrong, in words for a reviewer; what the store says of itself stays here."""
     if isinstance(error, ReviewError):
-        st.warning(str(error))
+        st.warning(frame.words(str(error)))
     else:
         st.error(
             "The review cannot be reached at the moment. Your answers are kept. Please reload the page in a while."
@@ -85,7 +105,7 @@ def _desk(store: Store, briefing: Briefing) -> None:
         return
     for kind in ("note", "trouble"):
         if text := state.pop(kind, None):
-            (st.success if kind == "note" else st.warning)(text)
+            (st.success if kind == "note" else st.warning)(frame.words(text))
     if isinstance(shown, Thanks):
         _thanks(store, shown)
     else:
@@ -150,10 +170,13 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
             st.caption(side.capitalize())
             frame.plain(getattr(item, side), *looks)
             for number, flag in enumerate(item.flags):
-                st.checkbox(flag, key=f"flag {side} {number} {item.token}")
+                st.checkbox(frame.words(flag), key=f"flag {side} {number} {item.token}")
     for number, criterion in enumerate(item.criteria):
         st.segmented_control(
-            criterion, ["left", "tie", "right"], format_func=_side_words, key=f"criterion {number} {item.token}"
+            frame.words(criterion),
+            ["left", "tie", "right"],
+            format_func=_side_words,
+            key=f"criterion {number} {item.token}",
         )
     places = st.columns(len(CHOICES))
     for place, (winner, words, key) in zip(places, CHOICES, strict=True):

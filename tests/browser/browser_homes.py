@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from harness import queries, review
-from harness.records import Example, ExclusionRule, Judgment, Practice, ReviewText, Round, Stamp
+from harness.files import write_records
+from harness.metrics import score_predictions
+from harness.records import (
+    Assignment,
+    Entry,
+    Example,
+    ExclusionRule,
+    ExperimentRecord,
+    Judgment,
+    Ledger,
+    Practice,
+    Prediction,
+    Provenance,
+    ReviewText,
+    Round,
+    RunRecord,
+    Stamp,
+)
 from harness.review.plan import Design, Material, plan_round
 from harness.store import Store
 
@@ -81,8 +97,6 @@ def counted(home: Path, rater: str) -> list[Judgment]:
     store = queries.open_store(home)
     with store.session() as session:
         votes = session.read(Judgment, "rater = $1", [rater], all_rows=True)
-        from harness.records import Assignment
-
         practice = {a.token for a in session.read(Assignment, "kind = 'practice'")}
     latest: dict[str, Judgment] = {}
     for vote in votes:
@@ -95,3 +109,58 @@ def all_rows(home: Path, rater: str) -> list[Judgment]:
     """Every row that a reviewer caused, what was taken back included."""
     with queries.open_store(home).session() as session:
         return session.read(Judgment, "rater = $1", [rater], all_rows=True)
+
+
+def hostile_home(home: Path, texts: Sequence[str]) -> str:
+    """A store in which every text of `texts` is an answer of a model, a prompt and a reference; the token of a reviewer.
+
+    Example i: two arms answered text i and the text half the list further on; flags, criteria, practice, question, the
+    error of a third arm and the task's description are hostile, too.
+    """
+    half = len(texts) // 2
+    examples = [Example(f"e{i}", f"g{i}", (texts[i - 1],), prompt=texts[i - 2]) for i in range(half)]
+    answers = {"one": texts[:half], "two": texts[half : 2 * half]}
+    provenance = Provenance("0.1.0", None, None, {}, {}, "2026-01-01T00:00:00Z")
+    task = {
+        "name": "notes", "version": 1, "description": texts[0] + texts[1],
+        "metrics": {"primary": "exact_match", "also": ["rouge_l"]},
+    }  # fmt: skip
+    record = ExperimentRecord(
+        experiment_id="x1", name="hostile", file="hostile.yaml", spec={"reference": "one", "budget": {"examples": 10}},
+        task=task, task_fingerprint="f", split_sizes={"train": 10, "validation": 2, "test": half}, leaks=(),
+        base_hash="b", created="2026-01-01T00:00:00Z", groups={one.id: one.group for one in examples}, suite="s",
+    )  # fmt: skip
+    rows: list[object] = [record]
+    for arm in (*answers, "three"):
+        status, error = ("failed", " ".join(texts)) if arm == "three" else ("ok", None)
+        run = RunRecord(f"t-{arm}", 1, arm, arm, 0, "final", status, error, Ledger(), provenance, None)
+        rows += [run, Entry("x1", arm, 0, f"t-{arm}", 1, status, None if arm == "three" else f"v-{arm}")]
+        given = [
+            Prediction(f"v-{arm}", one.id, "h", text, "stop", 1, 1, 0.1)
+            for one, text in zip(examples, answers.get(arm, ()), strict=False)
+        ]
+        if given:
+            # One word right, so that every example is among those where the arms differ.
+            scored = [Example(one.id, one.group, (answers["one"][i],), prompt="q") for i, one in enumerate(examples)]
+            rows += [*given, *score_predictions(["exact_match", "rouge_l"], f"v-{arm}", given, scored)]
+    store = Store(queries.database(home))
+    store.ingest(rows)
+    write_records(home / "sealed" / "notes-s" / "test.jsonl", examples)
+    there = Round(
+        id="r1", experiment="x1", arms=("one", "two"), evaluations={"one": "v-one", "two": "v-two"}, split="test",
+        items=half, raters=1, queues=1, seed=7, instructions=" ".join(texts), criteria=(texts[0], texts[2]),
+        flags=tuple(texts[3:6]), exclusion=ExclusionRule(gold_accuracy=None), gold=0, identical=0, repeats=0,
+        opened=Stamp("2026-01-01T00:00:00+00:00", "owner"), practice=Practice(*texts[:3], "left", texts[1]),
+        question=texts[3],
+    )  # fmt: skip
+    material = Material([one.id for one in examples], ["v-one", "v-two"], frozenset(), [])
+    shown = [
+        ReviewText("r1", one.id, source, text)
+        for i, one in enumerate(examples)
+        for source, text in (
+            ("prompt", one.prompt or ""), ("reference", one.references[0]),
+            ("v-one", answers["one"][i]), ("v-two", answers["two"][i]),
+        )
+    ]  # fmt: skip
+    review.open_round(store, there, plan_round("r1", material, Design(half, 1, 1), 7), shown)
+    return review.invite(store, "r1", "Ann")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -77,10 +78,18 @@ def watched(chromium: Any) -> Iterator[Callable[..., Watch]]:
             contexts.append(chromium.new_context(viewport={"width": 1280, "height": 900}))
         page = (beside.page.context if beside else contexts[-1]).new_page()
         watch = Watch(page)
-        page.on("console", lambda said: watch.errors.append(said.text) if said.type == "error" else None)
+        host = urlsplit(url).netloc
+
+        def said(message: Any) -> None:
+            where = message.location["url"]
+            # Opened at a page's own address, Streamlit looks for its server below that address before it finds it.
+            looking = re.fullmatch(rf"http://{re.escape(host)}/\w+/_stcore/(health|host-config)", where)
+            if message.type == "error" and not (looking and "404" in message.text):
+                watch.errors.append(f"{message.text} {where}")
+
+        page.on("console", said)
         page.on("pageerror", lambda error: watch.errors.append(str(error)))
         page.on("dialog", lambda dialog: (watch.dialogs.append(dialog.message), dialog.dismiss()))
-        host = urlsplit(url).netloc
 
         def asked(request: Any) -> None:
             parts = urlsplit(request.url)

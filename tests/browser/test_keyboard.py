@@ -144,7 +144,10 @@ def test_a_key_that_is_held_and_digits_in_the_comment(home: Path, servers: list[
     watch.page.keyboard.type("1 and 2, not 340u")
     watch.page.wait_for_timeout(LOOK)
     assert shown(watch) == before and counted(home, "Bea") == []
-    watch.page.keyboard.press("Tab")
+    watch.page.locator("[data-testid=stCheckbox] input").nth(1).focus()  # the first asks for the reference
+    watch.settled()
+    watch.page.keyboard.press("Space")
+    watch.page.wait_for_timeout(LOOK)
     watch.settled()
     watch.page.keyboard.down("1")
     for _ in range(12):
@@ -153,7 +156,7 @@ def test_a_key_that_is_held_and_digits_in_the_comment(home: Path, servers: list[
     watch.page.keyboard.up("1")
     watch.page.wait_for_timeout(1000)
     (vote,) = counted(home, "Bea")
-    assert (vote.winner, vote.comment) == ("left", "1 and 2, not 340u")
+    assert (vote.winner, vote.flags, vote.comment) == ("left", ("left:fabrication",), "1 and 2, not 340u")
     press(watch, "2")
     press(watch, "u")
     watch.page.keyboard.press("u")
