@@ -15,7 +15,7 @@ import streamlit as st
 
 import harness
 from harness.errors import HarnessError
-from harness.pages import entrance
+from harness.pages import entrance, frame
 
 PAGES = Path(harness.__file__).parent / "pages"
 OWNER = {
@@ -40,7 +40,7 @@ def main() -> None:
         role = entrance.admit()
     except HarnessError as error:
         role = "nobody"
-        st.error(str(error) if entrance.is_local() else "The server cannot be used at the moment.")
+        st.error(frame.words(str(error)) if entrance.is_local() else "The server cannot be used at the moment.")
     if role == "owner":
         pages = [
             st.Page(PAGES / file, title=title, default=place == 0) for place, (file, title) in enumerate(OWNER.items())

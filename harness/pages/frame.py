@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
@@ -64,7 +65,7 @@ def page(title: str, draw: Callable[[Store], None], empty: str = "No experiment 
             return
         draw(found)
     except HarnessError as error:
-        st.error(str(error))
+        st.error(words(str(error)))
 
 
 def chosen(found: Store) -> ExperimentRecord | None:
@@ -128,6 +129,18 @@ def results(found: Store, experiment_id: str) -> Results:
 @cached(4)
 def _results(folder: str, experiment_id: str, state: str, _store: Store) -> Results:
     return report.with_logs(report.collect(_store, experiment_id), _store)
+
+
+def words(text: str) -> str:
+    """One line of text for a place that takes Markdown (a label, a note): shown as it is, never a link, an image, a
+    formula, an icon or a colour.
+
+    Streamlit looks for icons and addresses in what Markdown has read already, where a backslash is gone: a word joiner
+    (U+2060, no width) parts them.
+    """
+    flat = " ".join(text.split())
+    flat = re.sub(r"[\\`*\[\]<>$~&]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|(?<=^\d)[.)]", r"\\\g<0>", flat)
+    return re.sub(r"(?i):(?=[\w+/-])|@|\bwww(?=\.)|-(?=-)|<(?=-)|-(?=\\?>)|[<>~](?==)", "\\g<0>\u2060", flat)
 
 
 def plain(text: str, *looks: Look) -> None:

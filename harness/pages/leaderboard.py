@@ -58,7 +58,7 @@ def _show(board: Leaderboard) -> None:
     st.markdown(parts.ranking)
     for row in board.rows:
         for line in row.errors:
-            st.warning(f"{row.arm}: {line}")
+            st.warning(frame.words(f"{row.arm}: {line}"))
         for event in row.events:
             st.caption(f"▼ {row.arm}: {event.kind} at step {event.step}")
     if parts.human:

@@ -2,6 +2,9 @@
 
 What is sent to the browser is what `harness.review` hands out for an item: texts, an opaque token and counts. Keys of
 widgets are constants, or a constant and the token. A vote replaces the pair within a fragment, so nothing is reloaded.
+
+A button belongs to the pair that it stands under: a click that was made before the next pair had come is none on it.
+Nor is one that comes sooner after the pair than anybody can look: the second half of a double click, a held key.
 """
 
 from __future__ import annotations
@@ -28,17 +31,39 @@ CHOICES: tuple[tuple[Winner, str, str], ...] = (
     ("skip", "Skip", "0"),
 )
 SIDES = ("left", "right")
+LOOK_SECONDS = 0.5
+"""No choice is taken so soon after its pair was sent."""
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding-top: 2.2rem; max-width: 1300px;}
 [data-testid="stButton"] button {min-height: 3.2rem;}
 [data-testid="stButton"] button p {font-size: 1.1rem;}
 </style>"""
 
+# Streamlit's check boxes keep what is typed on them from its shortcuts; a reviewer who has just flagged an answer types
+# there. What is typed is handed on to the page.
+KEYS = """<script id="choice-keys">
+if (!window.choiceKeys) {
+  window.choiceKeys = event => {
+    const at = event.target;
+    if (!event.isTrusted || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!(at instanceof HTMLInputElement) || at.type !== 'checkbox' || !/^[01234u]$/i.test(event.key)) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
+    const again = new KeyboardEvent(event.type, {key: event.key, code: event.code, bubbles: true, cancelable: true});
+    for (const name of ['keyCode', 'which']) Object.defineProperty(again, name, {value: event.keyCode});
+    document.body.dispatchEvent(again);
+  };
+  window.addEventListener('keydown', window.choiceKeys, true);
+  window.addEventListener('keyup', window.choiceKeys, true);
+}
+</script>"""
+
 
 def main() -> None:
     """Draw the page."""
     st.html(frame.STYLE)
     st.html(STYLE)
+    st.html(KEYS, unsafe_allow_javascript=True)
     store = frame.store()
     try:
         if store is None:
@@ -56,7 +81,7 @@ def main() -> None:
 def _sorry(error: HarnessError) -> None:
     """What went wrong, in words for a reviewer; what the store says of itself stays here."""
     if isinstance(error, ReviewError):
-        st.warning(str(error))
+        st.warning(frame.words(str(error)))
     else:
         st.error(
             "The review cannot be reached at the moment. Your answers are kept. Please reload the page in a while."
@@ -80,11 +105,12 @@ def _desk(store: Store, briefing: Briefing) -> None:
         return
     for kind in ("note", "trouble"):
         if text := state.pop(kind, None):
-            (st.success if kind == "note" else st.warning)(text)
+            (st.success if kind == "note" else st.warning)(frame.words(text))
     if isinstance(shown, Thanks):
         _thanks(store, shown)
     else:
         _pair(store, shown, briefing)
+    _sent()
 
 
 def _instructions(briefing: Briefing) -> None:
@@ -102,9 +128,31 @@ def _begin() -> None:
 
 
 def _fresh() -> None:
-    """A new pair is in front of the reviewer: its clock starts, and the way back gets an id of its own."""
-    st.session_state["since"] = time.time()
+    """A new pair comes in front of the reviewer: its clock starts when it is sent, and the way back gets a new id."""
+    st.session_state["since"] = None
     st.session_state["undo_id"] = uuid.uuid4().hex
+
+
+def _sent() -> None:
+    """What is in front of the reviewer is on its way to the browser."""
+    if st.session_state.get("since") is None:
+        st.session_state["since"] = time.time()
+
+
+def _hasty() -> bool:
+    """Whether a press comes too soon to be meant; what a held key sends then is one long press."""
+    state, now = st.session_state, time.time()
+    since = state.get("since")
+    hasty = since is None or now - max(since, state.get("pressed", 0.0)) < LOOK_SECONDS
+    if hasty:
+        state["pressed"] = now
+    return hasty
+
+
+def _seconds() -> float:
+    """How long it has been there."""
+    since = st.session_state.get("since")
+    return max(0.0, time.time() - since) if since is not None else 0.0
 
 
 def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
@@ -122,16 +170,19 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
             st.caption(side.capitalize())
             frame.plain(getattr(item, side), *looks)
             for number, flag in enumerate(item.flags):
-                st.checkbox(flag, key=f"flag {side} {number} {item.token}")
+                st.checkbox(frame.words(flag), key=f"flag {side} {number} {item.token}")
     for number, criterion in enumerate(item.criteria):
         st.segmented_control(
-            criterion, ["left", "tie", "right"], format_func=_side_words, key=f"criterion {number} {item.token}"
+            frame.words(criterion),
+            ["left", "tie", "right"],
+            format_func=_side_words,
+            key=f"criterion {number} {item.token}",
         )
     places = st.columns(len(CHOICES))
     for place, (winner, words, key) in zip(places, CHOICES, strict=True):
         place.button(
             words,
-            key=f"choose {winner}",
+            key=f"choose {winner} {item.token}",
             shortcut=key,
             width="stretch",
             type="tertiary" if winner == "skip" else "secondary",
@@ -140,16 +191,15 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
         )
     left, right = st.columns([3, 1])
     left.text_input("Comment (optional)", key=f"comment {item.token}", max_chars=2000)
-    right.button(
-        "Take back",
-        key="undo",
-        shortcut="u",
-        width="stretch",
-        on_click=_undo,
-        args=(store, st.session_state["undo_id"]),
-    )
+    with right:
+        _way_back(store)
     with st.expander("Instructions"):
         frame.plain(briefing.instructions)
+
+
+def _way_back(store: Store) -> None:
+    press = st.session_state["undo_id"]
+    st.button("Take back", key=f"undo {press}", shortcut="u", width="stretch", on_click=_undo, args=(store, press))
 
 
 def _side_words(side: str) -> str:
@@ -166,6 +216,8 @@ def _progress(item: BlindItem) -> None:
 def _cast(store: Store, item: BlindItem, winner: Winner) -> None:
     """Store the vote on the pair that the button stood under, whatever is shown by now."""
     state = st.session_state
+    if _hasty():
+        return
     flags = tuple(
         f"{side}:{flag}"
         for side in SIDES
@@ -177,7 +229,7 @@ def _cast(store: Store, item: BlindItem, winner: Winner) -> None:
         id=item.vote_id,
         token=item.token,
         winner=winner,
-        seconds=max(0.0, time.time() - state.get("since", time.time())),
+        seconds=_seconds(),
         flags=flags,
         criteria={name: side for name, side in answers.items() if side},
         comment=(state.get(f"comment {item.token}") or "").strip() or None,
@@ -192,6 +244,9 @@ def _cast(store: Store, item: BlindItem, winner: Winner) -> None:
 
 
 def _undo(store: Store, undo_id: str) -> None:
+    if _hasty():
+        return
+
     def send() -> None:
         st.session_state["shown"] = review.undo(store, entrance.invitation(), undo_id)
 
@@ -222,7 +277,7 @@ def _thanks(store: Store, shown: Thanks) -> None:
     if shown.question is not None:
         _question(store, shown.question)
     if shown.done:
-        st.button("Take back", key="undo", shortcut="u", on_click=_undo, args=(store, st.session_state["undo_id"]))
+        _way_back(store)
 
 
 def _question(store: Store, question: ClosingQuestion) -> None:

@@ -188,6 +188,6 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def safe(text: str) -> str:
-    """One line, without characters that would open a table cell or markup."""
+    """One line, without what would open a table cell, markup, a link or an image."""
     flat = " ".join(numbers.printable(text).split())
-    return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'").replace("](", "]\\(")
