@@ -121,6 +121,7 @@ class Store:
             session = Session(
                 lambda table, where, values, source: self._select(cursor, table, (where, source, ""), values),
                 lambda table, rows: self._insert(cursor, table, rows),
+                self._file.kept,
             )
             yield session
             if session.journaled:

@@ -8,6 +8,7 @@ which any open and close of the file in the same process drops: nothing here rea
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import logging
 import os
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ import filelock
 
 from harness.errors import DiskFull, HarnessError, NewerSchema, StoreError, StoreLocked
 from harness.store_journal import FULL
-from harness.store_lease import lease_of
+from harness.store_lease import Kept, lease_of
 
 _POLL_SECONDS = 0.005
 _CONFIG = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
@@ -54,9 +56,17 @@ class Migration:
     sql: str
 
 
-def read_migrations(folder: Path | None = None) -> list[Migration]:
+def read_migrations(folder: Path | None = None) -> tuple[Migration, ...]:
     """All migrations in order, from the package or from `folder`; StoreError when a number is missing or doubled."""
-    source = importlib.resources.files("harness") / "migrations" if folder is None else folder
+    return _packaged() if folder is None else _numbered(folder)
+
+
+@functools.cache
+def _packaged() -> tuple[Migration, ...]:
+    return _numbered(importlib.resources.files("harness") / "migrations")
+
+
+def _numbered(source: Traversable) -> tuple[Migration, ...]:
     found = []
     for file in source.iterdir():
         match = _MIGRATION.fullmatch(file.name)
@@ -65,7 +75,7 @@ def read_migrations(folder: Path | None = None) -> list[Migration]:
     found.sort(key=lambda migration: migration.version)
     if not found or [migration.version for migration in found] != list(range(1, len(found) + 1)):
         raise StoreError(f"the migrations in {source} are not numbered 1, 2, 3, …", hint="Install the harness again")
-    return found
+    return tuple(found)
 
 
 def schema_version(connection: Any) -> int | None:
@@ -92,12 +102,17 @@ class StoreFile:
         self.messages: list[str] = []
         self._timeout = timeout
         self._lock = lock
-        self._migrations: list[Migration] = read_migrations(migrations)
+        self._migrations: tuple[Migration, ...] = read_migrations(migrations)
         self._lease = lease_of(self.path, self._connected) if lease else None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._os_error(error) from error
+
+    @property
+    def kept(self) -> Kept | None:
+        """What this process remembers of the database between sessions; None without a lease."""
+        return self._lease.kept if self._lease is not None else None
 
     @contextmanager
     def open(self) -> Iterator[Any]:
@@ -127,6 +142,9 @@ class StoreFile:
             connection = self._connect(self.path)
             try:
                 self._migrate(connection)
+                if self.kept is not None:
+                    made = connection.execute("SELECT min(applied) FROM schema_migrations").fetchone()
+                    self.kept.belongs_to(made)
                 yield connection
             finally:
                 connection.close()
