@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -11,7 +12,22 @@ from harness.review.blind import iso, utc_now
 from harness.review.plan import Design, Material, plan_round
 from harness.store import Store
 
-WORDS = "the patient says that it began two weeks ago and takes one tablet in the evening with some water".split()
+WORDS = (
+    "the",
+    "patient",
+    "says",
+    "that",
+    "it",
+    "began",
+    "weeks",
+    "ago",
+    "and",
+    "takes",
+    "one",
+    "tablet",
+    "every",
+    "day",
+)
 ARMS = ("first", "second")
 
 
@@ -64,6 +80,4 @@ def percentile(values: list[float], share: float) -> float:
 def load_words() -> str:
     """How busy the machine is, for the lines that report times."""
     one, five, _ = Path("/proc/loadavg").read_text().split()[:3] if Path("/proc/loadavg").exists() else ("?", "?", "")
-    import os
-
     return f"{os.cpu_count()} cores, load {one} over 1 min, {five} over 5 min"

@@ -7,6 +7,7 @@ at the longest `LONGEST_SECONDS`, then gives both up for a moment, so that a com
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import OrderedDict
@@ -116,6 +117,13 @@ class Lease:
 
 _leases: dict[Path, Lease] = {}
 _guard = threading.Lock()
+
+
+@atexit.register
+def _close_all() -> None:
+    """At the end of the process: a watcher that is in the midst of closing a file would take the interpreter down."""
+    for lease in list(_leases.values()):
+        lease.close()
 
 
 def lease_of(path: Path, connect: Callable[[], AbstractContextManager[Any]]) -> Lease:
