@@ -77,7 +77,7 @@ def serve(home: Path, host: str, port: int, public_url: str | None, *, browser: 
             file=sys.stderr,
         )
     environment = {**os.environ, "HARNESS_HOME": str(home.absolute()), "HARNESS_HOST": host}
-    command = [sys.executable, "-m", "streamlit", "run", str(load.stock_folder() / "app.py"), *flags]
+    command = [sys.executable, "-m", "harness.pages.server", str(load.stock_folder() / "app.py"), *flags]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         if _answers(host, port, process):

@@ -37,7 +37,7 @@ from harness.records import (
     TrainLog,
     Trial,
 )
-from harness.store_file import StoreFile, remove_database, transaction
+from harness.store_file import StoreFile, quoted, remove_database, transaction
 from harness.store_session import Session
 from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Kind, Row, Table, columns, decode, encode
 
@@ -124,6 +124,7 @@ class Store:
             session = Session(
                 lambda table, where, values, source: self._select(cursor, table, (where, source, ""), values),
                 lambda table, rows: self._insert(cursor, table, rows),
+                self._file.kept,
             )
             yield session
             if session.journaled:
@@ -323,7 +324,7 @@ class Store:
             raise StoreError(f"{folder} is not an empty folder", hint="Give a new folder")
         with self._file.open() as cursor:
             folder.mkdir(parents=True, exist_ok=True)
-            cursor.execute(f"EXPORT DATABASE {_text(folder)} (FORMAT parquet)")
+            cursor.execute(f"EXPORT DATABASE {quoted(folder)} (FORMAT parquet)")
 
     def copy(self, to: Path) -> None:
         """Write a copy of the database to the new file `to`, whole or not at all. The journal is not copied."""
@@ -335,7 +336,7 @@ class Store:
             to.parent.mkdir(parents=True, exist_ok=True)
             source = cursor.execute("SELECT current_database()").fetchone()[0]
             try:
-                cursor.execute(f"ATTACH {_text(partial)} AS harness_copy")
+                cursor.execute(f"ATTACH {quoted(partial)} AS harness_copy")
                 try:
                     cursor.execute(f"COPY FROM DATABASE {_name(source)} TO harness_copy")
                     cursor.execute("CHECKPOINT harness_copy")
@@ -393,10 +394,6 @@ def _arrow(table: Table, kinds: dict[str, Kind], rows: list[Row]) -> Any:
             reason = str(error).splitlines()[0]
             raise StoreError(f"{table.record.__name__}.{name} holds what the store cannot: {reason}") from error
     return pa.table(arrays)
-
-
-def _text(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _name(name: str) -> str:

@@ -8,6 +8,7 @@ which any open and close of the file in the same process drops: nothing here rea
 
 from __future__ import annotations
 
+import functools
 import importlib.resources
 import logging
 import os
@@ -15,9 +16,10 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,13 @@ import filelock
 
 from harness.errors import DiskFull, HarnessError, NewerSchema, StoreError, StoreLocked
 from harness.store_journal import FULL
-from harness.store_lease import lease_of
+from harness.store_lease import Kept, lease_of
 
 _POLL_SECONDS = 0.005
 _CONFIG = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 """A file of another format would otherwise make DuckDB fetch an extension for it."""
+_ATTACHED = "harness_store"
+"""Name of the file within the engine of a lease."""
 _WAL_END = b"\xff\xff"
 _WAL_HEADER_BYTES = 256
 _WAL_PREFIX = 16
@@ -54,9 +58,17 @@ class Migration:
     sql: str
 
 
-def read_migrations(folder: Path | None = None) -> list[Migration]:
+def read_migrations(folder: Path | None = None) -> tuple[Migration, ...]:
     """All migrations in order, from the package or from `folder`; StoreError when a number is missing or doubled."""
-    source = importlib.resources.files("harness") / "migrations" if folder is None else folder
+    return _packaged() if folder is None else _numbered(folder)
+
+
+@functools.cache
+def _packaged() -> tuple[Migration, ...]:
+    return _numbered(importlib.resources.files("harness") / "migrations")
+
+
+def _numbered(source: Traversable) -> tuple[Migration, ...]:
     found = []
     for file in source.iterdir():
         match = _MIGRATION.fullmatch(file.name)
@@ -65,7 +77,7 @@ def read_migrations(folder: Path | None = None) -> list[Migration]:
     found.sort(key=lambda migration: migration.version)
     if not found or [migration.version for migration in found] != list(range(1, len(found) + 1)):
         raise StoreError(f"the migrations in {source} are not numbered 1, 2, 3, …", hint="Install the harness again")
-    return found
+    return tuple(found)
 
 
 def schema_version(connection: Any) -> int | None:
@@ -92,12 +104,18 @@ class StoreFile:
         self.messages: list[str] = []
         self._timeout = timeout
         self._lock = lock
-        self._migrations: list[Migration] = read_migrations(migrations)
-        self._lease = lease_of(self.path, self._connected) if lease else None
+        self._migrations: tuple[Migration, ...] = read_migrations(migrations)
+        self._engine: Any = None
+        self._lease = lease_of(self.path, self._attached) if lease else None
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise self._os_error(error) from error
+
+    @property
+    def kept(self) -> Kept | None:
+        """What this process remembers of the database between sessions; None without a lease."""
+        return self._lease.kept if self._lease is not None else None
 
     @contextmanager
     def open(self) -> Iterator[Any]:
@@ -109,6 +127,8 @@ class StoreFile:
             with self._lease.use() if self._lease is not None else self._connected() as connection:
                 cursor = connection.cursor()
                 try:
+                    if self._lease is not None:
+                        cursor.execute(f"USE {_ATTACHED}")
                     yield cursor
                 finally:
                     cursor.close()
@@ -124,12 +144,40 @@ class StoreFile:
         with self._locked():
             if not self.path.exists():
                 self._create()
-            connection = self._connect(self.path)
+            connection = self._replayed(lambda: duckdb.connect(str(self.path), config=_CONFIG))
             try:
                 self._migrate(connection)
                 yield connection
             finally:
                 connection.close()
+
+    @contextmanager
+    def _attached(self) -> Iterator[Any]:
+        """As `_connected`, for a lease: the file comes to an engine that stays, which takes 3 ms in place of 25."""
+        with self._locked():
+            if not self.path.exists():
+                self._create()
+            if self._engine is None:
+                self._engine = duckdb.connect(":memory:", config=_CONFIG)
+            engine = self._engine
+            try:
+                self._replayed(lambda: engine.execute(f"ATTACH {quoted(self.path)} AS {_ATTACHED}"))
+                engine.execute(f"USE {_ATTACHED}")
+                self._migrate(engine)
+                if self.kept is not None:
+                    self.kept.belongs_to(engine.execute("SELECT min(applied) FROM schema_migrations").fetchone())
+                yield engine
+            finally:
+                self._detach(engine)
+
+    def _detach(self, engine: Any) -> None:
+        """Close the file; the engine as well when it cannot do so, after an error that it did not survive."""
+        try:
+            engine.execute("USE memory")
+            engine.execute(f"DETACH {_ATTACHED}")
+        except duckdb.Error:
+            self._engine = None
+            engine.close()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -168,21 +216,22 @@ class StoreFile:
         if not self.path.exists():
             new.replace(self.path)
 
-    def _connect(self, path: Path) -> Any:
-        log = log_of(path)
+    def _replayed(self, open_file: Callable[[], Any]) -> Any:
+        """Open the file, which replays its write-ahead log; one that cannot be read is set aside."""
+        log = log_of(self.path)
         if not self._lock:
-            return duckdb.connect(str(path), config=_CONFIG)
+            return open_file()
         # DuckDB stops replaying at an entry whose length makes no sense, without a word, and later overwrites the rest.
         if log.exists() and not reads_to_the_end(log):
             self._set_aside(log, "ends in what cannot be read", keep=True)
         try:
-            return duckdb.connect(str(path), config=_CONFIG)
+            return open_file()
         except duckdb.Error as error:
             text = str(error)
             if "replaying WAL" not in text or _is_full(text) or "Out of Memory" in text or not log.exists():
                 raise
             self._set_aside(log, "cannot be read")
-            return duckdb.connect(str(path), config=_CONFIG)
+            return open_file()
 
     def tell(self, message: str) -> None:
         """Keep `message` for the caller and show it on standard error (Python's handler of last resort)."""
@@ -284,6 +333,11 @@ def transaction(connection: Any) -> Iterator[None]:
 def log_of(path: Path) -> Path:
     """Where DuckDB keeps the write-ahead log of a database."""
     return path.with_name(path.name + ".wal")
+
+
+def quoted(path: Path) -> str:
+    """A path as a text of SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
 
 
 def remove_database(path: Path) -> None:

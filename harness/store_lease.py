@@ -7,9 +7,11 @@ at the longest `LONGEST_SECONDS`, then gives both up for a moment, so that a com
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,36 @@ IDLE_SECONDS = 0.05
 LONGEST_SECONDS = 0.25
 PAUSE_SECONDS = 0.015
 """Three times as long as others sleep between two tries of the lock."""
+
+
+class Kept:
+    """What a server remembers of records that are never changed: the `most` values last asked for, of one database.
+
+    Used under the lock of that database only.
+    """
+
+    def __init__(self, most: int = 2000) -> None:
+        self._most = most
+        self._database: object = None
+        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def belongs_to(self, database: object) -> None:
+        """Forget everything when the file is another database than before: put back from a copy, or made again."""
+        if database != self._database:
+            self._values.clear()
+            self._database = database
+
+    def get(self, key: Hashable) -> Any:
+        """The value under `key`, or None."""
+        if key in self._values:
+            self._values.move_to_end(key)
+        return self._values.get(key)
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Remember `value`, and forget the one that was asked for the longest time ago."""
+        self._values[key] = value
+        if len(self._values) > self._most:
+            self._values.popitem(last=False)
 
 
 class Lease:
@@ -40,6 +72,7 @@ class Lease:
         self._connection: Any = None
         self._since = self._used = 0.0
         self._watcher: threading.Thread | None = None
+        self.kept = Kept()
 
     @contextmanager
     def use(self) -> Iterator[Any]:
@@ -84,6 +117,13 @@ class Lease:
 
 _leases: dict[Path, Lease] = {}
 _guard = threading.Lock()
+
+
+@atexit.register
+def _close_all() -> None:
+    """At the end of the process: a watcher that is in the midst of closing a file would take the interpreter down."""
+    for lease in list(_leases.values()):
+        lease.close()
 
 
 def lease_of(path: Path, connect: Callable[[], AbstractContextManager[Any]]) -> Lease:

@@ -22,12 +22,8 @@ if TYPE_CHECKING:
 
 AMONG = "IN (SELECT unnest($1::VARCHAR[]))"
 """SQL: one of the texts in `$1`."""
-_QUEUE = "SELECT token FROM assignments WHERE round = $1 AND (queue = $2 OR (kind = 'practice' AND rater = $3))"
-_TOUCHED = (
-    "SELECT r.assignment FROM reservations r JOIN assignments a ON a.token = r.assignment "
-    "WHERE r.rater = $3 AND a.round = $1"
-)
-_NEAR = f"(assignment IN ({_QUEUE}) OR assignment IN ({_TOUCHED}))"
+_QUEUE = "round = $1 AND (queue = $2 OR (kind = 'practice' AND rater = $3))"
+_NEAR = f"assignment {AMONG} OR assignment IN (SELECT assignment FROM reservations WHERE rater = $2)"
 
 
 @dataclass(slots=True)
@@ -99,7 +95,7 @@ class Desk:
     def _left_by_others(self, now: datetime) -> Assignment | None:
         """The first ordinary pair, in the order of their queues, that this reviewer may take over."""
         session, me = self.session, self.me
-        pairs = session.read(Assignment, "round = $1 AND kind = 'ordinary'", [self.round.id])
+        pairs = ordinary(session, self.round)
         tokens = [a.token for a in pairs]
         votes = session.read(Judgment, f"assignment {AMONG}", [tokens], all_rows=True)
         counted = standing(votes)
@@ -138,13 +134,36 @@ class Desk:
 def sit_down(session: Session, who: Invitation) -> Desk:
     """The desk of an invited reviewer. Raises ReviewError when the invitation does not hold (any more)."""
     there, known = admitted(session, who)
-    values = [there.id, known.queue, known.name]
-    own = session.read(Assignment, f"token IN ({_QUEUE}) OR token IN ({_TOUCHED})", values)
-    helped = [a for a in own if a.kind != "practice" and (known.queue is None or a.queue != known.queue)]
-    away = {a.token for a in helped}
-    queue = sorted((a for a in own if a.token not in away), key=lambda a: (a.kind != "practice", a.place))
-    votes = session.read(Judgment, _NEAR, values, all_rows=True)
-    return Desk(session, there, known, queue, helped, votes, session.read(Reservation, _NEAR, values, all_rows=True))
+    own = session.remember(
+        ("queue", known.queue, known.name, known.arrived, *_opened(there)),
+        lambda: session.read(Assignment, _QUEUE, [there.id, known.queue, known.name]),
+    )
+    own = sorted(own, key=lambda a: (a.kind != "practice", a.place))
+    tokens = {a.token for a in own}
+    rows = session.read(Reservation, _NEAR, [list(tokens), known.name], all_rows=True)
+    touched = dict.fromkeys(row.assignment for row in rows if row.assignment not in tokens)
+    helped = [a for token in touched if (a := _assignment(session, token)) is not None and a.round == there.id]
+    tokens |= {a.token for a in helped}
+    votes = session.read(Judgment, f"assignment {AMONG}", [list(tokens)], all_rows=True)
+    return Desk(session, there, known, own, helped, votes, [row for row in rows if row.assignment in tokens])
+
+
+def _assignment(session: Session, token: str) -> Assignment | None:
+    """The assignment with this token, of whatever round (reviewers of one name may work in several)."""
+    found = session.remember(("assignment", token), lambda: session.read(Assignment, "token = $1", [token]))
+    return found[0] if found else None
+
+
+def ordinary(session: Session, there: Round) -> list[Assignment]:
+    """All ordinary pairs of a round, in the order in which they were stored."""
+    return session.remember(
+        ("ordinary", *_opened(there)),
+        lambda: session.read(Assignment, "round = $1 AND kind = 'ordinary'", [there.id]),
+    )
+
+
+def _opened(there: Round) -> tuple[str, str]:
+    return there.id, there.opened.when
 
 
 def admitted(session: Session, who: Invitation) -> tuple[Round, Invitation]:

@@ -35,6 +35,7 @@ from harness.review.desk import (
     arrive,
     is_closed,
     lasts,
+    ordinary,
     refuse_closed,
     sit_down,
 )
@@ -143,7 +144,10 @@ def pair_texts(session: Session, there: Round, found: Assignment) -> dict[str, s
 
 def _texts(session: Session, found: Assignment, sources: tuple[str, ...]) -> dict[str, str]:
     where = f"source {AMONG} AND round = $2 AND example = $3"
-    rows = session.read(ReviewText, where, [list(sources), found.round, found.example])
+    rows = session.remember(
+        ("texts", found.round, found.example, sources),
+        lambda: session.read(ReviewText, where, [list(sources), found.round, found.example]),
+    )
     return {row.source: row.text for row in rows}
 
 
@@ -172,7 +176,7 @@ def _next(desk: Desk, now: datetime) -> BlindItem | Thanks:
 
 def _thanks(desk: Desk) -> Thanks:
     there, session = desk.round, desk.session
-    pairs = session.read(Assignment, "round = $1 AND kind = 'ordinary'", [there.id])
+    pairs = ordinary(session, there)
     tokens = [a.token for a in pairs]
     counted = standing(session.read(Judgment, f"assignment {AMONG}", [tokens], all_rows=True))
     left = sum(not is_vote(counted.get(token)) for token in tokens)
