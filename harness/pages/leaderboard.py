@@ -76,13 +76,9 @@ def _show(board: Leaderboard) -> None:
     for column, table in zip(board.columns, parts.metrics, strict=True):
         with st.expander(f"{column.name}: {column.direction} is better", expanded=False):
             st.markdown(table)
-    st.download_button(
-        "Download as Markdown",
-        report.render_markdown(board),
-        file_name=f"{board.experiment.name}.md",
-        mime="text/markdown",
-        key="markdown",
-    )
+    # No download button: the file would lie at an address that opens without a token.
+    with st.expander("As Markdown, to copy"):
+        st.code(report.render_markdown(board), language="markdown")
 
 
 frame.page("Leaderboard", main)

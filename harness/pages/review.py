@@ -31,8 +31,7 @@ CHOICES: tuple[tuple[Winner, str, str], ...] = (
     ("skip", "Skip", "0"),
 )
 SIDES = ("left", "right")
-LOOK_SECONDS = 0.5
-"""No choice is taken so soon after its pair was sent."""
+LOOK_SECONDS = 0.5  # no choice is taken so soon after its pair was sent
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] {padding-top: 2.2rem; max-width: 1300px;}
 [data-testid="stButton"] button {min-height: 3.2rem;}
