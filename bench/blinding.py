@@ -19,7 +19,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import ExitStack, redirect_stderr, suppress
+from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from typing import Any
 import app_process
 from page_client import Client, Tap
 
-from harness import load, pipeline, queries, review
+from harness import pipeline, queries, review
 from harness.progress import Reporter
 from harness.records import Assignment, Judgment
 from harness.review import bundles, opening
@@ -60,7 +60,7 @@ budget: {examples: 10}
 reference: kanari-omega
 """
 # Read by the served process alone: exceptions on demand that name everything, and one hole at a time.
-CUSTOM = '''
+CUSTOM = """
 import os, sys
 words = getattr(sys, "orig_argv", [])
 leak, wanted = os.environ.get("BLINDING_LEAK"), os.environ.get("BLINDING_FAULT", "")
@@ -98,7 +98,7 @@ elif "app" in words and leak == "errors":
     serve.options = lambda *args: [
         one.replace("showErrorDetails=none", "showErrorDetails=full") for one in options(*args)
     ]
-'''
+"""
 
 
 @dataclass(slots=True)
@@ -220,7 +220,7 @@ def provoke(stage: Stage, client: Client) -> None:
 def addresses(known: list[str]) -> list[str]:
     """Every route of the server, pages, traversals, and what a session was told of."""
     pages = ["", "leaderboard", "compare", "training", "tradeoffs", "data", "review", "review_results", "app.py"]
-    inside = ["health", "script-health-check", "metrics", "host-config", "message?hash=0", "stream", "allowed-message-origins"]
+    inside = ["health", "script-health-check", "metrics", "host-config", "message?hash=0", "stream", "message"]
     agents = ["agent/openapi.json", "agent/interact", "agent/mcp", "upload_file/0/0", "bidi-components/x/index.js"]
     files = ["media/0.md", "component/x/index.html", "app/static/owner.token", "static/../app.py", "favicon.png"]
     traversals = ["..%2f..%2fowner.token", "media/..%2f..%2fharness.duckdb", "static/..%2f..%2f..%2fapp.py"]
@@ -259,62 +259,69 @@ def uninvited(finds: Finds, app: Any, owner: Client, tap: Tap) -> int:
     return len(paths)
 
 
-def look(stage: Stage, leak: str | None = None) -> tuple[Finds, dict[str, int]]:
-    """One server, looked at from everywhere; what was found, and counts that show that there was something to find."""
-    finds = Finds(needles(set(stage.words)))
-    name, ann, ben = rounds(stage)
-    with ExitStack() as stack:
-        app = app_process.start(stage.home, environment=stage.environment(leak))
-        stack.callback(app.kill)
+def watch(stage: Stage, finds: Finds, leak: str | None, tokens: tuple[str, str]) -> tuple[int, int]:
+    """One server, looked at from everywhere; how many addresses were asked for, and canaries sent to the owner."""
+    app = app_process.start(stage.home, environment=stage.environment(leak))
+    try:
         tap, silent, door = Tap(app.port), Tap(app.port), Tap(app.port)
-        with suppress(LookupError):  # with the door open a reviewer is shown the owner's pages
-            judge(stage, tap.port, ann, None)
-        client = Client.opened(app.port, ben, "deflate")
+        if leak != "door":
+            judge(stage, tap.port, tokens[0], None)
+            finds.look("a reviewer's session, on the wire", bytes(tap.heard))
         if leak is None:
-            client = judge(stage, app.port, ben, "deflate")
+            other = judge(stage, app.port, tokens[1], "deflate")
+            finds.look("another's, unpacked", b"".join(other.messages))
+        if leak not in (None, "door"):
+            return 0, 0
         owner = Client.opened(silent.port, app.link.partition("token=")[2])
         for page, title in list(owner.pages.items()):
             owner.run(page=page, page_name=title)
         asked = uninvited(finds, app, owner, door)
-    finds.look("a reviewer's session, on the wire", bytes(tap.heard))
-    finds.look("another's, compressed on the wire", b"".join(client.messages))
-    finds.look("without a token", bytes(door.heard))
-    there = queries.open_store(stage.home)
+        finds.look("without a token", bytes(door.heard))
+        own = Finds(finds.needles)
+        own.look("owner", b"".join(owner.messages) + bytes(silent.heard))
+        return asked, len(own.found)
+    finally:
+        app.kill()
+
+
+def look(stage: Stage, leak: str | None = None) -> tuple[Finds, dict[str, int]]:
+    """What was found, and counts that show that there was something to find."""
+    finds = Finds(needles(set(stage.words)))
+    name, *tokens = rounds(stage)
+    asked, own = (0, 0) if leak == "bundle" else watch(stage, finds, leak, (tokens[0], tokens[1]))
+    store = queries.open_store(stage.home)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         if leak == "bundle":
-            shown = bundles._SHOWN
-            stack.callback(setattr, bundles, "_SHOWN", shown)
-            bundles._SHOWN = (*shown, "arms")
-        other, _, _ = rounds(stage)
-        review.write_bundle(there, other, Path(folder) / "bundle")
+            stack.callback(setattr, bundles, "_SHOWN", bundles._SHOWN)
+            bundles._SHOWN = (*bundles._SHOWN, "arms")
+        fresh, _, _ = rounds(stage)
+        review.write_bundle(store, fresh, Path(folder) / "bundle")
         for file in sorted((Path(folder) / "bundle").iterdir()):
             finds.look(f"bundle's {file.name}", file.name.encode() + file.read_bytes())
-    with there.session() as session:
-        tokens = {a.token for a in session.read(Assignment, "round = $1", [name])}
-        votes = [one for one in session.read(Judgment, "true", [], all_rows=True) if one.assignment in tokens]
-    own = Finds(finds.needles)
-    own.look("owner", b"".join(owner.messages) + bytes(silent.heard))
-    return finds, {"votes": len(votes), "addresses": asked, "owner": len(own.found)}
+    with store.session() as session:
+        mine = {a.token for a in session.read(Assignment, "round = $1", [name])}
+        votes = [one for one in session.read(Judgment, "true", [], all_rows=True) if one.assignment in mine]
+    return finds, {"votes": len(votes), "addresses": asked, "owner": own}
 
 
 def main() -> int:
     """Protected, then with one hole after the other."""
-    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
-        with redirect_stderr(nowhere):
-            stage = Stage.made(Path(folder))
-            finds, counts = look(stage)
-            holes = {leak: look(stage, leak)[0] for leak in LEAKS}
-    print(f"{len(stage.words)} canaries in {len(finds.needles)} forms; {load.stock_folder().name} served")
+    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+        stage = Stage.made(Path(folder))
+        finds, counts = look(stage)
+        holes = {leak: look(stage, leak)[0] for leak in LEAKS}
+    print(f"{len(stage.words)} canaries in {len(finds.needles)} forms")
     for where, size in finds.looked.items():
         print(f"{where}: {size:,} bytes")
     print(f"{counts['votes']} rows of votes, {counts['addresses']} addresses asked for without a token, twice each")
-    print(f"texts shown to somebody without a token: {finds.shown}; canaries among what the owner is sent: {counts['owner']}")
+    print(f"texts shown without a token: {finds.shown}; kinds of canaries that the owner is sent: {counts['owner']}")
     for leak, found in holes.items():
         print(f"protection of {leak} removed: {len(found.found)} found, {found.shown} texts shown")
     for line in finds.found[:20]:
         print(f"FOUND {line}")
     print(f"canaries sent: {len(finds.found)}")
-    blind = any(not (found.found or found.shown) for found in holes.values()) or not counts["owner"] or not counts["votes"]
+    seen = [found.found for found in holes.values()]
+    blind = not all(seen) or not counts["owner"] or not counts["votes"]
     if blind:
         print("the search is blind: something that must be found was not", file=sys.stderr)
     return 1 if finds.found or finds.shown or blind else 0

@@ -68,9 +68,6 @@ def reviewer(page: Any, app: Any, token: str, name: Any) -> None:
         page.keyboard.press("1")
         page.wait_for_timeout(1500)
     settle(page)
-    page.reload()
-    page.wait_for_selector("text=Left is better", timeout=WAIT)
-    settle(page)
     save(page, name("Review"))
 
 

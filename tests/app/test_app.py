@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
+from harness import review
 from harness.access import owner_token
 from harness.metrics import score_predictions
 from harness.queries import database
 from harness.records import (
     Entry,
     Example,
+    ExclusionRule,
     ExperimentRecord,
     Ledger,
     Prediction,
     Provenance,
+    ReviewText,
+    Round,
     RunRecord,
+    Stamp,
 )
+from harness.review.plan import Design, Material, plan_round
 from harness.store import Store
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -78,10 +85,26 @@ def fill(home: Path) -> None:
     Store(database(home)).ingest(rows)
 
 
+def reviewer(home: Path) -> str:
+    """Open a round of two pairs over the experiment; the token of its only reviewer."""
+    store = Store(database(home))
+    there = Round(
+        id="r1", experiment="x2", arms=("lora", "untrained"), split="test",
+        evaluations={"lora": "v-lora", "untrained": "v-untrained"},
+        items=2, raters=1, queues=1, seed=1, instructions="Choose.", criteria=("style",),
+        flags=("invented",), exclusion=ExclusionRule(gold_accuracy=None), gold=0, identical=0, repeats=0,
+        opened=Stamp("2026-01-01T00:00:00+00:00", "owner"), question="Which one is new?",
+    )  # fmt: skip
+    material = Material(["e1", "e2"], ["v-lora", "v-untrained"], frozenset(), [])
+    sources = ("prompt", "reference", "v-lora", "v-untrained")
+    texts = [ReviewText("r1", name, source, f"text {name}") for name in ("e1", "e2") for source in sources]
+    review.open_round(store, there, plan_round("r1", material, Design(2, 1, 1), 1), texts)
+    return review.invite(store, "r1", "Ann")
+
+
 def written(app) -> str:
-    return "\n".join(
-        element.value for element in [*app.markdown, *app.info, *app.success, *app.warning, *app.error, *app.subheader]
-    )
+    shown = [*app.title, *app.markdown, *app.info, *app.success, *app.warning, *app.error, *app.subheader]
+    return "\n".join(element.value for element in shown)
 
 
 def test_an_empty_home_says_what_to_run(page, tmp_path):
@@ -107,6 +130,7 @@ def test_the_newest_experiment_is_shown_with_its_failed_arm(page, tmp_path):
     assert [one.label for one in app.expander] == [
         "exact_match: higher is better",
         "rouge_l: higher is better",
+        "As Markdown, to copy",
     ]
 
 
@@ -134,3 +158,70 @@ def test_the_home_folder_may_come_as_an_argument(page, tmp_path, monkeypatch):
     assert not app.exception
     assert app.selectbox(key="experiment").value == "x2"
     assert not page(owner_token(tmp_path)).selectbox, "the other folder's token opened it"
+
+
+OWNED = ("leaderboard", "compare", "training", "tradeoffs", "data")
+FULL = {
+    "leaderboard": "| lora | 0.833",
+    "compare": "lora is better",
+    "training": "No training log",
+    "tradeoffs": "On the Pareto front",
+    "data": "Nobody has looked",
+}
+
+
+@pytest.mark.parametrize("name", OWNED)
+@pytest.mark.parametrize("full", [False, True])
+def test_the_owner_sees_every_page(page, tmp_path, name, full):
+    if full:
+        fill(tmp_path)
+    app = page(page=name)
+    assert not app.exception and not app.error
+    assert (FULL[name] if full else "No experiment is stored") in written(app)
+
+
+@pytest.mark.parametrize("token", ["", "no" * 30, "\u00e9\ud7ff"])
+@pytest.mark.parametrize("full", [False, True])
+def test_without_a_valid_token_there_is_one_sentence(page, tmp_path, full, token):
+    if full:
+        fill(tmp_path)
+        reviewer(tmp_path)
+    app = page(token)
+    assert not app.exception
+    assert [element.value for element in [*app.title, *app.markdown]] == [
+        "Please use your link",
+        "This address opens with the link that you were sent. If it has stopped working, ask for a new one.",
+    ]
+    assert not [*app.selectbox, *app.button, *app.error, *app.info]
+
+
+def test_a_reviewer_cannot_reach_the_owners_pages(page, tmp_path):
+    fill(tmp_path)
+    token = reviewer(tmp_path)
+    app = page(token)
+    assert not app.exception and "Thank you for reviewing" in written(app)
+    assert not app.selectbox and "lora" not in str(app.main)
+    for name in OWNED[1:]:
+        with pytest.raises(ValueError, match="Could not find a navigation page"):
+            page(token, name)
+
+
+def test_a_reviewer_votes_takes_back_and_comes_to_the_end(page, tmp_path):
+    fill(tmp_path)
+    token = reviewer(tmp_path)
+
+    def press(app, words):
+        time.sleep(0.55)  # a choice that comes sooner is taken for a second click
+        return next(one for one in app.button if one.label == words).click().run()
+
+    app = press(page(token), "Begin")
+    assert not app.exception
+    app = press(press(app, "Left is better"), "Take back")
+    app = press(press(app, "Equally good"), "Skip")
+    assert not app.exception and "You have judged **2** pairs" in written(app)
+    app = press(app, "I cannot tell")
+    assert not app.exception and "One last question" not in written(app)
+    review.close(Store(database(tmp_path)), "r1", "owner", "enough")
+    assert "This review is closed" in written(page(token))
+    review.revoke(Store(database(tmp_path)), "r1", "Ann")
+    assert "Please use your link" in written(page(token))

@@ -112,7 +112,7 @@ def all_rows(home: Path, rater: str) -> list[Judgment]:
 
 
 def hostile_home(home: Path, texts: Sequence[str]) -> str:
-    """A store in which every text of `texts` is an answer of a model, a prompt and a reference; the token of a reviewer.
+    """A store in which every text of `texts` is an answer of a model, a prompt and a reference; a reviewer's token.
 
     Example i: two arms answered text i and the text half the list further on; flags, criteria, practice, question, the
     error of a third arm and the task's description are hostile, too.

@@ -1,4 +1,4 @@
-"""Every page by clicking the navigation, empty store and full: no error on the console, and nobody sees what is not theirs."""
+"""Every page by clicking, empty store and full: no error on the console, and nobody sees what is not theirs."""
 
 from __future__ import annotations
 
