@@ -15,7 +15,7 @@ import streamlit as st
 
 from harness import boards, queries, report
 from harness.errors import HarnessError
-from harness.records import ExperimentRecord
+from harness.records import Example, ExperimentRecord
 from harness.report import Leaderboard, Results
 from harness.store import Store
 
@@ -128,6 +128,22 @@ def results(found: Store, experiment_id: str) -> Results:
 @cached(4)
 def _results(folder: str, experiment_id: str, state: str, _store: Store) -> Results:
     return report.with_logs(report.collect(_store, experiment_id), _store)
+
+
+def examples(record: ExperimentRecord) -> dict[str, Example]:
+    """Test examples of an experiment by id, read again only where the file has changed."""
+    return _examples(str(queries.sealed_file(home(), record)), examples_changed(record), record)
+
+
+def examples_changed(record: ExperimentRecord) -> int:
+    """When the file of an experiment's test examples was written; 0 where it is not there."""
+    file = queries.sealed_file(home(), record)
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+@cached(4)
+def _examples(file: str, changed: int, _record: ExperimentRecord) -> dict[str, Example]:
+    return queries.sealed_examples(home(), _record)
 
 
 def plain(text: str, *looks: Look) -> None:

@@ -79,9 +79,7 @@ def fill(home: Path) -> None:
 
 
 def written(app) -> str:
-    return "\n".join(
-        element.value for element in [*app.markdown, *app.info, *app.success, *app.warning, *app.error, *app.subheader]
-    )
+    return "\n".join(element.value for element in [*app.markdown, *app.info, *app.success, *app.warning, *app.error, *app.subheader])
 
 
 def test_an_empty_home_says_what_to_run(page, tmp_path):
