@@ -32,6 +32,11 @@ class Screen:
     """Label → (widget id, fragment id)."""
     ids: list[str] = field(default_factory=list)
     """Ids of all widgets."""
+    selects: dict[str, str] = field(default_factory=dict)
+    """Label → widget id of the lists to choose from."""
+    options: list[str] = field(default_factory=list)
+    """What those lists offer."""
+    exceptions: list[str] = field(default_factory=list)
     pages: dict[str, str] = field(default_factory=dict)
     """Title → hash of the pages that are offered."""
     bytes: int = 0
@@ -52,6 +57,7 @@ class AppSession:
         self._socket = connect(url, subprotocols=["streamlit"], max_size=None, open_timeout=TIMEOUT)  # type: ignore[list-item]
         self._query = f"token={token}" if token else ""
         self._page = ""
+        self._chosen: dict[str, str] = {}
         self.pages: dict[str, str] = {}
 
     def run(self, page: str = "", button: tuple[str, str] | None = None) -> Screen:
@@ -66,11 +72,18 @@ class AppSession:
             state = request.widget_states.widgets.add()
             state.id, request.fragment_id = button
             state.trigger_value = True
+        for widget, option in self._chosen.items():
+            state = request.widget_states.widgets.add()
+            state.id, state.string_value = widget, option
         began = time.perf_counter()
         self._socket.send(message.SerializeToString())
         screen = self._read()
         screen.seconds = time.perf_counter() - began
         return screen
+
+    def choose(self, widget: str, option: str) -> None:
+        """Choose an option of a list by its words, from the next run on."""
+        self._chosen[widget] = option
 
     def close(self) -> None:
         """End the session; a server that is gone is no error."""
@@ -100,11 +113,17 @@ class AppSession:
 
 def _note(screen: Screen, element: Any, fragment: str) -> None:
     inner = getattr(element, element.WhichOneof("type"))
+    kind = element.WhichOneof("type")
+    if kind == "exception":
+        screen.exceptions.append(inner.message)
+    if kind == "selectbox":
+        screen.selects[inner.label] = inner.id
+        screen.options += inner.options
     if getattr(inner, "body", ""):
         screen.texts.append(inner.body)
     if getattr(inner, "id", ""):
         screen.ids.append(inner.id)
-        if element.WhichOneof("type") == "button":
+        if kind == "button":
             screen.buttons[inner.label] = (inner.id, fragment)
 
 
@@ -135,6 +154,14 @@ class AppServer:
     def url(self) -> str:
         """Where its sessions are opened."""
         return f"ws://127.0.0.1:{self.port}/_stcore/stream"
+
+    def cpu_seconds(self) -> float:
+        """Seconds of processor time that the server has taken so far."""
+        import psutil
+
+        mine = psutil.Process(self.process.pid)
+        times = [one.cpu_times() for one in (mine, *mine.children(recursive=True))]
+        return float(sum(one.user + one.system for one in times))
 
     def wait(self) -> None:
         """Until it answers; RuntimeError when it ends or does not within a minute."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness import review
@@ -31,15 +33,15 @@ WORDS = (
 ARMS = ("first", "second")
 
 
-def open_made(store: Store, name: str, design: Design, rng: random.Random, experiment: str = "made") -> Round:
-    """Open a round of this design over as many examples as it has items: prompts of 200 words, answers of 60."""
-    examples = [f"{name}-x{number}" for number in range(design.items)]
-    sources = [f"{name}-{arm}" for arm in ARMS]
+def open_made(store: Store, name: str, design: Design, rng: random.Random, arms: Sequence[str] = ARMS) -> Round:
+    """Open a round of this design over as few examples as its items need: prompts of 200 words, answers of 60."""
+    examples = [f"{name}-x{number}" for number in range(-(-design.items // math.comb(len(arms), 2)))]
+    sources = [f"{name}-{arm}" for arm in arms]
     there = Round(
         id=name,
-        experiment=experiment,
-        arms=ARMS,
-        evaluations=dict(zip(ARMS, sources, strict=True)),
+        experiment="made",
+        arms=tuple(arms),
+        evaluations=dict(zip(arms, sources, strict=True)),
         split="validation",
         items=design.items,
         raters=design.raters,

@@ -94,10 +94,14 @@ def compare(home: Path, experiment: str | None, arms: tuple[str, str], samples: 
     return report.compare(results, *arms, texts, samples)
 
 
+def sealed_file(home: Path, record: ExperimentRecord) -> Path:
+    """Where the test examples of an experiment lie."""
+    return home / "sealed" / f"{record.task['name']}-{record.suite}" / "test.jsonl"
+
+
 def sealed_examples(home: Path, record: ExperimentRecord) -> dict[str, Example]:
     """Test examples of an experiment by id; empty when the sealed folder is gone."""
-    folder = home / "sealed" / f"{record.task['name']}-{record.suite}"
-    return {example.id: example for example in read_records(folder / "test.jsonl", Example)}
+    return {example.id: example for example in read_records(sealed_file(home, record), Example)}
 
 
 def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]:

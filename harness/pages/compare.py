@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from harness import queries, report
+from harness import report
 from harness.pages import frame
-from harness.records import Example, ExperimentRecord
-from harness.report import Comparison, Sample, numbers
+from harness.report import Comparison, Sample, Slice, numbers
 from harness.store import Store
 
 PER_PAGE = 5
@@ -29,21 +30,25 @@ def main(store: Store) -> None:
     others = [arm for arm in arms if arm != a]
     default = others.index(board.reference) if board.reference in others else 0
     b = right.selectbox("minus", others, index=default, key="arm b")
-    comparison = _compare(str(frame.home()), record.experiment_id, (a, b), store.state(record.experiment_id), store)
+    state = f"{store.state(record.experiment_id)} {frame.examples_changed(record)}"
+    comparison, found = _compare(str(frame.home()), record.experiment_id, (a, b), state, store)
     st.caption(comparison.estimand)
     _metrics(comparison)
-    examples = queries.sealed_examples(frame.home(), record)
-    _slices(comparison, examples, record)
-    _examples(comparison, examples)
+    _slices(comparison, found)
+    _examples(comparison)
 
 
 @frame.cached(8)
-def _compare(folder: str, experiment_id: str, arms: tuple[str, str], state: str, _store: Store) -> Comparison:
+def _compare(
+    folder: str, experiment_id: str, arms: tuple[str, str], state: str, _store: Store
+) -> tuple[Comparison, Sequence[Slice]]:
+    """The comparison, and its slices by length and group."""
     results = frame.results(_store, experiment_id)
     wanted = [entry.eval_id for entry in results.entries if entry.arm in arms and entry.eval_id is not None]
-    examples = queries.sealed_examples(frame.home(), results.experiment)
+    examples = frame.examples(results.experiment)
     texts = report.Texts(examples, _store.predictions(wanted), inside=True)
-    return report.compare(results, *arms, texts, samples=ALL)
+    comparison = report.compare(results, *arms, texts, samples=ALL)
+    return comparison, report.slices(comparison.values, examples, results.groups)
 
 
 def _metrics(comparison: Comparison) -> None:
@@ -67,9 +72,8 @@ def _metrics(comparison: Comparison) -> None:
     )
 
 
-def _slices(comparison: Comparison, examples: dict[str, Example], record: ExperimentRecord) -> None:
+def _slices(comparison: Comparison, found: Sequence[Slice]) -> None:
     with st.expander("By length and group"):
-        found = report.slices(comparison.values, examples, record.groups)
         if not found:
             st.info("The sealed test split is not in the home folder. Run the experiment again; it is quick.")
             return
@@ -93,7 +97,7 @@ def _slices(comparison: Comparison, examples: dict[str, Example], record: Experi
         )
 
 
-def _examples(comparison: Comparison, examples: dict[str, Example]) -> None:
+def _examples(comparison: Comparison) -> None:
     st.subheader("Examples where they differ most")
     for note in comparison.notes:
         st.caption(note)

@@ -16,7 +16,7 @@ import streamlit as st
 
 from harness import boards, queries, report
 from harness.errors import HarnessError
-from harness.records import ExperimentRecord
+from harness.records import Example, ExperimentRecord
 from harness.report import Leaderboard, Results
 from harness.store import Store
 
@@ -141,6 +141,22 @@ def words(text: str) -> str:
     flat = " ".join(text.split())
     flat = re.sub(r"[\\`*\[\]<>$~&]|(?<![^\W_])_|_(?![^\W_])|^[#+=-]|(?<=^\d)[.)]", r"\\\g<0>", flat)
     return re.sub(r"(?i):(?=[\w+/-])|@|\bwww(?=\.)|-(?=-)|<(?=-)|-(?=\\?>)|[<>~](?==)", "\\g<0>\u2060", flat)
+
+
+def examples(record: ExperimentRecord) -> dict[str, Example]:
+    """Test examples of an experiment by id, read again only where the file has changed."""
+    return _examples(str(queries.sealed_file(home(), record)), examples_changed(record), record)
+
+
+def examples_changed(record: ExperimentRecord) -> int:
+    """When the file of an experiment's test examples was written; 0 where it is not there."""
+    file = queries.sealed_file(home(), record)
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
+@cached(4)
+def _examples(file: str, changed: int, _record: ExperimentRecord) -> dict[str, Example]:
+    return queries.sealed_examples(home(), _record)
 
 
 def plain(text: str, *looks: Look) -> None:

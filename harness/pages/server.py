@@ -12,31 +12,27 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-LOADED = (
-    "duckdb",
-    "pandas",
-    "plotly.graph_objects",
-    "pyarrow",
+REVIEW = ("duckdb", "pandas", "pyarrow", "harness.pages.entrance")
+"""What a reviewer's session would otherwise load at its first page."""
+EVERYTHING = (
+    *REVIEW,
+    "harness.live",
     "harness.pages.charts",
-    "harness.pages.entrance",
     "harness.review.results",
     "harness.stats.votes",
+    "plotly.offline",
+    "scipy.special",
     "streamlit.elements.plotly_chart",
-    "streamlit.proto.ForwardMsg_pb2",
 )
-"""What sessions would otherwise load at their first page."""
-WITHOUT_CHARTS = ("plotly.graph_objects", "harness.pages.charts", "streamlit.elements.plotly_chart")
-"""What reviewers never need."""
 
 
 def main(words: Sequence[str]) -> None:
-    """Load, then run the server until it is stopped. `--review-only` before the app's path leaves the charts out."""
+    """Load, then run the server until it is stopped. `--review-only` comes first: no charts and no statistics."""
     from streamlit.web import cli
 
-    small = bool(words) and words[0] == "--review-only"
-    for name in LOADED:
-        if not (small and name in WITHOUT_CHARTS):
-            importlib.import_module(name)
+    small = words[0] == "--review-only"
+    for name in REVIEW if small else EVERYTHING:
+        importlib.import_module(name)
     gc.collect()
     gc.freeze()
     cli.main(args=["run", *words[small:]], prog_name="streamlit")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import types
@@ -33,9 +34,15 @@ def to_json(record: Any) -> Any:
 
 def from_json(kind: type[R], data: Any) -> R:
     """The inverse of `to_json` for record `kind`; unknown keys are ignored, missing ones take their default."""
+    hints = _hints(kind)
+    return kind(**{key: _convert(hints[key], value) for key, value in data.items() if key in hints})
+
+
+@functools.cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """Types of a record's fields; finding them out takes longer than all the rest."""
     hints = typing.get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    return kind(**{key: _convert(hints[key], value) for key, value in data.items() if key in known})
+    return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
 
 
 def _convert(hint: Any, value: Any) -> Any:

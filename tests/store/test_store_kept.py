@@ -78,7 +78,8 @@ def test_a_lease_that_was_given_up_has_the_file_closed(tmp_path: Path) -> None:
     server = Store(tmp_path / "h.duckdb", lease=True)
 
     def has_it_open() -> bool:
-        links = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+        names = Path("/proc/self/fd").iterdir()
+        links = [os.path.realpath(name) for name in names]
         return str(server.path) in links
 
     with server.session():
