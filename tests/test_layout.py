@@ -167,7 +167,7 @@ ALLOWED: dict[str, set[str]] = {
         "worker",
     },
     "access": set(),
-    "serve": {"access", "load"},
+    "serve": {"access", "load", "queries", "review", "store"},
     "pages": {"access", "boards", "files", "live", "queries", "records", "report", "review", "splits", "store"},
 }
 """Rooms of the package and the rooms each may enter; `errors` and the version are open to all.
