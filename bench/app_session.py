@@ -49,14 +49,17 @@ class Screen:
 
 
 class AppSession:
-    """One session of the app at `url` (ws://…/_stcore/stream), with the `token` of a link."""
+    """One session of the app at `url` (ws://…/_stcore/stream), with the `token` of a link.
 
-    def __init__(self, url: str, token: str) -> None:
+    `more` is handed to `websockets.sync.client.connect`: an `origin`, an `ssl` context, a `sock`.
+    """
+
+    def __init__(self, url: str, token: str, **more: Any) -> None:
         from websockets.sync.client import connect
 
         self._open = contextlib.ExitStack()
         self._socket = self._open.enter_context(
-            connect(url, subprotocols=["streamlit"], max_size=None, open_timeout=TIMEOUT)  # type: ignore[list-item]
+            connect(url, subprotocols=["streamlit"], max_size=None, open_timeout=TIMEOUT, **more)  # type: ignore[list-item]
         )
         self._query = f"token={token}" if token else ""
         self._page = ""
@@ -87,6 +90,12 @@ class AppSession:
     def choose(self, widget: str, option: str) -> None:
         """Choose an option of a list by its words, from the next run on."""
         self._chosen[widget] = option
+
+    def __enter__(self) -> AppSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """End the session; a server that is gone is no error."""

@@ -22,8 +22,8 @@ from harness.store import Store
 
 ROOT = Path(__file__).parents[2]
 HEAVY = (
-    "torch", "transformers", "peft", "trl", "datasets", "accelerate", "bitsandbytes", "lm_eval", "evaluate", "sacrebleu",
-    "rouge_score", "scipy", "statsmodels", "plotly", "matplotlib", "optuna", "datasketch", "psutil",
+    "torch", "transformers", "peft", "trl", "datasets", "accelerate", "bitsandbytes", "lm_eval", "evaluate",
+    "sacrebleu", "rouge_score", "scipy", "statsmodels", "plotly", "matplotlib", "optuna", "datasketch", "psutil",
 )  # fmt: skip
 FORBID = f"""
 import sys
@@ -125,7 +125,7 @@ def test_on_all_addresses_nothing_is_shown_without_a_token(home, bench, capfd) -
                 screen = server.session(token, address).run()
                 assert list(screen.pages) == ["Review"], (address, token)
                 assert screen.texts[0] == "Please use your link" and len(screen.texts) == 2 and not screen.buttons
-            assert list(server.session(owner_token(home[0]), address).run().pages)[0] == "Leaderboard"
+            assert next(iter(server.session(owner_token(home[0]), address).run().pages)) == "Leaderboard"
             assert "Begin" in server.session(home[1], address).run().buttons
     finally:
         server.signal(signal.SIGTERM)
