@@ -1,8 +1,9 @@
 """The app: `harness app`, or `streamlit run app.py -- --home FOLDER`.
 
 Reads the store of one home folder: `--home`, else the environment's HARNESS_HOME, else `.harness`. Without a token in
-the address nothing is shown: the owner's opens every page, a reviewer's opens the review alone. Pages that somebody may
-not see are not even registered, because a browser is sent the address of every registered one.
+the address nothing is shown: the owner's opens every page (where a bundle is served, how far it is and no more), a
+reviewer's opens the review alone. Pages that somebody may not see are not even registered, because a browser is sent
+the address of every registered one.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def main() -> None:
     except HarnessError as error:
         role = "nobody"
         st.error(frame.words(str(error)) if entrance.is_local() else "The server cannot be used at the moment.")
-    if role == "owner":
+    if role == "owner" and entrance.review_only():
+        st.navigation([st.Page(PAGES / "status.py", title="Status", default=True)], position="hidden").run()
+    elif role == "owner":
         pages = [
             st.Page(PAGES / file, title=title, default=place == 0) for place, (file, title) in enumerate(OWNER.items())
         ]

@@ -49,12 +49,18 @@ class Screen:
 
 
 class AppSession:
-    """One session of the app at `url` (ws://…/_stcore/stream), with the `token` of a link."""
+    """One session of the app at `url` (ws://…/_stcore/stream), with the `token` of a link.
 
-    def __init__(self, url: str, token: str) -> None:
+    `more` is handed to `websockets.sync.client.connect`: an `origin`, an `ssl` context, a `sock`.
+    """
+
+    def __init__(self, url: str, token: str, **more: Any) -> None:
         from websockets.sync.client import connect
 
-        self._socket = connect(url, subprotocols=["streamlit"], max_size=None, open_timeout=TIMEOUT)  # type: ignore[list-item]
+        self._open = contextlib.ExitStack()
+        self._socket = self._open.enter_context(
+            connect(url, subprotocols=["streamlit"], max_size=None, open_timeout=TIMEOUT, **more)  # type: ignore[list-item]
+        )
         self._query = f"token={token}" if token else ""
         self._page = ""
         self._chosen: dict[str, str] = {}
@@ -85,10 +91,16 @@ class AppSession:
         """Choose an option of a list by its words, from the next run on."""
         self._chosen[widget] = option
 
+    def __enter__(self) -> AppSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """End the session; a server that is gone is no error."""
         with contextlib.suppress(Exception):
-            self._socket.close()
+            self._open.close()
 
     def _read(self) -> Screen:
         from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -141,6 +153,7 @@ class AppServer:
         self.port = port
         command = [sys.executable, "-m", "harness", *(words or ("app", "--home", str(home), "--no-browser"))]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
+        self._sessions: list[AppSession] = []
         self._log = (home / "server.log").open("ab")
         self.process = subprocess.Popen(
             [*command, "--port", str(port)],
@@ -154,6 +167,11 @@ class AppServer:
     def url(self) -> str:
         """Where its sessions are opened."""
         return f"ws://127.0.0.1:{self.port}/_stcore/stream"
+
+    def session(self, token: str, address: str = "127.0.0.1") -> AppSession:
+        """A session, which ends with the server."""
+        self._sessions.append(AppSession(f"ws://{address}:{self.port}/_stcore/stream", token))
+        return self._sessions[-1]
 
     def cpu_seconds(self) -> float:
         """Seconds of processor time that the server has taken so far."""
@@ -175,7 +193,9 @@ class AppServer:
         raise RuntimeError("the app's server does not answer")
 
     def signal(self, number: int) -> None:
-        """Send a signal to the server and to what it started, and wait for its end."""
+        """End the sessions, send a signal to the server and to what it started, and wait for its end."""
+        for session in self._sessions:
+            session.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
         self.process.wait()

@@ -260,9 +260,26 @@ def bundle(
     print(f"wrote {out}: {count} items; bring its votes back with `harness review import FILE`")
 
 
+@app.command()
+def serve(
+    folder: Annotated[Path, typer.Argument(help="Folder that `harness review bundle` wrote.")],
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8501,
+    public_url: Annotated[
+        str | None, typer.Option("--public-url", help="Where others reach it, behind a proxy with TLS.")
+    ] = None,
+) -> int:
+    """Serve a bundle to its reviewers, on a machine without models. Their links are those of `invite`."""
+    from harness import serve
+
+    return serve.serve_bundle(folder, host, port, public_url)
+
+
 @app.command(name="import")
 def import_command(
-    file: Annotated[Path, typer.Argument(help="csv or jsonl of votes, a store's journal, or finished annotations.")],
+    file: Annotated[
+        Path, typer.Argument(help="csv or jsonl of votes, a served bundle's folder, a journal, finished annotations.")
+    ],
     home: Home = HOME,
 ) -> None:
     """Take in votes from elsewhere; again is harmless. A finished annotation file becomes a round of its own."""

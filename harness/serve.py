@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -69,8 +70,27 @@ def address(host: str, port: int, public_url: str | None) -> str:
     return (public_url or f"http://{'127.0.0.1' if is_loopback(host) else host}:{port}").rstrip("/")
 
 
-def serve(home: Path, host: str, port: int, public_url: str | None, *, browser: bool) -> int:
-    """Run the app until it is stopped; its exit code. Prints the owner's link once it answers."""
+def serve_bundle(folder: Path, host: str, port: int, public_url: str | None) -> int:
+    """Serve the round in a review bundle until stopped; its votes are kept in `FOLDER/votes`. No model is loaded.
+
+    Raises ReviewError for a folder that holds no bundle, or one that was changed.
+    """
+    from harness import queries, review
+    from harness.store import Store
+
+    home = folder / review.VOTES
+    there = review.load_bundle(lambda: Store(queries.database(home)), folder)
+    print(f"round {there.id}: {there.items} items; the votes go back with `harness review import {folder}`")
+    return serve(home, host, port, public_url, browser=False, review_only=True)
+
+
+def serve(
+    home: Path, host: str, port: int, public_url: str | None, *, browser: bool, review_only: bool = False
+) -> int:  # fmt: skip
+    """Run the app until it is stopped; its exit code. Prints the owner's link once it answers.
+
+    With `review_only` there is no page but the review, and for the owner how far it is.
+    """
     flags = options(host, port, public_url)
     link = f"{address(host, port, public_url)}/?token={access.owner_token(home)}"
     if not is_loopback(host) and not (public_url or "").startswith("https://"):
@@ -80,12 +100,17 @@ def serve(home: Path, host: str, port: int, public_url: str | None, *, browser: 
             file=sys.stderr,
         )
     environment = {**os.environ, "HARNESS_HOME": str(home.absolute()), "HARNESS_HOST": host}
-    command = [sys.executable, "-m", "harness.pages.server", str(load.stock_folder() / "app.py"), *flags]
+    environment["HARNESS_REVIEW_ONLY"] = "1" if review_only else "0"
+    small = ["--review-only"] if review_only else []
+    command = [sys.executable, "-m", "harness.pages.server", *small, str(load.stock_folder() / "app.py"), *flags]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the server must not outlive this process
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     try:
         if _answers(host, port, process):
             print(
-                f"The app is at\n\n    {link}\n\nThe link opens everything: keep it. Ctrl-C stops the server.",
+                f"The app is at\n\n    {link}\n\n"
+                + ("The link shows how far it is" if review_only else "The link opens everything: keep it")
+                + ". Ctrl-C stops the server.",
                 flush=True,
             )
             if browser:

@@ -183,7 +183,7 @@ ALLOWED: dict[str, set[str]] = {
         "worker",
     },
     "access": set(),
-    "serve": {"access", "load"},
+    "serve": {"access", "load", "queries", "review", "store"},
     "pages": {
         "access",
         "boards",

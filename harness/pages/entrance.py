@@ -67,6 +67,11 @@ def _signed_in() -> Invitation | None:
     return invited(store, str(email)) if email and verified is True else None
 
 
+def review_only() -> bool:
+    """Whether the server serves a review bundle, where there is nothing to see but the review."""
+    return os.environ.get("HARNESS_REVIEW_ONLY") == "1"
+
+
 def is_local() -> bool:
     """Whether the server answers this machine alone, so that its owner may be told what is wrong."""
     return os.environ.get("HARNESS_HOST", "127.0.0.1") in ("127.0.0.1", "localhost", "::1")

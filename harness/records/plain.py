@@ -34,7 +34,7 @@ def to_json(record: Any) -> Any:
 
 def from_json(kind: type[R], data: Any) -> R:
     """The inverse of `to_json` for record `kind`; unknown keys are ignored, missing ones take their default."""
-    hints = _hints(kind)
+    hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
     return kind(**{key: _convert(hints[key], value) for key, value in data.items() if key in hints})
 
 

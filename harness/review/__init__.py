@@ -13,7 +13,7 @@ opening.py          an experiment's answers → a round (imports what runs model
 """
 
 from harness.review.blind import Answer, Ballot, BlindItem, Briefing, ClosingQuestion, Progress, Receipt, Thanks
-from harness.review.bundles import load_bundle, write_bundle
+from harness.review.bundles import VOTES, load_bundle, write_bundle
 from harness.review.lifecycle import (
     RaterProgress,
     RoundStatus,
@@ -44,6 +44,7 @@ from harness.review.results import (
 from harness.review.serve import briefing, guess, next_item, reference, undo, vote, vote_and_next
 
 __all__ = [
+    "VOTES",
     "Answer",
     "Ballot",
     "BlindItem",

@@ -3,6 +3,8 @@
     FOLDER/bundle.json   schema, instructions, criteria, flags, practice item, invitations (hashes of their tokens)
     FOLDER/items.jsonl   a line for each assignment: token, item, queue, place, prompt, left, right, reference
 
+    FOLDER/votes/        once it was served: the store with its votes
+
 `load_bundle` checks every value and makes of it a round in a store, over which the same pages work. That store's
 journal (or an export of its votes) goes back with `harness review import`.
 """
@@ -12,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "harness.review-bundle/1"
 ABOUT, ITEMS = "bundle.json", "items.jsonl"
+VOTES = "votes"
+"""Folder within a bundle in which `harness review serve` keeps its store."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _SHOWN = ("instructions", "criteria", "flags", "render", "question", "reservation_minutes", "raters", "queues")
 """Fields of a round that a bundle carries as they are."""
@@ -87,8 +91,8 @@ def _invitation(one: Invitation) -> dict[str, Any]:
     return {name: plain[name] for name in ("name", "salt", "token_hash", "created", "queue", "arrived")}
 
 
-def load_bundle(store: Store, folder: Path) -> Round:
-    """Check a bundle and make it a round of `store`; loading it again adds nothing.
+def load_bundle(store: Store | Callable[[], Store], folder: Path) -> Round:
+    """Check a bundle and make it a round of `store` (or of what it returns, once all is checked); again adds nothing.
 
     Raises ReviewError naming file, line and field for whatever is not as `write_bundle` makes it.
     """
@@ -118,7 +122,7 @@ def load_bundle(store: Store, folder: Path) -> Round:
         },
     )
     people = [Invitation(round=there.id, role="reviewer", **one) for one in about["invitations"]]
-    with store.session() as session:
+    with (store() if callable(store) else store).session() as session:
         if not session.read(Round, "id = $1", [there.id]):
             session.write(there, *_assignments(there, lines), *_texts(there, lines), *people)
     return there

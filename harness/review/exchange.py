@@ -25,6 +25,7 @@ from harness.records import (
     digest,
 )
 from harness.review.blind import CHOICES, iso, utc_now
+from harness.review.bundles import VOTES
 from harness.review.desk import AMONG
 from harness.review.lifecycle import round_of
 from harness.review.results import RoundVotes
@@ -107,9 +108,15 @@ def import_file(store: Store, path: Path, who: str) -> Imported:
     """Take in votes on a round of this store, or a finished annotation file as a round of its own; idempotent.
 
     Columns `token`, `rater` and `winner` (and what `vote_rows` has beside them) make votes; so does the journal that a
-    store elsewhere wrote (`*.journal.jsonl`). Columns `example`, `left`, `right`, `rater` and `winner` make a round
-    that is closed and unblinded. Everything is taken in or nothing: raises ReviewError naming the file's bad lines.
+    store elsewhere wrote (`*.journal.jsonl`), or the folder of a bundle that was served. Columns `example`, `left`,
+    `right`, `rater` and `winner` make a round that is closed and unblinded. Everything is taken in or nothing: raises
+    ReviewError naming the file's bad lines.
     """
+    if path.is_dir():  # a bundle that was served
+        path = next(iter(sorted((path / VOTES).glob("*.journal.jsonl"))), path)
+        if path.is_dir():
+            hint = "`harness review serve` keeps them there; without it, give a csv or jsonl file of votes"
+            raise ReviewError(f"{path} holds no votes yet", hint=hint)
     if not path.is_file():
         raise ReviewError(f"no such file: {path}", hint="Give a csv or jsonl file of votes")
     if path.name.endswith(".journal.jsonl"):
