@@ -35,6 +35,7 @@ bench: install
 	$(BIN)/python bench/endpoint_parity.py
 	$(BIN)/python bench/coverage.py
 	$(BIN)/python bench/stats_speed.py
+	$(BIN)/python bench/blinding.py
 
 clean:
 	rm -rf .venv .harness build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
