@@ -36,6 +36,7 @@ bench: install
 	$(BIN)/python bench/coverage.py
 	$(BIN)/python bench/stats_speed.py
 	$(BIN)/python bench/gates.py
+	$(BIN)/python bench/blinding.py
 
 clean:
 	rm -rf .venv .harness build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

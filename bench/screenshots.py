@@ -19,7 +19,7 @@ from playwright.sync_api import sync_playwright
 
 SETTLED = "[data-testid=stApp][data-test-script-state=notRunning]"
 WAIT = 90_000
-COLOURS = 64
+COLOURS = 160
 
 
 def save(page: Any, file: Path, full: bool = True) -> None:
@@ -27,8 +27,10 @@ def save(page: Any, file: Path, full: bool = True) -> None:
     picture = Image.open(io.BytesIO(page.screenshot(full_page=full))).convert("RGB")
     file.parent.mkdir(parents=True, exist_ok=True)
     # The app scrolls inside: a picture of it all is cut where it gets too long to look at.
-    height = min(picture.height, 2 * picture.width)
-    picture.crop((0, 0, picture.width, height)).quantize(COLOURS).save(file, optimize=True)
+    height = min(picture.height, 1800)
+    picture.crop((0, 0, picture.width, height)).quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=2).save(
+        file, optimize=True
+    )
 
 
 def settle(page: Any) -> None:

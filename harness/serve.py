@@ -49,7 +49,9 @@ def options(host: str, port: int, public_url: str | None) -> list[str]:
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "client.showSidebarNavigation": "true",
-        "theme.primaryColor": "#0072B2",
+        # Of each theme: a colour for both would be a theme of its own, which is light whatever the browser asks for.
+        "theme.light.primaryColor": "#0072B2",
+        "theme.dark.primaryColor": "#2B86C5",
     }
     if public_url is not None:
         parts = urlsplit(public_url)

@@ -13,6 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from harness.report import CostView, HumanReview, HumanTable, Leaderboard, TrainingCurve
+from harness.report.figure_data import CostPoint
 from harness.report.palette import MARKERS, PALETTE
 
 LAYOUT: Mapping[str, Any] = {"margin": {"l": 10, "r": 10, "t": 30, "b": 10}, "hoverlabel": {"namelength": -1}}
@@ -77,7 +78,8 @@ def tradeoff(view: CostView, board: Leaderboard) -> go.Figure:
             error_x={"type": "data", "array": [right - point.cost], "arrayminus": [point.cost - left]},
             mode="markers+text",
             text=[point.arm],
-            textposition="top center" if place % 2 else "bottom center",
+            textposition=_beside(view, point),
+            cliponaxis=False,
             marker={"size": 12, "color": shade.get(point.arm, "gray"), "symbol": _symbol(place)},
             name=point.arm,
             hovertemplate=f"{point.arm}: {point.value:.4g}, {point.cost:,.4g} {view.unit}<extra></extra>",
@@ -88,6 +90,18 @@ def tradeoff(view: CostView, board: Leaderboard) -> go.Figure:
     figure.update_xaxes(title=f"{view.measure.replace('_', ' ')}{unit}", range=[-0.07 * most, 1.1 * most])
     figure.update_yaxes(title=board.primary)
     return figure
+
+
+def _beside(view: CostView, point: CostPoint) -> str:
+    """Where an arm's name stands: below to the right, away from the front's lines, or above where that is taken."""
+    most = max(one.cost for one in view.points) or 1.0
+    values = [one.value for one in view.points]
+    spread = max(values) - min(values) or 1.0
+    near = any(
+        one is not point and 0 <= one.cost - point.cost < 0.15 * most and abs(one.value - point.value) < 0.08 * spread
+        for one in view.points
+    )
+    return "top center" if near or point.cost > 0.85 * most else "bottom right"
 
 
 def training(curves: Sequence[TrainingCurve], quantity: str, arms: Sequence[str]) -> go.Figure:
@@ -129,9 +143,13 @@ def lengths(words: Mapping[str, Sequence[int]], title: str) -> go.Figure:
     figure = go.Figure()
     for place, (split, sizes) in enumerate(words.items()):
         figure.add_histogram(
-            x=list(sizes), histnorm="percent", name=split, opacity=0.6, marker={"color": PALETTE[place % len(PALETTE)]}
+            x=list(sizes),
+            histnorm="percent",
+            name=split,
+            bingroup="lengths",  # the same bins for every split, or their heights say nothing
+            marker={"color": PALETTE[place % len(PALETTE)]},
         )
-    figure.update_layout(**LAYOUT, barmode="overlay", height=300, legend={"orientation": "h", "y": 1.15})
+    figure.update_layout(**LAYOUT, barmode="group", bargap=0.15, height=300, legend={"orientation": "h", "y": 1.15})
     figure.update_xaxes(title=title)
     figure.update_yaxes(title="% of the split")
     return figure

@@ -20,7 +20,7 @@ def main(store: Store) -> None:
         return
     groups = len(set(record.groups.values())) if record.groups else 0
     for column, (name, size) in zip(st.columns(len(record.split_sizes) + 1), record.split_sizes.items(), strict=False):
-        column.metric(name, f"{size:,} examples")
+        column.metric(f"{name} examples", f"{size:,}")
     st.columns(1)[0].markdown(f"The test split has **{groups}** groups; examples of one group are not independent.")
     _leaks(record)
     _lengths(store, record)

@@ -30,6 +30,13 @@ STYLE = """<style>
 .plain.scroll {max-height: 38vh; overflow-y: auto;}
 .plain.code {font-family: monospace; font-size: .95rem;}
 .plain mark {background: rgba(230,159,0,.35); color: inherit; border-radius: .2rem;}
+[data-testid="stMainBlockContainer"] {padding-top: 3rem;}
+[data-testid="stMarkdownContainer"] table {display: block; max-width: 100%; overflow-x: auto; white-space: nowrap;}
+@media (max-width: 1000px) {
+  [data-testid="stSidebar"][data-collapsed="false"] {width: 190px !important; min-width: 190px !important;}
+  [data-testid="stMarkdownContainer"] table {font-size: .8rem;}
+  [data-testid="stMarkdownContainer"] :is(th, td) {padding: .25rem .4rem;}
+}
 </style>"""
 
 
@@ -108,7 +115,7 @@ def base_of(record: ExperimentRecord) -> str:
 
 
 def _title(record: ExperimentRecord) -> str:
-    return f"{record.name} · task {record.task.get('name', '?')} · {record.created[:16].replace('T', ' ')}"
+    return f"{record.name} · {record.created[:16].replace('T', ' ')}"
 
 
 def board(found: Store, experiment_id: str) -> Leaderboard:

@@ -188,7 +188,7 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
             on_click=_cast,
             args=(store, item, winner),
         )
-    left, right = st.columns([3, 1])
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
     left.text_input("Comment (optional)", key=f"comment {item.token}", max_chars=2000)
     with right:
         _way_back(store)

@@ -67,7 +67,7 @@ def boxes(watch: Any) -> list[str]:
 
 def nothing_happened(watch: Any, links: str = "#") -> None:
     """`links`: how an address may begin; the owner's own words about a task may hold one."""
-    watch.page.wait_for_timeout(300)
+    watch.page.wait_for_timeout(120)
     assert watch.dialogs == [] and watch.elsewhere == [] and watch.errors == []
     inside = watch.page.query_selector_all(
         "[data-testid=stMain] :is(script:not(#choice-keys), iframe, img, object, embed, form, base)"

@@ -26,7 +26,7 @@ def served(
 
 
 def fine(watch: Any) -> None:
-    watch.page.wait_for_timeout(300)
+    watch.page.wait_for_timeout(150)
     assert watch.errors == [] and watch.dialogs == [] and watch.elsewhere == []
 
 
@@ -46,11 +46,12 @@ def test_the_owner_walks_through_every_page(served: tuple[Any, str | None], watc
         if token is None:
             assert "harness run baselines/visit_notes.yaml" in watch.text()
         fine(watch)
-        address = watch.page.url
-        watch.page.reload()
-        watch.settled()
-        assert watch.page.url == address and title in watch.text()
-        fine(watch)
+        if title == "Compare":
+            address = watch.page.url
+            watch.page.reload()
+            watch.settled()
+            assert watch.page.url == address and title in watch.text()
+            fine(watch)
     assert token is None or "canary-strong" in watch.text()
 
 
