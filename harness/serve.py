@@ -43,6 +43,7 @@ def options(host: str, port: int, public_url: str | None) -> list[str]:
         "server.fileWatcherType": "none",
         "server.maxUploadSize": "1",
         "browser.gatherUsageStats": "false",
+        "logger.hideWelcomeMessage": "true",
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "client.showSidebarNavigation": "true",
@@ -101,7 +102,7 @@ def serve(
     small = ["--review-only"] if review_only else []
     command = [sys.executable, "-m", "harness.pages.server", *small, str(load.stock_folder() / "app.py"), *flags]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the server must not outlive this process
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=sys.stderr.fileno())  # a page that fails says so there
     try:
         if _answers(host, port, process):
             print(
