@@ -46,6 +46,7 @@ def options(host: str, port: int, public_url: str | None) -> list[str]:
         "server.enableAgentApi": "false",
         "runner.magicEnabled": "false",
         "browser.gatherUsageStats": "false",
+        "logger.hideWelcomeMessage": "true",
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
         "client.showSidebarNavigation": "true",
@@ -106,7 +107,7 @@ def serve(
     small = ["--review-only"] if review_only else []
     command = [sys.executable, "-m", "harness.pages.server", *small, str(load.stock_folder() / "app.py"), *flags]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the server must not outlive this process
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment, stdout=sys.stderr.fileno())  # a page that fails says so there
     try:
         if _answers(host, port, process):
             print(
