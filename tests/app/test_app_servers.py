@@ -23,7 +23,8 @@ from harness.store import Store
 ROOT = Path(__file__).parents[2]
 HEAVY = (
     "torch", "transformers", "peft", "trl", "datasets", "accelerate", "bitsandbytes", "lm_eval", "evaluate",
-    "sacrebleu", "rouge_score", "pytz", "scipy", "statsmodels", "plotly", "matplotlib", "optuna", "datasketch", "psutil",
+    "sacrebleu", "rouge_score", "pytz", "scipy", "statsmodels", "plotly", "matplotlib", "optuna", "datasketch",
+    "psutil",
 )  # fmt: skip
 FORBID = f"""
 import sys

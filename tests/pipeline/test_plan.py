@@ -63,13 +63,14 @@ def test_history_gives_time_disk_and_money(shell: Shell, project: Path) -> None:
     done = planned(shell)
     assert (done["runs"], done["finished"]) == (2, 2)
     assert "Nothing is left to run." in shell("plan", "toys.yaml").out
+    took = {arm["arm"]: arm["train_seconds"] for arm in done["arms"]}
     text = (project / "toys.yaml").read_text()
     (project / "toys.yaml").write_text(text.replace("examples: 40", "examples: 400").replace("skill: 0.", "skill: 0.1"))
     found = planned(shell)
     # Toy arms have no base and one method: the likest stored run is the one of the same arm.
     strong = next(arm for arm in found["arms"] if arm["arm"] == "strong")
     assert strong["basis"] == "1 stored run of strong"
-    assert strong["train_seconds"] == pytest.approx(4.0, rel=0.5)
+    assert strong["train_seconds"] == pytest.approx(10 * took["strong"], rel=1e-6), "ten times the examples"
     assert found["device_seconds"] == pytest.approx(sum(arm["seconds"] for arm in found["arms"]))
     assert found["money"] == pytest.approx(found["device_seconds"]), "3600 an hour is 1 a second"
     assert found["disk_bytes"] == sum(arm["artefact_bytes"] for arm in found["arms"])
