@@ -165,7 +165,9 @@ class StoreFile:
                 engine.execute(f"USE {_ATTACHED}")
                 self._migrate(engine)
                 if self.kept is not None:
-                    self.kept.belongs_to(engine.execute("SELECT epoch_us(min(applied)) FROM schema_migrations").fetchone())
+                    self.kept.belongs_to(
+                        engine.execute("SELECT epoch_us(min(applied)) FROM schema_migrations").fetchone()
+                    )
                 yield engine
             finally:
                 self._detach(engine)
