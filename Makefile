@@ -37,6 +37,8 @@ bench: install
 	$(BIN)/python bench/stats_speed.py
 	$(BIN)/python bench/gates.py
 	$(BIN)/python bench/blinding.py
+	$(BIN)/python bench/review_load.py
+	$(BIN)/python bench/app_speed.py
 
 clean:
 	rm -rf .venv .harness build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -39,6 +39,8 @@ class Screen:
     exceptions: list[str] = field(default_factory=list)
     pages: dict[str, str] = field(default_factory=dict)
     """Title → hash of the pages that are offered."""
+    redirect: str = ""
+    """Where a sign-in sends the browser."""
     bytes: int = 0
     seconds: float = 0.0
     """From sending the request to the message that the script has finished."""
@@ -58,9 +60,8 @@ class AppSession:
         from websockets.sync.client import connect
 
         self._open = contextlib.ExitStack()
-        self._socket = self._open.enter_context(
-            connect(url, subprotocols=["streamlit"], max_size=None, open_timeout=TIMEOUT, **more)  # type: ignore[list-item]
-        )
+        settings = {"subprotocols": ["streamlit"], "max_size": None, "open_timeout": TIMEOUT, **more}
+        self._socket = self._open.enter_context(connect(url, **settings))
         self._query = f"token={token}" if token else ""
         self._page = ""
         self._chosen: dict[str, str] = {}
@@ -115,6 +116,8 @@ class AppSession:
                 early = ForwardMsg.ScriptFinishedStatus.Value("FINISHED_EARLY_FOR_RERUN")
                 if message.script_finished != early:
                     return screen
+            elif kind == "auth_redirect":
+                screen.redirect = message.auth_redirect.url
             elif kind == "navigation":
                 screen.pages = {page.page_name: page.page_script_hash for page in message.navigation.app_pages}
                 self.pages = screen.pages
@@ -158,6 +161,7 @@ class AppServer:
         self.process = subprocess.Popen(
             [*command, "--port", str(port)],
             env=environment,
+            cwd=home,
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
@@ -168,9 +172,9 @@ class AppServer:
         """Where its sessions are opened."""
         return f"ws://127.0.0.1:{self.port}/_stcore/stream"
 
-    def session(self, token: str, address: str = "127.0.0.1") -> AppSession:
+    def session(self, token: str, address: str = "127.0.0.1", **more: Any) -> AppSession:
         """A session, which ends with the server."""
-        self._sessions.append(AppSession(f"ws://{address}:{self.port}/_stcore/stream", token))
+        self._sessions.append(AppSession(f"ws://{address}:{self.port}/_stcore/stream", token, **more))
         return self._sessions[-1]
 
     def cpu_seconds(self) -> float:

@@ -173,7 +173,7 @@ class Load:
     def __init__(self, home: Path, rng: random.Random) -> None:
         self.home, self.rng, self.notes = home, rng, Notes()
         self.path = home / "harness.duckdb"
-        self._rounds = 0
+        self._rounds = self._writers = 0
 
     def links(self, rounds: int, queue: int) -> list[list[str]]:
         """Open rounds with a queue for each of the reviewers; reviewer → their tokens."""
@@ -187,8 +187,9 @@ class Load:
         return [list(mine) for mine in zip(*tokens, strict=True)]
 
     def writer(self) -> Worker:
-        """The command line's process, going on after the last batch."""
-        return Worker(self.notes.hear, "--write", str(self.path), str(max(self.notes.batches, default=0) + 1000))
+        """The command line's process, with numbers of its own for its batches."""
+        self._writers += 1
+        return Worker(self.notes.hear, "--write", str(self.path), str(self._writers * 100_000))
 
     def desk(self, links: list[list[str]], pace: float) -> Worker:
         """The threads' process."""

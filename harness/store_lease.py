@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -52,6 +52,41 @@ class Kept:
             self._values.popitem(last=False)
 
 
+class Turn:
+    """A lock that goes round in the order it was asked for; of many, `threading.Lock` lets one wait for seconds."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._held = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._held:
+                self._held = True
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        try:
+            mine.acquire()  # until the one before hands over
+        except BaseException:
+            with self._guard:
+                left = mine in self._waiting
+                if left:
+                    self._waiting.remove(mine)
+            if not left:
+                self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+
 class Lease:
     """Operations of all threads of a process on one connection, one at a time.
 
@@ -67,7 +102,7 @@ class Lease:
     ) -> None:
         self._connect = connect
         self._idle, self._longest = idle, longest
-        self._turn = threading.Lock()
+        self._turn = Turn()
         self._held: ExitStack | None = None
         self._connection: Any = None
         self._since = self._used = 0.0

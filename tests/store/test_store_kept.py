@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from store_samples import vote
 from harness.errors import StoreError
 from harness.records import Assignment
 from harness.store import Store
-from harness.store_lease import Kept
+from harness.store_lease import Kept, Turn
 
 
 def assignment(number: int) -> Assignment:
@@ -103,3 +105,25 @@ def test_an_engine_that_an_error_broke_is_replaced(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="closed"):
         server.judgments()
     assert server.judgments() == [vote(0)]
+
+
+def test_turns_are_taken_in_the_order_they_were_asked_for() -> None:
+    """Who was served and asks again at once comes after all who are waiting."""
+    turn, served = Turn(), []
+
+    def ask(name: int) -> None:
+        for _ in range(2 if name == 0 else 1):
+            with turn:
+                served.append(name)
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in range(4)]
+    with turn:
+        for count, thread in enumerate(threads, 1):
+            thread.start()
+            while len(turn._waiting) < count:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert served == [0, 1, 2, 3, 0]
+    with turn:
+        pass
