@@ -102,9 +102,11 @@ def _desk(store: Store, briefing: Briefing) -> None:
     if isinstance(shown, BlindItem) and not state.get("begun") and shown.progress.done == 0:
         _instructions(briefing)
         return
-    for kind in ("note", "trouble"):
-        if text := state.pop(kind, None):
-            (st.success if kind == "note" else st.warning)(frame.words(text))
+    # A place of its own, used or not: what moves up or down the page is made anew, and loses focus and clicks.
+    with st.container():
+        for kind in ("note", "trouble"):
+            if text := state.pop(kind, None):
+                (st.success if kind == "note" else st.warning)(frame.words(text))
     if isinstance(shown, Thanks):
         _thanks(store, shown)
     else:
@@ -159,9 +161,10 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
     with st.container(border=False):
         st.caption("Practice: this pair does not count" if item.practice else "The text")
         frame.plain(item.prompt, "large", "scroll")
-    if item.has_reference and st.toggle("Show the reference answer", key=f"reference {item.token}"):
-        st.caption("Reference answer")
-        frame.plain(review.reference(store, entrance.invitation(), item.token) or "", "large", "scroll")
+    with st.container():
+        if item.has_reference and st.toggle("Show the reference answer", key=f"reference {item.token}"):
+            st.caption("Reference answer")
+            frame.plain(review.reference(store, entrance.invitation(), item.token) or "", "large", "scroll")
     looks: list[frame.Look] = ["large", "code"] if item.render == "code" else ["large"]
     columns = st.columns(2)
     for column, side in zip(columns, SIDES, strict=True):

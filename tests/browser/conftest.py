@@ -60,7 +60,8 @@ class Watch:
 
     def settled(self) -> None:
         """Wait until the app has drawn its page and runs no script."""
-        self.page.wait_for_selector("[data-testid=stMainBlockContainer] [data-testid=stElementContainer]", timeout=WAIT)
+        drawn = ":is(h1, [data-testid=stProgress], [data-testid=stAlert])"
+        self.page.wait_for_selector(f"[data-testid=stMainBlockContainer] {drawn}", timeout=WAIT)
         self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT)
 
     def text(self) -> str:
