@@ -20,6 +20,7 @@ import random
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -197,6 +198,7 @@ def votes_of(server: AppServer, token: str) -> list[float]:
     screen = session.run(button=screen.buttons["Begin"])
     seconds = []
     for _ in range(20):
+        time.sleep(0.6)  # a choice sooner than half a second after its pair is none
         screen = session.run(button=screen.buttons["Left is better"])
         seconds.append(screen.seconds)
     session.close()

@@ -252,6 +252,7 @@ class Sitting:
         if token is None and not screen.says("Thank you!"):
             raise RuntimeError(f"neither an item nor thanks: {screen.texts[-1:]}")
         while token is not None and not self._stop.wait(think(self._rng, self._pace)):
+            time.sleep(0.6)  # a choice sooner than half a second after its pair is none
             screen = session.run(button=screen.buttons[CHOICES[self._rng.choice(list(CHOICES))]])
             after = shown_token(screen)
             if after == token:

@@ -8,6 +8,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ from harness.store import Store
 ROOT = Path(__file__).parents[2]
 HEAVY = (
     "torch", "transformers", "peft", "trl", "datasets", "accelerate", "bitsandbytes", "lm_eval", "evaluate",
-    "sacrebleu", "rouge_score", "pytz", "scipy", "statsmodels", "plotly", "matplotlib", "optuna", "datasketch",
+    "sacrebleu", "rouge_score", "scipy", "statsmodels", "plotly", "matplotlib", "optuna", "datasketch",
     "psutil",
 )  # fmt: skip
 FORBID = f"""
@@ -59,6 +60,7 @@ def vote_all(session) -> int:
     screen, count = session.run(), 0
     screen = session.run(button=screen.buttons["Begin"])
     while "Left is better" in screen.buttons:
+        time.sleep(0.6)  # a choice sooner than half a second after its pair is none
         screen = session.run(button=screen.buttons["Left is better"])
         count += 1
     assert screen.says("Thank you!")

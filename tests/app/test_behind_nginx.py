@@ -124,6 +124,7 @@ def test_a_vote_goes_through_the_documented_proxy(place: Place) -> None:
     with place.session(place.links[0]) as session:
         screen = session.run()
         screen = session.run(button=screen.buttons["Begin"])
+        time.sleep(0.6)  # a choice sooner than half a second after its pair is none
         screen = session.run(button=screen.buttons["Left is better"])
         assert "Left is better" in screen.buttons and "Take back" in screen.buttons
     assert review.status(Store(database(place.folder)), "r1").votes == 1
