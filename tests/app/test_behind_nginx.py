@@ -188,8 +188,10 @@ def test_a_browser_votes_with_keys_through_the_documented_proxy(place: Place) ->
         page.get_by_role("button", name="Begin").wait_for(timeout=60_000)
         page.keyboard.press("Enter")
         page.get_by_text("0 of 8").wait_for(timeout=30_000)
+        page.wait_for_timeout(800)  # a choice sooner than half a second after its pair is none
         page.keyboard.press("1")
         page.get_by_text("1 of 8").wait_for(timeout=30_000)
+        page.wait_for_timeout(800)
         page.keyboard.press("3")
         page.get_by_text("2 of 8").wait_for(timeout=30_000)
         browser.close()
