@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = (
     "torch", "transformers", "peft", "trl", "datasets", "accelerate", "bitsandbytes", "lm_eval", "evaluate",
     "sacrebleu", "rouge_score", "scipy", "statsmodels", "plotly", "matplotlib", "optuna", "datasketch",
-    "psutil",
+    "psutil", "pytz",
 )  # fmt: skip
 FORBID = f"""
 import sys

@@ -34,9 +34,9 @@ def app_process() -> ModuleType:
     return _app_process()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(app_process: ModuleType) -> Iterator[Any]:
-    """A browser that several tests share."""
+    """A browser that a file's tests share; not longer, because its event loop would run below other files' tests."""
     path = app_process.browser()
     if path is None:
         pytest.skip(f"no browser: none of {', '.join(app_process.BROWSERS)} is installed")
