@@ -1,7 +1,8 @@
-"""Leaderboards that were made before: their intervals take seconds, and a page should not wait for them again.
+"""Leaderboards and reviews that were made before: their intervals take seconds, and a page should not wait again.
 
 `HOME/boards/ID.json` holds the last leaderboard of an experiment with the state of the store it was made from and the
-code that made it. A file that is stale, torn or gone is made anew; deleting the folder loses nothing.
+code that made it, `HOME/boards/round-ID.json` the statistics of an unblinded round. A file that is stale, torn or gone
+is made anew; deleting the folder loses nothing.
 """
 
 from __future__ import annotations
@@ -9,31 +10,56 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import harness
 from harness import report
 from harness.files import write_bytes
-from harness.records import from_json, to_json
+from harness.judged import require_unblinded
+from harness.records import Round, from_json, to_json
 
 if TYPE_CHECKING:
     from harness.store import Store
 
+T = TypeVar("T")
 CODE = ("report", "stats", "metrics", "records", "judged.py", "verdict.py", "winner_pairs.py", "winner_rules.py")
 """What a leaderboard is computed by."""
 
 
 def board(store: Store, home: Path, experiment_id: str) -> report.Leaderboard:
     """The leaderboard of an experiment, from the file where nothing has changed since."""
-    file = home.absolute() / "boards" / f"{experiment_id}.json"
-    state = f"{store.state(experiment_id)} {_code()}"
+
+    def make() -> report.Leaderboard:
+        found = report.collect(store, experiment_id)
+        return report.leaderboard(report.with_human(found, store, lambda there: human(store, home, there)))
+
+    return _kept(home, experiment_id, store.state(experiment_id), report.Leaderboard, make)
+
+
+def human(store: Store, home: Path, there: Round) -> report.HumanReview:
+    """The statistics of an unblinded round, from the file where nothing has changed since.
+
+    Raises ReviewError before unblinding.
+    """
+    require_unblinded(there)
+
+    def make() -> report.HumanReview:
+        return report.human_review(report.votes_of(there, store))
+
+    return _kept(home, f"round-{there.id}", store.round_state(there.id), report.HumanReview, make)
+
+
+def _kept(home: Path, name: str, state: str, kind: type[T], make: Callable[[], T]) -> T:
+    """What `make` makes, from its file where that is of this state of the store and of this code."""
+    file, state = home.absolute() / "boards" / f"{name}.json", f"{state} {_code()}"
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         kept = json.loads(file.read_bytes())
         if kept["state"] == state:
-            return from_json(report.Leaderboard, kept["board"])
-    made = report.leaderboard(report.with_human(report.collect(store, experiment_id), store))
+            return from_json(kind, kept["board"])
+    made = make()
     with suppress(OSError):  # a folder that cannot be written costs time only
         file.parent.mkdir(exist_ok=True)
         write_bytes(file, json.dumps({"state": state, "board": to_json(made)}).encode())

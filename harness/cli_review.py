@@ -14,6 +14,7 @@ import typer
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
+    from harness.records import Round as RoundRecord
     from harness.store import Store
 
 app = typer.Typer(no_args_is_help=True, help="Blind review: people judge answers side by side.")
@@ -220,11 +221,13 @@ def unblind(
     home: Home = HOME,
 ) -> None:
     """Close the round, log who asked and why, and show which arm won how often."""
-    from harness import review
+    from harness import boards, review
 
     store = _store(home)
     there = review.unblind(store, review.find_round(store, round_id).id, _who(), reason)
-    _show_results(store, there.id)
+    _show_results(store, home, there)
+    if there.experiment in {record.experiment_id for record in store.experiments()}:
+        boards.board(store, home, there.experiment)  # so that nobody waits for it in the app
 
 
 @app.command()
@@ -233,13 +236,13 @@ def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
     from harness import review
 
     store = _store(home)
-    _show_results(store, review.find_round(store, round_id).id, as_json)
+    _show_results(store, home, review.find_round(store, round_id), as_json)
 
 
-def _show_results(store: Store, round_id: str, as_json: bool = False) -> None:
-    from harness import report, review
+def _show_results(store: Store, home: Path, there: RoundRecord, as_json: bool = False) -> None:
+    from harness import boards, report
 
-    found = report.human_review(review.round_votes(store, round_id))
+    found = boards.human(store, home, there)
     if as_json:
         _print_json(report.human_to_json(found))
     else:

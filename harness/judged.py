@@ -27,12 +27,18 @@ class RoundVotes:
     guesses: tuple[Guess, ...] = ()
     lengths: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """(Example, source) → characters of the answer; empty where the round came without texts."""
+    _by_kind: dict[str, list[tuple[Assignment, Judgment]]] = field(default_factory=dict, init=False, compare=False)
+    """Sorted out once: the statistics ask for each kind many times."""
+
+    def __post_init__(self) -> None:
+        for a in self.assignments:
+            vote = self.votes.get(a.token)
+            if vote is not None and is_vote(vote):
+                self._by_kind.setdefault(a.kind, []).append((a, vote))
 
     def judged(self, kind: AssignmentKind) -> list[tuple[Assignment, Judgment]]:
         """Assignments of a kind with a vote that counts."""
-        return [
-            (a, self.votes[a.token]) for a in self.assignments if a.kind == kind and is_vote(self.votes.get(a.token))
-        ]
+        return self._by_kind.get(kind, [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +103,14 @@ def standing(votes: Sequence[Judgment]) -> dict[str, Judgment]:
     return found
 
 
+def counts(winner: str | None) -> bool:
+    """Whether this is a judgment: neither none, nor skipped, nor taken back."""
+    return winner not in (None, "skip", "undone")
+
+
 def is_vote(vote: Judgment | None) -> bool:
-    """Whether there is a judgment that counts: neither skipped nor taken back."""
-    return vote is not None and vote.winner not in ("skip", "undone")
+    """Whether there is a judgment that counts."""
+    return vote is not None and counts(vote.winner)
 
 
 def require_unblinded(there: Round) -> None:

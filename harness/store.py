@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import store_journal
+from harness import store_journal, store_rounds
 from harness.errors import StoreError
 from harness.records import (
     Assignment,
@@ -38,6 +38,7 @@ from harness.records import (
     Trial,
 )
 from harness.store_file import StoreFile, quoted, remove_database, transaction
+from harness.store_rounds import Tally
 from harness.store_session import Session
 from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Kind, Row, Table, columns, decode, encode
 
@@ -260,6 +261,11 @@ class Store:
                 {(example, source): n for example, source, n in cursor.execute(lengths, [round_id]).fetchall()},
             )
 
+    def tally(self, round_id: str) -> Tally:
+        """How many assignments of a round stand how, counted by the database: a page asks for it at every vote."""
+        with self._file.open() as cursor:
+            return store_rounds.tally(cursor, round_id)
+
     def has_evaluation(self, eval_id: str) -> bool:
         """Whether this evaluation is stored; whatever was ingested with it is then stored too."""
         with self._file.open() as cursor:
@@ -298,15 +304,8 @@ class Store:
 
     def round_state(self, round_id: str) -> str:
         """Changes whenever something is stored that belongs to this review round; cheap to ask."""
-        query = """
-            SELECT
-                (SELECT max(seq) FROM rounds WHERE id = $1),
-                (SELECT max(seq) FROM invitations WHERE round = $1),
-                (SELECT max(seq) FROM guesses WHERE round = $1),
-                (SELECT max(seq) FROM judgments WHERE assignment IN (SELECT token FROM assignments WHERE round = $1))
-        """
         with self._file.open() as cursor:
-            return "-".join(str(part) for part in cursor.execute(query, [round_id]).fetchone())
+            return store_rounds.state(cursor, round_id)
 
     def counts(self) -> dict[str, int]:
         """Rows per table, superseded ones included."""

@@ -107,7 +107,7 @@ ALLOWED: dict[str, set[str]] = {
         "store",
         "worker",
     },
-    "boards": {"report", "records", "files", "store"},
+    "boards": {"files", "judged", "records", "report", "store"},
     "serving": {
         "arms",
         "environment",

@@ -5,19 +5,19 @@ Before unblinding nothing here names an arm: who watches may be a reviewer too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Container
+from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from harness import report, review
+from harness import boards, review
 from harness.errors import HarnessError
 from harness.pages import charts, entrance, frame
 from harness.records import Round
 from harness.report import HumanReview, HumanTable, human_views
 from harness.report.human_views import Block
-from harness.review import RoundStatus, exchange
+from harness.review import RoundStatus
 from harness.review.monitor import Monitored, preferred
 from harness.store import Store
 
@@ -40,11 +40,10 @@ def main(store: Store) -> None:
     state = store.round_state(there.id)
     _progress(_status(str(frame.home()), there.id, state, store))
     if there.unblinded is not None:
-        _results(store, there, state)
+        _results(store, there, state, names)
     else:
         _acts(store, there)
-        st.caption("Votes as they are, without arms, kinds and examples:")
-    _downloads(there, state, store)
+    _commands(there)
 
 
 @frame.cached(8)
@@ -145,8 +144,11 @@ def _attempt(act: Callable[[], Any]) -> None:
 # ---------------------------------------------------------------------------------------------------------- results
 
 
-def _results(store: Store, there: Round, state: str) -> None:
-    found = _review(str(frame.home()), there.id, state, store)
+def _results(store: Store, there: Round, state: str, names: Container[str]) -> None:
+    with st.spinner("Counting the votes. The result is kept."):
+        found = _review(str(frame.home()), there.id, state, store, there)
+        if there.experiment in names:
+            frame.board(store, there.experiment)  # so that nobody waits for it on the leaderboard
     st.subheader("Results")
     st.text("\n".join(human_views.heading(found)))
     table = found.everyone
@@ -165,8 +167,8 @@ def _results(store: Store, there: Round, state: str) -> None:
 
 
 @frame.cached(8)
-def _review(folder: str, round_id: str, state: str, _store: Store) -> HumanReview:
-    return report.human_review(review.round_votes(_store, round_id))
+def _review(folder: str, round_id: str, state: str, _store: Store, _there: Round) -> HumanReview:
+    return boards.human(_store, Path(folder), _there)
 
 
 def _charts(found: HumanReview, table: HumanTable) -> None:
@@ -187,26 +189,11 @@ def _block(block: Block) -> None:
         st.text(line)
 
 
-def _downloads(there: Round, state: str, store: Store) -> None:
-    left, right = st.columns(2)
-    for place, form, mime in ((left, "csv", "text/csv"), (right, "jsonl", "application/jsonl")):
-        place.download_button(
-            f"Votes as {form}",
-            partial(_votes, str(frame.home()), there.id, state, form, store),
-            f"{there.id}.{form}",
-            mime,
-            key=form,
-            on_click="ignore",
-            width="stretch",
-        )
-
-
-@frame.cached(4)
-def _votes(folder: str, round_id: str, state: str, form: str, _store: Store) -> str:
-    """The votes as a file; with arms only once they may be named."""
-    found = review.round_votes(_store, round_id)
-    rows = exchange.vote_rows(found)
-    return exchange.as_csv(rows, found.round.unblinded is not None) if form == "csv" else exchange.as_jsonl(rows)
+def _commands(there: Round) -> None:
+    """Votes leave by the command line: a file for download would lie at an address that opens without a token."""
+    st.caption("Votes as a file" + ("" if there.unblinded else ", without arms, kinds and examples before unblinding"))
+    for form, ending in (("votes-csv", "csv"), ("votes-jsonl", "jsonl")):
+        st.code(f"harness review export {there.id} --as {form} --out {there.id}.{ending}", language="sh")
 
 
 frame.page("Review results", main)

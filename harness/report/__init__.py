@@ -37,6 +37,7 @@ from harness.report.results import (
     RoundReader,
     collect,
     count_answers,
+    votes_of,
     with_human,
     with_logs,
 )
@@ -136,6 +137,7 @@ __all__ = [
     "tuning_report",
     "tuning_to_json",
     "tuning_to_text",
+    "votes_of",
     "with_human",
     "with_logs",
     "word_diff",

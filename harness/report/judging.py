@@ -138,8 +138,11 @@ def _named(found: RoundVotes, judged: Judged) -> list[Vote]:
     return [Vote(a.example, arm[a.left], arm[a.right], vote.rater, _winner(vote.winner)) for a, vote in judged]
 
 
+_WINNERS: Mapping[str, vote_stats.Winner] = {one: one for one in vote_stats.WINNERS}
+
+
 def _winner(winner: str) -> vote_stats.Winner:
-    return next(one for one in vote_stats.WINNERS if one == winner)
+    return _WINNERS[winner]
 
 
 def _automatic(found: RoundVotes, judged: Judged) -> list[Vote]:
@@ -235,6 +238,8 @@ def _flags(found: RoundVotes, judged: Judged) -> dict[str, tuple[FlagRate, ...]]
     """Arm → a row for each flag of the round."""
     arm = {source: name for name, source in found.round.evaluations.items()}
     seen: dict[tuple[str, str], list[set[str]]] = defaultdict(list)
+    if not found.round.flags:
+        return {name: () for name in found.round.arms}
     for a, vote in judged:
         for side, source in (("left", a.left), ("right", a.right)):
             marks = {flag for flag in found.round.flags if f"{side}:{flag}" in vote.flags}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -148,18 +148,26 @@ class RoundReader(Protocol):
         ...
 
 
-def with_human(results: Results, reader: RoundReader) -> Results:
-    """`results` with what people said in the newest unblinded round over the experiment's arms."""
+def with_human(results: Results, reader: RoundReader, judge: Callable[[Round], HumanReview] | None = None) -> Results:
+    """`results` with what people said in the newest unblinded round over the experiment's arms.
+
+    `judge` gives a round's statistics where they are kept; without it they are made.
+    """
     known = [one for one in reader.rounds(results.experiment.experiment_id) if one.unblinded is not None]
     if not known:
         return results
     newest = max(known, key=lambda one: one.unblinded.when if one.unblinded else "")
-    assignments, votes, guesses, lengths = reader.ballots(newest.id)
-    found = human_review(RoundVotes(newest, tuple(assignments), standing(votes), tuple(guesses), lengths))
+    found = judge(newest) if judge is not None else human_review(votes_of(newest, reader))
     notes = [*found.notes, *_of_round(newest, results.entries)]
     others = [one.id for one in known if one.id != newest.id]
     notes += [f"unblinded before: {', '.join(others)} (`harness review results ROUND`)"] if others else []
     return replace(results, human=replace(found, notes=tuple(notes)))
+
+
+def votes_of(there: Round, reader: RoundReader) -> RoundVotes:
+    """A round with the votes that stand on it."""
+    assignments, votes, guesses, lengths = reader.ballots(there.id)
+    return RoundVotes(there, tuple(assignments), standing(votes), tuple(guesses), lengths)
 
 
 def _of_round(there: Round, entries: Sequence[Entry]) -> list[str]:

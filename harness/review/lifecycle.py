@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReviewError
-from harness.judged import RoundVotes, is_vote, standing
-from harness.records import Assignment, Invitation, Judgment, ReviewText, Round, Stamp
+from harness.judged import RoundVotes, counts, standing
+from harness.records import Assignment, Invitation, ReviewText, Round, Stamp
 from harness.review.blind import iso, make_token, matches, utc_now
-from harness.review.desk import AMONG, is_closed
 from harness.review.serve import Clock
 
 if TYPE_CHECKING:
     from harness.store import Store
+    from harness.store_rounds import Standing, Tally
     from harness.store_session import Session
 
 LONGEST_NAME = 60
@@ -192,19 +192,11 @@ def status(store: Store, round_id: str, monitor: Monitor | None = None) -> Round
     """How far every reviewer is. Results are shown only as `monitor` allows: an anytime-valid interval, or nothing."""
     with store.session() as session:
         there = round_of(session, round_id)
-        assignments = session.read(Assignment, "round = $1", [round_id])
-        tokens = [a.token for a in assignments]
-        votes = session.read(Judgment, f"assignment {AMONG}", [tokens], all_rows=True)
         people = session.read(Invitation, "round = $1", [round_id])
-    counted = standing(votes)
-    ordinary = [a for a in assignments if a.kind == "ordinary"]
-    automatic = sum(a.kind == "automatic" for a in assignments)
+    counted = store.tally(round_id)
+    ordinary = [row for row in counted.standing if row.kind == "ordinary"]
     state = "unblinded" if there.unblinded else "closed" if there.closed else "open"
-    shown = None
-    if monitor is not None and state == "open" and len(there.arms) == 2:
-        last = {vote.assignment: place for place, vote in enumerate(votes)}
-        in_order = sorted(ordinary, key=lambda a: last.get(a.token, 0))
-        shown = monitor(RoundVotes(there, tuple(in_order), counted))
+    watched = monitor is not None and state == "open" and len(there.arms) == 2
     return RoundStatus(
         id=there.id,
         state=state,
@@ -214,39 +206,39 @@ def status(store: Store, round_id: str, monitor: Monitor | None = None) -> Round
         unblinded=there.unblinded,
         items=there.items,
         raters_per_item=there.raters,
-        votes=sum(is_vote(counted.get(a.token)) for a in ordinary),
-        wanted=len(ordinary),
-        automatic_ties=automatic,
+        votes=sum(row.number for row in ordinary if counts(row.winner)),
+        wanted=sum(row.number for row in ordinary),
+        automatic_ties=sum(row.number for row in counted.standing if row.kind == "automatic"),
         free_queues=there.queues - len({one.queue for one in people} - {None}),
-        raters=_raters(people, assignments, votes),
-        monitor=shown,
+        raters=tuple(_progress(one, counted) for one in people),
+        monitor=monitor(_in_order(store, there)) if monitor is not None and watched else None,
     )
 
 
-def _raters(
-    people: Sequence[Invitation], assignments: Sequence[Assignment], votes: Sequence[Judgment]
-) -> tuple[RaterProgress, ...]:
-    counted = standing(votes)
-    practice = {a.token for a in assignments if a.kind == "practice"}
-    queues: dict[int | None, set[str]] = {}
-    for a in assignments:
-        queues.setdefault(a.queue, set()).add(a.token)
-    own: dict[str, set[str]] = {}
-    for token, vote in counted.items():
-        if vote.winner != "undone" and token not in practice:
-            own.setdefault(vote.rater, set()).add(token)
-    last: dict[str, str] = {}
-    for vote in votes:
-        last[vote.rater] = max(vote.when, last.get(vote.rater, ""))
-    rows = []
-    for one in people:
-        queue = queues.get(one.queue, set()) if one.queue is not None else set()
-        mine = own.get(one.name, set())
-        done = {token for token in queue if is_closed(counted.get(token), one.name)} | mine
-        skipped = sum(counted[token].winner == "skip" for token in mine)
-        total = len(queue | mine) if one.arrived else None
-        rows.append(RaterProgress(one.name, len(done), total, skipped, last.get(one.name), one.revoked))
-    return tuple(rows)
+def _in_order(store: Store, there: Round) -> RoundVotes:
+    """A round's votes, ordinary pairs only, in the order they were cast."""
+    assignments, votes, _, _ = store.ballots(there.id)
+    last = {vote.assignment: place for place, vote in enumerate(votes)}
+    ordinary = [a for a in assignments if a.kind == "ordinary"]
+    return RoundVotes(there, tuple(sorted(ordinary, key=lambda a: last.get(a.token, 0))), standing(votes))
+
+
+def _progress(one: Invitation, counted: Tally) -> RaterProgress:
+    """How far one reviewer is: their queue, and what they judged of others' queues."""
+
+    def mine(row: Standing) -> bool:
+        return row.rater == one.name and row.winner != "undone" and row.kind != "practice"
+
+    def queued(row: Standing) -> bool:
+        return one.queue is not None and row.queue == one.queue
+
+    def closed(row: Standing) -> bool:
+        return counts(row.winner) or (row.winner == "skip" and row.rater == one.name)
+
+    done = sum(row.number for row in counted.standing if mine(row) or (queued(row) and closed(row)))
+    total = sum(row.number for row in counted.standing if mine(row) or queued(row)) if one.arrived else None
+    skipped = sum(row.number for row in counted.standing if mine(row) and row.winner == "skip")
+    return RaterProgress(one.name, done, total, skipped, counted.last.get(one.name), one.revoked)
 
 
 def round_of(session: Session, round_id: str) -> Round:
