@@ -7,7 +7,9 @@ Measured over a WebSocket to `harness app`, from the request to the message that
 time, with the loopback's, without the browser's drawing. *First paint* is a new session on the leaderboard, the
 leaderboards being kept on disk as `harness run` leaves them: the very first session of the server, then 10 more. A
 *page switch* goes from page to page in one session, the very first visit of each page too. *Another experiment* is the
-same in the store's next experiment, whose leaderboard the server has not read yet. Votes in this store are timed too.
+same in the store's next experiment, whose leaderboard the server has not read yet. The votes are one round of five
+arms, once open and, in a second server, unblinded: its results are then one more metric of the newest experiment's
+leaderboard, and kept on disk as `harness review unblind` leaves them. Votes in this store are timed too.
 
 Bounds: 1 s for every first paint, 0.5 s for every page switch; exit code 1 when one is missed. The last line has the
 figures.
@@ -27,7 +29,7 @@ from typing import NamedTuple
 from app_session import AppServer, AppSession, Screen, free_port
 from made_rounds import WORDS, load_words, open_made, percentile, reviewers
 
-from harness import boards
+from harness import boards, review
 from harness.access import owner_token
 from harness.files import write_json, write_records
 from harness.metrics import score_predictions
@@ -127,7 +129,8 @@ def fill(home: Path, experiments: int, runs: int, votes: int) -> str:
         store.ingest([record, *(row for arm, seed in arms for row in run_of(record, arm, seed, rng))])
         write_texts(home, record, f"t-{record.experiment_id}-untrained-0")
     queues, raters = 20, 4
-    there = open_made(store, "big", Design(votes // raters, raters, queues), rng, [f"arm-{n}" for n in range(5)])
+    design = Design(votes // raters, raters, queues)
+    there = open_made(store, "big", design, rng, METHODS[1:], known[-1].experiment_id)
     with store.session() as session:
         pairs = session.read(Assignment, "round = $1", [there.id])
         session.write(
@@ -210,6 +213,62 @@ def ms(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms"
 
 
+class Measured(NamedTuple):
+    """What one server took."""
+
+    paint: list[Times]
+    switch: dict[str, dict[str, list[Times]]]
+    """Which experiment → page → times."""
+    voted: list[float]
+
+    def tell(self, what: str) -> None:
+        """A line a figure."""
+        most = max(self.paint[1:]).words()
+        print(f"{what}: first paint: the server's first session {self.paint[0].words()}, then at most {most}")
+        for where, found in self.switch.items():
+            for title, times in found.items():
+                after = max(times[1:]).words()
+                print(f"{what}: to {title} of {where}: first visit {times[0].words()}, then at most {after}")
+        if self.voted:
+            p50 = ms(percentile(self.voted, 0.5))
+            print(f"{what}: vote to next item, one reviewer: p50 {p50}, longest {ms(max(self.voted))}")
+
+    def slowest(self) -> Times:
+        """The longest page switch."""
+        return max(one for found in self.switch.values() for times in found.values() for one in times)
+
+
+def measure(home: Path, experiments: int, link: str = "") -> Measured:
+    """Start a server over the store and ask it everything; with a reviewer's link votes too."""
+    server = AppServer(home, free_port())
+    try:
+        server.wait()
+        token = owner_token(home)
+        paint = paints(server, token)
+        session = AppSession(server.url, token)
+        session.run()
+        screen = session.run("Review results")
+        session.choose(screen.selects["Round"], next(text for text in screen.options if text.startswith("big ")))
+        switch = {"the newest experiment": switches(server, session, 4)}
+        other = AppSession(server.url, token)
+        screen = other.run()
+        wanted = next(text for text in screen.options if text.startswith(f"trial-{experiments - 2} "))
+        other.choose(screen.selects["Experiment"], wanted)
+        switch["another experiment"] = switches(server, other, 2)
+        return Measured(paint, switch, votes_of(server, link) if link else [])
+    finally:
+        server.signal(signal.SIGTERM)
+
+
+def unblind(home: Path, experiment_id: str) -> None:
+    """What `harness review unblind big` does."""
+    store = Store(home / "harness.duckdb")
+    started = time.perf_counter()
+    boards.human(store, home, review.unblind(store, "big", "bench", "all votes are in"))
+    boards.board(store, home, experiment_id)
+    print(f"unblinding, once: {time.perf_counter() - started:.1f} s", flush=True)
+
+
 def main() -> int:
     """Fill a store, start the app over it, and measure; 0 when every bound holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -219,33 +278,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="app-speed-") as folder:
         home = Path(folder)
         link = fill(home, experiments, runs, votes)
-        server = AppServer(home, free_port())
-        try:
-            server.wait()
-            token = owner_token(home)
-            paint = paints(server, token)
-            session = AppSession(server.url, token)
-            session.run()
-            switch = switches(server, session, 4)
-            other = AppSession(server.url, token)
-            screen = other.run()
-            wanted = next(text for text in screen.options if text.startswith(f"trial-{experiments - 2} "))
-            other.choose(screen.selects["Experiment"], wanted)
-            elsewhere = switches(server, other, 2)
-            voted = votes_of(server, link)
-        finally:
-            server.signal(signal.SIGTERM)
-    print(f"first paint: the server's first session {paint[0].words()}, then at most {max(paint[1:]).words()}")
-    for where, found in (("the newest experiment", switch), ("another experiment", elsewhere)):
-        for title, times in found.items():
-            print(f"to {title} of {where}: first visit {times[0].words()}, then at most {max(times[1:]).words()}")
-    print(f"vote to next item in this store, one reviewer: p50 {ms(percentile(voted, 0.5))}, longest {ms(max(voted))}")
-    slowest = max(one for found in (switch, elsewhere) for times in found.values() for one in times)
+        found = {"open round": measure(home, experiments, link)}
+        unblind(home, experiment(experiments - 1).experiment_id)
+        found["unblinded round"] = measure(home, experiments)
+    for what, one in found.items():
+        one.tell(what)
+    paint, slowest = max(max(one.paint) for one in found.values()), max(one.slowest() for one in found.values())
     print(
-        f"app speed with {votes:,} votes and {runs} runs: first paint at most {max(paint).words()}, page "
+        f"app speed with {votes:,} votes and {runs} runs: first paint at most {paint.words()}, page "
         f"switch at most {slowest.words()} ({load_words()})"
     )
-    return 0 if max(paint).wall <= PAINT_SECONDS and slowest.wall <= SWITCH_SECONDS else 1
+    return 0 if paint.wall <= PAINT_SECONDS and slowest.wall <= SWITCH_SECONDS else 1
 
 
 if __name__ == "__main__":

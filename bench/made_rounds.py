@@ -33,13 +33,20 @@ WORDS = (
 ARMS = ("first", "second")
 
 
-def open_made(store: Store, name: str, design: Design, rng: random.Random, arms: Sequence[str] = ARMS) -> Round:
+def open_made(
+    store: Store,
+    name: str,
+    design: Design,
+    rng: random.Random,
+    arms: Sequence[str] = ARMS,
+    experiment: str = "made",
+) -> Round:
     """Open a round of this design over as few examples as its items need: prompts of 200 words, answers of 60."""
     examples = [f"{name}-x{number}" for number in range(-(-design.items // math.comb(len(arms), 2)))]
     sources = [f"{name}-{arm}" for arm in arms]
     there = Round(
         id=name,
-        experiment="made",
+        experiment=experiment,
         arms=tuple(arms),
         evaluations=dict(zip(arms, sources, strict=True)),
         split="validation",

@@ -43,12 +43,13 @@ def state(cursor: Any, round_id: str) -> str:
 
 def tally(cursor: Any, round_id: str) -> Tally:
     """Counts of a round's assignments by kind, queue and the vote that stands on them."""
-    counted = f"""
-        WITH votes AS (SELECT assignment, rater, winner FROM judgments WHERE assignment IN {MINE}
-                       QUALIFY row_number() OVER (PARTITION BY assignment ORDER BY revision DESC, seq DESC) = 1)
-        SELECT a.kind, a.queue, votes.rater, votes.winner, count(*)
-        FROM assignments a LEFT JOIN votes ON votes.assignment = a.token
-        WHERE a.round = $1 GROUP BY ALL ORDER BY ALL
+    counted = """
+        WITH every AS (SELECT token, kind, queue, rater, winner, revision FROM (
+                           SELECT token, kind, queue FROM assignments WHERE round = $1
+                       ) LEFT JOIN judgments ON assignment = token),
+             revised AS (SELECT token, max(revision) AS standing FROM every WHERE revision > 1 GROUP BY token)
+        SELECT kind, queue, rater, winner, count(*) FROM every LEFT JOIN revised USING (token)
+        WHERE standing IS NULL OR standing = revision GROUP BY ALL ORDER BY ALL
     """
     last = f'SELECT rater, max("when") FROM judgments WHERE assignment IN {MINE} GROUP BY rater ORDER BY rater'
     rows = cursor.execute(counted, [round_id]).fetchall()

@@ -243,3 +243,22 @@ def rater_quality(found: HumanReview) -> go.Figure:
     figure.update_xaxes(type="category")
     figure.update_yaxes(range=[0, 1.02], title="share")
     return figure
+
+
+def prepare() -> None:
+    """Draw one of everything and forget it: plotly loads what checks a property when it is first used."""
+    bar = {"type": "data", "array": [1], "arrayminus": [1]}
+    look = {"size": 1, "color": PALETTE[0], "symbol": "circle"}
+    figure = go.Figure(
+        [
+            go.Scatter(x=[1], y=[1], error_x=bar, error_y=bar, mode="markers", marker=look, name="", hovertemplate=""),
+            go.Bar(x=[1], y=[1], error_y=bar, name="", marker={"color": PALETTE[0]}),
+            go.Heatmap(z=[[1]], colorscale="RdBu", texttemplate="", colorbar={"title": "", "thickness": 1}),
+            go.Histogram(x=[1], histnorm="percent", bingroup="", marker={"color": PALETTE[0]}),
+        ]
+    )
+    figure.add_vline(x=1, line={"dash": "dot", "color": "gray", "width": 1})
+    figure.update_layout(**LAYOUT, showlegend=False, height=100, legend={"orientation": "h", "y": 1}, barmode="group")
+    figure.update_xaxes(title="", range=[0, 1], type="category")
+    figure.update_yaxes(title="", autorange="reversed", type="category")
+    figure.to_json()

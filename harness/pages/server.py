@@ -33,6 +33,8 @@ def main(words: Sequence[str]) -> None:
     small = words[0] == "--review-only"
     for name in REVIEW if small else EVERYTHING:
         importlib.import_module(name)
+    if not small:
+        importlib.import_module("harness.pages.charts").prepare()
     gc.collect()
     gc.freeze()
     cli.main(args=["run", *words[small:]], prog_name="streamlit")
