@@ -252,7 +252,7 @@ def measure(home: Path, experiments: int, link: str = "") -> Measured:
         switch = {"the newest experiment": switches(server, session, 4)}
         other = AppSession(server.url, token)
         screen = other.run()
-        wanted = next(text for text in screen.options if text.startswith(f"trial-{experiments - 2} "))
+        wanted = next(text for text in screen.options if text == f"trial-{experiments - 2}")
         other.choose(screen.selects["Experiment"], wanted)
         switch["another experiment"] = switches(server, other, 2)
         return Measured(paint, switch, votes_of(server, link) if link else [])

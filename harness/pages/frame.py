@@ -90,9 +90,10 @@ def chosen(found: Store) -> ExperimentRecord | None:
             "Experiment",
             list(names),
             index=list(names).index(wanted) if wanted in names else 0,
-            format_func=lambda key: _title(names[key]),
+            format_func=lambda key: _title(names[key], known),
             key="experiment",
         )
+        st.caption(f"Begun {_begun(names[picked])} UTC")
     st.session_state["experiment_id"] = picked
     return names[picked]
 
@@ -114,8 +115,14 @@ def base_of(record: ExperimentRecord) -> str:
     return Path(str(path or "?")).name
 
 
-def _title(record: ExperimentRecord) -> str:
-    return f"{record.name} · {record.created[:16].replace('T', ' ')}"
+def _title(record: ExperimentRecord, known: Sequence[ExperimentRecord]) -> str:
+    """The name; with its time where another experiment is called the same."""
+    alone = sum(one.name == record.name for one in known) == 1
+    return record.name if alone else f"{record.name} · {_begun(record)}"
+
+
+def _begun(record: ExperimentRecord) -> str:
+    return record.created[:16].replace("T", " ")
 
 
 def board(found: Store, experiment_id: str) -> Leaderboard:
