@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import resource
 import subprocess
@@ -221,6 +222,7 @@ def room(path: Path) -> str:
     return stem
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """Dotted names that a file imports, `from a import b` as both `a` and `a.b`."""
     names: set[str] = set()
@@ -234,6 +236,7 @@ def imports(path: Path) -> set[str]:
 
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "stock" not in path.parts)
+ROOMS = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in FILES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -244,10 +247,9 @@ def test_imports_go_one_way(path: Path) -> None:
         assert here == "cli" or ("cli" not in entered and "pages" not in entered)
         return
     assert here in ALLOWED, f"{path.name} is a new room: give it a row in the table"
-    rooms = {file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in FILES}
     for name in imports(path):
         parts = name.split(".")
-        if parts[0] != "harness" or len(parts) < 2 or parts[1] not in rooms:
+        if parts[0] != "harness" or len(parts) < 2 or parts[1] not in ROOMS:
             continue
         entered = room(PACKAGE / parts[1])
         assert entered in ALLOWED[here] | {"errors", "__init__", here}, f"{here} must not import {entered}"
