@@ -41,7 +41,9 @@ def preferences(store: Store, found: RoundVotes, *, without: Sequence[str] = ())
             by_item[a.item].append((a, {"left": a.left, "right": a.right}.get(vote.winner, "")))
     rows = [row for votes in by_item.values() if (row := _pair(found, votes, texts)) is not None]
     if not rows:
-        raise ReviewError(f"no answer was preferred in the round {there.id}", hint="More votes are needed")
+        left_out = f"the declared rule leaves out {', '.join(sorted(without))}; --all-raters takes their votes too"
+        hint = left_out if without else "More votes are needed"
+        raise ReviewError(f"no answer was preferred in the round {there.id}", hint=hint)
     return rows
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
-from scipy.special import expit, logit
+from scipy.special import expit, logit, stdtr
 from votes_made import ARMS, FOOD_GOLDEN, food, simulated, some_votes, turned
 
 from harness.errors import DataError
@@ -219,6 +219,36 @@ def test_ranks_allow_for_all_pairs_and_best_adds_up():
     assert best[0] == max(best) > 0.5 > 0.01 > best[3]
     assert best == votes.vote_best_probabilities(fit, np.random.default_rng(1))
     assert best != votes.vote_best_probabilities(fit, np.random.default_rng(2))
+
+
+def test_best_is_as_unsure_as_the_interval_where_votes_cancel_in_every_cluster():
+    """Two raters who choose the left side, sides swapped between them: the two-way variance comes out negative."""
+    made = [V(f"x{n}", *(("a", "b") if n % 2 else ("b", "a")), "R0", "left") for n in range(30)]
+    made += [V(f"x{n}", *(("b", "a") if n % 2 else ("a", "b")), "R1", "left") for n in range(30)]
+    made[0] = V("x0", "b", "a", "R0", "right")
+    fit = votes.bradley_terry(table(made), side=False)
+    contrast = np.array([1.0, -1.0])
+    assert contrast @ fit.covariance.matrix() @ contrast < 0
+    (pair,) = votes.pair_comparisons(fit)
+    best = dict(zip(fit.arms, votes.vote_best_probabilities(fit, np.random.default_rng(1)), strict=True))
+    error, _ = fit.covariance.t_error(contrast)
+    assert pair.difference.low < 0 < pair.difference.high
+    value = fit.scores[fit.arms.index("a")] - fit.scores[fit.arms.index("b")]
+    assert best["a"] == pytest.approx(float(stdtr(fit.covariance.freedoms[0], value / error)), abs=0.01)
+
+
+@given(st.integers(0, 10_000), st.integers(2, 4))
+@settings(max_examples=30)
+def test_the_floored_covariance_gives_two_arms_the_variance_of_their_interval(seed: int, raters: int):
+    made = simulated(seed, items=12, arms=3, raters=raters)
+    fit = votes.bradley_terry(table(made))
+    assume(not fit.separated and fit.covariance.ways)
+    arms = len(fit.arms)
+    floored, twoway = fit.covariance.floored(arms), fit.covariance.matrix()[:arms, :arms]
+    both = fit.covariance.both[:arms, :arms]
+    scale = np.abs(floored).max()
+    assert np.linalg.eigvalsh(floored - 0.5 * both).min() > -1e-9 * scale
+    assert np.linalg.eigvalsh(floored - twoway).min() > -1e-9 * scale, "it is never less than the two-way one"
 
 
 def test_equal_arms_may_take_every_rank():

@@ -104,15 +104,18 @@ def vote_ranks(fit: BradleyTerry, *, level: float = 0.95) -> tuple[tuple[int, in
 
 
 def vote_best_probabilities(fit: BradleyTerry, rng: np.random.Generator) -> tuple[float, ...] | None:
-    """For each arm the probability that its score is the highest, for a flat prior; None without variances.
+    """For each arm the probability that its score is the highest, for a flat prior; None where votes show no spread.
 
-    Read off draws of a multivariate t around the scores, with the two-way covariance (eigenvalues below zero, which
-    chance can make, set to zero) and the degrees of freedom of the way with fewer clusters.
+    Read off draws of a multivariate t around the scores, with the two-way covariance (raised where chance has made it
+    too small, as in the intervals) and the degrees of freedom of the way with fewer clusters.
     """
     if fit.separated or not fit.covariance.ways:
         return None
     arms = len(fit.arms)
-    values, vectors = np.linalg.eigh(fit.covariance.matrix()[:arms, :arms])
+    spread = fit.covariance.floored(arms)
+    if not spread.any():
+        return None
+    values, vectors = np.linalg.eigh(spread)
     normal = rng.normal(size=(DRAWS, arms)) * np.sqrt(np.maximum(values, 0.0))
     fewest = fit.covariance.freedoms[0]
     scale = np.sqrt(fewest / rng.chisquare(fewest, size=(DRAWS, 1)))

@@ -79,6 +79,19 @@ class Covariance:
         total: Floats = np.stack(self.ways).sum(axis=0) - (len(self.ways) - 1) * self.both
         return total
 
+    def floored(self, size: int) -> Floats:
+        """The two-way covariance of the first `size` statistics, raised where it is less than `LEAST` of that of both.
+
+        So raised in every direction, it gives each linear combination a variance, as `t_error` does for one.
+        """
+        values, vectors = np.linalg.eigh(self.both[:size, :size])
+        kept = values > LAST_BITS * values.max()
+        basis, roots = vectors[:, kept], np.sqrt(values[kept])
+        inverse = basis / roots
+        ratios, turned = np.linalg.eigh(inverse.T @ self.matrix()[:size, :size] @ inverse)
+        half: Floats = (basis * roots) @ (turned * np.sqrt(np.maximum(ratios, LEAST)))
+        return half @ half.T
+
     def t_error(self, contrast: Floats) -> tuple[float, float]:
         """Standard error of a linear combination [p] of the statistics, and its degrees of freedom; ValueError if none.
 
