@@ -309,9 +309,10 @@ def kill_workers(load: Load, kills: int, queue: int) -> Counter[str]:
     for number in range(kills):
         name = load.rng.choice(sorted(pool))
         failed[name] += not pool[name].opened()
-        if name == "server" and load.rng.random() < 0.75:  # most kills amid votes, some while people arrive
+        amid = name == "server" and load.rng.random() < 0.75  # most kills amid votes, some while people arrive
+        if amid:
             pool[name].seated.wait()
-        time.sleep(load.rng.uniform(0.0, 0.8))
+        time.sleep(load.rng.uniform(0.0, 2.0 if amid else 0.8))
         pool[name].kill()
         if number % 50 == 49:
             print(f"  {number + 1} kills, {len(load.notes.votes)} votes acknowledged so far", flush=True)
