@@ -64,7 +64,7 @@ CUSTOM = """
 import os, sys
 words = getattr(sys, "orig_argv", [])
 leak, wanted = os.environ.get("BLINDING_LEAK"), os.environ.get("BLINDING_FAULT", "")
-if "streamlit" in words:
+if "harness.pages.server" in words:
     from dataclasses import replace
     from harness import access, review
     from harness.errors import StoreError
