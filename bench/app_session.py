@@ -149,6 +149,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class AppServer:
     """`harness app` (or other `words`) as a process group of its own, that can be killed as one."""
 
@@ -157,7 +162,8 @@ class AppServer:
         command = [sys.executable, "-m", "harness", *(words or ("app", "--home", str(home), "--no-browser"))]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])}
         self._sessions: list[AppSession] = []
-        self._log = (home / "server.log").open("ab")
+        self._file = home / "server.log"
+        self._log = self._file.open("ab")
         self.process = subprocess.Popen(
             [*command, "--port", str(port)],
             env=environment,
@@ -194,7 +200,10 @@ class AppServer:
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
-        raise RuntimeError("the app's server does not answer")
+        code = self.process.poll()
+        how = "does not answer" if code is None else f"ended with {code}"
+        said = self._file.read_text(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+        raise RuntimeError(f"the app's server {how}; it said: {said[0]}")
 
     def signal(self, number: int) -> None:
         """End the sessions, send a signal to the server and to what it started, and wait for its end."""
@@ -204,3 +213,7 @@ class AppServer:
             os.killpg(self.process.pid, number)
         self.process.wait()
         self._log.close()
+        # What it had started may live a moment longer and hold the port, which the next server wants.
+        end = time.monotonic() + TIMEOUT
+        while time.monotonic() < end and _listens(self.port):
+            time.sleep(0.01)
