@@ -33,7 +33,9 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     retention = folder / "task" / "retention.jsonl"
     retention.write_text("".join(line + "\n" for line in retention.read_text().splitlines()[:2]))
-    (folder / "run.yaml").write_text(EXPERIMENT)
+    arm = (ROOT / "baselines" / "arms" / "dpo.yaml").read_text().replace("examples: 200", "examples: 16")
+    (folder / "dpo.yaml").write_text(arm)
+    (folder / "run.yaml").write_text(EXPERIMENT.replace("dpo]", "dpo.yaml]"))
     return folder
 
 
