@@ -17,7 +17,7 @@ from harness.records.data import (
     TrainingData,
 )
 from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFiles
-from harness.records.gates import EXIT_CODES, Evidence, GateOutcome, GateVerdict, RuleVerdict, Tier
+from harness.records.gates import EXIT_CODES, Evidence, ExampleDrop, GateOutcome, GateVerdict, RuleVerdict, Tier
 from harness.records.plain import R, differences, digest, from_json, to_json
 from harness.records.review import (
     Assignment,
@@ -78,6 +78,7 @@ __all__ = [
     "EventKind",
     "Evidence",
     "Example",
+    "ExampleDrop",
     "ExclusionRule",
     "ExperimentRecord",
     "FinishReason",
