@@ -16,6 +16,7 @@ critical rules is adjusted by Holm (1979), and a rule that fails at its own leve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -125,14 +126,23 @@ def _with_holm(
     adjusted = dict(zip(family, stats.holm(raw), strict=True)) if family else {}
     result = list(rules)
     for place, p in adjusted.items():
-        rule = rules[place]
+        rule, own, error = rules[place], known[place], 1 - questions[place].confidence
         # No p-value: the interval alone has decided, and there is nothing to adjust.
-        if rule.outcome == "FAIL" and known[place] is not None and p > 1 - questions[place].confidence:
+        if rule.outcome == "FAIL" and own is not None and p > error:
             words = f"{rule.words}; worse on its own, not among {len(family)} rules (Holm p {p:.3g})"
-            result[place] = replace(
-                rule, outcome="INCONCLUSIVE", words=words, more_examples=evidence[place].more_examples
-            )
+            more = _more_for_family(rule, own, error / len(family))
+            result[place] = replace(rule, outcome="INCONCLUSIVE", words=words, more_examples=more)
     return result
+
+
+def _more_for_family(rule: RuleVerdict, p: float, error: float) -> int | None:
+    """About how many more bring a p-value below `error` with 80 % power, where its quantile grows with their root."""
+    from scipy.special import ndtri
+
+    if rule.estimate is None or p >= 0.5:
+        return None
+    wanted = rule.estimate.n * float((ndtri(1 - error) + ndtri(0.8)) / ndtri(1 - p)) ** 2
+    return max(1, math.ceil(wanted) - rule.estimate.n)
 
 
 def _p_fail(question: Question, evidence: Evidence) -> float | None:

@@ -32,7 +32,7 @@ def as_lines(verdict: GateVerdict, title: str) -> list[str]:
         f"{MARKS[one.outcome]} {_flat(one.rule):<{width}}  {one.outcome:<12}  {_flat(one.words)}"
         for one in worst_first(verdict)
     ]
-    return [title, *rules, *(f"warning: {line}" for line in verdict.warnings), f"{verdict.outcome}"]
+    return [title, *rules, *(f"warning: {_flat(line)}" for line in verdict.warnings), f"{verdict.outcome}"]
 
 
 def as_json(verdict: GateVerdict, about: dict[str, Any]) -> dict[str, Any]:
@@ -150,12 +150,12 @@ def worst_first(verdict: GateVerdict) -> list[RuleVerdict]:
 
 def _flat(text: str) -> str:
     """One line without control characters, which could drive a terminal."""
-    found = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(found.split())
+    plain = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(plain.split())
 
 
 def _short(text: str) -> str:
-    found = _flat(text)
+    found = _flat(text[: 2 * LONGEST])
     return found if len(found) <= LONGEST else f"{found[: LONGEST - 1]}…"
 
 
