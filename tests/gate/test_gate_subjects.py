@@ -93,7 +93,7 @@ def test_a_small_slice_is_inconclusive_with_the_number_needed() -> None:
 
 def retained(shift: float, spread: float = 0.1, seed: int = 1) -> list[float]:
     rng = np.random.default_rng(seed)
-    return [float(v) for v in 25 + rng.normal(0, 2, 80) * 0 + shift + rng.normal(0, spread, 80)]
+    return [float(v) for v in 25 + shift + rng.normal(0, spread, 80)]
 
 
 def forgetting(shift: float, margin: float, **changes: Any) -> RuleVerdict:
@@ -113,6 +113,14 @@ def test_forgetting_is_the_paired_difference_to_the_untrained_arm() -> None:
     assert worse.estimate is not None and worse.estimate.n == 80
     assert worse.estimate.value == pytest.approx(np.exp(2.6) - np.exp(2.5), abs=0.05)
     assert forgetting(1.0, 2.0).outcome == "PASS"
+
+
+def test_a_corpus_metric_that_is_not_settled_says_how_many_more_would() -> None:
+    difference = forgetting(1.0, 0.5).estimate
+    assert difference is not None and difference.high is not None
+    near = forgetting(1.0, difference.value + (difference.high - difference.value) / 2)
+    assert near.outcome == "INCONCLUSIVE" and near.more_examples is not None and 80 < near.more_examples < 1600
+    assert f"about {near.more_examples:,} more examples would settle it" in near.words
 
 
 def test_forgetting_without_a_comparable_untrained_arm_is_invalid() -> None:
