@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import ingest
-from harness.errors import NotRecorded, StoreError
+from harness.errors import DiskFull, NotRecorded, StoreError
 from harness.files import read_json, write_json
 from harness.gate import looks
 from harness.queries import database
@@ -60,7 +60,7 @@ def settle(home: Path, store: Store | None, call: GateCall) -> Settled:
             ingest.keep_looks(home, looked)
             write_json(folder(home, final) / f"{final.id}.json", final)
             session.write(*earlier, final, *looked)
-    except (StoreError, OSError) as error:
+    except (StoreError, DiskFull, OSError) as error:
         return _unsettled(home, call, error)
     return Settled(final)
 
@@ -116,10 +116,10 @@ def _look(call: GateCall) -> list[Look]:
     return [Look(call.eval_id, call.experiment, arm, call.who, why, call.when)]
 
 
-def _unsettled(home: Path, call: GateCall, error: Exception) -> Settled:
+def _unsettled(home: Path, call: GateCall, error: StoreError | DiskFull | OSError) -> Settled:
     call = replace(call, look=None, reason=UNSETTLED, settled=False)
     file = folder(home, call) / f"{call.id}.json"
-    cause = error.message if isinstance(error, StoreError) else str(error)
+    cause = str(error) if isinstance(error, OSError) else error.message
     try:
         write_json(file, call)
         hint = f"It is kept in {file}; the same command settles it"

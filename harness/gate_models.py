@@ -37,11 +37,6 @@ class Place:
     reporter: Reporter
 
 
-def is_folder(candidate: str) -> bool:
-    """Whether a candidate is given as a folder of a model, not as the name of a run."""
-    return Path(candidate).expanduser().is_dir()
-
-
 def _experiment(place: Place) -> ResolvedExperiment:
     """The experiment that says how to score. Raises UsageError where no file is known."""
     if place.experiment is not None:
@@ -129,7 +124,8 @@ def score_folder(place: Place, folder: Path, *, untrained: bool) -> str:
     name = f"{derived.name}/{derived.arms[-1].name}"
     if result.failed:
         store = queries.open_store(place.home)
-        found = next(one for one in store.entries(result.board.experiment_id) if one.arm == derived.arms[-1].name)
+        entries = store.entries(store.experiment(derived.name).experiment_id)
+        found = next(one for one in entries if one.arm == derived.arms[-1].name)
         errors = [run.error for run in store.runs([found.train_id]) if run.attempt == found.attempt]
         raise UsageError(
             f"{folder} cannot be scored: {errors[0] if errors else found.status}", hint="Nothing is judged"

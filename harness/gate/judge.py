@@ -85,7 +85,7 @@ def conclude(rules: Sequence[RuleVerdict], on_inconclusive: Literal["fail", "war
     ]
     if not critical:
         return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ("no rule is critical", *warnings))
-    outcome = next((each for each in SEVERITY if each in deciding), "PASS")
+    outcome: GateOutcome = next((each for each in SEVERITY if each in deciding), "PASS")
     code = EXIT_CODES[outcome]
     if outcome == "INCONCLUSIVE" and on_inconclusive == "warn":
         code = 0
