@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from shell_calls import Shell
 
+from harness import evaluation
+from harness.errors import ArmFailed
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 
 EXPERIMENT = """
@@ -125,8 +128,21 @@ def test_a_folder_without_a_model_and_one_of_pickles_are_refused(there: Path, sh
         assert found.code == 2 and words in found.err, found.err
 
 
-def test_a_folder_that_cannot_be_scored_is_one_line_with_its_reason(there: Path, shell: Shell) -> None:
+def test_weights_that_are_broken_are_one_line(there: Path, shell: Shell) -> None:
     for file in (there / "adapter").glob("*.safetensors"):
         file.write_bytes(b"\x00" * 16)
     found = shell("gate", "gates.yaml", "--candidate", "adapter", "--experiment", "exp.yaml")
-    assert found.code == 2 and "harness: adapter cannot be scored: " in found.err.splitlines()[-1], found.err
+    assert found.code == 2 and "cannot be loaded" in found.err.splitlines()[-1], found.err
+    assert "Traceback" not in found.err
+
+
+def test_a_scoring_that_ends_badly_is_one_line_with_its_reason(
+    there: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ArmFailed("the scores went missing")
+
+    monkeypatch.setattr(evaluation, "evaluate", broken)
+    found = shell("gate", "gates.yaml", "--candidate", "model", "--experiment", "exp.yaml")
+    last = found.err.splitlines()[-1]
+    assert found.code == 2 and last.startswith("harness: model cannot be scored: scoring: the scores went missing")

@@ -90,7 +90,7 @@ def more_examples(project: Path, shell: Shell, count: int) -> None:
 
 def test_other_scores_of_the_same_training_are_refused(growing: Path, shell: Shell) -> None:
     file = growing / "gates.yaml"
-    file.write_text(file.read_text().replace("looks: 2\n", "").replace("floor: 0.8", "floor: 0.5"))
+    file.write_text(file.read_text().replace("looks: 2\n", "").replace("floor: 0.75", "floor: 0.5"))
     assert gate(shell, "toys/like").code == 0
     more_examples(growing, shell, 100)
     found = gate(shell, "toys/like", "--rescore-baseline", "--json")
