@@ -16,6 +16,7 @@ from harness.files import read_json, read_records, write_json
 from harness.records import (
     Entry,
     ExperimentRecord,
+    GateCall,
     Likelihood,
     Look,
     Prediction,
@@ -174,6 +175,8 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
         rows += [run, *training_log(path.parent, run)]
     rows += [from_json(SentinelCheck, read_json(p)) for p in (home / "experiments").glob("*/sentinels/*.json")]
     rows += [from_json(ServingPass, read_json(p)) for p in (home / "experiments").glob("*/serving/*.json")]
+    calls = [from_json(GateCall, read_json(path)) for path in (home / "gates").glob("*/*.json")]
+    rows += sorted((call for call in calls if call.settled), key=lambda call: (call.when, call.id))
     store.ingest(rows)
     for path in sorted((home / "evals").glob(f"*/{evaluation.DONE}")):
         store.ingest(evaluation_rows(path.parent))

@@ -24,6 +24,7 @@ from harness.records import (
     Entry,
     Evaluation,
     ExperimentRecord,
+    GateCall,
     Guess,
     Judgment,
     Likelihood,
@@ -234,6 +235,10 @@ class Store:
     def serving(self, experiment_id: str) -> list[ServingPass]:
         """Passes of serving figures over an experiment's arms, in the order they were made."""
         return self._read(TABLES[ServingPass], "experiment_id = $1", [experiment_id], order="created, seq")
+
+    def gates(self) -> list[GateCall]:
+        """Every call of a gate with its verdict, in the order they were stored."""
+        return self._read(TABLES[GateCall], order='"when", seq')
 
     def judgments(self, *, all_revisions: bool = False) -> list[Judgment]:
         """Votes: the last revision of each assignment, or every one."""

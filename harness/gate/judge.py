@@ -98,8 +98,13 @@ def judge(
         ValueError: not one piece of evidence for each question.
     """
     rules = [judge_rule(question, known) for question, known in zip(questions, evidence, strict=True)]
-    rules = _with_holm(rules, questions, evidence)
+    return conclude(_with_holm(rules, questions, evidence), on_inconclusive)
+
+
+def conclude(rules: Sequence[RuleVerdict], on_inconclusive: Literal["fail", "warn"] = "fail") -> GateVerdict:
+    """The gate's answer from those of its rules: the worst of the critical ones that are not waived."""
     critical = [rule.outcome for rule in rules if rule.tier == "critical"]
+    deciding = [rule.outcome for rule in rules if rule.tier == "critical" and not rule.waived]
     warnings = [
         f"{rule.rule} ({rule.tier}): {rule.outcome}: {rule.words}"
         for rule in rules
@@ -107,11 +112,13 @@ def judge(
     ]
     if not critical:
         return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ("no rule is critical", *warnings))
-    outcome = next(each for each in SEVERITY if each in critical)
+    outcome: GateOutcome = next((each for each in SEVERITY if each in deciding), "PASS")
     code = EXIT_CODES[outcome]
     if outcome == "INCONCLUSIVE" and on_inconclusive == "warn":
         code = 0
-        open_rules = [rule.rule for rule in rules if rule.outcome == outcome and rule.tier == "critical"]
+        open_rules = [
+            rule.rule for rule in rules if rule.outcome == outcome and rule.tier == "critical" and not rule.waived
+        ]
         warnings.insert(0, f"not settled, let through by on_inconclusive: warn: {', '.join(open_rules)}")
     return GateVerdict(outcome, code, tuple(rules), tuple(warnings))
 

@@ -80,7 +80,7 @@ def _case(rule: RuleVerdict, *, let_through: bool) -> ElementTree.Element:
     if rule.outcome == "PASS":
         return case
     message = _xml(f"{rule.outcome}: {rule.words}")
-    if rule.tier != "critical" or let_through:
+    if rule.tier != "critical" or rule.waived or let_through:
         ElementTree.SubElement(case, "skipped", message=message)
     elif rule.outcome == "INVALID":
         ElementTree.SubElement(case, "error", message=message, type="invalid")
@@ -133,7 +133,7 @@ def as_annotations(verdict: GateVerdict) -> list[str]:
     lines = []
     for one in worst_first(verdict):
         if one.outcome != "PASS" and one.tier != "informational":
-            kind = "error" if one.tier == "critical" and verdict.exit_code else "warning"
+            kind = "error" if one.tier == "critical" and not one.waived and verdict.exit_code else "warning"
             lines.append(f"::{kind} title={_escaped(one.rule, name=True)}::{_escaped(f'{one.outcome}: {one.words}')}")
     if len(lines) > MOST_ANNOTATIONS:
         kept = MOST_ANNOTATIONS - 1
