@@ -59,7 +59,9 @@ def settle(home: Path, store: Store | None, call: GateCall) -> Settled:
             looked = _look(final)
             ingest.keep_looks(home, looked)
             write_json(folder(home, final) / f"{final.id}.json", final)
-            session.write(*earlier, final, *looked)
+            mine = [call.baseline_digest, call.train_id]
+            stored = {one.id for one in session.read(GateCall, "baseline_digest = $1 AND train_id = $2", mine)}
+            session.write(*(one for one in earlier if one.id not in stored), final, *looked)
     except (StoreError, DiskFull, OSError) as error:
         return _unsettled(home, call, error)
     return Settled(final)

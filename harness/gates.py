@@ -185,7 +185,7 @@ def gate(
         experiment=found.experiment.experiment_id,
         train_id=found.scored.train_id,
         eval_id=found.scored.eval_id,
-        data=looks.fingerprint([found.scored.eval_id, held.eval_id], questions, evidence),
+        data=looks.fingerprints([found.scored.eval_id, held.eval_id], questions, evidence),
         outcome=verdict.outcome,
         exit_code=verdict.exit_code,
         look=None,

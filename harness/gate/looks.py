@@ -10,16 +10,18 @@ that is worse by exactly the margin passes in 5 % of first looks, in up to 9.75 
   leave 2.9 % to each look in place of 2.5 %, but needs equal amounts of evidence at both, which nobody promises here.
   The second look is made only after an INCONCLUSIVE first, and with more evidence; there is no third.
 
-What could not be judged (INVALID) is no look: nothing could have passed.
+What could not be judged (INVALID) is no look: nothing could have passed. Neither is a rule that was left open because
+less had come in than it asks for (votes, examples): judging it once there is enough belongs to the same look.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from harness.records import Evidence, GateCall, GateVerdict, RuleVerdict, digest
+from harness.gate.judge import SEVERITY
+from harness.records import Evidence, GateCall, GateOutcome, GateVerdict, RuleVerdict, digest
 from harness.records.gates import EXIT_CODES, Question
 
 DIGITS = 6
@@ -31,14 +33,30 @@ def confidence(whole: float, looks: int) -> float:
     return 1 - (1 - whole) / looks
 
 
-def fingerprint(about: Sequence[str], questions: Sequence[Question], evidence: Sequence[Evidence]) -> str:
-    """Identity of what is judged: the evaluations it is `about`, and every rule's number, examples and seeds."""
-    rows: list[Any] = []
-    for question, known in zip(questions, evidence, strict=True):
-        found = known.estimate
-        number = None if found is None else [f"{found.value:.{DIGITS}g}", found.n, found.clusters, found.seeds]
-        rows.append([question.rule, known.problem, number])
-    return digest([list(about), rows])
+def fingerprints(about: Sequence[str], questions: Sequence[Question], evidence: Sequence[Evidence]) -> dict[str, str]:
+    """Rule → identity of what it is judged on: the evaluations it is `about`, the number, its examples and seeds.
+
+    Empty where there is less than the rule asks for, so that it could be neither passed nor failed.
+    """
+    return {
+        question.rule: digest([list(about), _number(known)]) if _is_enough(question, known) else ""
+        for question, known in zip(questions, evidence, strict=True)
+    }
+
+
+def _is_enough(question: Question, known: Evidence) -> bool:
+    if known.problem:
+        return True
+    if known.estimate is None:
+        return False
+    count = getattr(known, "count", None)
+    return (known.estimate.n if count is None else count) >= question.minimum_examples
+
+
+def _number(known: Evidence) -> list[Any]:
+    found = known.estimate
+    number = None if found is None else [f"{found.value:.{DIGITS}g}", found.n, found.clusters, found.seeds]
+    return [known.problem, number, *(_number(part) for _, part in getattr(known, "parts", ()))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +88,49 @@ def examine(earlier: Sequence[GateCall], now: GateCall) -> Finding:
             f"looks: {first.looks} was declared at the first look ({first.when[:10]}) and is {now.looks} now; it is "
             "declared before the first look: write it back, or train a new candidate"
         )
-    same = [one for one in taken if one.data == now.data]
-    if same:
-        last = same[-1]
-        if (last.outcome, last.exit_code, last.waivers) == (now.outcome, now.exit_code, now.waivers):
-            return Finding(last.look, f"the stored verdict of {last.when}: these scores were judged before", last)
-        return Finding(last.look, "the same scores judged again: other waivers, or another on_inconclusive")
-    seen = len({one.data for one in taken})
-    if seen >= now.looks:
+    last = {one.look: one for one in taken}
+    for look, before in last.items():
+        if _same(before, now):
+            return _within(look, before, now)
+    if len(last) >= now.looks:
         way = "train a new candidate" if now.looks == 2 else "train a new candidate, or declare `looks: 2` for the next"
         return _refused(
             f"other scores of a training that had {'its look' if now.looks == 1 else 'both looks'} "
             f"({first.outcome} on {first.when[:10]}); nothing is judged until it passes: {way}"
         )
-    if first.outcome != "INCONCLUSIVE":
+    decided = [found for one in taken if (found := _own(one.verdict)) != "INCONCLUSIVE"]
+    if decided:
         return _refused(
-            f"the first look ({first.when[:10]}) was {first.outcome}, which is final; a second look follows an "
+            f"the first look ({first.when[:10]}) was {decided[0]}, which is final; a second look follows an "
             "INCONCLUSIVE one: train a new candidate"
         )
-    if not adds(first.verdict, now.verdict):
+    seen = taken[-1]
+    if not adds(seen.verdict, now.verdict):
         return _refused(
-            f"a second look needs more examples or seeds than the first ({_examples(first.verdict)}), and has "
+            f"a second look needs more examples or seeds than the first ({_examples(seen.verdict)}), and has "
             f"{_examples(now.verdict)}: add test examples, score both sides and use --rescore-baseline"
         )
     return Finding(2, "second look")
+
+
+def _own(verdict: GateVerdict) -> GateOutcome:
+    """The outcome without waivers: what the evidence said."""
+    found = {rule.outcome for rule in verdict.rules if rule.tier == "critical"}
+    return next((each for each in SEVERITY if each in found), "PASS")
+
+
+def _same(before: GateCall, now: GateCall) -> bool:
+    """Whether every rule that could be judged then rests on the same evidence now."""
+    return all(now.data.get(rule) == known for rule, known in before.data.items() if known)
+
+
+def _within(look: int | None, before: GateCall, now: GateCall) -> Finding:
+    """What a verdict on the evidence of an earlier look is."""
+    if before.data != now.data:
+        return Finding(look, "the same look: evidence that a rule waited for has come")
+    if (before.outcome, before.exit_code, before.waivers) == (now.outcome, now.exit_code, now.waivers):
+        return Finding(look, f"the stored verdict of {before.when}: these scores were judged before", before)
+    return Finding(look, "the same scores judged again: other waivers, or another on_inconclusive")
 
 
 def _refused(reason: str) -> Finding:
@@ -118,11 +155,9 @@ def _examples(verdict: GateVerdict) -> str:
 def refusal(verdict: GateVerdict, reason: str) -> GateVerdict:
     """A verdict that says why nothing was judged, and shows no number."""
 
-    def hidden(rule: RuleVerdict) -> RuleVerdict:
-        nothing = replace(rule, estimate=None, more_examples=None, worst=(), dropped=0)
-        return replace(nothing, outcome="INVALID", words=reason, waived="")
-
-    return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(map(hidden, verdict.rules)), ())
+    # Made anew, so that nothing that was found comes along.
+    rules = (RuleVerdict(one.rule, one.tier, "INVALID", reason, None, one.limit) for one in verdict.rules)
+    return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ())
 
 
 def other_rules(earlier: Sequence[GateCall], now: GateCall) -> list[str]:

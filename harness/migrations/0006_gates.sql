@@ -13,7 +13,7 @@ CREATE TABLE gates (
     experiment VARCHAR NOT NULL,
     train_id VARCHAR NOT NULL,
     eval_id VARCHAR NOT NULL,
-    data VARCHAR NOT NULL,
+    data JSON NOT NULL,
     outcome VARCHAR NOT NULL,
     exit_code BIGINT NOT NULL,
     look BIGINT,

@@ -76,10 +76,10 @@ def _show(call: GateCall) -> None:
             "baseline scored again": call.rescored or "no",
             "candidate's training": call.train_id,
             "candidate's evaluation": call.eval_id,
-            "evidence": call.data,
             "stored verdict of": call.answered_by or "this call",
         }
-        frame.plain("\n".join(f"{name}: {value}" for name, value in pairs.items()), "code")
+        evidence = {f"evidence of {rule}": known or "not enough yet" for rule, known in call.data.items()}
+        frame.plain("\n".join(f"{name}: {value}" for name, value in {**pairs, **evidence}.items()), "code")
 
 
 def _rules(verdict: GateVerdict) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,8 +46,8 @@ class GateCall:
     """Id of the candidate's experiment."""
     train_id: str
     eval_id: str
-    data: str
-    """Digest of the evidence: which evaluations, and every rule's number and examples."""
+    data: Mapping[str, str]
+    """Rule → digest of its evidence: which evaluations, its number and examples; empty where too little was there."""
     outcome: GateOutcome
     exit_code: int
     look: int | None

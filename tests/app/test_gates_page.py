@@ -45,7 +45,7 @@ def call(number: int, **changes: object) -> GateCall:
         experiment="x",
         train_id="t",
         eval_id="e",
-        data="d",
+        data={"recall margin": "d", "other": ""},
         outcome="PASS",
         exit_code=0,
         look=1,

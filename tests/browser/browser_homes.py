@@ -122,7 +122,7 @@ def hostile_gate(texts: Sequence[str]) -> GateCall:
     return GateCall(
         id="g1", when="2026-01-01T00:00:00Z", who=texts[0], gates_file=texts[1], gates_digest="g", rules_digest="r",
         baseline=texts[2], baseline_digest="b", candidate=texts[3], experiment="x1", train_id="t", eval_id="v-one",
-        data="d", outcome="INVALID", exit_code=4, look=None, looks=1, reason=whole,
+        data={texts[6]: texts[7]}, outcome="INVALID", exit_code=4, look=None, looks=1, reason=whole,
         verdict=GateVerdict("INVALID", 4, rules, tuple(texts)),
         waivers=(WaiverUse(texts[4], texts[5], whole, "2026-02-01", "powerless"),),
     )  # fmt: skip

@@ -25,7 +25,7 @@ def rule(name: str = "a", outcome: GateOutcome = "FAIL", tier: str = "critical",
     return RuleVerdict(name, tier, outcome, f"{outcome} words", found, -0.02)  # type: ignore[arg-type]
 
 
-def call(outcome: GateOutcome = "FAIL", data: str = "d1", **changes: object) -> GateCall:
+def call(outcome: GateOutcome = "FAIL", data: str | dict[str, str] = "d1", **changes: object) -> GateCall:
     verdict = GateVerdict(outcome, EXIT_CODES[outcome], (rule(outcome=outcome),), ())
     plain = GateCall(
         id="c",
@@ -40,7 +40,7 @@ def call(outcome: GateOutcome = "FAIL", data: str = "d1", **changes: object) -> 
         experiment="x",
         train_id="t",
         eval_id="e",
-        data=data,
+        data=data if isinstance(data, dict) else {"a": data},
         outcome=outcome,
         exit_code=EXIT_CODES[outcome],
         look=None,
@@ -80,16 +80,16 @@ def test_no_more_looks_are_taken_than_were_declared(tries: list[tuple[GateOutcom
             now = replace(now, outcome="INVALID", verdict=hidden)
         elif found.stored is not None:
             now = replace(now, outcome=found.stored.outcome, answered_by=found.stored.id)
-        kept.append(now)
+        kept.append(replace(now, look=found.look))
     judged = [one for one in kept if one.outcome != "INVALID"]
-    sets = list(dict.fromkeys(one.data for one in judged))
+    sets = list(dict.fromkeys(one.data["a"] for one in judged))
     assert len(sets) <= declared
     if len(sets) == 2:
         assert judged[0].outcome == "INCONCLUSIVE"
 
 
 def test_looks_that_were_declared_late_are_refused() -> None:
-    found = looks.examine([call("INCONCLUSIVE", looks=1)], larger(call("PASS", "d2", looks=2), 200))
+    found = looks.examine([call("INCONCLUSIVE", looks=1, look=1)], larger(call("PASS", "d2", looks=2), 200))
     assert found.refused and "declared before the first look" in found.reason
 
 
@@ -98,7 +98,7 @@ def test_a_fingerprint_is_of_what_is_judged_and_not_of_the_last_bits() -> None:
     found = Estimate(0.1, 0.0, 0.2, 10, 5, 1, "t")
 
     def of(estimate: Estimate | None, about: str = "e", problem: str = "") -> str:
-        return looks.fingerprint([about], [question], [Evidence(estimate, problem=problem)])
+        return looks.fingerprints([about], [question], [Evidence(estimate, problem=problem)])["a"]
 
     assert of(found) == of(replace(found, value=0.1 + 1e-12, low=0.01))
     others = {

@@ -9,7 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "lm_eval", "streamlit", "evaluate", "optuna", "plotly")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "datasets",
+    "lm_eval",
+    "streamlit",
+    "evaluate",
+    "optuna",
+    "plotly",
+    "pandas",
+)
 SCRIPT = """
 import json, sys
 from harness import cli
@@ -28,11 +40,16 @@ def test_a_gate_takes_less_than_two_seconds_of_cpu_and_never_loads_torch(project
     )
     words = [sys.executable, "-c", SCRIPT, ",".join(HEAVY), "gate", "gates.yaml", "--candidate", "toys/better"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    found = subprocess.run([*words, "--junit", "j.xml"], capture_output=True, text=True, env=environment, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    code, loaded = json.loads(found.stderr.splitlines()[-1])
-    assert loaded == []
-    assert code == 0 and found.stdout.splitlines()[-1] == "PASS", found.stdout + found.stderr
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert spent < 2.0, f"{spent:.2f} s of CPU"
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found = subprocess.run(
+            [*words, "--junit", "j.xml"], capture_output=True, text=True, env=environment, check=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        code, loaded = json.loads(found.stderr.splitlines()[-1])
+        assert loaded == []
+        assert code == 0 and found.stdout.splitlines()[-1] == "PASS", found.stdout + found.stderr
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    # Neighbours on a processor's other half only ever add to it, and the first run may compile what was edited.
+    assert min(spent) < 2.0, f"{spent} s of CPU"
