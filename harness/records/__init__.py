@@ -17,7 +17,8 @@ from harness.records.data import (
     TrainingData,
 )
 from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFiles
-from harness.records.gates import EXIT_CODES, Evidence, GateOutcome, GateVerdict, RuleVerdict, Tier
+from harness.records.gate_calls import GateCall, WaiverState, WaiverUse
+from harness.records.gates import EXIT_CODES, Evidence, ExampleDrop, GateOutcome, GateVerdict, RuleVerdict, Tier
 from harness.records.plain import R, differences, digest, from_json, to_json
 from harness.records.review import (
     Assignment,
@@ -78,9 +79,11 @@ __all__ = [
     "EventKind",
     "Evidence",
     "Example",
+    "ExampleDrop",
     "ExclusionRule",
     "ExperimentRecord",
     "FinishReason",
+    "GateCall",
     "GateOutcome",
     "GateVerdict",
     "Guess",
@@ -131,6 +134,8 @@ __all__ = [
     "TrainingData",
     "Trial",
     "Validation",
+    "WaiverState",
+    "WaiverUse",
     "Winner",
     "WinnerRule",
     "WinnerVerdict",
