@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 import pytest
-from conftest import test_rows
+from growing_split import write_test_split
 from shell_calls import Answer, Shell
 
 from harness import gate_history, queries
@@ -84,7 +84,7 @@ def test_a_store_made_anew_knows_every_look(project: Path, shell: Shell) -> None
 
 
 def more_examples(project: Path, shell: Shell, count: int) -> None:
-    test_rows(project, count)
+    write_test_split(project, count)
     assert shell("run", "toys.yaml").code == 0
 
 
