@@ -87,7 +87,7 @@ SPLIT_FILES = (
 
 @pytest.fixture
 def growing(project: Path, shell: Shell) -> Path:
-    """The project over a task whose test split can be made larger with `write_test_split`: 80 examples, scored and pinned."""
+    """The project over a task whose test split can be made larger: 80 examples, scored and pinned."""
     (project / "task" / "task.yaml").write_text(SPLIT_FILES)
     for split, first, count in (("train", 1000, 40), ("validation", 2000, 10)):
         rows = [

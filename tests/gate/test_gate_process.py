@@ -59,6 +59,11 @@ def test_the_same_scores_again_give_the_stored_verdict_and_are_no_look(project: 
     assert len(json.loads(shell("looks", "toys", "--json").out)["looks"]) == looks
 
 
+def test_a_folder_that_is_called_like_a_run_does_not_hide_it(project: Path, shell: Shell) -> None:
+    (project / "toys" / "better").mkdir(parents=True)
+    assert gate(shell, "toys/better").code == 0
+
+
 def test_other_rules_for_the_same_candidate_are_told(project: Path, shell: Shell) -> None:
     assert gate(shell, "toys/weak").code == 1
     file = project / "gates.yaml"
