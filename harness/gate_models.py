@@ -175,7 +175,7 @@ def _base(place: Place, experiment: ResolvedExperiment) -> str:
 
 
 def _check_base(place: Place, folder: Path, experiment: ResolvedExperiment, ours: str) -> None:
-    """That an adapter was made for the base of the experiment, whose hash is `ours`. Raises ModelError or UsageError."""
+    """That an adapter was made for the experiment's base, whose hash is `ours`. Raises ModelError or UsageError."""
     from harness.models import hf
 
     try:
