@@ -11,7 +11,7 @@ from harness.gate.evidence import Known
 from harness.gate.measures import measures
 from harness.judged import RoundVotes, standing
 from harness.metrics.elsewhere import own_metric
-from harness.records import Entry, ExperimentRecord, Round, RunRecord
+from harness.records import Entry, Evaluation, ExperimentRecord, Prediction, Round, RunRecord, Score, ServingPass
 from harness.records.released import Scored
 from harness.spec import GateRule
 from harness.spec.gates import HUMAN
@@ -31,13 +31,17 @@ class Stored:
 
 def scored(at: Stored) -> Scored:
     """An evaluation as a gate sees it, with the run's costs and serving figures."""
-    entry, store = at.entry, at.store
-    assert entry.eval_id is not None
-    [evaluation] = store.evaluations([entry.eval_id])
-    own = {name: own_metric(name, known) for name, known in (at.experiment.task.get("own_metrics") or {}).items()}
-    found = store.scores([entry.eval_id]), store.predictions([entry.eval_id])
-    made = released.scored(at.experiment, entry, evaluation, at.run, found, own)
-    passes = store.serving(at.experiment.experiment_id)
+    entry, own = at.entry, at.experiment.task.get("own_metrics") or {}
+    # One opening of the database in place of four.
+    with at.store.session() as session:
+        [evaluation] = session.read(Evaluation, "eval_id = $1", [entry.eval_id])
+        found = (
+            session.read(Score, "eval_id = $1", [entry.eval_id]),
+            session.read(Prediction, "eval_id = $1", [entry.eval_id]),
+        )
+        passes = session.read(ServingPass, "experiment_id = $1", [at.experiment.experiment_id])
+    declared = {name: own_metric(name, declaration) for name, declaration in own.items()}
+    made = released.scored(at.experiment, entry, evaluation, at.run, found, declared)
     return replace(made, measures=measures(at.experiment, entry, at.run, passes))
 
 

@@ -117,8 +117,9 @@ def score_folder(place: Place, folder: Path, *, untrained: bool) -> str:
     """
     kind = kind_of(folder)
     experiment = _experiment(place)
+    ours = _base(place, experiment)
     if kind == "adapter":
-        _check_base(place, folder, experiment)
+        _check_base(place, folder, experiment, ours)
     derived = _derived(experiment, folder, place, untrained)
     result = pipeline.run_experiment(derived, place.home, place.reporter)
     name = f"{derived.name}/{derived.arms[-1].name}"
@@ -160,8 +161,21 @@ def _is_scored(experiment: ResolvedExperiment, arm: str, home: Path) -> bool:
     return any(plan.arm_name == arm and worker.finished(plan) is not None for plan in plans)
 
 
-def _check_base(place: Place, folder: Path, experiment: ResolvedExperiment) -> None:
-    """That an adapter was made for the base of the experiment. Raises ModelError or UsageError."""
+def _base(place: Place, experiment: ResolvedExperiment) -> str:
+    """Hash of the experiment's base, which must be the baseline's where its run is here. Raises ModelError."""
+    ours = pipeline.base_identity(experiment, place.home)
+    run = worker.read_run(place.home / "runs" / place.baseline.scored.train_id)
+    if run is not None and run.artefact is not None and run.artefact.base_hash != ours:
+        raise ModelError(
+            f"{place.baseline.name} was made from another base ({run.artefact.base_hash}) than the one that "
+            f"{experiment.file.name} names ({ours})",
+            hint="Name the experiment file of its own base with --experiment FILE",
+        )
+    return ours
+
+
+def _check_base(place: Place, folder: Path, experiment: ResolvedExperiment, ours: str) -> None:
+    """That an adapter was made for the experiment's base, whose hash is `ours`. Raises ModelError or UsageError."""
     from harness.models import hf
 
     try:
@@ -169,7 +183,6 @@ def _check_base(place: Place, folder: Path, experiment: ResolvedExperiment) -> N
         named = str(config.get("base_model_name_or_path") or "")
     except (ValueError, AttributeError):
         raise DataError(f"{folder / 'adapter_config.json'}: cannot be read", hint="Save the adapter again") from None
-    ours = pipeline.base_identity(experiment, place.home)
     if named and Path(named).expanduser().is_dir():
         theirs = hf.base_hash(Path(named).expanduser().resolve(), place.home / "hashes.json")
         if theirs != ours:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import getpass
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -174,7 +175,7 @@ def gate(
     verdict, uses = waivers.apply(verdict, spec.waivers, today(), spec.on_inconclusive)
     call = GateCall(
         id=secrets.token_hex(8),
-        when=released.now(),
+        when=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
         who=gate_history.who(),
         gates_file=file.name,
         gates_digest=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
@@ -212,7 +213,7 @@ def _scored_first(
     home: Path, candidate: str, asked: tuple[GateSpec, Release], scoring: Scoring, reporter: Reporter
 ) -> str:
     """The name of the candidate's run; a folder is scored first. `asked` is (gates file, baseline)."""
-    if not Path(candidate).expanduser().is_dir():
+    if not _is_folder(candidate):
         return candidate
     from harness import gate_models
 
@@ -220,6 +221,13 @@ def _scored_first(
     place = gate_models.Place(home.absolute(), baseline, scoring.experiment, reporter)
     forgetting = any(getattr(rule, "against", None) == "untrained" for rule in spec.rules)
     return gate_models.score_folder(place, Path(candidate).expanduser(), untrained=forgetting)
+
+
+def _is_folder(candidate: str) -> bool:
+    """Whether a candidate is a folder: one that holds a model, or that cannot be the name of a run."""
+    path = Path(candidate).expanduser()
+    model = any((path / name).is_file() for name in ("adapter_config.json", "config.json"))
+    return path.is_dir() and (model or re.fullmatch(r"[\w.-]*\w[\w.-]*/[\w.@-]+", candidate) is None)
 
 
 def _rescored(home: Path, baseline: Release, found: Found, scoring: Scoring, reporter: Reporter) -> Scored:

@@ -107,6 +107,15 @@ def test_an_adapter_of_another_base_is_refused(there: Path, shell: Shell) -> Non
     assert found.code == 2 and "Gate it against a baseline of its own base" in found.err, found.err
 
 
+def test_an_experiment_of_another_base_than_the_baselines_is_refused(there: Path, shell: Shell) -> None:
+    from tiny_models import save_model
+
+    save_model(there / "other", hidden_size=64)
+    (there / "elsewhere.yaml").write_text(EXPERIMENT.replace("base_model: base", "base_model: other"))
+    found = shell("gate", "gates.yaml", "--candidate", "adapter", "--experiment", "elsewhere.yaml")
+    assert found.code == 2 and "lora-1 was made from another base" in found.err and found.err.count("\n") == 1
+
+
 def test_a_base_that_is_not_here_must_be_named(there: Path, shell: Shell) -> None:
     config = there / "adapter" / "adapter_config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "base_model_name_or_path": "somebody/model"}))

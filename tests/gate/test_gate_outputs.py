@@ -12,7 +12,7 @@ from junit_rules import junit_problems
 from worlds import Arm, as_scored, gates_file, pin, record, verdict_of
 
 from harness.gate import reports
-from harness.records import GateVerdict, RuleVerdict
+from harness.records import GateVerdict, RuleVerdict, from_json, to_json
 
 
 def failing(examples: int, tmp_path: Path, *, sensitive: bool = False) -> GateVerdict:
@@ -41,6 +41,7 @@ def test_a_thousand_failing_examples_make_a_small_summary_with_the_ten_worst_fir
     assert len(reports.as_annotations(found)) == 2
     told = reports.as_json(found, {"candidate": "short/new", "baseline": "base-1"})
     assert len(json.dumps(told)) < 10_000 and told["rules"][0]["dropped"] == 1000
+    assert from_json(GateVerdict, json.loads(json.dumps(to_json(found)))) == found, "as a stored verdict comes back"
     assert told["rules"][0]["worst"][0] == {"item": "e999", "candidate": pytest.approx(0.0008), "other": 0.9}
 
 

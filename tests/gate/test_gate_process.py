@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 import pytest
-from conftest import test_rows
+from growing_split import write_test_split
 from shell_calls import Answer, Shell
 
 from harness import gate_history, queries
@@ -59,6 +59,11 @@ def test_the_same_scores_again_give_the_stored_verdict_and_are_no_look(project: 
     assert len(json.loads(shell("looks", "toys", "--json").out)["looks"]) == looks
 
 
+def test_a_folder_that_is_called_like_a_run_does_not_hide_it(project: Path, shell: Shell) -> None:
+    (project / "toys" / "better").mkdir(parents=True)
+    assert gate(shell, "toys/better").code == 0
+
+
 def test_other_rules_for_the_same_candidate_are_told(project: Path, shell: Shell) -> None:
     assert gate(shell, "toys/weak").code == 1
     file = project / "gates.yaml"
@@ -84,7 +89,7 @@ def test_a_store_made_anew_knows_every_look(project: Path, shell: Shell) -> None
 
 
 def more_examples(project: Path, shell: Shell, count: int) -> None:
-    test_rows(project, count)
+    write_test_split(project, count)
     assert shell("run", "toys.yaml").code == 0
 
 
