@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import boards, bundle, ingest, metrics, report
 from harness.errors import HarnessError, UsageError
-from harness.files import read_json, read_records, write_bytes
+from harness.files import read_json, read_records, write_bytes, write_text
 from harness.metrics.own import declaration, load_metric
 from harness.records import Example, ExperimentRecord, Look, Score
 
@@ -206,6 +206,34 @@ def pack(home: Path, experiment: str | None, out: Path | None) -> str:
     data = bundle.pack(_whole(store, record.experiment_id))
     write_bytes(file, data)
     return f"wrote {file}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
+
+
+def write_report(home: Path, experiment: str | None, to: Path, samples: int, file: Path | None = None) -> list[str]:
+    """Write NAME.html and NAME.md into `to`, of a stored experiment or of the bundle `file`; one line for each.
+
+    Raises UsageError where another file than a report has one of the names.
+    """
+    found = results(home, experiment, file)
+    record = found.experiment
+    named = experiment if experiment is not None and experiment.endswith((".yaml", ".yml")) else record.file
+    told = report.Told(f"harness run {named}", sampled=file is None)
+    shown: tuple[report.Shown, ...] = ()
+    if file is None and samples and not record.task.get("sensitive"):
+        store = open_store(home)
+        wanted = [entry.eval_id for entry in found.entries if entry.eval_id is not None]
+        texts = report.Texts(sealed_examples(home, record), store.predictions(wanted))
+        told = replace(told, sampled=bool(texts.examples))
+        found_board = report.leaderboard(found)
+        order = [row.arm for row in found_board.rows]
+        shown = report.shown_samples(found, texts, found_board.verdict.arm or leader(found_board) or "", order, samples)
+    page = report.report_page(found, told, shown)
+    written = {f"{record.name}.html": report.to_page_html(page), f"{record.name}.md": report.to_page_markdown(page)}
+    for name in written:
+        if (to / name).exists() and report.GENERATOR not in (to / name).read_text("utf-8", "replace")[:2000]:
+            raise UsageError(f"{to / name} exists and is no report", hint="Give another folder with --to")
+    for name, text in written.items():
+        write_text(to / name, text)
+    return [f"wrote {to / name}: {len(text.encode()):,} bytes" for name, text in written.items()]
 
 
 def bundled_board(file: Path) -> report.Leaderboard:
