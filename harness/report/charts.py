@@ -16,7 +16,7 @@ from harness.report.figure_data import CostView, TrainingCurve, cost_views
 from harness.report.palette import MARKERS, PALETTE
 from harness.report.results import Results
 from harness.report.rows import Leaderboard
-from harness.report.svg import WIDTH, Drawing, Point, Scale, beside, shortened
+from harness.report.svg import LETTER, WIDTH, Drawing, Point, Scale, beside, shortened
 from harness.report.tuned import TuningReport
 from harness.report.windows import Window, running_median, thinned, window
 
@@ -85,7 +85,7 @@ def forest(board: Leaderboard, looks: Looks) -> Chart | None:
     low, high = _ends([estimate for _, estimate in found])
     if column.bounds is not None and column.bounds[1] - column.bounds[0] <= 2 * (high - low):
         low, high = column.bounds
-    left, step = 14 + 6.6 * max(len(shortened(arm, 16)) for arm, _ in found), 30.0
+    left, step = 14 + LETTER * max(len(shortened(arm, 16)) for arm, _ in found), 30.0
     bottom = TOP + step * len(found)
     drawing = Drawing(bottom + 44, f"{column.name} by arm: {alt}")
     scale = Scale(*_roomy(low, high, 0.04), left + 6, RIGHT)
@@ -116,7 +116,7 @@ def cost_charts(board: Leaderboard, looks: Looks) -> list[Chart]:
 
 def _cost(view: CostView, looks: Looks, shown: Window, column: Column) -> Chart:
     front = ", ".join(point.arm for point in view.points if point.on_front)
-    title = f"{column.name} against {COSTS[view.measure]}"
+    title = f"{column.name} against {COSTS[view.measure].partition(' (')[0].removesuffix(' while training')}"
     beyond = [point.arm for point in view.points if point.arm not in shown.near]
     alt = f"{title}. No other arm is at least as good and as cheap as: {front}."
     if view.unknown:
@@ -253,7 +253,7 @@ class Line:
 def _lines(
     title: str, across_title: str, lines: Sequence[Line], looks: Looks, events: Sequence[tuple[str, float]] = ()
 ) -> Chart:
-    """Lines above one axis, by ratio where the values span a factor of three, or the x a factor of 20."""
+    """Lines above one axis, by ratio where the values span a factor of three, or the x (not of steps) one of 20."""
     arms = ", ".join(dict.fromkeys(line.arm for line in lines))
     height = 240.0
     bottom = height - 46
@@ -261,7 +261,8 @@ def _lines(
     drawing = Drawing(height, alt)
     xs = [x for line in lines for x, _ in line.points]
     ys = [y for line in lines for _, y in line.points] + [end for line in lines for bar in line.bars for end in bar[1:]]
-    across = _fitting(xs, LEFT + 8, RIGHT - 8, 20)
+    by_ratio = 0.0 if across_title == "optimiser step" else 20.0
+    across = _fitting(xs, LEFT + 8, RIGHT - 8, by_ratio)
     up = _fitting(ys, bottom - 6, TOP + 6, 3)
     drawing.up(up, LEFT, RIGHT)
     drawing.across(across, across_title, TOP, bottom)
@@ -286,7 +287,7 @@ def _lines(
 
 def _fitting(values: Sequence[float], start: float, end: float, ratio: float) -> Scale:
     low, high = min(values), max(values)
-    if low > 0 and high / low > ratio:
+    if ratio and low > 0 and high / low > ratio:
         return Scale(low, high, start, end, "log")
     return Scale(*_roomy(low, high, 0.0 if high > low else 0.5), start, end)
 

@@ -23,10 +23,10 @@ from harness.report.text import label, legend_of_marks, marked
 from harness.report.verdicts import verdict_lines
 
 OUTCOMES = {
-    "ship": ("Ship", "good"),
-    "tie": ("Tie", "good"),
-    "ship_none": ("Ship none", "bad"),
-    "not_enough_data": ("Not enough data", "open"),
+    "ship": ("Verdict: ship", "good"),
+    "tie": ("Verdict: a tie", "good"),
+    "ship_none": ("Verdict: ship none", "bad"),
+    "not_enough_data": ("Verdict: not enough data", "open"),
     "no_verdict": ("No verdict", "open"),
 }
 """What the verdict is called, and its colour."""
@@ -50,7 +50,7 @@ def report_page(results: Results, told: Told, samples: Sequence[Shown] = ()) -> 
     made = Made(results, leaderboard(results), charts.looks_of(results), told, tuple(samples))
     board = made.board
     task = results.experiment.task
-    first, *rest = verdict_lines(board.verdict)
+    rule = [line for line in verdict_lines(board.verdict)[1:] if line != board.verdict.reason]
     name, colour = OUTCOMES[board.verdict.outcome]
     found = [part(made) for part in PARTS]
     return Page(
@@ -61,11 +61,11 @@ def report_page(results: Results, told: Told, samples: Sequence[Shown] = ()) -> 
         colour=colour,
         verdict=sentence(board.verdict.words),
         sentences=_sentences(board),
-        rule=(first, *rest),
+        rule=tuple(rule),
         facts=_facts(made),
         glance=_glance(board),
         glance_chart=charts.forest(board, made.looks),
-        legend=tuple((arm, look.swatch()) for arm, look in made.looks.items()),
+        legend={arm: look.swatch() for arm, look in made.looks.items()},
         sections=tuple(section for section in found if section is not None),
         sensitive=bool(task.get("sensitive")),
     )
@@ -140,19 +140,13 @@ def _glance(board: Leaderboard) -> Table:
                 (
                     marked(row),
                     numbers.with_interval(row.cells[column.name].estimate, column.bounds),
+                    _standing(board, row),
                     numbers.seconds(cost.all_train_seconds if cost else None),
                     numbers.megabytes(cost.artefact_bytes if cost else None),
-                    _standing(board, row),
                 )
             )
-    heads = ("method", f"{label(column)} [95 %]", "training s", "file MB", "in words")
-    return Table(
-        "The methods at a glance, the best one first",
-        heads,
-        tuple(rows),
-        tuple(legend_of_marks(board)),
-        words_last=True,
-    )
+    heads = ("method", f"{label(column)} [95 %]", "in words", "training s", "file MB")
+    return Table("The methods at a glance, the best one first", heads, tuple(rows), tuple(legend_of_marks(board)))
 
 
 def _standing(board: Leaderboard, row: Row) -> str:

@@ -31,7 +31,13 @@ def to_page_html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "said": numbers.printable, "drawn": Markup, "digits": digits}
+    environment.filters |= {
+        "shown": shown,
+        "said": numbers.printable,
+        "drawn": Markup,
+        "coded": coded,
+        "columns": columns,
+    }
     template = environment.get_template("page.html.j2")
     return template.render(page=page, generator=GENERATOR, version=__version__) + "\n"
 
@@ -41,9 +47,22 @@ def shown(text: str) -> str:
     return without_paths(numbers.printable(text))
 
 
-def digits(text: str) -> bool:
-    """Whether a cell is a number, which may not be broken across lines."""
-    return re.match(r"[-+<>]?\d|-$|\(reference\)$", text) is not None and len(text) < 40
+def coded(text: str) -> str:
+    """Our own words, with what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(shown(text)))))
+
+
+def columns(table: Table) -> list[str]:
+    """The class of each column: `n` where it holds numbers, which stand to the right and are not broken."""
+    if table.words or not table.rows:
+        return [""] * len(table.heads)
+    return ["n" if all(map(_is_number, cells)) else "" for cells in zip(*table.rows, strict=True)]
+
+
+def _is_number(text: str) -> bool:
+    return re.match(r"[-+<>]?\d|-?$|\(reference\)$", text) is not None
 
 
 def to_page_markdown(page: Page) -> str:
@@ -77,9 +96,8 @@ def _section(section: Section) -> list[str]:
 
 def _table(table: Table) -> str:
     heads = [_safe(head) or " " for head in table.heads]
-    left = table.words or not table.rows
     lines = [f"**{_safe(table.caption)}**", "", "| " + " | ".join(heads) + " |"]
-    lines.append("|---|" + ("---|" if left else "---:|") * (len(heads) - 1))
+    lines.append("|" + "|".join("---:" if kind else "---" for kind in columns(table)) + "|")
     lines += ["| " + " | ".join(_safe(cell) or " " for cell in row) + " |" for row in table.rows]
     notes = [f"- {_safe(note)}" for note in table.notes]
     return "\n".join([*lines, *([""] if notes else []), *notes])

@@ -141,11 +141,12 @@ def fairness(board: Leaderboard) -> Section | None:
 
 def training(results: Results, looks: charts.Looks) -> Section | None:
     """Training curves."""
-    found = charts.training_charts(training_curves(results), looks)
+    curves = training_curves(results)
+    found = charts.training_charts(curves, looks)
     if not found:
         return None
     lead = "How the trainings went. Crosses mark signs of instability."
-    return Section("training", "Training curves", lead, tuple(found), legend=True)
+    return Section("training", "Training curves", lead, tuple(found), tuple(dict.fromkeys(one.arm for one in curves)))
 
 
 def tuning(results: Results, looks: charts.Looks) -> Section | None:
@@ -164,7 +165,7 @@ def tuning(results: Results, looks: charts.Looks) -> Section | None:
         "Tuning",
         lead,
         (chart,) if chart else (),
-        legend=chart is not None,
+        legend=tuple(one.arm for one in report.arms) if chart else (),
         tables=(table("What was chosen, and in brackets what the recipe says", heads, rows),),
     )
 
@@ -189,8 +190,9 @@ def learning(results: Results, looks: charts.Looks) -> Section | None:
     heads = ["arm", "share", "train examples", "passes", f"{curve.primary} [95 %]"]
     chart = charts.learning_chart(curve, looks)
     lead = "The same budget on each share of the train split: would more data help?"
+    legend = tuple(one.arm for one in curve.arms) if chart else ()
     made = table("By share of the train split", heads, rows, notes)
-    return Section("data", "More data", lead, (chart,) if chart else (), legend=chart is not None, tables=(made,))
+    return Section("data", "More data", lead, (chart,) if chart else (), legend, (made,))
 
 
 def forgetting(board: Leaderboard) -> Section | None:
@@ -288,6 +290,7 @@ def reproduce(results: Results, told: Told) -> Section:
         artefact = run.artefact.hash if run is not None and run.artefact is not None else numbers.ABSENT
         seed = numbers.ABSENT if entry.seed is None else str(entry.seed)
         rows.append([entry.arm, seed, entry.train_id, artefact, entry.eval_id or numbers.ABSENT])
+    versions = ", ".join(f"{name} {version}" for name, version in appendix(results).versions)
     machines = dict.fromkeys(_machine(run.provenance.hardware) for run in known)
     return Section(
         "reproduce",
@@ -297,9 +300,8 @@ def reproduce(results: Results, told: Told) -> Section:
         tables=(
             replace(table("Fingerprints", ["of", "value"], identity), words=True),
             replace(table("Runs", ["arm", "seed", "training", "artefact", "evaluation"], rows), words=True),
-            replace(table("Versions", ["package", "version"], appendix(results).versions), words=True),
         ),
-        notes=(*notes, *(f"Hardware: {machine}." for machine in machines if machine)),
+        notes=(*notes, f"Versions: {versions}.", *(f"Hardware: {machine}." for machine in machines if machine)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.report.charts import Chart
@@ -27,10 +27,8 @@ class Table:
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
-    words_last: bool = False
-    """Whether the last column holds words."""
     words: bool = False
-    """Whether all columns hold words."""
+    """Whether it holds words, which may be broken across lines, rather than numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +40,8 @@ class Section:
     lead: str = ""
     """A sentence for who is new to it."""
     charts: tuple[Chart, ...] = ()
-    legend: bool = False
-    """Whether the charts need the legend of arms."""
+    legend: tuple[str, ...] = ()
+    """Arms of the charts, where these do not name them themselves."""
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
     samples: tuple[Shown, ...] = ()
@@ -64,12 +62,12 @@ class Page:
     verdict: str
     sentences: tuple[str, ...]
     rule: tuple[str, ...]
-    """The verdict as every other form has it, with the declared rule."""
+    """The declared rule, and what else belongs to the verdict."""
     facts: tuple[tuple[str, str], ...]
     glance: Table
     glance_chart: Chart | None
-    legend: tuple[tuple[str, str], ...]
-    """Arm and the SVG of its marker."""
+    legend: Mapping[str, str]
+    """Arm → the SVG of its marker."""
     sections: tuple[Section, ...]
     sensitive: bool
 

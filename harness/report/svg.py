@@ -15,8 +15,8 @@ from typing import Literal
 from harness.report.numbers import count
 
 WIDTH = 360
-LETTER = 6.6
-"""Width of a letter of 12 px text, on the safe side."""
+LETTER = 7.4
+"""Width of a bold letter of 12 px, on the safe side."""
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
