@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import boards, bundle, ingest, metrics, report
+from harness import boards, bundle, ingest, metrics, report, withheld
 from harness.errors import HarnessError, UsageError
 from harness.files import read_json, read_records, write_bytes, write_text
 from harness.metrics.own import declaration, load_metric
@@ -113,12 +113,22 @@ def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]
     record = find(store, experiment)
     metrics.check_names(names)
     own = _own_metrics(home, store, record, names)
-    examples = sealed_examples(home, record)
-    if not examples:
+    if not sealed_examples(home, record):
         raise UsageError(
             f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again; it is quick"
         )
-    lines = []
+    with withheld.texts(bool(record.task.get("sensitive"))):
+        lines = _score(home, store, record, names, own)
+    if own:
+        added_task = {**record.task, "own_metrics": {name: declaration(known) for name, known in own.items()}}
+        ingest.experiment(store, home.absolute(), replace(record, task=added_task))
+    return lines
+
+
+def _score(
+    home: Path, store: Store, record: ExperimentRecord, names: Sequence[str], own: Mapping[str, metrics.Metric]
+) -> list[str]:
+    examples, lines = sealed_examples(home, record), []
     for entry in store.entries(record.experiment_id):
         if entry.eval_id is None:
             continue
@@ -137,9 +147,6 @@ def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]
         ingest.keep_looks(home.absolute(), [look])
         added = store.ingest([*rows, look])
         lines.append(f"{entry.arm}: {max(0, added - 1)} scores added")
-    if own:
-        added_task = {**record.task, "own_metrics": {name: declaration(known) for name, known in own.items()}}
-        ingest.experiment(store, home.absolute(), replace(record, task=added_task))
     return lines
 
 

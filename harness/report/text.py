@@ -364,7 +364,7 @@ def _comparison(comparison: Comparison) -> list[RenderableType]:
         *(Text(f"{note[0].upper()}{note[1:]}.") for note in comparison.notes),
     ]
     if comparison.sensitive:
-        parts.append(Text("The task is sensitive: ids only, no text."))
+        parts.append(Text("The task is sensitive: no ids and no text."))
     for sample in comparison.samples:
         parts += _sample(sample, comparison, primary)
     return parts
