@@ -96,7 +96,7 @@ def forest(board: Leaderboard, looks: Looks) -> Chart | None:
         drawing.words((left, y + 4), shortened(arm, 16), f"name {look.kind}", "end")
         if estimate.low is not None and estimate.high is not None:
             drawing.line([(scale(estimate.low), y), (scale(estimate.high), y)], f"whisker {look.kind}")
-        drawing.mark((scale(estimate.value), y), look.marker, f"dot {look.kind}", 5)
+        drawing.mark((scale(estimate.value), y), look.marker, f"dot {look.kind}", 3.5)
     return Chart(f"{column.name}, with 95 % intervals", drawing.svg(), drawing.text)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
 
-from harness.report.numbers import count
+from harness.report.numbers import count, printable
 
 WIDTH = 360
 LETTER = 7.4
@@ -102,7 +102,7 @@ class Drawing:
         known = {"x": x, "y": y, "l": x - radius, "R": x + radius, "t": y - radius, "b": y + radius, "r": radius}
         shown = {letter: _n(value) for letter, value in known.items()}
         path = _MARKS.get(shape, _MARKS["o"]).format(**shown)
-        title = f"<title>{escape(name)}</title>" if name else ""
+        title = f"<title>{_text(name)}</title>" if name else ""
         self.parts.append(
             f'<path class="{kind}" d="{path}">{title}</path>' if title else f'<path class="{kind}" d="{path}"/>'
         )
@@ -116,7 +116,7 @@ class Drawing:
     def words(self, at: Point, text: str, kind: str, anchor: str = "start") -> None:
         """A line of text, its baseline at the point."""
         self.parts.append(
-            f'<text class="{kind}" x="{_n(at[0])}" y="{_n(at[1])}" text-anchor="{anchor}">{escape(text)}</text>'
+            f'<text class="{kind}" x="{_n(at[0])}" y="{_n(at[1])}" text-anchor="{anchor}">{_text(text)}</text>'
         )
 
     def across(self, scale: Scale, title: str, top: float, bottom: float) -> None:
@@ -142,7 +142,7 @@ class Drawing:
         """The picture."""
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(self.width)} {_n(self.height)}" role="img" '
-            f'aria-label="{escape(self.text)}">{"".join(self.parts)}</svg>'
+            f'aria-label="{_text(self.text)}">{"".join(self.parts)}</svg>'
         )
 
 
@@ -183,6 +183,10 @@ def _overlap(one: Box, other: Box) -> float:
 
 def _outside(box: Box, room: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1]) - _overlap(box, room)
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
 
 
 def _n(value: float) -> str:
