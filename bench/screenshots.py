@@ -1,5 +1,7 @@
 """A picture of every page, light and dark, 1280 and 820 wide.  python bench/screenshots.py --home HOME --out FOLDER
 
+Or of a report, 1280 and 400 wide:  python bench/screenshots.py --report reports/visit_notes.html
+
 The home folder holds a finished experiment; a review round in it is opened beforehand with `harness review open` and
 its reviewer's token given with --token. Needs a Chromium. Prints the number of pictures, and exits with 1 when a page
 showed an exception or said something on the console.
@@ -22,12 +24,12 @@ WAIT = 90_000
 COLOURS = 160
 
 
-def save(page: Any, file: Path, full: bool = True) -> None:
-    """A small picture: few colours are enough for text and charts."""
+def save(page: Any, file: Path, full: bool = True, most: int = 1800) -> None:
+    """A small picture of at most so many pixels of height: few colours are enough for text and charts."""
     picture = Image.open(io.BytesIO(page.screenshot(full_page=full))).convert("RGB")
     file.parent.mkdir(parents=True, exist_ok=True)
     # The app scrolls inside: a picture of it all is cut where it gets too long to look at.
-    height = min(picture.height, 1800)
+    height = min(picture.height, most)
     picture.crop((0, 0, picture.width, height)).quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, kmeans=2).save(
         file, optimize=True
     )
@@ -73,10 +75,23 @@ def reviewer(page: Any, app: Any, token: str, name: Any) -> None:
     save(page, name("Review"))
 
 
+def report(chromium: Any, file: Path, out: Path, wrong: list[str]) -> None:
+    """The upper part of a report, from disk."""
+    for scheme in ("light", "dark"):
+        for width in (1280, 400):
+            page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("request", lambda asked: wrong.append(asked.url) if not asked.url.startswith("file:") else None)
+            page.goto(file.absolute().as_uri(), timeout=WAIT)
+            save(page, out / f"report-{scheme}-{width}.png", most=3600)
+            page.close()
+
+
 def main() -> int:
     """Take them."""
     parser = argparse.ArgumentParser(description="Pictures of every page")
-    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--report", type=Path, help="a report in place of the app")
     parser.add_argument("--out", type=Path, default=Path("reports/screens"))
     parser.add_argument("--token", help="a reviewer's")
     given = parser.parse_args()
@@ -84,8 +99,14 @@ def main() -> int:
     if path is None:
         print("no Chromium is installed", file=sys.stderr)
         return 2
-    app = app_process.start(given.home)
     wrong: list[str] = []
+    if given.report is not None:
+        with sync_playwright() as tools:
+            chromium = tools.chromium.launch(executable_path=path, args=app_process.FLAGS)
+            report(chromium, given.report, given.out, wrong)
+            chromium.close()
+        return told(given.out, wrong)
+    app = app_process.start(given.home)
     try:
         with sync_playwright() as tools:
             chromium = tools.chromium.launch(executable_path=path, args=app_process.FLAGS)
@@ -104,7 +125,12 @@ def main() -> int:
             chromium.close()
     finally:
         app.kill()
-    files = sorted(given.out.glob("*.png"))
+    return told(given.out, wrong)
+
+
+def told(out: Path, wrong: list[str]) -> int:
+    """Say what there is."""
+    files = sorted(out.glob("*.png"))
     for line in wrong:
         print(f"FOUND {line}")
     print(f"{len(files)} pictures, the largest {max(file.stat().st_size for file in files) / 1000:.0f} kB")

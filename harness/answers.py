@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import arms as families
-from harness import environment, evaluation, ingest, pipeline, queries, rows, sealing, templates, worker
+from harness import environment, evaluation, ingest, pipeline, queries, rows, sealing, templates, withheld, worker
 from harness.duplicates import normalise
 from harness.errors import DataError, LeakageError, UsageError
 from harness.files import read_records, write_records
@@ -111,8 +111,12 @@ def made_answers(path: Path, home: Path, wanted: Wanted, reporter: Reporter) -> 
 
     What was answered before is read back. Raises UsageError for an arm without a finished model.
     """
-    home = home.absolute()
     experiment = pipeline.load(path)
+    with withheld.texts(experiment.task.sensitive):
+        return _made_answers(experiment, home.absolute(), wanted, reporter)
+
+
+def _made_answers(experiment: ResolvedExperiment, home: Path, wanted: Wanted, reporter: Reporter) -> Answers:
     prepared = prepare(experiment, home)
     record = pipeline.experiment_record(experiment, prepared, pipeline.plan_runs(experiment, prepared, home))
     plans = pipeline.plan_runs(pipeline.settled(experiment, home, record), prepared, home)

@@ -50,7 +50,6 @@ DECLARED = (
 _WHOLE_PATHS = frozenset({"path", "base_path", "file", "folder", "include_path", "task", "base_model"})
 _OWN_WORDS = frozenset({"prompt", "target", "system", "template", "chosen", "rejected", "description"})
 """Fields that hold what a person wrote for a model, where a slash is no path."""
-_PATH = re.compile(r"(?<![\w.:/~\\-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\"():,;]+[/\\])+(?P<last>[^\s/\\'\"():,;]*)")
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -184,7 +183,7 @@ def _without_paths(value: Any, key: str = "") -> Any:
         return value
     if key in _WHOLE_PATHS and (value.startswith(("/", "~")) or value[1:3] in (":\\", ":/")):
         return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
-    return _PATH.sub(lambda match: match["last"] or "…", value)
+    return report.without_paths(value)
 
 
 def _anonymous(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,12 +66,12 @@ def _guarded(call: Callable[[], Any]) -> int:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _fail(DiskFull("no space left on the device", hint="free some space; the same command goes on"))
-        return _crash()
+        return _crash(error)
     except typer.TyperException as error:
         text = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
         return _fail(UsageError(text.rstrip("."), hint="`harness COMMAND --help` shows the options"))
-    except Exception:
-        return _crash()
+    except Exception as error:
+        return _crash(error)
 
 
 def _fail(error: HarnessError) -> int:
@@ -79,10 +79,16 @@ def _fail(error: HarnessError) -> int:
     return error.exit_code
 
 
-def _crash() -> int:
+def _crash(error: Exception) -> int:
     import traceback
 
-    traceback.print_exc()
+    from harness import withheld
+
+    if withheld.marked(error):  # what it says may be somebody's data
+        traceback.print_tb(error.__traceback__)
+        print(withheld.reason_of(error), file=sys.stderr)
+    else:
+        traceback.print_exception(error)
     print("harness: this is a bug in the harness; what was stored is kept", file=sys.stderr)
     return 70
 

@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     app.command()(suite)
     app.command()(figures)
     app.command()(appendix)
+    app.command(name="report")(report_command)
     app.command(name="bundle")(bundle_command)
 
 
@@ -71,6 +72,29 @@ def appendix(
     if form not in report.APPENDIX_FORMS:
         raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(report.APPENDIX_FORMS)}")
     sys.stdout.write(report.APPENDIX_FORMS[form](report.appendix(queries.results(home, experiment, bundle))))
+
+
+def report_command(
+    experiment: Experiment = None,
+    to: Annotated[Path, typer.Option("--to", help="Folder for the two files; made if need be.")] = Path("reports"),
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples", min=0, help="Test examples drawn at random besides best, median and worst; 0: no text."
+        ),
+    ] = 3,
+    home: Home = HOME,
+    bundle: Bundle = None,
+) -> None:
+    """Write an experiment's report: one HTML file that asks for nothing, and the same as Markdown.
+
+    Verdict, leaderboard, cost, ledger, curves, people's votes, sample answers, looks, how to reproduce. Of a sensitive
+    task no text of an example. The same results give the same bytes.
+    """
+    from harness import queries
+
+    for line in queries.write_report(home, experiment, to, samples, bundle):
+        print(line)
 
 
 def bundle_command(

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import withheld
 from harness.errors import DataError, HarnessError, SpecError
 from harness.models import Continuation, Logprob, Model
 from harness.models.batches import plan_batches, plan_continuations
@@ -151,7 +152,7 @@ def _load(manager: Any, name: str, sealed: Path) -> dict[str, Any]:
     except HarnessError:
         raise
     except Exception as error:
-        text = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        text = withheld.reason(error, (str(error).strip() or type(error).__name__).splitlines()[0][:200])
         raise DataError(f"the lm-eval task {name} cannot be loaded ({text})", hint="Check its YAML and data") from error
 
 

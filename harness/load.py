@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from harness import templates, tuning
+from harness import templates, tuning, withheld
 from harness.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
 from harness.errors import DataError, SpecError, UsageError
 from harness.load_checks import PROMPTED, check_arms
@@ -360,6 +360,11 @@ def _kind(document: Document) -> str:
 
 
 def _check_data(task: TaskSpec, folder: Path) -> str:
+    with withheld.texts(task.sensitive):
+        return _data_line(task, folder)
+
+
+def _data_line(task: TaskSpec, folder: Path) -> str:
     from harness.sources import read_examples, read_retention
     from harness.splits import heldout_pairs, leak_line, split_source, training_view
 

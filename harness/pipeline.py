@@ -9,7 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import arms, environment, ingest, load_suites, preflight, queries, serving, trials, tuning, worker
+from harness import (
+    arms,
+    environment,
+    ingest,
+    load_suites,
+    preflight,
+    queries,
+    serving,
+    trials,
+    tuning,
+    withheld,
+    worker,
+)
 from harness.arms import seeds
 from harness.arms.artefacts import files_hash
 from harness.errors import SpecError
@@ -18,6 +30,7 @@ from harness.live import LiveFile
 from harness.load import load_experiment
 from harness.metrics import METRICS, check_names
 from harness.metrics.own import declaration, known_metric, load_own
+from harness.models import endpoint
 from harness.pair_files import pairs_hash
 from harness.prepare import Prepared, prepare
 from harness.progress import Reporter
@@ -28,7 +41,7 @@ from harness.records import (
     TaskFiles,
     digest,
 )
-from harness.spec import ArmSpec, ContinuedBase, DpoSpec, ImportedSpec, PairsFileSpec, SftContinuedSpec
+from harness.spec import ArmSpec, ContinuedBase, DpoSpec, EndpointSpec, ImportedSpec, PairsFileSpec, SftContinuedSpec
 
 if TYPE_CHECKING:
     from harness.report import Leaderboard
@@ -71,6 +84,11 @@ def run_experiment(
     experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retry: bool = False, rescore: bool = False
 ) -> RunResult:
     """`run` for an experiment that is read already."""
+    with withheld.texts(experiment.task.sensitive):
+        return _run(experiment, home, reporter, retry=retry, rescore=rescore)
+
+
+def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retry: bool, rescore: bool) -> RunResult:
     from harness.store import Store
 
     home = home.absolute()
@@ -115,6 +133,9 @@ def load(path: Path) -> ResolvedExperiment:
 
 def _checked(experiment: ResolvedExperiment) -> ResolvedExperiment:
     check_names([experiment.task.metrics.primary, *experiment.task.metrics.also])
+    for arm in experiment.arms:
+        if isinstance(arm, EndpointSpec) and experiment.task.sensitive:
+            endpoint.stays_here(arm.url)
     if experiment.spec.tuning is not None:
         check_tuning(experiment)
     return experiment

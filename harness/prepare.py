@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import withheld
 from harness.duplicates import normalise
 from harness.errors import LeakageError
 from harness.files import read_json, write_json, write_records, write_text
@@ -57,6 +58,11 @@ def prepare(experiment: ResolvedExperiment, home: Path) -> Prepared:
 
     Raises SpecError, DataError, or LeakageError for a leak that the task neither drops nor allows.
     """
+    with withheld.texts(experiment.task.sensitive):
+        return _prepare(experiment, home)
+
+
+def _prepare(experiment: ResolvedExperiment, home: Path) -> Prepared:
     task = experiment.task
     source = read_examples(task, experiment.task_dir)
     splits = split_source(source, task.splits, task.leakage)
@@ -81,8 +87,9 @@ def _refuse_test_prompts(experiment: ResolvedExperiment, test: tuple[Example, ..
             for example in found.examples:
                 if normalise(prompt_text(example)) in sealed:
                     where = f"{arm.pairs.path}: line {int(example.id.partition('/')[2]) + 1}"
+                    name = withheld.named(sealed[normalise(prompt_text(example))])
                     raise LeakageError(
-                        f"{where} has the prompt of a test example ({sealed[normalise(prompt_text(example))]})",
+                        f"{where} has the prompt of a test example ({name})",
                         hint="Remove it: what is trained on cannot be measured on",
                     )
 

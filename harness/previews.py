@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from harness import load, metrics
+from harness import load, metrics, withheld
 from harness.models import hf
 from harness.prompts import Preview, PreviewPrompt, Prompter, context_length, preview
+from harness.records import Example
 from harness.sources import read_examples
-from harness.spec import BaseModelSpec, ChatSpec
+from harness.spec import BaseModelSpec, ChatSpec, TaskSpec
 from harness.splits import split_source, training_view
 
 
@@ -18,18 +19,23 @@ def lines(task_path: Path, model: str, context: int | None = None, seed: int = 0
 
     Three examples are written out, chosen by `seed`; the lengths are over all. The sealed test split is not shown.
     """
+    task, folder = load.load_task(task_path, metrics.METRICS)
+    with withheld.texts(task.sensitive):
+        source = read_examples(task, folder)
+        view = training_view(source, split_source(source, task.splits, task.leakage))
+        examples = [*view.train, *view.validation]
+        return _lines(task, examples, BaseModelSpec(path=model, context=context), seed)
+
+
+def _lines(task: TaskSpec, examples: list[Example], base: BaseModelSpec, seed: int) -> list[str]:
     from transformers import AutoConfig
 
-    task, folder = load.load_task(task_path, metrics.METRICS)
-    source = read_examples(task, folder)
-    view = training_view(source, split_source(source, task.splits, task.leakage))
-    examples = [*view.train, *view.validation]
     random.Random(seed).shuffle(examples)
-    base = BaseModelSpec(path=model, context=context)
     path = hf.resolve_base(base)
     config = AutoConfig.from_pretrained(str(path), local_files_only=True)
     prompter = Prompter(hf.load_tokenizer(path), ChatSpec(), task, context_length(base, config))
-    return render(preview(prompter, examples))
+    found = render(preview(prompter, examples, 0 if task.sensitive else 3))
+    return ["The task is sensitive: no prompt is shown.", "", *found] if task.sensitive else found
 
 
 def render(found: Preview) -> list[str]:

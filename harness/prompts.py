@@ -20,10 +20,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import templates
+from harness import templates, withheld
 from harness.errors import DataError, ModelError, SpecError
 from harness.records import Example, Message, digest
 from harness.spec import BaseModelSpec, ChatSpec, TaskSpec
+from harness.withheld import named
 
 IGNORED = -100
 """Label of a token that carries no loss (the value that torch's cross-entropy ignores)."""
@@ -155,7 +156,7 @@ class Prompter:
             dropped += 1
         if len(target) >= self.context:
             raise DataError(
-                f"example {example.id}: its target is {len(target)} tokens long, the context {self.context}"
+                f"example {named(example.id)}: its target is {len(target)} tokens long, the context {self.context}"
                 " (and a target is never cut)",
                 hint="Raise base_model.context if the model allows it, or shorten or remove the example",
             )
@@ -247,9 +248,9 @@ class Prompter:
     def _text(self, example: Example) -> str:
         """The prompt of a text example, through the override's template where there is one."""
         if self.override.prompt is not None:
-            return templates.render(self.override.prompt, example.fields, f"prompt of example {example.id}")
+            return templates.render(self.override.prompt, example.fields, f"prompt of example {named(example.id)}")
         if example.prompt is None:
-            raise DataError(f"example {example.id} has messages but no prompt", hint="Use a chat template")
+            raise DataError(f"example {named(example.id)} has messages but no prompt", hint="Use a chat template")
         return example.prompt
 
     def _conversation(self, example: Example, shots: Sequence[Example]) -> list[Message]:
@@ -300,8 +301,8 @@ class Prompter:
                 **self.chat.kwargs,
             )
         except Exception as error:  # a template is somebody's program: it may raise anything
-            roles = ", ".join(message.role for message in messages)
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            roles = ", ".join(named(message.role) for message in messages)
+            reason = withheld.reason(error, " ".join(str(error).split())[:200] or type(error).__name__)
             raise ModelError(
                 f"the chat template refuses a conversation of {roles}: {reason}",
                 hint="Give another chat.template, or conversations in the form that this one wants",

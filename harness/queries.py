@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import boards, bundle, ingest, metrics, report
+from harness import boards, bundle, ingest, metrics, report, withheld
 from harness.errors import HarnessError, UsageError
-from harness.files import read_json, read_records, write_bytes
+from harness.files import read_json, read_records, write_bytes, write_text
 from harness.metrics.own import declaration, load_metric
 from harness.records import Example, ExperimentRecord, Look, Score
 
@@ -113,12 +113,22 @@ def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]
     record = find(store, experiment)
     metrics.check_names(names)
     own = _own_metrics(home, store, record, names)
-    examples = sealed_examples(home, record)
-    if not examples:
+    if not sealed_examples(home, record):
         raise UsageError(
             f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again; it is quick"
         )
-    lines = []
+    with withheld.texts(bool(record.task.get("sensitive"))):
+        lines = _score(home, store, record, names, own)
+    if own:
+        added_task = {**record.task, "own_metrics": {name: declaration(known) for name, known in own.items()}}
+        ingest.experiment(store, home.absolute(), replace(record, task=added_task))
+    return lines
+
+
+def _score(
+    home: Path, store: Store, record: ExperimentRecord, names: Sequence[str], own: Mapping[str, metrics.Metric]
+) -> list[str]:
+    examples, lines = sealed_examples(home, record), []
     for entry in store.entries(record.experiment_id):
         if entry.eval_id is None:
             continue
@@ -137,9 +147,6 @@ def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]
         ingest.keep_looks(home.absolute(), [look])
         added = store.ingest([*rows, look])
         lines.append(f"{entry.arm}: {max(0, added - 1)} scores added")
-    if own:
-        added_task = {**record.task, "own_metrics": {name: declaration(known) for name, known in own.items()}}
-        ingest.experiment(store, home.absolute(), replace(record, task=added_task))
     return lines
 
 
@@ -206,6 +213,34 @@ def pack(home: Path, experiment: str | None, out: Path | None) -> str:
     data = bundle.pack(_whole(store, record.experiment_id))
     write_bytes(file, data)
     return f"wrote {file}: {len(data):,} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
+
+
+def write_report(home: Path, experiment: str | None, to: Path, samples: int, file: Path | None = None) -> list[str]:
+    """Write NAME.html and NAME.md into `to`, of a stored experiment or of the bundle `file`; one line for each.
+
+    Raises UsageError where another file than a report has one of the names.
+    """
+    found = results(home, experiment, file)
+    record = found.experiment
+    named = experiment if experiment is not None and experiment.endswith((".yaml", ".yml")) else record.file
+    told = report.Told(f"harness run {named}", sampled=file is None)
+    shown: tuple[report.Shown, ...] = ()
+    if file is None and samples and not record.task.get("sensitive"):
+        store = open_store(home)
+        wanted = [entry.eval_id for entry in found.entries if entry.eval_id is not None]
+        texts = report.Texts(sealed_examples(home, record), store.predictions(wanted))
+        told = replace(told, sampled=bool(texts.examples))
+        found_board = report.leaderboard(found)
+        order = [row.arm for row in found_board.rows]
+        shown = report.shown_samples(found, texts, found_board.verdict.arm or leader(found_board) or "", order, samples)
+    page = report.report_page(found, told, shown)
+    written = {f"{record.name}.html": report.to_page_html(page), f"{record.name}.md": report.to_page_markdown(page)}
+    for name in written:
+        if (to / name).exists() and report.GENERATOR not in (to / name).read_text("utf-8", "replace")[:2000]:
+            raise UsageError(f"{to / name} exists and is no report", hint="Give another folder with --to")
+    for name, text in written.items():
+        write_text(to / name, text)
+    return [f"wrote {to / name}: {len(text.encode()):,} bytes" for name, text in written.items()]
 
 
 def bundled_board(file: Path) -> report.Leaderboard:

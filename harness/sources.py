@@ -18,6 +18,7 @@ from harness.errors import DataError, SpecError
 from harness.records import Example, Message, PreferencePair, RetentionText, SourceData, Split, digest
 from harness.rows import Row
 from harness.spec import TaskSpec
+from harness.withheld import quoted
 
 __all__ = ["SourceData", "read_examples", "read_retention"]
 
@@ -110,7 +111,7 @@ def read_retention(task: TaskSpec, task_dir: Path) -> list[RetentionText]:
         name = str(row.values.get("id") or number)
         if name in seen:
             raise DataError(
-                f"{row.where}: the id {name!r} stands in {seen[name]} too", hint="Retention ids must differ"
+                f"{row.where}: the id {quoted(name)} stands in {seen[name]} too", hint="Retention ids must differ"
             )
         seen[name] = row.where
         texts.append(RetentionText(name, text, str(row.values.get("domain") or "")))
@@ -179,7 +180,7 @@ def _examples(reader: _Reader, part: Sequence[Row], split: Split | None) -> list
             continue
         found.append((row, _example(reader, row, name, f"{split}/" if split else "")))
     if repeated and reader.task.id is not None:
-        offenders = [f"{name!r} in {' and '.join(where[:2])}" for name, where in places.items() if len(where) > 1]
+        offenders = [f"{quoted(name)} in {' and '.join(where[:2])}" for name, where in places.items() if len(where) > 1]
         more = f" (and {len(offenders) - 3} more)" if len(offenders) > 3 else ""
         message = f"the id column {reader.task.id!r} is not unique: {'; '.join(offenders[:3])}{more}"
         raise DataError(message, hint="Name a column without duplicates, or leave `id` out to use the hash of the row")
@@ -248,7 +249,7 @@ def _conversation(reader: _Reader, row: Row, column: str) -> tuple[tuple[Message
         turns.append(Message(role, content))
     if turns[-1].role != "assistant":
         raise DataError(
-            f"{where}: the last turn is {turns[-1].role!r}", hint="The last turn must be the assistant's target"
+            f"{where}: the last turn is {quoted(turns[-1].role)}", hint="The last turn must be the assistant's target"
         )
     if not turns[-1].content.strip():
         raise DataError(f"{where}: the target (the last turn) is empty")

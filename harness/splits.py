@@ -27,6 +27,7 @@ from harness.records import (
     digest,
 )
 from harness.spec import LeakageSpec, SplitsSpec
+from harness.withheld import named
 
 ORDER: tuple[Split, ...] = ("train", "validation", "test")
 """From the side that gives way in a leak to the side that is kept."""
@@ -129,7 +130,7 @@ def against_documents(
 def leak_line(pair: LeakagePair) -> str:
     """One leaking pair in words."""
     return (
-        f"{pair.dropped} ({pair.dropped_split}) ~ {pair.kept} ({pair.kept_split}):"
+        f"{named(pair.dropped)} ({pair.dropped_split}) ~ {named(pair.kept)} ({pair.kept_split}):"
         f" {pair.reason}, similarity {pair.similarity:.2f}"
     )
 
@@ -352,7 +353,7 @@ def _drop(leaks: Sequence[LeakagePair]) -> tuple[list[LeakagePair], set[str]]:
 
 def _leak_error(leaks: Sequence[LeakagePair]) -> LeakageError:
     shown = "; ".join(
-        f"{leak.dropped} ({leak.dropped_split}) and {leak.kept} ({leak.kept_split}): "
+        f"{named(leak.dropped)} ({leak.dropped_split}) and {named(leak.kept)} ({leak.kept_split}): "
         + ("same " + leak.reason if leak.reason != "near-duplicate" else f"{leak.similarity:.0%} alike")
         for leak in leaks[:3]
     )

@@ -17,6 +17,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from harness.errors import DataError
+from harness.withheld import reason
 
 _VARIABLE_MARK = "\n"
 _environment = ImmutableSandboxedEnvironment(
@@ -90,7 +91,7 @@ def _render(template: str, variables_only: bool, fields: Mapping[str, Any], wher
         return _compiled(template, variables_only).render(fields)
     except SecurityError as error:
         raise DataError(
-            f"{where}: the template reaches for Python internals, which is refused ({_one_line(error)})",
+            f"{where}: the template reaches for Python internals, which is refused ({reason(error, _one_line(error))})",
             hint="Use columns and filters only",
         ) from None
     except UndefinedError as error:
@@ -98,14 +99,15 @@ def _render(template: str, variables_only: bool, fields: Mapping[str, Any], wher
     except RecursionError:
         raise DataError(f"{where}: the template nests too deeply") from None
     except Exception as error:
-        raise DataError(f"{where}: the template failed: {type(error).__name__}: {_one_line(error)}") from None
+        said = reason(error, f"{type(error).__name__}: {_one_line(error)}")
+        raise DataError(f"{where}: the template failed: {said}") from None
 
 
 def _undefined(template: str, fields: Mapping[str, Any], where: str, error: UndefinedError) -> DataError:
     missing = sorted(name for name in names(template) if name not in fields)
     named = next((name for name in missing if f"'{name}'" in str(error)), None)
     if named is None:
-        return DataError(f"{where}: the template failed: {_one_line(error)}")
+        return DataError(f"{where}: the template failed: {reason(error, _one_line(error))}")
     near = difflib.get_close_matches(named, [str(name) for name in fields], n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     return DataError(

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import arms, environment, evaluation, resolved, sealing, splits, validation
+from harness import arms, environment, evaluation, resolved, sealing, splits, validation, withheld
 from harness.arms import checkpoints, seeds
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
 from harness.files import read_json, read_records, write_json
@@ -92,7 +92,7 @@ def execute(plan: RunPlan, progress: arms.Progress | None = None) -> Outcome:
     report = _with_heartbeat(plan, progress or (lambda phase, done, total: None))
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     set_threads(plan)
-    with _claim(plan.run_folder), _full_disk():
+    with withheld.texts(plan.experiment.task.sensitive), _claim(plan.run_folder), _full_disk():
         done = finished(plan)
         if done is not None:
             return done
@@ -252,7 +252,9 @@ def _status_of(error: Exception) -> Status:
 
 
 def _one_line(error: Exception) -> str:
-    text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    # Ours hold no value of sensitive data; what others wrote may, and stands in the run folder's traceback alone.
+    ours = isinstance(error, HarnessError)
+    text = str(error) if ours else withheld.reason(error, f"{type(error).__name__}: {error}")
     return " ".join(text.split())[:500]
 
 
@@ -285,7 +287,7 @@ def rescore(plan: RunPlan, progress: arms.Progress) -> str:
     if record is None or record.artefact is None or not _artefact_is_there(plan, record):
         raise ArmFailed(f"the model of {plan.arm_name} is not on disk any more", hint="Choose another run with --arm")
     set_threads(plan)
-    with _claim(plan.run_folder), _full_disk():
+    with withheld.texts(plan.experiment.task.sensitive), _claim(plan.run_folder), _full_disk():
         evaluation.evaluate(plan, record.artefact, progress)
     return eval_id(plan, record.artefact)
 

@@ -55,5 +55,6 @@ def test_the_wheel_carries_what_the_main_job_needs(installed: Path) -> None:
         "app.py",
     ):
         assert (stock / name).is_file(), name
-    assert (installed / "harness" / "migrations" / "0001_first.sql").is_file()
+    for name in ("migrations/0001_first.sql", "report/page.html.j2", "report/page.css"):
+        assert (installed / "harness" / name).is_file(), name
     assert not list(installed.rglob("__pycache__"))

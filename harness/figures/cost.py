@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from harness.figures import labels, style
-from harness.report import CostView, Leaderboard, cost_views
+from harness.report import CostView, Leaderboard, cost_views, windows
 from harness.report.numbers import count
 
 NAMES = {
@@ -37,7 +37,7 @@ def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
         axes.remove()
     higher = column.direction == "higher"
     values = {row.arm: row.cells[board.primary].estimate for row in board.rows}
-    shown = style.window({arm: one for arm, one in values.items() if one is not None}, higher)
+    shown = windows.window({arm: one for arm, one in values.items() if one is not None}, higher)
     for axes, view in zip(panels, views, strict=True):
         _panel(axes, view, looks, shown)
     panels[0].set_ylim(shown.low, shown.high)
@@ -51,7 +51,7 @@ def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
     return made
 
 
-def _inside(value: float, shown: style.Window) -> float:
+def _inside(value: float, shown: windows.Window) -> float:
     """Where a point is drawn: at the edge when it lies beyond."""
     room = 0.03 * (shown.high - shown.low)
     return min(max(value, shown.low + room), shown.high - room)
@@ -82,7 +82,7 @@ def _lines(view: CostView) -> list[list[tuple[float, float]]]:
     return [_front(view), *whiskers, *across]
 
 
-def _panel(axes: Axes, view: CostView, looks: style.Looks, shown: style.Window) -> None:
+def _panel(axes: Axes, view: CostView, looks: style.Looks, shown: windows.Window) -> None:
     costs = [point.cost for point in view.points]
     positive = [cost for cost in costs if cost > 0]
     if positive and max(positive) / min(positive) > WIDE:

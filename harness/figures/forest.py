@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from harness.figures import style
 from harness.records import Estimate
-from harness.report import Leaderboard, Row
+from harness.report import Leaderboard, Row, windows
 from harness.report.numbers import with_interval
 
 Bounds = tuple[float, float] | None
@@ -114,7 +114,7 @@ def _zoom(axes: Axes, estimates: Mapping[str, Estimate], rows: Sequence[Row], lo
         return
     higher = rows[0].arm not in estimates and all(one.value <= 0 for one in estimates.values())
     best = Estimate(0.0, None, None, 0, 0, 0, "")
-    shown = style.window({**estimates, rows[0].arm: best}, higher)
+    shown = windows.window({**estimates, rows[0].arm: best}, higher)
     axes.set_xlim(shown.low, shown.high)
     for place, row in enumerate(rows):
         if row.arm in estimates and row.arm not in shown.near:

@@ -8,7 +8,6 @@ of 3.4 in or a page of 7 in.
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from harness.files import write_bytes
-from harness.records import Estimate
 from harness.report import Results
 from harness.report.palette import MARKERS, PALETTE
 
@@ -128,36 +126,6 @@ def save(made: Figure, path: Path) -> None:
     with context():
         made.savefig(target, format=form, metadata=metadata)
     write_bytes(path, target.getvalue())
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The part of an axis that is shown, so that arms far from the rest do not crush the comparison of the others."""
-
-    low: float
-    high: float
-    near: frozenset[str]
-    """Arms inside; the others are pointed at from the edge."""
-
-
-def window(estimates: Mapping[str, Estimate], higher: bool) -> Window:
-    """A window around the best arms: arms join from the best downwards, until a gap of four times their spread.
-
-    With fewer than three arms, all are in it.
-    """
-    order = sorted(estimates, key=lambda arm: estimates[arm].value, reverse=higher)
-    near: list[str] = []
-    low, high = math.inf, -math.inf
-    for arm in order:
-        one = estimates[arm]
-        bottom, top = (one.value if end is None else end for end in (one.low, one.high))
-        gap = max(low - top, bottom - high)
-        if len(near) > 1 and gap > 4 * (high - low) > 0:
-            break
-        near.append(arm)
-        low, high = min(low, bottom), max(high, top)
-    margin = 0.12 * (high - low) or 0.05 * abs(high) or 1.0
-    return Window(low - margin, high + margin, frozenset(near))
 
 
 def plain_log(axis: Axis) -> None:

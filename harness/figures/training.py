@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from harness.figures import labels, style
 from harness.records import TrainLogRow
 from harness.report import TrainingCurve
+from harness.report.windows import running_median, thinned
 
 Panel = tuple[str, Callable[[TrainLogRow], float | None], bool]
 PANELS: tuple[Panel, ...] = (
@@ -22,8 +23,6 @@ PANELS: tuple[Panel, ...] = (
 """Title, what is drawn, and whether it is noise enough to want a running median."""
 WINDOW = 0.08
 """Share of a training that the running median covers."""
-MOST = 400
-"""Points of a line: more are not seen in print."""
 
 
 def draw(curves: Sequence[TrainingCurve], looks: style.Looks) -> Figure | str:
@@ -100,20 +99,3 @@ def _events(axes: Axes, curve: TrainingCurve, values: dict[int, float], colour: 
                 zorder=4,
                 transform=axes.get_xaxis_transform(),
             )
-
-
-def running_median(points: Sequence[tuple[int, float]], share: float) -> list[tuple[int, float]]:
-    """Medians over a centred window of `share` of the points (cut at both ends)."""
-    half = max(1, round(len(points) * share / 2))
-    values = [value for _, value in points]
-    return [
-        (step, statistics.median(values[max(0, place - half) : place + half + 1]))
-        for place, (step, _) in enumerate(points)
-    ]
-
-
-def thinned(points: Sequence[tuple[int, float]], most: int = MOST) -> list[tuple[int, float]]:
-    """At most about `most` points evenly over the whole, the last among them."""
-    step = max(1, len(points) // most)
-    kept = list(points[::step])
-    return kept if kept[-1] == points[-1] else [*kept, points[-1]]

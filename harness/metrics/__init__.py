@@ -22,6 +22,7 @@ from harness.metrics import facts, likelihood, text
 from harness.metrics.elsewhere import is_own, lm_eval_metric, own_metric
 from harness.metrics.kinds import Answer, Bounds, Facts, Measured, Metric
 from harness.records import Example, Likelihood, Prediction, Score
+from harness.withheld import named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -298,8 +299,9 @@ def score_predictions(
         for known in chosen:
             scores.append(_record(known, eval_id, example.id, known.score(answer) if answer else None))
     if answers:
+        one = named(next(iter(answers)))
         raise DataError(
-            f"predictions for {len(answers)} examples that the test split does not hold, such as {next(iter(answers))}",
+            f"predictions for {len(answers)} examples that the test split does not hold, such as {one}",
             hint="Score with the task that the predictions were made for",
         )
     return scores
@@ -347,7 +349,7 @@ def facts_of(example: Example, column: str | None) -> Facts | None:
     except (TypeError, ValueError):
         pass
     raise DataError(
-        f"example {example.id}: column {column!r} does not hold facts", hint="Facts are a list of {slot, value}"
+        f"example {named(example.id)}: column {column!r} does not hold facts", hint="Facts are a list of {slot, value}"
     )
 
 

@@ -19,6 +19,7 @@ import contextlib
 import hashlib
 import importlib
 import inspect
+import io
 import math
 import re
 import sys
@@ -32,6 +33,7 @@ from harness.documents import nearest, shown
 from harness.errors import DataError, UsageError
 from harness.metrics.elsewhere import is_own
 from harness.metrics.kinds import Answer, Measured, Metric
+from harness.withheld import WITHHELD
 
 DIRECTIONS = ("higher", "lower")
 _REFERENCE = re.compile(r"(?P<file>(?:[\w.-]+/)*[\w.-]+\.py|[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")
@@ -204,10 +206,10 @@ def _description(function: Any, name: str) -> str:
 
 def _measure(function: _Function, answer: Answer) -> Measured | None:
     given: list[Any] = [answer.text, list(answer.references), dict(answer.fields)][: function.arguments]
-    problem = f"{function.where}: example {answer.example}"
+    problem = f"{function.where}: example {WITHHELD if function.sensitive else answer.example}"
     try:
         # What it prints would end up between the lines of a report.
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(io.StringIO() if function.sensitive else sys.stderr):
             value = function.call(*given)
     except (Exception, SystemExit) as error:
         where, reason = user_code.place_and_reason(error, function.file)

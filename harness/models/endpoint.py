@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.errors import ArmFailed
+from harness import withheld
+from harness.errors import ArmFailed, UsageError
 from harness.models import Continuation, Generation, Logprob
 from harness.records import FinishReason, Message
 from harness.spec import EndpointSpec
@@ -48,6 +49,20 @@ class Reply:
     counted: tuple[int, int] | None
 
 
+def is_local(url: str) -> bool:
+    """Whether a URL is of this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def stays_here(url: str) -> None:
+    """Raise UsageError where what is sent to `url` would leave this machine: no text of a sensitive task may."""
+    if not is_local(url):
+        raise UsageError(
+            f"the task is sensitive, and {urlsplit(url).hostname} is another machine: its prompts would leave this one",
+            hint="Serve the model here, with a url on 127.0.0.1",
+        )
+
+
 class Client:
     """Sends requests to one endpoint. `extra` goes into every request body."""
 
@@ -60,8 +75,9 @@ class Client:
         self.spec, self.extra, self._sleep = spec, dict(extra or {}), sleep
         path = "/completions" if spec.api == "completions" else "/chat/completions"
         self.address = spec.url + path
-        local = urlsplit(spec.url).hostname in ("127.0.0.1", "localhost", "::1")
-        direct = [urllib.request.ProxyHandler({})] if local else []
+        if withheld.active():
+            stays_here(spec.url)
+        direct = [urllib.request.ProxyHandler({})] if is_local(spec.url) else []
         self._opener = urllib.request.build_opener(_NoRedirect, *direct)
 
     def ask(self, prompt: str | list[dict[str, str]], max_tokens: int, stop: Sequence[str]) -> Reply:
@@ -100,7 +116,10 @@ class Client:
             hint = "Start the server, or mend url"
             raise _Again(f"{self.address} cannot be reached ({_line(error.reason)})", hint) from error
         except (http.client.HTTPException, OSError) as error:
-            raise _Again(f"{self.address} broke the connection ({_line(error)})", "Look at the server's log") from error
+            raise _Again(
+                f"{self.address} broke the connection ({withheld.reason(error, _line(error))})",
+                "Look at the server's log",
+            ) from error
 
     def _slow(self) -> _Again:
         hint = "Raise timeout, or lower the load"
@@ -108,7 +127,7 @@ class Client:
 
     def _refused(self, error: urllib.error.HTTPError) -> Exception:
         """What an HTTP status means: to try again, or the end of the arm."""
-        text = f"{self.address} answered {error.code} ({_detail(error)})"
+        text = f"{self.address} answered {error.code} ({withheld.reason(error, _detail(error))})"
         if error.code == 429 or error.code >= 500:
             return _Again(text, "Lower concurrency, or look at the server's log", _seconds(error.headers))
         hints = {
@@ -130,6 +149,7 @@ class Client:
                 raise TypeError("text is no string")
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             shown = _line(content[:120].decode(errors="replace")) if content else "nothing"
+            shown = withheld.SENSITIVE if withheld.active() else shown
             raise ArmFailed(self._safe(f"{self.address} sent a malformed reply: {shown}"), hint=hint) from error
         return Reply(text, choice.get("finish_reason") == "length", _counted(reply.get("usage")))
 

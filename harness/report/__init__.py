@@ -29,6 +29,10 @@ from harness.report.latex import to_latex
 from harness.report.ledger import ledger_to_text, print_ledger
 from harness.report.looks import looks_to_json, looks_to_lines
 from harness.report.markdown import render_markdown
+from harness.report.page import report_page
+from harness.report.page_forms import GENERATOR, to_page_html, to_page_markdown
+from harness.report.page_records import Page, Told
+from harness.report.paths import without_paths
 from harness.report.results import (
     AnswerCounts,
     LogReader,
@@ -42,6 +46,7 @@ from harness.report.results import (
     with_logs,
 )
 from harness.report.rows import Cell, Leaderboard, Row
+from harness.report.samples import Shown, shown_samples
 from harness.report.serving import ServingRow, ServingTable
 from harness.report.serving_views import print_serving, serving_to_json, serving_to_text
 from harness.report.slices import Slice, slices
@@ -59,6 +64,7 @@ from harness.report.worddiff import word_diff
 
 __all__ = [
     "APPENDIX_FORMS",
+    "GENERATOR",
     "AnswerCounts",
     "Appendix",
     "ArmCurve",
@@ -78,6 +84,7 @@ __all__ = [
     "LearningCurve",
     "LogReader",
     "MetricDifference",
+    "Page",
     "Point",
     "Reader",
     "Results",
@@ -86,9 +93,11 @@ __all__ = [
     "Sample",
     "ServingRow",
     "ServingTable",
+    "Shown",
     "Slice",
     "SuiteTable",
     "Texts",
+    "Told",
     "TrainingCurve",
     "TuningReport",
     "anonymous",
@@ -121,10 +130,12 @@ __all__ = [
     "print_tuning",
     "render_markdown",
     "render_text",
+    "report_page",
     "sentinel_lines",
     "sentinel_to_json",
     "serving_to_json",
     "serving_to_text",
+    "shown_samples",
     "slices",
     "suite_table",
     "suite_to_json",
@@ -132,6 +143,8 @@ __all__ = [
     "to_csv",
     "to_json",
     "to_latex",
+    "to_page_html",
+    "to_page_markdown",
     "to_text",
     "training_curves",
     "tuning_report",
@@ -140,5 +153,6 @@ __all__ = [
     "votes_of",
     "with_human",
     "with_logs",
+    "without_paths",
     "word_diff",
 ]

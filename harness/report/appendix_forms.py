@@ -83,6 +83,12 @@ APPENDIX_FORMS: dict[str, Callable[[Appendix], str]] = {
 """By the name that the command line has for them."""
 
 
+def recipe_cells(found: Appendix) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the recipes, a column for each arm."""
+    rows = [_cells(found, setting, False) for setting in found.recipes.different]
+    return ["setting", *found.arms], rows
+
+
 def _cells(found: Appendix, setting: Setting, library: bool) -> list[str]:
     cells = [setting.name, *(_cell(setting.values.get(arm)) for arm in found.arms)]
     return [*cells, setting.default if setting.default is not None else "-"] if library else cells

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -121,9 +121,9 @@ def compare(
         a=a,
         b=b,
         metrics=tuple(_difference(judge, column, measured[column.name], (a, b)) for column in columns),
-        samples=_samples(
-            values, texts if texts.inside or not sensitive else Texts(), (evaluations[a], evaluations[b]), samples
-        ),
+        samples=_samples(values, texts, (evaluations[a], evaluations[b]), samples)
+        if texts.inside or not sensitive
+        else _numbered(_samples(values, Texts(), (evaluations[a], evaluations[b]), samples)),
         wins_a=sum(gain > 0 for gain in gains),
         wins_b=sum(gain < 0 for gain in gains),
         ties=sum(gain == 0 for gain in gains),
@@ -223,6 +223,11 @@ def _samples(
             )
         )
     return tuple(samples)
+
+
+def _numbered(samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """Samples of a sensitive task: an id may name a person, so a number stands for it."""
+    return tuple(replace(one, example=f"no. {number}") for number, one in enumerate(samples, 1))
 
 
 def _prompt(example: Example) -> str:

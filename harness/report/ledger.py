@@ -61,13 +61,13 @@ def ledger_to_text(board: Leaderboard, width: int = WIDTH) -> str:
 
 def render_ledger(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:
     """The ledger as rich renderables that fit `width` columns."""
-    parts: list[RenderableType] = [Text(f"{board.experiment.name}: cost of one seed; budget {_budget(board)}")]
+    parts: list[RenderableType] = [Text(f"{board.experiment.name}: cost of one seed; budget {budget_words(board)}")]
     for made in _arms(board, width):
         parts += [Text(""), made]
-    parts += [Text(line) for line in _legend(board)]
-    if _worth_listing(board.runs):
-        parts += [Text(""), _runs(board, width)]
-    parts += [Text(numbers.printable(line)) for line in _happenings(board)]
+    parts += [Text(line) for line in ledger_legend(board)]
+    if worth_listing(board.runs):
+        parts += [Text(""), fitted(run_columns(board), width)]
+    parts += [Text(numbers.printable(line)) for line in happenings(board)]
     return parts
 
 
@@ -90,14 +90,15 @@ def runs_to_json(board: Leaderboard) -> list[dict[str, Any]]:
     ]
 
 
-def _budget(board: Leaderboard) -> str:
+def budget_words(board: Leaderboard) -> str:
+    """`1,100 examples`."""
     budget = board.experiment.spec.get("budget") or {}
     given = [f"{value:,} {name.replace('_', ' ')}" for name, value in budget.items() if value is not None]
     return " and ".join(given) or "unknown"
 
 
-def _arms(board: Leaderboard, width: int) -> list[RenderableType]:
-    """A row for each quantity, a column for each arm, in as many tables as the width asks for."""
+def ledger_columns(board: Leaderboard) -> tuple[list[str], dict[str, list[str]]]:
+    """Names of the quantities, and by arm (with + for an arm with its parent's training) their values."""
     price = _price(board)
     lines = list(LINES)
     if price is not None:
@@ -109,12 +110,18 @@ def _arms(board: Leaderboard, width: int) -> list[RenderableType]:
             if row.cost.with_parent is not None:
                 whole = row.cost.with_parent
                 columns[f"{row.arm}+"] = [show(whole) for _, show in lines]
+    return [name for name, _ in lines], columns
+
+
+def _arms(board: Leaderboard, width: int) -> list[RenderableType]:
+    """A row for each quantity, a column for each arm, in as many tables as the width asks for."""
+    lines, columns = ledger_columns(board)
     widths = {name: max(len(name), *map(len, cells)) + GAP for name, cells in columns.items()}
-    first = max(len(name) for name, _ in lines) + GAP
+    first = max(map(len, lines)) + GAP
     tables: list[RenderableType] = []
     for names in chunks(list(columns), widths, width - first) if columns else ():
         made = table("ledger", *names)
-        for number, (name, _) in enumerate(lines):
+        for number, name in enumerate(lines):
             made.add_row(Text(name), *(Text(columns[one][number]) for one in names))
         tables.append(made)
     return tables
@@ -131,7 +138,8 @@ def _share(cost: Cost) -> str:
     return f"{100 * cost.trainable_parameters / cost.total_parameters:.3g} %"
 
 
-def _legend(board: Leaderboard) -> list[str]:
+def ledger_legend(board: Leaderboard) -> list[str]:
+    """What the quantities are."""
     costs = [row.cost for row in board.rows if row.cost is not None]
     lines = legend_of_marks(board)
     if any(cost.has_parent for cost in costs):
@@ -154,36 +162,34 @@ def _legend(board: Leaderboard) -> list[str]:
     return lines
 
 
-def _worth_listing(runs: Sequence[RunRecord]) -> bool:
+def worth_listing(runs: Sequence[RunRecord]) -> bool:
     """Whether runs say more than the arms: several seeds or attempts, or a failure."""
     return len({run.arm for run in runs}) < len(runs) or any(run.status != "ok" for run in runs)
 
 
-def _runs(board: Leaderboard, width: int) -> RenderableType:
+def run_columns(board: Leaderboard) -> list[TextColumn]:
+    """Every attempt at every arm and seed."""
     runs, costs = board.runs, [known_ledger(run) for run in board.runs]
-    return fitted(
-        [
-            TextColumn("run", [run.arm + (f" {UNKNOWN}" if run.method in OUTSIDE else "") for run in runs]),
-            TextColumn("seed", [numbers.ABSENT if run.seed is None else str(run.seed) for run in runs]),
-            TextColumn("try", [str(run.attempt) for run in runs]),
-            TextColumn("status", [run.status for run in runs]),
-            TextColumn("examples", [numbers.exact(cost["examples"]) for cost in costs]),
-            TextColumn("tokens", [numbers.exact(cost["tokens"]) for cost in costs]),
-            TextColumn("steps", [numbers.exact(cost["optimiser_steps"]) for cost in costs], drop=2),
-            TextColumn("prep s", [numbers.seconds(cost["prepare_seconds"]) for cost in costs], drop=4),
-            TextColumn("train s", [numbers.seconds(cost["train_seconds"]) for cost in costs]),
-            TextColumn("valid s", [numbers.seconds(cost["validation_seconds"]) for cost in costs], drop=5),
-            TextColumn("pred s", [numbers.seconds(cost["predict_seconds"]) for cost in costs], drop=3),
-            TextColumn("score s", [numbers.seconds(cost["score_seconds"]) for cost in costs], drop=3),
-            TextColumn("lost s", [numbers.seconds(cost["lost_seconds"]) for cost in costs], drop=1),
-            TextColumn("peak MB", [numbers.megabytes(cost["peak_memory_bytes"]) for cost in costs], drop=1),
-            TextColumn("events", [str(len(cost["events"])) for cost in costs], drop=2),
-        ],
-        width,
-    )
+    return [
+        TextColumn("run", [run.arm + (f" {UNKNOWN}" if run.method in OUTSIDE else "") for run in runs]),
+        TextColumn("seed", [numbers.ABSENT if run.seed is None else str(run.seed) for run in runs]),
+        TextColumn("try", [str(run.attempt) for run in runs]),
+        TextColumn("status", [run.status for run in runs]),
+        TextColumn("examples", [numbers.exact(cost["examples"]) for cost in costs]),
+        TextColumn("tokens", [numbers.exact(cost["tokens"]) for cost in costs]),
+        TextColumn("steps", [numbers.exact(cost["optimiser_steps"]) for cost in costs], drop=2),
+        TextColumn("prep s", [numbers.seconds(cost["prepare_seconds"]) for cost in costs], drop=4),
+        TextColumn("train s", [numbers.seconds(cost["train_seconds"]) for cost in costs]),
+        TextColumn("valid s", [numbers.seconds(cost["validation_seconds"]) for cost in costs], drop=5),
+        TextColumn("pred s", [numbers.seconds(cost["predict_seconds"]) for cost in costs], drop=3),
+        TextColumn("score s", [numbers.seconds(cost["score_seconds"]) for cost in costs], drop=3),
+        TextColumn("lost s", [numbers.seconds(cost["lost_seconds"]) for cost in costs], drop=1),
+        TextColumn("peak MB", [numbers.megabytes(cost["peak_memory_bytes"]) for cost in costs], drop=1),
+        TextColumn("events", [str(len(cost["events"])) for cost in costs], drop=2),
+    ]
 
 
-def _happenings(board: Leaderboard) -> list[str]:
+def happenings(board: Leaderboard) -> list[str]:
     """Instabilities, recoveries and failures by run; a failure that is an event is said once."""
     lines = []
     for run in board.runs:

@@ -77,7 +77,12 @@ def render_markdown(board: Leaderboard) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _ranking(board: Leaderboard) -> list[str]:
+Cells = tuple[list[str], list[list[str]]]
+"""Heads and rows of a table."""
+
+
+def ranking_cells(board: Leaderboard) -> Cells:
+    """Arms by the primary metric, with differences, ranks and time."""
     primary = board.columns[0]
     rows = []
     for row in board.rows:
@@ -96,10 +101,12 @@ def _ranking(board: Leaderboard) -> list[str]:
                 ]
             )
     names = [f"{label(primary)} [95 %]", f"minus {board.reference} [95 %]", "p (Holm)", "rank", "P(best)"]
-    return [
-        *_table(["arm", *names, "train s", "total s"], rows),
-        *([ranks_words(board.verdict.estimand), ""] if rows else []),
-    ]
+    return ["arm", *names, "train s", "total s"], rows
+
+
+def _ranking(board: Leaderboard) -> list[str]:
+    heads, rows = ranking_cells(board)
+    return [*_table(heads, rows), *([ranks_words(board.verdict.estimand), ""] if rows else [])]
 
 
 def _metric(board: Leaderboard, column: Column) -> list[str]:
@@ -123,23 +130,24 @@ def _difference(board: Leaderboard, row: Row, column: Column) -> str:
     return numbers.with_interval(row.cells[column.name].difference, column.bounds, sign=True)
 
 
-def _forgetting(board: Leaderboard) -> list[str]:
-    if not board.forgetting:
-        return []
+def forgetting_cells(board: Leaderboard) -> Cells:
+    """Retention before and after, a row for each measure and arm."""
     bounds = {column.name: column.bounds for column in board.columns}
-    return _table(
-        ["measure", "arm", "before (untrained)", "after", "after minus before [95 %]"],
+    rows = [
         [
-            [
-                f"{one.metric} {ARROWS[one.direction]}",
-                one.arm,
-                numbers.value(one.before, bounds[one.metric]),
-                numbers.value(one.after, bounds[one.metric]),
-                numbers.with_interval(one.difference, bounds[one.metric], sign=True),
-            ]
-            for one in board.forgetting
-        ],
-    )
+            f"{one.metric} {ARROWS[one.direction]}",
+            one.arm,
+            numbers.value(one.before, bounds[one.metric]),
+            numbers.value(one.after, bounds[one.metric]),
+            numbers.with_interval(one.difference, bounds[one.metric], sign=True),
+        ]
+        for one in board.forgetting
+    ]
+    return ["measure", "arm", "before (untrained)", "after", "after minus before [95 %]"], rows
+
+
+def _forgetting(board: Leaderboard) -> list[str]:
+    return _table(*forgetting_cells(board)) if board.forgetting else []
 
 
 def _cost(board: Leaderboard) -> list[str]:

@@ -63,8 +63,17 @@ def _list(report: TuningReport) -> str:
 
 def _chosen(report: TuningReport) -> RenderableType:
     """One line an arm: LoRA's chosen learning rate beside full fine-tuning's."""
+    heads, rows = tuning_cells(report)
+    made = table("chosen", *heads[1:])
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def tuning_cells(report: TuningReport) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: what was chosen for each arm, in brackets what its recipe says, and what it took."""
     fields = list(dict.fromkeys(name for one in report.arms for trial in one.trials for name in trial.values))
-    made = table("chosen", *(f"{name} (recipe)" for name in fields), report.primary, "trials", "seconds", "")
+    rows = []
     for one in report.arms:
         chosen = one.chosen
         stock = next((trial.values for trial in one.trials if trial.stock), {})
@@ -75,15 +84,9 @@ def _chosen(report: TuningReport) -> RenderableType:
             for name in fields
         ]
         mark = "none ended well" if chosen is None else f"edge: {', '.join(chosen.edge)}" if chosen.edge else ""
-        made.add_row(
-            one.arm,
-            *cells,
-            _value(chosen, report.primary) if chosen else numbers.ABSENT,
-            str(one.settings),
-            numbers.seconds(one.seconds),
-            mark,
-        )
-    return made
+        value = _value(chosen, report.primary) if chosen else numbers.ABSENT
+        rows.append([one.arm, *cells, value, str(one.settings), numbers.seconds(one.seconds), mark])
+    return ["arm", *(f"{name} (recipe)" for name in fields), report.primary, "trials", "seconds", ""], rows
 
 
 def _trials(one: ArmTuning, primary: str) -> list[RenderableType]:

@@ -177,7 +177,7 @@ def _metric_tables(board: Leaderboard, width: int) -> list[RenderableType]:
     rows = [row for row in board.rows if row.evaluations]
     if not rows:
         return []
-    texts = {row.arm: [_with_half_width(row, column) for column in board.columns] for row in rows}
+    texts = {row.arm: [with_half_width(row, column) for column in board.columns] for row in rows}
     widths = {arm: max(len(arm), *map(len, cells)) + _GAP for arm, cells in texts.items()}
     first = max(len(label(column)) for column in board.columns) + _GAP
     tables: list[RenderableType] = []
@@ -186,14 +186,19 @@ def _metric_tables(board: Leaderboard, width: int) -> list[RenderableType]:
         for index, column in enumerate(board.columns):
             table.add_row(Text(label(column)), *(Text(texts[arm][index]) for arm in arms))
         tables += [Text(""), table]
-    note = (
+    return [*tables, Text(metrics_note(board)), *map(Text, reasons(board, rows))]
+
+
+def metrics_note(board: Leaderboard) -> str:
+    """What the marks in the table of all metrics are."""
+    return (
         f"±: half the width of the 95 % interval. *: the paired 95 % interval of the difference to {board.reference} "
         "excludes 0 (not adjusted for the number of metrics)."
     )
-    return [*tables, Text(note), *_reasons(board, rows)]
 
 
-def _with_half_width(row: Row, column: Column) -> str:
+def with_half_width(row: Row, column: Column) -> str:
+    """`0.902 ±0.018*`; the star where the paired difference to the reference excludes 0."""
     cell = row.cells[column.name]
     if cell.estimate is None:
         return numbers.ABSENT
@@ -204,7 +209,7 @@ def _with_half_width(row: Row, column: Column) -> str:
     return text + ("*" if numbers.apart(cell.difference) else " ")
 
 
-def _reasons(board: Leaderboard, rows: Sequence[Row]) -> list[RenderableType]:
+def reasons(board: Leaderboard, rows: Sequence[Row]) -> list[str]:
     """Why a value is missing from the tables, the same reason said once."""
     said: dict[tuple[str, str], list[str]] = {}
     for column in board.columns:
@@ -212,7 +217,7 @@ def _reasons(board: Leaderboard, rows: Sequence[Row]) -> list[RenderableType]:
             cell = row.cells[column.name]
             if cell.reason or cell.difference_reason:
                 said.setdefault((column.name, cell.reason or cell.difference_reason), []).append(row.arm)
-    return [Text(f"{name} of {', '.join(arms)}: {reason}.") for (name, reason), arms in said.items()]
+    return [f"{name} of {', '.join(arms)}: {reason}." for (name, reason), arms in said.items()]
 
 
 def _forgetting(board: Leaderboard) -> list[RenderableType]:
@@ -359,7 +364,7 @@ def _comparison(comparison: Comparison) -> list[RenderableType]:
         *(Text(f"{note[0].upper()}{note[1:]}.") for note in comparison.notes),
     ]
     if comparison.sensitive:
-        parts.append(Text("The task is sensitive: ids only, no text."))
+        parts.append(Text("The task is sensitive: no ids and no text."))
     for sample in comparison.samples:
         parts += _sample(sample, comparison, primary)
     return parts

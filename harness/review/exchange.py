@@ -80,7 +80,8 @@ def vote_rows(found: RoundVotes) -> list[dict[str, Any]]:
         }
         if found.round.unblinded is not None:
             left, right = arm.get(a.left, a.left), arm.get(a.right, a.right)
-            row |= {"kind": a.kind, "example": a.example, "left": left, "right": right}
+            shown = digest([found.round.id, a.example]) if found.round.sensitive else a.example
+            row |= {"kind": a.kind, "example": shown, "left": left, "right": right}
         rows_.append(row)
     return rows_
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.errors import DiskFull, Interrupted
+from harness import withheld
+from harness.errors import DiskFull, HarnessError, Interrupted
 from harness.records import ServedArm, ServingProbe, ServingVisit, from_json, to_json
 from harness.serving.probes import Job
 
@@ -153,4 +154,5 @@ def _take(row: Mapping[str, Any], served: dict[str, ServedArm]) -> None:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500] or type(error).__name__
+    words = " ".join(str(error).split())[:500] or type(error).__name__
+    return words if isinstance(error, HarnessError) else withheld.reason(error, words)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import environment, ingest, worker
+from harness import environment, ingest, withheld, worker
 from harness.errors import DataError
 from harness.files import read_json
 from harness.progress import Reporter
@@ -77,6 +77,11 @@ def measure(
     """
     if not wanted:
         return None
+    with withheld.texts(wanted[0].plan.experiment.task.sensitive):
+        return _measure(place, wanted, again=again, bench=bench)
+
+
+def _measure(place: Place, wanted: Sequence[Job], *, again: bool, bench: Bench | None) -> ServingPass | None:
     settings, plan = wanted[0].settings, wanted[0].plan
     examples = examples_of(plan, settings.prompts)
     check_prompts(len(examples))

@@ -22,9 +22,8 @@ from matplotlib.text import Text
 from harness import figures, report
 from harness.errors import UsageError
 from harness.figures import labels, style
-from harness.figures import training as training_figure
 from harness.records import Estimate
-from harness.report import Results
+from harness.report import Results, windows
 from harness.report.numbers import with_interval
 
 NAMES = ("forest", "metrics", "cost", "training", "curve", "tuning")
@@ -193,17 +192,17 @@ def test_a_window_leaves_out_what_would_crush_it() -> None:
     def at(value: float) -> Estimate:
         return Estimate(value, value - 0.02, value + 0.02, 9, 9, 1, "")
 
-    shown = style.window({"a": at(0.9), "b": at(0.88), "c": at(0.87), "far": at(0.1)}, higher=True)
+    shown = windows.window({"a": at(0.9), "b": at(0.88), "c": at(0.87), "far": at(0.1)}, higher=True)
     assert shown.near == {"a", "b", "c"} and shown.low > 0.8
-    assert style.window({"a": at(0.9), "far": at(0.1)}, higher=True).near == {"a", "far"}
-    lower = style.window({"a": at(1.0), "b": at(1.03), "far": at(8.0)}, higher=False)
+    assert windows.window({"a": at(0.9), "far": at(0.1)}, higher=True).near == {"a", "far"}
+    lower = windows.window({"a": at(1.0), "b": at(1.03), "far": at(8.0)}, higher=False)
     assert lower.near == {"a", "b"} and lower.high < 2
 
 
 def test_the_running_median_ignores_a_spike_and_thinning_keeps_the_end() -> None:
     points = [(step, 100.0 if step == 50 else 1.0) for step in range(100)]
-    assert {value for _, value in training_figure.running_median(points, 0.08)} == {1.0}
-    thin = training_figure.thinned([(step, 1.0) for step in range(5001)], most=400)
+    assert {value for _, value in windows.running_median(points, 0.08)} == {1.0}
+    thin = windows.thinned([(step, 1.0) for step in range(5001)], most=400)
     assert len(thin) <= 420 and thin[-1][0] == 5000
 
 

@@ -158,12 +158,14 @@ def test_a_failure_names_file_function_and_example(write: Any, body: str, messag
     assert "\n" not in str(caught.value)
 
 
-def test_no_text_of_a_sensitive_example_is_quoted(write: Any) -> None:
-    folder = write(function("raise ValueError(prediction)"))
+def test_neither_text_nor_id_of_a_sensitive_example_is_quoted(write: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write(function("print(prediction); raise ValueError(prediction)"))
     for sensitive, quoted in ((False, True), (True, False)):
-        with pytest.raises(DataError, match="e7") as caught:
+        with pytest.raises(DataError, match=r"my_metrics\.py:2: ValueError") as caught:
             try_out(load_own(["my_metrics.py:m"], folder, sensitive=sensitive), [answer("SECRET")])
-        assert ("SECRET" in str(caught.value)) is quoted
+        said = str(caught.value)
+        assert [word in said for word in ("SECRET", "e7")] == [quoted, quoted]
+        assert ("SECRET" in capsys.readouterr().err) is quoted
 
 
 def test_what_it_prints_stays_out_of_reports(write: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,8 @@ def test_a_sensitive_task_shows_no_text(maker):
     for one in maker.predictions:
         assert one.text not in everything
     assert "Summarise" not in everything
-    assert "ids only, no text" in everything
+    assert "no ids and no text" in everything
+    assert {one.example for one in comparison.samples} == {"no. 1", "no. 2", "no. 3", "no. 4"}
 
 
 def test_conversations_are_shown_by_turn(maker):

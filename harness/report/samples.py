@@ -1,0 +1,94 @@
+"""Answers of every arm to a few test examples, side by side: chosen by a rule and a seed, not by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.metrics import of_task
+from harness.records import Example, digest
+from harness.report.comparison import Texts
+from harness.report.results import Results, by_arm, scored
+from harness.report.series import Table, tabulate
+
+LONGEST = 4000
+"""Characters of a text that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one arm answered, and the primary metric's value for it."""
+
+    arm: str
+    text: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One test example with the answers of all arms."""
+
+    why: str
+    """`best of full`, `drawn`, …"""
+    example: str
+    prompt: str
+    references: tuple[str, ...]
+    answers: tuple[Answer, ...]
+
+
+def shown_samples(results: Results, texts: Texts, winner: str, order: Sequence[str], drawn: int) -> tuple[Shown, ...]:
+    """The examples on which `winner` is best, in the middle and worst by the primary metric, and `drawn` at random.
+
+    Among equal values a hash decides, and the random ones are drawn with a seed of the experiment's id, so that nobody
+    chooses. Arms as in `order`, of several seeds the first. Nothing for a sensitive task, unless the texts stay inside.
+    """
+    experiment = results.experiment
+    if experiment.task.get("sensitive") and not texts.inside:
+        return ()
+    name, seed = str(experiment.task["metrics"]["primary"]), experiment.experiment_id
+    sign = 1 if of_task(name, experiment.task).direction == "lower" else -1
+    firsts = {arm: found[0].eval_id for arm, entries in by_arm(results.entries).items() if (found := scored(entries))}
+    table = tabulate(results.scores)
+    values = {arm: _values(table, str(eval_id), name) for arm, eval_id in firsts.items()}
+    answers = {(row.eval_id, row.example): row.text for row in texts.predictions}
+    known = {item: value for item, value in values.get(winner, {}).items() if item in texts.examples}
+    ranked = sorted(known, key=lambda item: (sign * known[item], digest([seed, item])))
+    chosen: dict[str, str] = {}
+    if ranked:
+        places = ((f"best of {winner}", 0), (f"median of {winner}", len(ranked) // 2), (f"worst of {winner}", -1))
+        for why, place in places:
+            chosen.setdefault(ranked[place], why)
+    rest = sorted(set(texts.examples) - set(chosen))
+    for item in random.Random(int(digest([seed, "samples"]), 16)).sample(rest, min(drawn, len(rest))):
+        chosen[item] = "drawn"
+    return tuple(
+        Shown(
+            why,
+            item,
+            _cut(prompt_of(texts.examples[item])),
+            tuple(map(_cut, texts.examples[item].references)),
+            tuple(
+                Answer(arm, _cut(answers[str(firsts[arm]), item]), values[arm].get(item))
+                for arm in order
+                if arm in firsts and (str(firsts[arm]), item) in answers
+            ),
+        )
+        for item, why in chosen.items()
+    )
+
+
+def prompt_of(example: Example) -> str:
+    """What an example asks, system text and turns included."""
+    if example.messages is not None:
+        return "\n".join(f"{message.role}: {message.content}" for message in example.messages)
+    return "\n".join(part for part in (example.system, example.prompt) if part)
+
+
+def _values(table: Table, eval_id: str, name: str) -> Mapping[str, float]:
+    scores = table.get(eval_id, {}).get(name, {})
+    return {item: one.value for item, one in scores.items() if one.status == "ok" and one.value is not None}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)"

@@ -1,0 +1,291 @@
+"""The report: complete, escaped, the same each time, of the records that every other view is made of."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import queries, report
+from harness.errors import UsageError
+from harness.records import TrainLog, TrainLogRow, Trial
+from harness.report import charts, svg
+from harness.report.markdown import ranking_cells
+from harness.report.page_forms import columns
+from harness.report.page_records import Table
+
+TOLD = report.Told("harness run short.yaml")
+HOSTILE = (
+    '</div></pre><script>alert(1)</script><img src="http://evil.test/a.png" onerror=alert(2)> ``` | `x` ](http://a) '
+    "\x1b[31m \u202e"
+)
+VOID = {"meta", "link", "br", "img", "input"}
+
+
+class Page(HTMLParser):
+    """What a browser would make of it: elements, their attributes and text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text.append(data)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def samples_of(maker: Any, drawn: int = 2, winner: str = "full") -> tuple[report.Shown, ...]:
+    texts = report.Texts({one.id: one for one in maker.examples}, maker.predictions)
+    return report.shown_samples(maker.results, texts, winner, ["full", "lora", "untrained"], drawn)
+
+
+def page_of(maker: Any, **changed: Any) -> report.Page:
+    return report.report_page(replace(maker.results, **changed), TOLD, samples_of(maker))
+
+
+def logged(maker: Any) -> list[TrainLog]:
+    rows = tuple(TrainLogRow(step, step, step, 1.0, 2.0 / step, 1.0 + 1.0 / step, 0.5) for step in range(1, 30))
+    return [TrainLog("train-full-0", 1, rows), TrainLog("train-lora-0", 1, rows)]
+
+
+def test_it_is_one_well_formed_file_that_asks_for_nothing(maker: Any) -> None:
+    html = report.to_page_html(page_of(maker, logs=logged(maker)))
+    page = Page(html)
+    assert page.open == []
+    assert not {"script", "img", "iframe", "object", "form", "base"} & {tag for tag, _ in page.tags}
+    assert [one["href"] for one in page.of("link")] == ["data:,"]
+    assert all(one["href"].startswith("#") for one in page.of("a"))
+    assert set(re.findall(r"\b(?:https?:)?//[\w.]+", html)) == {"http://www.w3.org"}  # the name space of SVG
+    assert "url(" not in html and "@import" not in html and not any("onload" in one for _, one in page.tags)
+
+
+def test_it_can_be_read_without_seeing_it(maker: Any) -> None:
+    page = Page(report.to_page_html(page_of(maker, logs=logged(maker))))
+    pictures = [one for one in page.of("svg") if one.get("aria-hidden") != "true"]
+    assert len(pictures) >= 5 and all(one["role"] == "img" and len(one["aria-label"]) > 20 for one in pictures)
+    assert len(page.of("caption")) == len(page.of("table")) > 5
+    assert all(one.get("scope") in ("col", "row") for one in page.of("th"))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    names = [one["id"] for _, one in page.tags if "id" in one]
+    assert len(names) == len(set(names))
+    assert {one["href"].removeprefix("#") for one in page.of("a")} <= set(names)
+
+
+def test_it_has_every_part_and_the_leaderboards_own_numbers(maker: Any) -> None:
+    page = page_of(maker, logs=logged(maker))
+    board = report.leaderboard(maker.results)
+    ids = [section.id for section in page.sections]
+    assert ids == [
+        "leaderboard", "metrics", "failures", "cost", "ledger", "training", "forgetting", "samples", "looks",
+        "settings", "reproduce",
+    ]  # fmt: skip
+    words = " ".join(" ".join(Page(report.to_page_html(page)).text).split())
+    markdown = report.to_page_markdown(page)
+    for row in ranking_cells(board)[1]:
+        for cell in row:
+            assert cell in words
+            assert cell in markdown or cell.startswith("<")
+    assert page.verdict[:-1].lower() == board.verdict.words.lower()
+    assert page.verdict in words and page.verdict in markdown
+    assert "out of memory at step 3" in words and "harness run short.yaml" in words
+    assert "harness report short.yaml" in markdown
+
+
+def test_the_same_results_give_the_same_bytes(maker: Any) -> None:
+    one, other = (report.to_page_html(page_of(maker, logs=logged(maker))) for _ in range(2))
+    assert one == other
+    assert report.to_page_markdown(page_of(maker)) == report.to_page_markdown(page_of(maker))
+
+
+def test_hostile_text_stands_as_text(maker: Any) -> None:
+    maker.task["description"] = HOSTILE
+    maker.predictions = [replace(one, text=HOSTILE) for one in maker.predictions]
+    maker.examples = [replace(one, prompt=HOSTILE, references=(HOSTILE,)) for one in maker.examples]
+    maker.entries = [replace(one, arm=HOSTILE if one.arm == "full" else one.arm) for one in maker.entries]
+    made = samples_of(maker, winner="lora")
+    assert made and all(answer.text == HOSTILE for one in made for answer in one.answers)
+    page = report.report_page(replace(maker.results, logs=logged(maker)), TOLD, made)
+    html, markdown = report.to_page_html(page), report.to_page_markdown(page)
+    read = Page(html)
+    assert read.open == [] and not {"script", "img"} & {tag for tag, _ in read.tags}
+    assert "<script>alert(1)</script>" in "".join(read.text)
+    for text in (html, markdown):
+        assert "\x1b" not in text and "\u202e" not in text
+    # In Markdown it stands in a block that it cannot close, or in a cell without markup.
+    inside, fence = 0, ""
+    for line in markdown.splitlines():
+        found = re.match(r"`{3,}", line)
+        if not fence and found:
+            fence = found.group()
+        elif fence and line == fence:
+            fence = ""
+        elif "<script>" in line:
+            assert fence, line
+            inside += 1
+    assert inside > 0 and fence == ""
+
+
+def test_samples_are_the_best_the_median_the_worst_and_some_at_random(maker: Any) -> None:
+    made = samples_of(maker, 3)
+    assert [one.why for one in made] == ["best of full", "median of full", "worst of full", *["drawn"] * 3]
+    values = sorted(
+        (score.value for score in maker.scores if score.eval_id == "eval-full-0" and score.metric == "rouge_l"),
+        reverse=True,
+    )
+    assert [one.answers[0].value for one in made[:3]] == [values[0], values[len(values) // 2], values[-1]]
+    assert len({one.example for one in made}) == 6
+    assert made == samples_of(maker, 3)
+    assert [one.example for one in samples_of(maker, 2)[:3]] == [one.example for one in made[:3]]
+    texts = {(one.eval_id, one.example): one.text for one in maker.predictions}
+    for one in made:
+        assert [answer.arm for answer in one.answers] == ["full", "lora", "untrained"]
+        assert one.answers[1].text == texts["eval-lora-0", one.example]
+
+
+def test_lower_is_better_turns_best_and_worst_round(maker: Any) -> None:
+    best = samples_of(maker, 0)
+    maker.scores = [replace(s, metric="fabrications") if s.metric == "rouge_l" else s for s in maker.scores]
+    maker.task["metrics"] = {"primary": "fabrications", "also": []}
+    assert samples_of(maker, 0)[0].answers[0].value == best[2].answers[0].value
+
+
+def test_a_sensitive_task_shows_no_sample(maker: Any) -> None:
+    maker.task["sensitive"] = True
+    assert samples_of(maker) == ()
+    page = report.report_page(maker.results, TOLD)
+    assert "no text of it leaves the store" in report.to_page_html(page)
+    assert maker.examples[0].prompt not in report.to_page_markdown(page)
+
+
+def test_long_texts_are_cut_and_say_so(maker: Any) -> None:
+    maker.predictions = [replace(one, text="word " * 2000) for one in maker.predictions]
+    assert samples_of(maker)[0].answers[0].text.endswith("… (6,000 more characters)")
+
+
+def test_who_looked_and_where_is_not_said(maker: Any) -> None:
+    results = maker.results
+    looks = [replace(one, who="somebody-by-name") for one in results.looks]
+    runs = [replace(one, error="cannot read /srv/secret/place/model.bin") if one.error else one for one in results.runs]
+    page = report.report_page(replace(results, looks=looks, runs=runs), TOLD)
+    for text in (report.to_page_html(page), report.to_page_markdown(page)):
+        assert "somebody-by-name" not in text and "/srv/secret" not in text
+        assert "model.bin" in text
+
+
+def test_tuning_is_shown_with_what_was_chosen(maker: Any) -> None:
+    space = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+    trials = [
+        Trial(
+            "x1", arm, number, 0, f"t{arm}{number}", 1000, {"learning_rate": rate}, space, False, 1.0, "ok", None,
+            "rouge_l", 0.5 + number / 10, 1.0, 40, 200, 5.0, chosen=number == 2,
+        )
+        for arm in ("full", "lora")
+        for number, rate in enumerate((1e-4, 1e-3, 1e-2))
+    ]  # fmt: skip
+    page = page_of(maker, trials=trials)
+    [part] = [section for section in page.sections if section.id == "tuning"]
+    assert part.charts[0].svg.count('class="ring') == 2 and "0.01" in part.tables[0].rows[0][1]
+    assert part.legend == ("full", "lora")
+
+
+def test_columns_of_numbers_are_told_from_columns_of_words() -> None:
+    rows = (("full", "0.9 [0.8, 1.0]", "may be", "-"), ("lora", "<0.001", "12 as good", "(reference)"))
+    assert columns(Table("", ("a", "b", "c", "d"), rows)) == ["", "n", "", "n"]
+    assert columns(Table("", ("a", "b", "c", "d"), rows, words=True)) == [""] * 4
+
+
+# ----------------------------------------------------------------------------------------------------------- charts
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.sampled_from(["linear", "log", "knee"]), st.floats(0, 1))
+def test_a_scale_keeps_order_and_its_ticks_lie_within(low: float, width: float, kind: Any, share: float) -> None:
+    low = abs(low) + 1e-3 if kind == "log" else 0.0 if kind == "knee" else low
+    high = low + width
+    scale = svg.Scale(low, high, 10, 110, kind, max(width / 50, 1e-9))
+    value = low + share * (high - low)
+    assert 10 - 1e-6 <= scale(value) <= 110 + 1e-6
+    assert scale(low) <= scale(value) + 1e-6 and scale(value) <= scale(high) + 1e-6
+    ticks = scale.ticks()
+    slack = 1e-6 * max(1.0, abs(low), abs(high))
+    assert all(low - slack <= tick <= high + slack for tick in ticks)
+    assert ticks == sorted(ticks) and len(ticks) <= 12
+
+
+def test_names_lie_on_no_other_name_and_within_the_chart() -> None:
+    points = {f"arm-{number}": (180.0 + number, 100.0 + 2 * number) for number in range(6)}
+    drawing = svg.Drawing(260, "text")
+    svg.beside(drawing, points, dict.fromkeys(points, "a0"), (50, 5, 350, 220))
+    boxes = []
+    written = re.findall(r'<text class="name a0" x="([\d.]+)" y="([\d.]+)" text-anchor="middle">(.*?)<', drawing.svg())
+    for x, y, name in written:
+        half = 3.3 * len(name)
+        boxes.append((float(x) - half, float(y) - 10, float(x) + half, float(y)))
+    assert len(boxes) == 6
+    for place, (left, top, right, bottom) in enumerate(boxes):
+        assert left >= 50 and right <= 350 and top >= 0 and bottom <= 225
+        for other in boxes[place + 1 :]:
+            assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
+
+
+def test_an_arm_has_one_look_everywhere_and_untrained_ones_are_grey(maker: Any) -> None:
+    looks = charts.looks_of(maker.results)
+    assert [looks[arm].kind for arm in ("untrained", "few_shot")] == ["g0", "g1"]
+    assert len({(look.kind, look.marker) for look in looks.values()}) == len(looks)
+    board = report.leaderboard(maker.results)
+    for chart in [charts.forest(board, looks), *charts.cost_charts(board, looks)]:
+        assert chart is not None and looks["full"].kind in chart.svg and chart.alt
+
+
+# ---------------------------------------------------------------------------------------------------------- command
+
+
+def test_another_file_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, maker: Any) -> None:
+    monkeypatch.setattr(queries, "results", lambda *_: maker.results)
+    bundle = tmp_path / "unread.zip"
+    lines = queries.write_report(tmp_path, "short.yaml", tmp_path / "reports", 3, bundle)
+    made = [tmp_path / "reports" / name for name in ("short.html", "short.md")]
+    assert [line.partition(":")[0] for line in lines] == [f"wrote {file}" for file in made]
+    before = (tmp_path / "reports" / "short.html").read_bytes()
+    queries.write_report(tmp_path, "short.yaml", tmp_path / "reports", 3, bundle)
+    assert (tmp_path / "reports" / "short.html").read_bytes() == before
+    (tmp_path / "reports" / "short.md").write_text("# My own notes\n")
+    with pytest.raises(UsageError, match="is no report"):
+        queries.write_report(tmp_path, None, tmp_path / "reports", 3, bundle)
+    assert (tmp_path / "reports" / "short.md").read_text() == "# My own notes\n"
+
+
+def test_the_committed_report_is_whole_and_names_no_place() -> None:
+    folder = Path(__file__).parents[2] / "reports"
+    for name in ("visit_notes.html", "visit_notes.md"):
+        text = (folder / name).read_text()
+        assert report.GENERATOR in text and len(text) < 1_000_000
+        assert "harness run baselines/visit_notes.yaml" in text
+        assert not re.search(r"(?<![\w.<])/(?:home|root|tmp|work|Users|mnt|srv|var)/", text)
+    assert Page((folder / "visit_notes.html").read_text()).open == []
