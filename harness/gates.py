@@ -6,16 +6,16 @@ import getpass
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import queries, released
+from harness import candidates, queries, released
+from harness.candidates import Stored
 from harness.documents import read_document, validate
 from harness.errors import UsageError
 from harness.gate import judge
+from harness.gate.checks import check_rules
 from harness.gate.evidence import Sides, ask
-from harness.metrics.own import known_metric
 from harness.records import Entry, ExperimentRecord, GateVerdict, RunRecord
 from harness.records.released import Release, Scored
 from harness.spec import GateSpec
-from harness.store import Store
 
 RELEASES = Path("baselines") / "released"
 
@@ -64,14 +64,7 @@ def find_run(home: Path, name: str) -> Found:
     if entry.eval_id is None:
         raise UsageError(f"{name} has no result: it ended {entry.status}", hint="`harness run` tries again")
     run = next(one for one in store.runs([entry.train_id]) if one.attempt == entry.attempt)
-    return Found(record, entry, run, _scored(store, record, entry, run))
-
-
-def _scored(store: Store, record: ExperimentRecord, entry: Entry, run: RunRecord) -> Scored:
-    assert entry.eval_id is not None
-    [evaluation] = store.evaluations([entry.eval_id])
-    scores = store.scores([entry.eval_id])
-    return released.scored(record, entry, evaluation, run, (scores, store.predictions([entry.eval_id])))
+    return Found(record, entry, run, candidates.scored(Stored(store, home, record, entry, run)))
 
 
 def release(home: Path, name: str, called: str, *, folder: Path = RELEASES, anyway: str = "") -> list[str]:
@@ -105,11 +98,7 @@ def load(file: Path) -> GateSpec:
     """A gates file. Raises SpecError naming file, line and field."""
     document = read_document(file)
     spec = validate(document, (), GateSpec, document.value)
-    for number, rule in enumerate(spec.rules):
-        try:
-            known_metric(rule.metric, file.parent)
-        except UsageError as error:
-            raise document.error(("rules", number, "metric"), error.message, error.hint) from None
+    check_rules(document, spec, file.parent)
     return spec
 
 
@@ -119,6 +108,10 @@ def gate(home: Path, file: Path, candidate: str) -> Judged:
     baseline = released.read(file.parent / spec.baseline)
     found = find_run(home, candidate)
     mine = released.hidden(found.scored) if baseline.sensitive else found.scored
-    asked = [ask(rule, Sides(mine, baseline.scored)) for rule in spec.rules]
+    at = Stored(queries.open_store(home), home, found.experiment, found.entry, found.run)
+    beside = candidates.known(at, spec.rules, hide=baseline.sensitive)
+    quiet = baseline.sensitive or bool(found.experiment.task.get("sensitive"))
+    sides = Sides(mine, baseline.scored, beside, quiet)
+    asked = [ask(rule, sides) for rule in spec.rules]
     verdict = judge([question for question, _ in asked], [evidence for _, evidence in asked], spec.on_inconclusive)
     return Judged(spec, file.name, baseline, replace(found, scored=mine), verdict)

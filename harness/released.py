@@ -70,6 +70,7 @@ def scored(
         eval_id=evaluation.eval_id,
         artefact=evaluation.artefact_hash,
         artefact_bytes=run.ledger.artefact_bytes,
+        examples=experiment.split_sizes.get("test"),
     )
 
 
@@ -81,13 +82,18 @@ def hidden(subject: Scored) -> Scored:
     """The same with ids of examples and groups hashed, alike for all that is scored on one suite."""
 
     def name(kind: str, text: str) -> str:
-        return hashlib.sha256(f"{subject.suite} {kind} {text}".encode()).hexdigest()[:20]
+        return hidden_name(subject.suite, kind, text)
 
     return replace(
         subject,
         groups={name("item", item): name("group", group) for item, group in subject.groups.items()},
         scores=tuple(replace(score, item=name("item", score.item), eval_id="") for score in subject.scores),
     )
+
+
+def hidden_name(suite: str, kind: str, text: str) -> str:
+    """What stands for the id of an example (`item`) or `group` of a sensitive task; `suite` is its fingerprint."""
+    return hashlib.sha256(f"{suite} {kind} {text}".encode()).hexdigest()[:20]
 
 
 def check_releasable(run: RunRecord, entry: Entry) -> str:

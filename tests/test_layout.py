@@ -125,8 +125,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "measurements": {"pipeline", "prepare", "progress", "queries", "report", "serving"},
     "released": {"files", "metrics", "records"},
-    "gate": {"metrics", "records", "report", "spec", "stats"},
-    "gates": {"documents", "gate", "metrics", "queries", "records", "released", "spec", "store"},
+    "gate": {"documents", "judged", "metrics", "records", "report", "spec", "stats"},
+    "candidates": {"gate", "judged", "metrics", "queries", "records", "released", "spec", "store"},
+    "gates": {"candidates", "documents", "gate", "queries", "records", "released", "spec", "store"},
     "shipping": {
         "arms",
         "environment",

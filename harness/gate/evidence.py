@@ -2,24 +2,50 @@
 
 Candidate and baseline must have answered the same prompts for the same sealed examples with the same settings and been
 scored by the same versions of the metrics in the same environment; and every example must have a value on both sides:
-leaving out what went wrong would favour whoever fails on the hard ones.
+leaving out what went wrong would favour whoever fails on the hard ones. A rule with a floor compares nothing, but its
+floor was set on those examples and prompts, so the same is asked of it, but for the environment.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from harness import stats
-from harness.metrics import metric
-from harness.records import Estimate, Evidence, Score, differences
+from harness.documents import nearest
+from harness.gate.measures import measure_rule
+from harness.gate.votes import flag_rule, win_rate_rule
+from harness.judged import RoundVotes
+from harness.metrics import Metric, metric
+from harness.records import Estimate, Evidence, ExampleDrop, Score, differences
 from harness.records.gates import Question
 from harness.records.released import Scored
 from harness.report.series import name_of
 from harness.spec import GateRule
+from harness.spec.gates import HUMAN, shown
+
+WORST = 10
+Values = Mapping[str, Score]
+"""Item → its score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a candidate beside its scores, as far as a rule asks for it; else why it is not."""
+
+    untrained: Scored | None = None
+    """The untrained arm of the same experiment."""
+    no_untrained: str = "the untrained arm was not looked up"
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Test example → its row, for slices."""
+    no_columns: str = "the sealed test split was not read"
+    votes: RoundVotes | None = None
+    """The newest unblinded round with this very artefact."""
+    no_votes: str = "no review round was looked up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +54,16 @@ class Sides:
 
     candidate: Scored
     baseline: Scored
+    known: Known = Known()
+    sensitive: bool = False
+    """No id of an example may stand in a report."""
 
     def mismatch(self) -> str:
         """What makes the two incomparable as a whole; empty where they can be compared."""
+        return self.other_question() or self.other_environment(self.baseline, "--rescore-baseline")
+
+    def other_question(self) -> str:
+        """Whether something else was asked of the two."""
         ours, theirs = self.candidate, self.baseline
         if ours.suite != theirs.suite:
             return "scored on another sealed suite: other test examples, retention texts or lm-eval tasks"
@@ -38,14 +71,17 @@ class Sides:
             return "asked with other prompts than the baseline"
         if ours.generation != theirs.generation:
             return "generated with other settings than the baseline"
-        changed = differences(theirs.environment, ours.environment)
-        if changed:
-            return f"scored in another environment than the baseline ({', '.join(changed)}); --rescore-baseline"
         return ""
+
+    def other_environment(self, other: Scored, way_on: str) -> str:
+        """Whether the candidate was scored elsewhere than `other`."""
+        changed = differences(other.environment, self.candidate.environment)
+        who = "baseline" if other is self.baseline else "untrained arm"
+        return f"scored in another environment than the {who} ({', '.join(changed)}); {way_on}" if changed else ""
 
 
 def question_of(rule: GateRule, higher: bool) -> Question:
-    """What a rule asks, in the metric's own direction."""
+    """What a rule about a metric asks, in the metric's own direction."""
     if rule.margin is not None:
         limit, better = (-rule.margin if higher else rule.margin), higher
     elif rule.floor is not None:
@@ -53,45 +89,146 @@ def question_of(rule: GateRule, higher: bool) -> Question:
     else:
         assert rule.ceiling is not None
         limit, better = rule.ceiling, False
-    return Question(rule.title, rule.tier, limit, better, rule.confidence, rule.minimum_examples)
+    return Question(rule.title, rule.tier, limit, better, rule.confidence, rule.least)
 
 
 def ask(rule: GateRule, sides: Sides) -> tuple[Question, Evidence]:
     """A rule's question and its evidence."""
-    fact = sides.baseline.metrics.get(rule.metric.rpartition("/")[2]) or sides.candidate.metrics.get(rule.metric)
-    ours, problem = _values(sides.candidate, rule.metric)
-    higher = fact is None or fact.direction == "higher"
-    question = question_of(rule, higher)
-    if problem:
-        return question, Evidence(None, problem=f"candidate: {problem}")
-    known = metric(rule.metric)
+    question, evidence = _ask(rule, sides)
+    if sides.candidate.suite != sides.baseline.suite:
+        # Whatever a rule is about, a baseline of other data is not the one it was written for.
+        return question, Evidence(None, problem=sides.other_question())
+    return question, evidence
+
+
+def _ask(rule: GateRule, sides: Sides) -> tuple[Question, Evidence]:
+    if rule.measure is not None:
+        return measure_rule(rule, sides.candidate, sides.baseline)
+    if rule.flag is not None or rule.metric == HUMAN:
+        votes = sides.known.votes
+        if votes is None:
+            higher, limit = rule.flag is None, rule.floor if rule.ceiling is None else rule.ceiling
+            assert limit is not None
+            question = Question(rule.title, rule.tier, limit, higher, rule.confidence, rule.least)
+            return question, Evidence(None, problem=sides.known.no_votes)
+        judged = flag_rule if rule.flag is not None else win_rate_rule
+        return judged(rule, votes, sides.candidate.arm)
+    return _metric_rule(rule, sides)
+
+
+# ---------------------------------------------------------------------------------------------------------- metrics
+
+
+def _metric_rule(rule: GateRule, sides: Sides) -> tuple[Question, Evidence]:
+    assert rule.metric is not None
+    known = _metric(rule.metric, sides)
     question = question_of(rule, known.direction == "higher")
+    other = sides.known.untrained if rule.against == "untrained" else sides.baseline
+    wrong, ours, theirs = _comparable(rule, sides, known)
+    if wrong:
+        return question, Evidence(None, problem=wrong)
+    if rule.slice is not None:
+        items, wrong = _in_slice(rule.slice, ours, sides)
+        if wrong:
+            return question, Evidence(None, problem=wrong)
+        ours = {item: ours[item] for item in items}
+        theirs = {item: theirs[item] for item in items} if theirs is not None else None
     if rule.margin is None:
-        return question, _evidence(ours, None, question, sides)
-    wrong = sides.mismatch()
-    theirs, problem = _values(sides.baseline, rule.metric)
-    if wrong or problem:
-        return question, Evidence(None, problem=wrong or f"baseline: {problem}")
+        return question, _evidence(known, question, _Paired(ours, None, sides.candidate.groups))
+    assert theirs is not None and other is not None
+    if sides.candidate.artefact == other.artefact and _same(ours, theirs):
+        words = "the candidate is the baseline's own artefact, with the same score on every example"
+        groups = {sides.candidate.groups.get(item, item) for item in ours}
+        return question, Evidence(Estimate(0.0, 0.0, 0.0, len(ours), len(groups), 1, words, 1.0), 1.0, 0)
+    found = _evidence(known, question, _Paired(ours, theirs, sides.candidate.groups))
+    return question, _with_worst(found, ours, theirs, question.higher_is_better, sides.sensitive)
+
+
+def _metric(name: str, sides: Sides) -> Metric:
+    """A metric; of a user's own one what was pinned with its scores."""
+    known = metric(name)
+    fact = sides.baseline.metrics.get(name) or sides.candidate.metrics.get(name)
+    if fact is None:
+        return known
+    return replace(known, direction="lower" if fact.direction == "lower" else "higher", bounds=fact.bounds)
+
+
+def _comparable(rule: GateRule, sides: Sides, known: Metric) -> tuple[str, Values, Values | None]:
+    """What is wrong, the candidate's scores, and those of what it is held against (None: of nothing)."""
+    assert rule.metric is not None
+    name, wrong = rule.metric, sides.other_question()
+    facts = [side.metrics[name] for side in (sides.candidate, sides.baseline) if name in side.metrics]
+    if len({(fact.version, fact.direction, fact.bounds) for fact in facts}) > 1:
+        wrong = wrong or f"{name}: another version of the metric, or declared otherwise, than the baseline's"
+    ours, problem = _values(sides.candidate, name, known)
+    wrong = wrong or (f"candidate: {problem}" if problem else "") or _incomplete(sides.candidate, name, ours)
+    pinned, problem = _values(sides.baseline, name, known)
+    compared = rule.margin is not None and rule.against == "baseline"
+    if not wrong and (pinned or compared or "was not scored" not in problem):
+        wrong = (f"baseline: {problem}" if problem else "") or _unlike(name, ours, pinned, "the baseline")
+    if wrong or rule.margin is None:
+        return wrong, ours, None
+    if compared:
+        return sides.other_environment(sides.baseline, "--rescore-baseline"), ours, pinned
+    untrained = sides.known.untrained
+    if untrained is None:
+        return sides.known.no_untrained, ours, None
+    if _suite(ours) == "test" and untrained.prompts != sides.candidate.prompts:
+        return "the untrained arm was asked with other prompts", ours, None
+    theirs, problem = _values(untrained, name, known)
+    wrong = (f"untrained arm: {problem}" if problem else "") or _unlike(name, ours, theirs, "the untrained arm")
+    way_on = "`harness run EXPERIMENT.yaml` scores both in the present one"
+    return wrong or sides.other_environment(untrained, way_on), ours, theirs
+
+
+def _unlike(name: str, ours: Values, theirs: Values, who: str) -> str:
     versions = {score.version for score in (*ours.values(), *theirs.values())}
     if len(versions) > 1:
-        return question, Evidence(None, problem=f"{rule.metric}: scored by different versions of the metric")
+        return f"{name}: scored by different versions of the metric"
     if ours.keys() != theirs.keys():
         gone, new = len(theirs.keys() - ours.keys()), len(ours.keys() - theirs.keys())
-        return question, Evidence(None, problem=f"{gone} examples of the baseline are missing, {new} are new")
-    if sides.candidate.artefact == sides.baseline.artefact and _same(ours, theirs):
-        words = "the candidate is the baseline's own artefact, with the same score on every example"
-        groups = {sides.baseline.groups.get(item, item) for item in ours}
-        return question, Evidence(Estimate(0.0, 0.0, 0.0, len(ours), len(groups), 1, words, 1.0), 1.0, 0)
-    return question, _evidence(ours, theirs, question, sides)
+        return f"{gone} examples of {who} are missing, {new} are new"
+    return ""
 
 
-def _same(ours: dict[str, Score], theirs: dict[str, Score]) -> bool:
+def _incomplete(side: Scored, name: str, ours: Values) -> str:
+    """A test example without any row: nobody else may say how many there are, where nothing is compared."""
+    if _suite(ours) != "test" or side.examples is None or len(ours) == side.examples:
+        return ""
+    return f"candidate: {side.examples - len(ours)} of {side.examples} test examples have no value of {name}"
+
+
+def _suite(values: Values) -> str:
+    return next((score.suite for score in values.values()), "")
+
+
+def _in_slice(wanted: Mapping[str, object], ours: Values, sides: Sides) -> tuple[list[str], str]:
+    """The items whose columns hold the values that are wanted, and what is wrong."""
+    columns = sides.known.columns
+    if not columns:
+        return [], sides.known.no_columns
+    lost = sum(item not in columns for item in ours)
+    if lost:
+        return [], f"the columns of {lost} test examples are not known"
+    for name in wanted:
+        if not any(name in row for row in columns.values()):
+            there = sorted({column for row in columns.values() for column in row})
+            return [], f"no test example has a column {name!r}. {nearest(name, there)}".strip()
+    asked = {name: shown(value) for name, value in wanted.items()}
+    items = [item for item in sorted(ours) if all(shown(columns[item].get(k)) == v for k, v in asked.items())]
+    if not items:
+        told = ", ".join(f"{name}={value}" for name, value in asked.items())
+        return [], f"no test example has {told}"
+    return items, ""
+
+
+def _same(ours: Values, theirs: Values) -> bool:
     return all(
         (one.value, one.statistics) == (theirs[item].value, theirs[item].statistics) for item, one in ours.items()
     )
 
 
-def _values(side: Scored, name: str) -> tuple[dict[str, Score], str]:
+def _values(side: Scored, name: str, known: Metric) -> tuple[dict[str, Score], str]:
     """One side's scores of a metric by item, and what is wrong with them."""
     rows = [score for score in side.scores if name_of(score) == name]
     if not rows:
@@ -99,7 +236,6 @@ def _values(side: Scored, name: str) -> tuple[dict[str, Score], str]:
     twice = [item for item, count in Counter(score.item for score in rows).items() if count > 1]
     if twice:
         return {}, f"{len(twice)} examples have two values of {name}"
-    known = metric(name)
     bad = [score for score in rows if not _usable(score, known.combine is not None)]
     if bad:
         return {}, f"{len(bad)} of {len(rows)} examples have no value of {name}"
@@ -113,31 +249,58 @@ def _usable(score: Score, corpus: bool) -> bool:
     return all(number is not None and np.isfinite(number) for number in numbers)
 
 
-def _evidence(ours: dict[str, Score], theirs: dict[str, Score] | None, question: Question, sides: Sides) -> Evidence:
-    known = metric(next(name_of(score) for score in ours.values()))
-    items = sorted(ours)
-    groups = [sides.candidate.groups.get(item, item) for item in items]
+# -------------------------------------------------------------------------------------------------------- estimates
+
+
+@dataclass(frozen=True, slots=True)
+class _Paired:
+    """Scores of the same items, and their groups."""
+
+    ours: Values
+    theirs: Values | None
+    groups: Mapping[str, str]
+
+
+def _evidence(known: Metric, question: Question, paired: _Paired) -> Evidence:
+    items = sorted(paired.ours)
+    groups = [paired.groups.get(item, item) for item in items]
+    ours = [paired.ours[item] for item in items]
+    theirs = [paired.theirs[item] for item in items] if paired.theirs is not None else None
     if known.combine is not None:
-        return _corpus(
-            [ours[item] for item in items], [theirs[item] for item in items] if theirs else None, question, groups
-        )
-    values = np.array([ours[item].value for item in items], dtype=np.float64)
+        return _corpus(known, question, (ours, theirs), groups)
+    values = np.array([score.value for score in ours], dtype=np.float64)
     bounds = known.bounds
     if theirs is not None:
-        values = values - np.array([theirs[item].value for item in items], dtype=np.float64)
+        values = values - np.array([score.value for score in theirs], dtype=np.float64)
         bounds = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
     found = stats.side_test(values, question.limit, groups, bounds=bounds, confidence=question.confidence)
     wrong_side = found.p_below if question.higher_is_better else found.p_above
     return Evidence(found.estimate, wrong_side, found.more_examples)
 
 
-def _corpus(ours: Sequence[Score], theirs: Sequence[Score] | None, question: Question, groups: list[str]) -> Evidence:
+def _corpus(
+    known: Metric, question: Question, sides: tuple[Sequence[Score], Sequence[Score] | None], groups: list[str]
+) -> Evidence:
     """Corpus metrics: the bootstrap interval of `stats`; no p-value, so the interval alone decides."""
-    known = metric(name_of(ours[0]))
     assert known.combine is not None
+    ours, theirs = sides
     level, rng = 2 * question.confidence - 1, np.random.default_rng(0)
     mine = np.array([score.statistics for score in ours], dtype=np.float64)
     if theirs is None:
-        return Evidence(stats.corpus_estimate(mine[None], known.combine, groups, rng, level))
-    other = np.array([score.statistics for score in theirs], dtype=np.float64)
-    return Evidence(stats.corpus_paired_difference(mine[None], other[None], known.combine, groups, rng, level))
+        found = stats.corpus_estimate(mine[None], known.combine, groups, rng, level)
+    else:
+        other = np.array([score.statistics for score in theirs], dtype=np.float64)
+        found = stats.corpus_paired_difference(mine[None], other[None], known.combine, groups, rng, level)
+    return Evidence(found, None, stats.more_to_settle(found, question.limit, question.confidence))
+
+
+def _with_worst(found: Evidence, ours: Values, theirs: Values, higher: bool, sensitive: bool) -> Evidence:
+    """With the examples on which the candidate drops most; of corpus metrics each example's own value."""
+    sign = 1.0 if higher else -1.0
+    drops = []
+    for item, score in ours.items():
+        mine, other = score.value, theirs[item].value
+        if mine is not None and other is not None and np.isfinite((mine, other)).all() and sign * (mine - other) < 0:
+            drops.append((sign * (mine - other), item, mine, other))
+    worst = [ExampleDrop(None if sensitive else item, mine, other) for _, item, mine, other in sorted(drops)[:WORST]]
+    return replace(found, worst=tuple(worst), dropped=len(drops))

@@ -29,33 +29,59 @@ SEVERITY: tuple[GateOutcome, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "PASS")
 
 
 def judge_rule(question: Question, evidence: Evidence) -> RuleVerdict:
-    """One rule's answer, before the adjustment for the number of rules."""
+    """One rule's answer, before the adjustment for the number of rules: the worst of what it asks."""
+    found = _judge_one(question, evidence)
+    for asked, known in evidence.parts:
+        part = _judge_one(asked, known)
+        words = f"{found.words}; {asked.rule}: {part.words}"
+        if SEVERITY.index(part.outcome) < SEVERITY.index(found.outcome):
+            found = replace(found, outcome=part.outcome, more_examples=part.more_examples, counted=part.counted)
+        found = replace(found, words=words)
+    return replace(found, worst=evidence.worst, dropped=evidence.dropped)
+
+
+def _judge_one(question: Question, evidence: Evidence) -> RuleVerdict:
+    things = evidence.counted
 
     def answer(outcome: GateOutcome, words: str, more: int | None = None) -> RuleVerdict:
-        return RuleVerdict(question.rule, question.tier, outcome, words, evidence.estimate, question.limit, more)
+        return RuleVerdict(
+            question.rule, question.tier, outcome, words, evidence.estimate, question.limit, more, counted=things
+        )
 
     if evidence.problem:
         return answer("INVALID", evidence.problem)
-    found = evidence.estimate
+    found, more = evidence.estimate, evidence.more_examples
     if found is None:
+        if evidence.waiting:
+            return answer("INCONCLUSIVE", evidence.waiting + (f"; {more:,} {things} are wanted" if more else ""), more)
         return answer("INVALID", "there is nothing to judge")
-    if found.n < question.minimum_examples:
-        words = f"{found.n} examples; the rule asks for {question.minimum_examples}"
-        return answer("INCONCLUSIVE", words, question.minimum_examples - found.n)
+    count = found.n if evidence.count is None else evidence.count
+    if count < question.minimum_examples:
+        words = f"{count} {things}; the rule asks for {question.minimum_examples}"
+        return answer("INCONCLUSIVE", words, question.minimum_examples - count)
     if found.low is None or found.high is None:
-        return answer("INCONCLUSIVE", f"no interval: {found.method}", evidence.more_examples)
+        told = f"; {more:,} more {things} are wanted" if more else ""
+        return answer("INCONCLUSIVE", f"no interval: {found.method}{told}", more)
     sign = 1.0 if question.higher_is_better else -1.0
     low, high = sorted((sign * found.low, sign * found.high))
     limit = sign * question.limit
     side = "at least" if question.higher_is_better else "at most"
-    number = f"{found.value:.4g} [{found.low:.4g}, {found.high:.4g}], wanted {side} {question.limit:.4g}"
+    between = "" if found.low == found.value == found.high else f" [{number(found.low)}, {number(found.high)}]"
+    words = f"{number(found.value)}{between}, wanted {side} {number(question.limit)}"
     if low > limit or low == high == limit:
-        return answer("PASS", number, 0)
+        return answer("PASS", words, 0)
     if high < limit:
-        return answer("FAIL", number, 0)
-    more = evidence.more_examples
-    told = f"; about {more:,} more examples would settle it" if more else "; too close for any number of examples"
-    return answer("INCONCLUSIVE", number + told, more)
+        return answer("FAIL", words, 0)
+    if more:
+        told = f"about {more:,} more {things} would settle it"
+    else:
+        told = "more rounds may settle it" if things == "rounds" else f"too close for any number of {things}"
+    return answer("INCONCLUSIVE", f"{words}; {told}", more)
+
+
+def number(value: float) -> str:
+    """Four digits, of large whole numbers (bytes, parameters) all."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 and float(value).is_integer() else f"{value:.4g}"
 
 
 def judge(
@@ -94,15 +120,26 @@ def _with_holm(
 ) -> list[RuleVerdict]:
     """Critical rules that fail at their own level but not in their family become INCONCLUSIVE."""
     family = [place for place, rule in enumerate(rules) if rule.tier == "critical" and rule.outcome != "INVALID"]
-    raw = [1.0 if (p := evidence[place].p_fail) is None else p for place in family]
+    known = [_p_fail(question, one) for question, one in zip(questions, evidence, strict=True)]
+    raw = [1.0 if (p := known[place]) is None else p for place in family]
     adjusted = dict(zip(family, stats.holm(raw), strict=True)) if family else {}
     result = list(rules)
     for place, p in adjusted.items():
         rule = rules[place]
         # No p-value: the interval alone has decided, and there is nothing to adjust.
-        if rule.outcome == "FAIL" and evidence[place].p_fail is not None and p > 1 - questions[place].confidence:
+        if rule.outcome == "FAIL" and known[place] is not None and p > 1 - questions[place].confidence:
             words = f"{rule.words}; worse on its own, not among {len(family)} rules (Holm p {p:.3g})"
             result[place] = replace(
                 rule, outcome="INCONCLUSIVE", words=words, more_examples=evidence[place].more_examples
             )
     return result
+
+
+def _p_fail(question: Question, evidence: Evidence) -> float | None:
+    """The p-value of what a rule fails by: of several parts that do, the surest, each with its share (Bonferroni)."""
+    asked = [(question, evidence), *evidence.parts]
+    failed = [known.p_fail for one, known in asked if _judge_one(one, known).outcome == "FAIL"]
+    if not failed:
+        return evidence.p_fail
+    sure = [p for p in failed if p is not None]
+    return min(1.0, len(asked) * min(sure)) if len(sure) == len(failed) else None

@@ -1,16 +1,27 @@
 """A gate's verdict for people and for machines: lines, JSON, JUnit XML, Markdown, and annotations of a pipeline.
 
-All are made from the same record, so that they cannot disagree. None holds a text or an id of an example.
+All are made from the same record, so that they cannot disagree. None holds a text of an example; ids of the ten worst
+stand in JSON and Markdown, unless the task is sensitive. `gate.schema.json` beside this file is the JSON's schema.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from datetime import UTC, datetime
+from importlib import resources
 from typing import Any
 from xml.etree import ElementTree
 
 from harness.records import GateVerdict, RuleVerdict, to_json
 
 SCHEMA = "harness.gate/1"
+MOST_BYTES = 1_000_000
+"""Of a Markdown summary; a pipeline refuses more than 1 MiB."""
+MOST_ANNOTATIONS = 10
+LONGEST = 1000
+"""Characters of one name, message or cell."""
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MARKS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "INVALID": "!"}
 
 
@@ -18,7 +29,8 @@ def as_lines(verdict: GateVerdict, title: str) -> list[str]:
     """One line a rule, the worst first, then the verdict."""
     width = max((len(rule.rule) for rule in verdict.rules), default=0)
     rules = [
-        f"{MARKS[one.outcome]} {one.rule:<{width}}  {one.outcome:<12}  {one.words}" for one in worst_first(verdict)
+        f"{MARKS[one.outcome]} {_flat(one.rule):<{width}}  {one.outcome:<12}  {_flat(one.words)}"
+        for one in worst_first(verdict)
     ]
     return [title, *rules, *(f"warning: {line}" for line in verdict.warnings), f"{verdict.outcome}"]
 
@@ -28,31 +40,46 @@ def as_json(verdict: GateVerdict, about: dict[str, Any]) -> dict[str, Any]:
     return {"schema": SCHEMA, **about, **to_json(verdict)}
 
 
-def as_junit(verdict: GateVerdict, suite: str) -> str:
+def json_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) of `as_json`."""
+    found: dict[str, Any] = json.loads(resources.files("harness.gate").joinpath("gate.schema.json").read_text())
+    return found
+
+
+def as_junit(verdict: GateVerdict, suite: str, when: datetime | None = None) -> str:
     """JUnit XML: FAIL is a failure, INVALID an error, INCONCLUSIVE a failure of type `inconclusive`.
 
     A rule that does not decide (supporting, informational) is a skipped test with its verdict as the message, and so is
-    an open one that the file lets through.
+    an open one that the file lets through. Valid by the schemas of Ant's JUnit task and of Jenkins' xunit plugin, which
+    ask for a time (none was spent on a rule), a host, and places for output; `when` is the present by default.
     """
     cases = [_case(rule, let_through=verdict.exit_code == 0) for rule in verdict.rules]
     kinds = [next((child.tag for child in case), "") for case in cases]
     root = ElementTree.Element(
         "testsuite",
-        name=suite,
+        name=_xml(suite),
+        timestamp=(when or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+        hostname="localhost",
+        time="0",
         tests=str(len(cases)),
         failures=str(kinds.count("failure")),
         errors=str(kinds.count("error")),
         skipped=str(kinds.count("skipped")),
     )
+    about = ElementTree.SubElement(root, "properties")
+    ElementTree.SubElement(about, "property", name="verdict", value=verdict.outcome)
+    ElementTree.SubElement(about, "property", name="exit_code", value=str(verdict.exit_code))
     root.extend(cases)
+    ElementTree.SubElement(root, "system-out").text = "\n".join(_xml(line) for line in verdict.warnings)
+    ElementTree.SubElement(root, "system-err")
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def _case(rule: RuleVerdict, *, let_through: bool) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", name=rule.rule, classname=f"gate.{rule.tier}")
+    case = ElementTree.Element("testcase", name=_xml(rule.rule), classname=f"gate.{rule.tier}", time="0")
     if rule.outcome == "PASS":
         return case
-    message = f"{rule.outcome}: {rule.words}"
+    message = _xml(f"{rule.outcome}: {rule.words}")
     if rule.tier != "critical" or let_through:
         ElementTree.SubElement(case, "skipped", message=message)
     elif rule.outcome == "INVALID":
@@ -63,23 +90,55 @@ def _case(rule: RuleVerdict, *, let_through: bool) -> ElementTree.Element:
 
 
 def as_markdown(verdict: GateVerdict, title: str) -> str:
-    """A summary for a pull request: the verdict, a table of the rules, the worst first."""
+    """A summary for a pull request: the verdict, the ten worst examples, a table of the rules, the worst first.
+
+    It stays below MOST_BYTES; what does not fit is counted.
+    """
     rows = [
         f"| {MARKS[one.outcome]} {one.outcome} | {_cell(one.rule)} | {one.tier} | {_cell(one.words)} |"
         for one in worst_first(verdict)
     ]
     table = ["| outcome | rule | tier | |", "|---|---|---|---|", *rows]
     warnings = [f"- {_cell(line)}" for line in verdict.warnings]
-    return "\n".join([f"# {verdict.outcome}: {_cell(title)}", "", *table, "", *warnings]).rstrip() + "\n"
+    lines = [f"# {verdict.outcome}: {_cell(title)}", "", *_examples(verdict), *table, "", *warnings]
+    return "\n".join(_within(lines, MOST_BYTES - 1000)).rstrip() + "\n"
+
+
+def _examples(verdict: GateVerdict) -> list[str]:
+    """The examples on which the candidate falls furthest, by the worst rule that compares them."""
+    rule = next((one for one in worst_first(verdict) if one.worst), None)
+    if rule is None:
+        return []
+    rows = [
+        f"| {_cell(str(place) if drop.item is None else drop.item)} | {drop.candidate:.4g} | {drop.other:.4g} |"
+        for place, drop in enumerate(rule.worst, 1)
+    ]
+    told = f"{rule.dropped:,} examples are worse than before by {_cell(rule.rule)}"
+    head = f"{told}; the worst {len(rows)}:" if len(rows) > 1 else f"{told}:"
+    return [head, "", "| example | candidate | before |", "|---|---|---|", *rows, ""]
+
+
+def _within(lines: list[str], most: int) -> list[str]:
+    """As many lines from the first as fit into `most` bytes, and how many do not."""
+    size = 0
+    for place, line in enumerate(lines):
+        size += len(line.encode()) + 1
+        if size > most:
+            return [*lines[:place], "", f"… and {len(lines) - place:,} more lines: the JSON has everything."]
+    return lines
 
 
 def as_annotations(verdict: GateVerdict) -> list[str]:
-    """Workflow commands of GitHub Actions, one for each rule that does not pass."""
+    """Workflow commands of GitHub Actions, one for each rule that does not pass; a step shows ten of a kind at most."""
     lines = []
     for one in worst_first(verdict):
         if one.outcome != "PASS" and one.tier != "informational":
             kind = "error" if one.tier == "critical" and verdict.exit_code else "warning"
             lines.append(f"::{kind} title={_escaped(one.rule, name=True)}::{_escaped(f'{one.outcome}: {one.words}')}")
+    if len(lines) > MOST_ANNOTATIONS:
+        kept = MOST_ANNOTATIONS - 1
+        rest = f"{len(lines) - kept} more rules do not pass; the summary has them"
+        lines = [*lines[:kept], f"::{'error' if verdict.exit_code else 'warning'} title=gate::{rest}"]
     return lines
 
 
@@ -89,12 +148,27 @@ def worst_first(verdict: GateVerdict) -> list[RuleVerdict]:
     return sorted(verdict.rules, key=lambda one: (tiers.index(one.tier), outcomes.index(one.outcome)))
 
 
+def _flat(text: str) -> str:
+    """One line without control characters, which could drive a terminal."""
+    found = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(found.split())
+
+
+def _short(text: str) -> str:
+    found = _flat(text)
+    return found if len(found) <= LONGEST else f"{found[: LONGEST - 1]}…"
+
+
+def _xml(text: str) -> str:
+    """Without the characters that XML 1.0 cannot hold."""
+    return NOT_XML.sub("�", _short(text)) or "-"
+
+
 def _cell(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    return _short(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
 
 
 def _escaped(text: str, *, name: bool = False) -> str:
     """As GitHub asks: data escapes %, CR and LF, properties : and , too."""
-    found = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    found = _short(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return found.replace(":", "%3A").replace(",", "%2C") if name else found

@@ -17,7 +17,7 @@ from harness.records.data import (
     TrainingData,
 )
 from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFiles
-from harness.records.gates import EXIT_CODES, Evidence, GateOutcome, GateVerdict, RuleVerdict, Tier
+from harness.records.gates import EXIT_CODES, Evidence, ExampleDrop, GateOutcome, GateVerdict, RuleVerdict, Tier
 from harness.records.parity import PARITY_CODES, Closeness, ParityCheck, ParityOutcome, ShippedKind
 from harness.records.plain import R, differences, digest, from_json, to_json
 from harness.records.review import (
@@ -81,6 +81,7 @@ __all__ = [
     "EventKind",
     "Evidence",
     "Example",
+    "ExampleDrop",
     "ExclusionRule",
     "ExperimentRecord",
     "FinishReason",

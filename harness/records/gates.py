@@ -26,6 +26,16 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class ExampleDrop:
+    """An example on which the candidate is worse than what it is held against; values are the metric's."""
+
+    item: str | None
+    """None where the task is sensitive."""
+    candidate: float
+    other: float
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What is known of it. `problem` says why nothing of this can be believed; it makes the rule INVALID."""
 
@@ -34,7 +44,20 @@ class Evidence:
     p_fail: float | None = None
     """One-sided p-value of a number that is not on the wrong side of the limit."""
     more_examples: int | None = None
+    """About how many more settle it; examples, or what `counted` says."""
     problem: str = ""
+    waiting: str = ""
+    """Why nothing can be said yet; it makes the rule INCONCLUSIVE."""
+    counted: str = "examples"
+    """What is counted: examples, answers, votes or rounds."""
+    count: int | None = None
+    """How many there are, held against the question's minimum; None: the estimate's n."""
+    parts: tuple[tuple[Question, Evidence], ...] = ()
+    """What the same rule asks besides; the worst answer is the rule's."""
+    worst: tuple[ExampleDrop, ...] = ()
+    """Examples with the largest drops, the largest first; at most ten."""
+    dropped: int = 0
+    """How many examples dropped at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +73,11 @@ class RuleVerdict:
     limit: float
     more_examples: int | None = None
     """About how many more examples would settle an INCONCLUSIVE."""
+    worst: tuple[ExampleDrop, ...] = ()
+    """As in the evidence."""
+    dropped: int = 0
+    counted: str = "examples"
+    """What `more_examples` counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,20 @@ class MetricFact:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasureFact:
+    """What a run cost, or how its artefact serves. Units are in the measure's name."""
+
+    value: float
+    """Of timings the median over rounds."""
+    rounds: Mapping[str, float] = field(default_factory=dict)
+    """Number of a round → what was timed in it; empty for what was counted, or noted once."""
+    place: Mapping[str, Any] = field(default_factory=dict)
+    """What must be the same for two such values to be compared: hardware, settings, kind of memory."""
+    pass_id: str = ""
+    """The interleaved pass that its rounds belong to."""
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """One evaluation as a gate sees it: fingerprints, and every score by example."""
 
@@ -41,6 +55,10 @@ class Scored:
     artefact: str = ""
     """Hash of the artefact."""
     artefact_bytes: int | None = None
+    examples: int | None = None
+    """Test examples of the suite, all of which must have a value; None in a release that was pinned without it."""
+    measures: Mapping[str, MeasureFact] = field(default_factory=dict)
+    """By name; what is not known, or was not measured, is not there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,53 @@ def human_review(found: RoundVotes) -> HumanReview:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ArmVotes:
+    """What people said of one arm's answers, for one question at a time."""
+
+    arm: str
+    votes: int
+    """Votes of people on ordinary pairs with this arm; automatic ties are none."""
+    people: VoteTable
+    """All ordinary votes of the round."""
+    table: VoteTable
+    """The same with automatic ties."""
+    seed: int
+
+    def rate(self, level: float) -> Measured:
+        """Win rate against all the others that it met, as on the leaderboard."""
+        return next(one.rate for one in vote_stats.win_rates(self.table, level=level) if one.arm == self.arm)
+
+    def agreement(self, level: float) -> Measured:
+        """Krippendorff's alpha of the round's votes, nominal."""
+        return vote_stats.vote_alpha(self.people, "nominal", np.random.default_rng(self.seed), level=level)
+
+
+def arm_votes(found: RoundVotes, arm: str, without: Sequence[str] = ()) -> ArmVotes | None:
+    """The votes on an arm's answers, without these raters'; None where nobody judged one.
+
+    Raises ReviewError before unblinding.
+    """
+    require_unblinded(found.round)
+    judged = _of(found, "ordinary", without)
+    people = _named(found, judged)
+    mine = sum(arm in (vote.left, vote.right) for vote in people)
+    if not mine:
+        return None
+    tables = VoteTable.of(people), VoteTable.of([*people, *_automatic(found, judged)])
+    return ArmVotes(arm, mine, *tables, int(digest(found.round.id), 16))
+
+
+def arm_flag(found: RoundVotes, arm: str, flag: str, without: Sequence[str] = ()) -> FlagRate:
+    """How often an arm's answers on ordinary pairs were flagged, without these raters.
+
+    Raises ReviewError before unblinding.
+    """
+    require_unblinded(found.round)
+    rows = _flags(found, _of(found, "ordinary", without))[arm]
+    return next(row for row in rows if row.flag == flag)
+
+
 def blinding(found: RoundVotes) -> Measured:
     """Bang's index of the closing guesses. Each is about two answers, one of which is the first arm's."""
     rows = [

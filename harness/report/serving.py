@@ -135,11 +135,11 @@ def _row(one: ServedArm, base: ServedArm | None, present: Mapping[str, set[tuple
     others = {visit.round: visit for visit in base.visits} if base is not None else {}
     figures, ratios = {}, {}
     for name in MEASURES:
-        values = {number: _value(name, visit, batch) for number, visit in visits.items()}
+        values = {number: value_in(name, visit, batch) for number, visit in visits.items()}
         found = [value for value in values.values() if value is not None]
         if found:
             figures[name] = stats.median(found)
-        paired = _ratios(values, {number: _value(name, visit, _rows_of(base)) for number, visit in others.items()})
+        paired = _ratios(values, {number: value_in(name, visit, _rows_of(base)) for number, visit in others.items()})
         if paired:
             ratios[name] = stats.median(paired)
     prompts = one.visits[0] if one.visits else None
@@ -147,7 +147,7 @@ def _row(one: ServedArm, base: ServedArm | None, present: Mapping[str, set[tuple
     return ServingRow(one.arm, figures, ratios, **known, prompt_tokens=length)
 
 
-def _value(name: str, visit: ServingVisit, batch: int | None) -> float | None:
+def value_in(name: str, visit: ServingVisit, batch: int | None) -> float | None:
     """A measure in one round; the largest batch that fits may be a single prompt."""
     return MEASURES["tokens_per_second" if name == "batch_tokens_per_second" and batch == 1 else name](visit)
 

@@ -24,7 +24,16 @@ from harness.stats.bootstrap import (
 from harness.stats.clusters import Clusters, Floats, clusters_without_spread
 from harness.stats.equivalence import Equivalence, equivalence
 from harness.stats.intervals import average_seeds, estimate, paired_difference
-from harness.stats.limits import PLANNED_POWER, SideTest, planned_examples, rate_ceiling, side_test
+from harness.stats.limits import (
+    PLANNED_POWER,
+    SideTest,
+    median_test,
+    more_to_settle,
+    planned_examples,
+    rate_ceiling,
+    rate_test,
+    side_test,
+)
 from harness.stats.medians import median
 from harness.stats.methods import (
     corpus_method_difference,
@@ -83,9 +92,11 @@ __all__ = [
     "mcnemar_p_value",
     "measured_spread",
     "median",
+    "median_test",
     "method_difference",
     "method_estimate",
     "method_p_value",
+    "more_to_settle",
     "paired_bootstrap_p_value",
     "paired_difference",
     "planned_error",
@@ -93,6 +104,7 @@ __all__ = [
     "power_of",
     "rank_intervals",
     "rate_ceiling",
+    "rate_test",
     "seeds_needed",
     "side_test",
     "sign_flip_p_value",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from numpy.typing import ArrayLike
 
@@ -23,6 +23,7 @@ from harness.stats.clusters import (
     finite_values,
 )
 from harness.stats.intervals import estimate
+from harness.stats.medians import median
 
 MOST_EXAMPLES = 1_000_000
 """More than this settles nothing that anyone will collect."""
@@ -94,6 +95,26 @@ def _without_spread(found: Estimate, limit: float, confidence: float) -> SideTes
     return SideTest(found, 1.0, 1.0, more)
 
 
+def more_to_settle(found: Estimate, limit: float, confidence: float = 0.95) -> int | None:
+    """About how many more of what `found.n` counts settle an interval whose width shrinks with its root.
+
+    With 80 % power if the value stays what it is; 0 when it is settled, None where no number will do, or there is no
+    interval. Each end of the interval is a one-sided limit at the confidence. For intervals that come without a test:
+    a bootstrap's, or a win rate's.
+    """
+    if found.low is None or found.high is None:
+        return None
+    if found.low > limit or found.high < limit:
+        return 0
+    from scipy.special import ndtri
+
+    gap = found.value - limit
+    reach = found.value - found.low if gap > 0 else found.high - found.value
+    reach *= 1 + float(ndtri(0.8) / ndtri(confidence))
+    wanted = math.inf if gap == 0 else found.n * (reach / abs(gap)) ** 2
+    return None if wanted > MOST_EXAMPLES else max(1, math.ceil(wanted) - found.n)
+
+
 def planned_examples(
     deviation: float,
     margin: float,
@@ -158,3 +179,77 @@ def rate_ceiling(hits: int, n: int, confidence: float = 0.95) -> tuple[float, fl
     low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, 1 - confidence))
     high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, confidence))
     return low, high
+
+
+def rate_test(hits: int, n: int, limit: float, confidence: float = 0.95) -> SideTest:
+    """A rate of `hits` in `n` independent trials against `limit`, by exact binomial tests (Clopper & Pearson 1934).
+
+    Both ends of the estimate are one-sided limits at the confidence.
+
+    Raises:
+        ValueError: not 0 <= hits <= n, no trials, or a limit that is not between 0 and 1.
+    """
+    from scipy.special import betainc
+
+    if not 0 < limit < 1:
+        raise ValueError("a rate is held against a limit between 0 and 1")
+    low, high = rate_ceiling(hits, n, confidence)
+    words = "exact binomial limits (Clopper-Pearson)"
+    found = Estimate(hits / n, low, high, n, n, 1, words, 2 * confidence - 1)
+    # P(X >= hits) and P(X <= hits) at the limit.
+    above = 1.0 if hits == 0 else float(betainc(hits, n - hits + 1, limit))
+    below = 1.0 if hits == n else 1.0 - float(betainc(hits + 1, n - hits, limit))
+    more = 0 if low > limit or high < limit else _more_trials(hits, n, limit, confidence)
+    return SideTest(found, above, below, more)
+
+
+def _more_trials(hits: int, n: int, limit: float, confidence: float) -> int | None:
+    """Trials beyond n that settle the rate if it stays what it is; None where none do."""
+    from scipy.special import betaincinv
+
+    rate = hits / n
+    if rate == limit:
+        return None
+
+    def settled(count: int) -> bool:
+        seen = rate * count
+        if rate < limit:
+            return float(betaincinv(seen + 1, count - seen, confidence)) < limit
+        return float(betaincinv(seen, count - seen + 1, 1 - confidence)) > limit
+
+    high = 2 * n
+    while not settled(high):
+        high *= 2
+        if high > MOST_EXAMPLES:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if settled(middle) else (middle, high)
+    return high - n
+
+
+def median_test(values: Sequence[float], limit: float, confidence: float = 0.95) -> SideTest:
+    """The median of independent measurements against `limit`, by the sign test and its order statistics.
+
+    `more_examples` is how many more are needed for any limit at this confidence, which takes five at 95 %; None where
+    there are enough of them and they do not settle it.
+
+    Raises:
+        ValueError: no values.
+    """
+    n, level = len(values), 2 * confidence - 1
+    found = median(values, level=level)
+    needed = math.ceil(math.log2(1 / (1 - confidence)) - 1e-9)
+    if n < needed or found.low is None or found.high is None:
+        words = f"{n} rounds, and {needed} are the fewest that have a limit at {confidence:.0%}"
+        return SideTest(replace(found, low=None, high=None, method=words, level=level), None, None, needed - n)
+    above = _at_least(sum(value > limit for value in values), n)
+    below = _at_least(sum(value < limit for value in values), n)
+    settled = found.low > limit or found.high < limit
+    return SideTest(replace(found, level=level), above, below, 0 if settled else None)
+
+
+def _at_least(hits: int, n: int) -> float:
+    """P(Binomial(n, 1/2) >= hits)."""
+    return float(sum(math.comb(n, count) for count in range(hits, n + 1)) / 2**n)

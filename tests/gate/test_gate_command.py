@@ -157,7 +157,7 @@ def test_every_report_says_the_same(project: Path, shell: Shell, candidate: str,
     failed = int(suite.get("failures", "")) + int(suite.get("errors", ""))
     assert (failed > 0) == (found.code != 0)
     assert (int(suite.get("errors", "")) > 0) == (told["outcome"] == "INVALID")
-    assert len(suite) == int(suite.get("tests", "")) == len(told["rules"]) == 3
+    assert len(suite.findall("testcase")) == int(suite.get("tests", "")) == len(told["rules"]) == 3
     text = (project / "m.md").read_text()
     assert text.startswith(f"# {told['outcome']}: ")
     assert all(f"| {rule['rule']} |" in text and rule["outcome"] in text for rule in told["rules"])

@@ -1,0 +1,66 @@
+"""What a gates file says of metrics, held against what is known of them before anything is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.documents import Document
+from harness.errors import SpecError, UsageError
+from harness.metrics import Metric, is_own
+from harness.metrics.own import known_metric
+from harness.spec import GateRule, GateSpec
+from harness.spec.gates import HUMAN
+
+
+def check_rules(document: Document, spec: GateSpec, folder: Path) -> None:
+    """Raise SpecError naming line and field for an unknown metric, or for a limit that it cannot have.
+
+    `folder` is where a user's own metrics lie.
+    """
+    for number, rule in enumerate(spec.rules):
+        if rule.metric is None or rule.metric == HUMAN:
+            continue
+        try:
+            known = known_metric(rule.metric, folder)
+        except UsageError as error:
+            raise document.error(("rules", number, "metric"), error.message, _hint(rule.metric, error.hint)) from None
+        wrong = _wrong_limit(rule, known) or _wrong_slice(rule, known)
+        if wrong is not None:
+            field, message, hint = wrong
+            raise _error(document, number, field, message, hint)
+
+
+def _error(document: Document, number: int, field: str, message: str, hint: str) -> SpecError:
+    return document.error(("rules", number, field), message, hint)
+
+
+def _hint(name: str, hint: str) -> str:
+    """What is near, where people's win rate is nearer than any metric."""
+    wanted = name.lower().replace("-", "_")
+    return f"Did you mean {HUMAN!r}?" if "win" in wanted or "human" in wanted else hint
+
+
+def _wrong_limit(rule: GateRule, known: Metric) -> tuple[str, str, str] | None:
+    """Field, message and hint."""
+    if known.bounds is None:
+        return None
+    low, high = known.bounds
+    for field in ("floor", "ceiling"):
+        value = getattr(rule, field)
+        if value is not None and not low <= value <= high:
+            return (
+                field,
+                f"{known.name} lies between {low:g} and {high:g}, found {value:g}",
+                "Use the metric's own unit",
+            )
+    if rule.margin is not None and rule.margin >= high - low:
+        words = f"{known.name} lies between {low:g} and {high:g}: a margin of {rule.margin:g} passes everything"
+        return "margin", words, "Use the metric's own unit"
+    return None
+
+
+def _wrong_slice(rule: GateRule, known: Metric) -> tuple[str, str, str] | None:
+    elsewhere = "/" in known.name and not is_own(known.name)
+    if rule.slice is None or (known.suite == "test" and not elsewhere):
+        return None
+    return "slice", f"{known.name} is not about test examples", "Slices are made of the columns of test examples"

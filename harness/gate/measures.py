@@ -1,0 +1,167 @@
+"""Rules about what a candidate costs and how it serves: from ledger and serving figures to evidence.
+
+What was counted (bytes, parameters) or noted once (seconds of a training, peaks of memory, money) is a fact about this
+very run: it is above a limit or it is not. Speeds and latencies were timed in several rounds, and the limits of their
+median decide, by the sign test.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from harness import stats
+from harness.records import Entry, Estimate, Evidence, ExperimentRecord, RunRecord, ServingPass, differences
+from harness.records.gates import Question
+from harness.records.released import MeasureFact, Scored
+from harness.records.serving import ServedArm
+from harness.report.costs import OUTSIDE, cost_of, unknown
+from harness.report.serving import MEASURES as TIMED
+from harness.report.serving import value_in
+from harness.spec import GateRule
+from harness.spec.gates import SPEEDS
+
+COUNTED = ("artefact_bytes", "trainable_parameters", "total_parameters", "money")
+"""Of the ledger, the same on any machine (money has its price)."""
+NOTED = ("train_seconds", "peak_memory_bytes")
+"""Of the ledger, and only to be compared on the same hardware."""
+HELD = ("weights_bytes", "serving_memory_bytes")
+"""Of the newest serving pass, noted once."""
+HARDWARE = ("machine", "processor", "accelerators", "cores")
+
+
+def measures(
+    experiment: ExperimentRecord, entry: Entry, run: RunRecord, passes: Sequence[ServingPass]
+) -> dict[str, MeasureFact]:
+    """What is known of a run: costs with those of the arm it starts from, serving figures of the newest pass.
+
+    Of an arm that was trained elsewhere its training is not known. A pass counts if it measured this very artefact.
+    """
+    found: dict[str, MeasureFact] = {}
+    price = (experiment.spec.get("resources") or {}).get("price_per_device_hour")
+    cost = cost_of([run.ledger], price)
+    if cost is not None:
+        cost = unknown(cost) if run.method in OUTSIDE else cost.with_parent or cost
+        place = {name: run.provenance.hardware.get(name) for name in HARDWARE}
+        for name in (*COUNTED, *NOTED):
+            value = getattr(cost, name)
+            if value is not None:
+                where = {} if name in COUNTED else place
+                kind = {"memory": cost.memory_kind} if name == "peak_memory_bytes" else {}
+                found[name] = MeasureFact(float(value), place={**where, **kind})
+    artefact = run.artefact.hash if run.artefact is not None else None
+    served = [
+        (made, one)
+        for made in passes
+        for one in made.arms
+        if (one.arm, one.train_id, one.artefact_hash) == (entry.arm, entry.train_id, artefact) and one.status == "ok"
+    ]
+    if served:
+        found |= _serving(*max(served, key=lambda both: both[0].created))
+    return found
+
+
+def _serving(made: ServingPass, one: ServedArm) -> dict[str, MeasureFact]:
+    place = {"hardware": dict(made.hardware), "settings": dict(made.settings), "environment": dict(made.environment)}
+    found: dict[str, MeasureFact] = {}
+    probe = one.probe
+    if probe is not None:
+        first = next((tried.memory_bytes for tried in probe.tries if tried.rows == 1 and tried.status == "ok"), None)
+        if probe.weights_bytes is not None:
+            found["weights_bytes"] = MeasureFact(float(probe.weights_bytes))
+        if first is not None:
+            found["serving_memory_bytes"] = MeasureFact(float(first), place={**place, "memory": probe.memory_kind})
+    for name in TIMED:
+        timed = {visit.round: value_in(name, visit, probe.batch if probe is not None else None) for visit in one.visits}
+        rounds = {str(number): value for number, value in timed.items() if value is not None}
+        if rounds:
+            found[name] = MeasureFact(statistics.median(rounds.values()), rounds, place, made.pass_id)
+    return found
+
+
+def measure_rule(rule: GateRule, candidate: Scored, baseline: Scored) -> tuple[Question, Evidence]:
+    """The question and the evidence of a rule about a measure."""
+    assert rule.measure is not None
+    higher = rule.measure in SPEEDS
+    limit = next(value for value in (rule.ceiling, rule.floor, rule.times) if value is not None)
+    question = Question(rule.title, rule.tier, limit, higher, rule.confidence)
+    ours, theirs = candidate.measures.get(rule.measure), baseline.measures.get(rule.measure)
+    if ours is None:
+        return question, Evidence(None, problem=f"candidate: {_absent(rule.measure)}")
+    if rule.times is None:
+        if not ours.rounds:
+            return question, _exact(ours.value, question, "as noted")
+        return question, _timed(list(ours.rounds.values()), question)
+    if theirs is None:
+        return question, Evidence(None, problem=f"baseline: {_absent(rule.measure)}; then pin it under a new name")
+    if theirs.value <= 0:
+        return question, Evidence(None, problem=f"{rule.measure} of the baseline is {theirs.value:g}: no ratio")
+    elsewhere = _elsewhere(theirs.place, ours.place)
+    if elsewhere:
+        words = f"{rule.measure} was measured under other circumstances ({elsewhere}): measure both on one machine"
+        return question, Evidence(None, problem=words)
+    if not ours.rounds or not theirs.rounds:
+        return question, _exact(ours.value / theirs.value, question, "times the baseline's, as noted")
+    return question, _ratio(ours, theirs, question)
+
+
+def _absent(name: str) -> str:
+    if name == "money":
+        return "money is not known: the experiment gives no price (resources: price_per_device_hour)"
+    if name in COUNTED or name in NOTED:
+        return f"{name} is not known: trained elsewhere, or by a harness that did not note it"
+    return f"{name} was not measured on this artefact: `harness serving EXPERIMENT.yaml` measures it"
+
+
+def _elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """What differs between the places of two measurements, in words; empty where nothing does."""
+    parts = []
+    for name in dict.fromkeys([*before, *after]):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            parts += differences(old, new)
+        elif old != new:
+            parts += differences({name: old}, {name: new})
+    return ", ".join(parts)
+
+
+def _exact(value: float, question: Question, words: str) -> Evidence:
+    """A number that is known: on one side of the limit for certain."""
+    wrong = value < question.limit if question.higher_is_better else value > question.limit
+    return Evidence(Estimate(value, value, value, 1, 1, 1, words, 1.0), 0.0 if wrong else 1.0, 0)
+
+
+def _timed(values: Sequence[float], question: Question) -> Evidence:
+    found = stats.median_test(values, question.limit, question.confidence)
+    wrong_side = found.p_below if question.higher_is_better else found.p_above
+    return Evidence(found.estimate, wrong_side, found.more_examples, counted="rounds")
+
+
+def _ratio(ours: MeasureFact, theirs: MeasureFact, question: Question) -> Evidence:
+    """Times the baseline's: within rounds where both were in one pass, else from the limits of two medians.
+
+    The limits of two passes are taken at half the error rate each, so that together they keep the confidence. What
+    differs from pass to pass on the same machine is in neither.
+    """
+    both = [number for number in ours.rounds if number in theirs.rounds]
+    if ours.pass_id == theirs.pass_id and both:
+        return _timed([ours.rounds[number] / theirs.rounds[number] for number in both], question)
+    half = (1 + question.confidence) / 2
+    mine = stats.median_test(list(ours.rounds.values()), ours.value, half)
+    other = stats.median_test(list(theirs.rounds.values()), theirs.value, half)
+    value = ours.value / theirs.value
+    short = [found.more_examples for found in (mine, other) if found.estimate.low is None]
+    words = "ratio of the medians of two passes; what differs from pass to pass is not in its limits"
+    found = Estimate(value, None, None, len(ours.rounds), len(ours.rounds), 1, words, 2 * question.confidence - 1)
+    if short:
+        fewest = next(one.estimate.method for one in (mine, other) if one.estimate.low is None)
+        return Evidence(replace(found, method=fewest), None, max(more or 0 for more in short), counted="rounds")
+    (low, high), (least, most) = _ends(mine.estimate), _ends(other.estimate)
+    return Evidence(replace(found, low=low / most, high=high / least), None, None, counted="rounds")
+
+
+def _ends(found: Estimate) -> tuple[float, float]:
+    assert found.low is not None and found.high is not None
+    return found.low, found.high
