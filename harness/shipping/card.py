@@ -24,6 +24,10 @@ HIDDEN = {"name", "path", "search", "method", "prompt", "pairs"}
 """Fields of an arm that its recipe leaves out: where something lay, or text."""
 
 
+RANKS = (8, 16, 32, 64, 128, 256)
+"""Values of `--max-lora-rank` that every version of vLLM takes."""
+
+
 def render(run: Shippable, made: Made) -> str:
     """The card, front matter included. Ends with a line end."""
     results = results_of(run)
@@ -219,7 +223,7 @@ def _serving(run: Shippable, made: Made) -> list[str]:
             "vLLM serves several adapters over one base (their ranks at most `--max-lora-rank`); for one model, "
             "`harness export --merge` and the line that its card gives:"
         )
-        rank = made.rank or 16
+        rank = next((size for size in RANKS if size >= (made.rank or 16)), made.rank)
         line = f"vllm serve {base_name(run)} --enable-lora --lora-modules {run.entry.arm}=. --max-lora-rank {rank}"
     else:
         how = "In this folder, with `transformers[serving]` installed:"

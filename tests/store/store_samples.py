@@ -11,6 +11,7 @@ from typing import Any
 from harness.records import (
     Artefact,
     BatchTry,
+    Closeness,
     Entry,
     Estimate,
     Evaluation,
@@ -21,6 +22,7 @@ from harness.records import (
     Likelihood,
     Look,
     Move,
+    ParityCheck,
     Prediction,
     Provenance,
     RunRecord,
@@ -129,6 +131,7 @@ def one_of_each() -> list[Any]:
         Look("e1", "notes-1", "lora", "someone", "final scoring", "2026-01-01T00:00:00Z"),
         sentinel(),
         serving(),
+        parity(),
     ]
 
 
@@ -138,6 +141,35 @@ def sentinel() -> SentinelCheck:
     places = ({"torch": "2.13.0"}, {"torch": "2.14.0"})
     move = Move("bleu", frozen, moved, False)
     return SentinelCheck("notes-1", "s" * 16, "lora", "e1", "e2", *places, (move,), 5, 1, False, "2026-01-02")
+
+
+def parity() -> ParityCheck:
+    """A check without a p-value."""
+    found = Estimate(0.1, None, None, 5, 4, 1, "t", 0.9)
+    near = (Closeness("untrained", True, "answers", found),)
+    return ParityCheck(
+        *(
+            "notes-1",
+            "lora",
+            None,
+            "e1",
+            "e2",
+            "nf4",
+            "out",
+            "ah",
+            "bleu",
+            True,
+            0.05,
+            0.95,
+            found,
+            None,
+            7,
+            5,
+            3,
+            near,
+        ),
+        *("INCONCLUSIVE", "", "so", ("a note",), "2026-01-02"),
+    )
 
 
 def serving() -> ServingPass:
