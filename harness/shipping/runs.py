@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from harness import gates, pipeline, queries
-from harness.errors import UsageError
+from harness.errors import ModelError, UsageError
 from harness.files import read_json
 from harness.records import (
     Artefact,
@@ -141,7 +141,11 @@ def _declared(kind: type[S], stored: Mapping[str, Any]) -> S:
 def _check_base(plan: RunPlan, run: RunRecord, record: ExperimentRecord) -> None:
     from harness.models import hf
 
-    found = hf.base_hash(hf.resolve_base(plan.experiment.base), plan.home / "hashes.json")
+    try:
+        folder = hf.resolve_base(plan.experiment.base)
+    except ModelError as error:
+        raise ModelError(error.message, hint=f"Say where the base model of {run.arm} lies with --base") from error
+    found = hf.base_hash(folder, plan.home / "hashes.json")
     if found != plan.base_hash:
         raise UsageError(
             f"{plan.experiment.base.path} is not the base model that {run.arm} was trained from "

@@ -148,4 +148,4 @@ def _endpoint(url: str, run: Shippable, server: Server) -> Shipped:
         hash=digest(identity),
     )
     # A server may know a model by the folder it was started with: its name is enough.
-    return Shipped("endpoint", f"{spec.url} {Path(spec.model).name}", plan, artefact)
+    return Shipped("endpoint", f"{spec.url} {Path(spec.model).name or spec.model}", plan, artefact)

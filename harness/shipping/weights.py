@@ -45,6 +45,9 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
     base = plan.experiment.base
     source = plan.run_folder / str(artefact.path)
     if artefact.kind != "adapter":
+        kind = hf.quantised_folder(source)
+        if kind is not None:
+            raise ModelError(f"the model is quantised already ({kind})", hint="Ship the folder that was imported")
         model, tokenizer = hf.load_full(source, base, plan.device, None)
         told = Merged("", 0.0)
     else:
