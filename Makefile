@@ -39,6 +39,7 @@ bench: install
 	$(BIN)/python bench/blinding.py
 	$(BIN)/python bench/review_load.py
 	$(BIN)/python bench/app_speed.py
+	$(BIN)/python bench/parity.py
 
 clean:
 	rm -rf .venv .harness build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

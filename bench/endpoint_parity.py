@@ -39,6 +39,13 @@ NEAR_TIE = 1e-3
 """Logits this close are decided by rounding (float32, sums in another order)."""
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 def serve(base: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
     """`transformers serve` of one model folder, up and answering."""
     program = Path(sys.executable).with_name("transformers")
@@ -84,9 +91,7 @@ def main() -> None:
     shutil.copytree(stock_folder() / "tasks" / "visit_notes", folder / "task")
     text = (folder / "task" / "task.yaml").read_text()
     (folder / "task" / "task.yaml").write_text(text.replace("visits: 1000", f"visits: {asked.visits}"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     (folder / "run.yaml").write_text(EXPERIMENT.format(base=base, port=port))
     server = serve(base, port, folder / "server.log")
     try:

@@ -58,6 +58,8 @@ def known(at: Stored, rules: Sequence[GateRule], *, hide: bool = False) -> Known
     if any(rule.flag is not None or rule.metric == HUMAN for rule in rules):
         votes, why = _votes(at)
         found = replace(found, votes=votes, no_votes=why)
+    if any(rule.parity is not None for rule in rules):
+        found = replace(found, parities=tuple(at.store.parities(str(at.entry.eval_id))))
     return found
 
 

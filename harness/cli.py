@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import cli_gate, cli_paper, cli_review
+from harness import cli_gate, cli_paper, cli_review, cli_shipping
 from harness.cli_options import HOME, Bundle, Experiment, Home, Json, print_json
 from harness.cli_paper import show_suite
 from harness.cli_serving import serving
@@ -29,6 +29,7 @@ store_app = typer.Typer(no_args_is_help=True, help="Look after the database file
 app.add_typer(store_app, name="store")
 app.add_typer(cli_review.app, name="review")
 cli_gate.register(app)
+cli_shipping.register(app)
 app.command()(serving)
 
 

@@ -19,6 +19,7 @@ from harness.records import (
     GateCall,
     Likelihood,
     Look,
+    ParityCheck,
     Prediction,
     ResolvedExperiment,
     RunPlan,
@@ -129,6 +130,13 @@ def sentinel(store: Store, home: Path, check: SentinelCheck, rows: Sequence[Any]
     store.ingest([*rows, check])
 
 
+def parity(store: Store, home: Path, check: ParityCheck, rows: Sequence[Any]) -> None:
+    """Store a parity check with the `rows` of what it scored, and keep it as a file."""
+    write_json(home / "experiments" / check.experiment / "parity" / f"{digest(check)}.json", check)
+    keep_looks(home, [row for row in rows if isinstance(row, Look)])
+    store.ingest([*rows, check])
+
+
 def serving_folder(home: Path, experiment_id: str) -> Path:
     """Where the passes of serving figures over an experiment's arms are kept."""
     return home / "experiments" / experiment_id / "serving"
@@ -186,6 +194,8 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     rows += [from_json(ServingPass, read_json(p)) for p in (home / "experiments").glob("*/serving/*.json")]
     calls = [from_json(GateCall, read_json(path)) for path in (home / "gates").glob("*/*.json")]
     rows += sorted((call for call in calls if call.settled), key=lambda call: (call.when, call.id))
+    parities = [from_json(ParityCheck, read_json(p)) for p in (home / "experiments").glob("*/parity/*.json")]
+    rows += sorted(parities, key=lambda row: (row.when, row.arm))
     store.ingest(rows)
     for path in sorted((home / "evals").glob(f"*/{evaluation.DONE}")):
         store.ingest(evaluation_rows(path.parent))

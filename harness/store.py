@@ -30,6 +30,7 @@ from harness.records import (
     Judgment,
     Likelihood,
     Look,
+    ParityCheck,
     Prediction,
     Round,
     RunRecord,
@@ -233,6 +234,10 @@ class Store:
     def sentinels(self, suite: str) -> list[SentinelCheck]:
         """Checks of environments on this sealed suite, in the order they were made."""
         return self._read(TABLES[SentinelCheck], "suite = $1", [suite], order="seq")
+
+    def parities(self, eval_id: str) -> list[ParityCheck]:
+        """Parity checks of what ships against this evaluation, in the order they were made."""
+        return self._read(TABLES[ParityCheck], "eval_id = $1", [eval_id], order="seq")
 
     def serving(self, experiment_id: str) -> list[ServingPass]:
         """Passes of serving figures over an experiment's arms, in the order they were made."""

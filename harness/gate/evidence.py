@@ -18,10 +18,11 @@ import numpy as np
 from harness import stats
 from harness.documents import nearest
 from harness.gate.measures import measure_rule
+from harness.gate.parity import parity_rule
 from harness.gate.votes import flag_rule, win_rate_rule
 from harness.judged import RoundVotes
 from harness.metrics import Metric, metric
-from harness.records import Estimate, Evidence, ExampleDrop, Score, differences
+from harness.records import Estimate, Evidence, ExampleDrop, ParityCheck, Score, differences
 from harness.records.gates import Question
 from harness.records.released import Scored
 from harness.report.series import name_of
@@ -46,6 +47,8 @@ class Known:
     votes: RoundVotes | None = None
     """The newest unblinded round with this very artefact."""
     no_votes: str = "no review round was looked up"
+    parities: tuple[ParityCheck, ...] = ()
+    """Checks of what ships of it, in the order they were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ def ask(rule: GateRule, sides: Sides) -> tuple[Question, Evidence]:
 def _ask(rule: GateRule, sides: Sides) -> tuple[Question, Evidence]:
     if rule.measure is not None:
         return measure_rule(rule, sides.candidate, sides.baseline)
+    if rule.parity is not None:
+        return parity_rule(rule, sides.known.parities)
     if rule.flag is not None or rule.metric == HUMAN:
         votes = sides.known.votes
         if votes is None:

@@ -39,6 +39,9 @@ HASHED = (
 )
 """Files beside the weights (and sentencepiece's `*.model`) that change what a model answers."""
 
+BITSANDBYTES = ("nf4", "fp4", "int8")
+"""Kinds of quantised weights that a folder may hold."""
+
 _hashes: dict[tuple[str, int, int], str] = {}
 
 
@@ -204,7 +207,10 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def load_weights(folder: Path, base: BaseModelSpec, device: str, quantisation: QuantSpec | None) -> Any:
-    """The causal LM in `folder` with the dtype and attention of `base`, in eval mode on `device`."""
+    """The causal LM in `folder` with the dtype and attention of `base`, in eval mode on `device`.
+
+    A folder whose weights bitsandbytes has quantised is loaded as it was saved.
+    """
     quiet()
     import torch
     from transformers import AutoModelForCausalLM
@@ -214,6 +220,9 @@ def load_weights(folder: Path, base: BaseModelSpec, device: str, quantisation: Q
         options["attn_implementation"] = base.attention
     if quantisation is not None:
         options |= {"quantization_config": _quantisation_config(quantisation, base), "device_map": {"": device}}
+    saved = quantised_folder(folder) in BITSANDBYTES
+    if saved:
+        options["device_map"] = {"": device}
     with _one_line(f"the model in {folder}"):
         model, info = AutoModelForCausalLM.from_pretrained(
             str(folder),
@@ -223,7 +232,7 @@ def load_weights(folder: Path, base: BaseModelSpec, device: str, quantisation: Q
             output_loading_info=True,
             **options,
         )
-        if quantisation is None:
+        if quantisation is None and not saved:
             model = model.to(device)
     absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info.get("mismatched_keys", ()))
     if absent:
@@ -231,10 +240,24 @@ def load_weights(folder: Path, base: BaseModelSpec, device: str, quantisation: Q
             f"{folder} lacks {len(absent)} weights that its config asks for ({absent[0]}, …)",
             hint="They would be random numbers; give a complete causal language model",
         )
-    if quantisation is not None:
-        _plain_4bit(model)
+    if quantisation is not None or saved:
+        plain_4bit(model)
     model.eval()
     return model
+
+
+def quantised_folder(folder: Path) -> str | None:
+    """How the weights in a model folder are quantised: `nf4`, `fp4` or `int8` (bitsandbytes), another library's name,
+    or None for plain weights."""
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("quantization_config")
+    except (OSError, ValueError, AttributeError):
+        return None  # whoever loads it says what is wrong
+    if not found:
+        return None
+    if found.get("quant_method") != "bitsandbytes":
+        return str(found.get("quant_method", "something unknown"))
+    return "int8" if found.get("load_in_8bit") else str(found.get("bnb_4bit_quant_type", "fp4"))
 
 
 def _quantisation_config(quantisation: QuantSpec, base: BaseModelSpec) -> Any:
@@ -249,7 +272,7 @@ def _quantisation_config(quantisation: QuantSpec, base: BaseModelSpec) -> Any:
     )
 
 
-def _plain_4bit(model: Any) -> None:
+def plain_4bit(model: Any) -> None:
     """Keep 4-bit layers on one code path in training and scoring.
 
     On CPUs with AVX512-BF16 bitsandbytes repacks a layer's weights at its first forward in eval mode, for a bfloat16
@@ -297,7 +320,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """
     quiet()
     _check_adapter_folder(folder)
-    before = _probe(model)
+    before = probe(model)
     with _one_line(f"the adapter in {folder}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         from peft import PeftModel
@@ -307,7 +330,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     if missing:
         raise ModelError(f"{folder} is an adapter of another base model ({_line(missing[0])})", hint=_OTHER_BASE)
     adapted.eval()
-    if before.equal(_probe(adapted)):
+    if before.equal(probe(adapted)):
         raise ModelError(
             f"the adapter in {folder} changes nothing: the logits are the base model's to the last bit",
             hint="It was not trained, or its weights did not load; train it again",
@@ -331,7 +354,7 @@ def _check_adapter_folder(folder: Path) -> None:
     _refuse_pickles(folder, str(folder), "adapter")
 
 
-def _probe(model: Any) -> Any:
+def probe(model: Any) -> Any:
     """Logits (positions, vocabulary; float32, CPU) of a fixed sequence of 16 token ids spread over the vocabulary."""
     import torch
 

@@ -19,6 +19,7 @@ from harness.records.data import (
 from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFiles
 from harness.records.gate_calls import GateCall, WaiverState, WaiverUse
 from harness.records.gates import EXIT_CODES, Evidence, ExampleDrop, GateOutcome, GateVerdict, RuleVerdict, Tier
+from harness.records.parity import PARITY_CODES, Closeness, ParityCheck, ParityOutcome, ShippedKind
 from harness.records.plain import R, differences, digest, from_json, to_json
 from harness.records.review import (
     Assignment,
@@ -68,11 +69,13 @@ from harness.records.verdicts import Outcome, Question, WinnerRule, WinnerVerdic
 
 __all__ = [
     "EXIT_CODES",
+    "PARITY_CODES",
     "Artefact",
     "ArtefactKind",
     "Assignment",
     "AssignmentKind",
     "BatchTry",
+    "Closeness",
     "Entry",
     "Estimate",
     "Evaluation",
@@ -98,6 +101,8 @@ __all__ = [
     "Message",
     "Move",
     "Outcome",
+    "ParityCheck",
+    "ParityOutcome",
     "Practice",
     "Prediction",
     "PreferencePair",
@@ -122,6 +127,7 @@ __all__ = [
     "ServingPass",
     "ServingProbe",
     "ServingVisit",
+    "ShippedKind",
     "SourceData",
     "Split",
     "Splits",

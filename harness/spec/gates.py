@@ -26,6 +26,8 @@ MeasureName = Literal[
     "batch_tokens_per_second",
 ]
 """What a run cost, and how its artefact serves; `harness/gate/measures.py` says where each comes from."""
+ParityName = Literal["adapter", "merged", "nf4", "fp4", "int8", "endpoint"]
+"""What ships: the newest `harness parity` check of this kind counts."""
 SPEEDS = ("tokens_per_second", "batch_tokens_per_second")
 """Measures that are better higher."""
 HUMAN = "human_win_rate"
@@ -33,6 +35,7 @@ LIMITS: Mapping[str, tuple[str, ...]] = {
     "metric": ("margin", "floor", "ceiling"),
     "measure": ("ceiling", "floor", "times"),
     "flag": ("ceiling",),
+    "parity": ("margin",),
 }
 """What a rule can be about → the limits that fit it."""
 SMALLEST_SLICE = 20
@@ -48,6 +51,8 @@ class GateRule(Spec):
     """What it costs or how it serves: size, memory, seconds, money, speed."""
     flag: str | None = None
     """A reviewer's flag of the newest unblinded round, such as fabrication: the share of answers with it."""
+    parity: ParityName | None = None
+    """What ships, such as merged, nf4 or endpoint: it scores as the candidate, within a margin either way."""
     name: str | None = None
     """How the rule is called in reports; default: made from what it is about and what is asked."""
     tier: Literal["critical", "supporting", "informational"] = "critical"
@@ -99,6 +104,10 @@ class GateRule(Spec):
         share = self.floor if self.metric == HUMAN else self.ceiling if self.flag is not None else None
         if share is not None and not 0 < share < 1:
             raise ValueError(f"a share lies between 0 and 1, found {share:g}")
+        if self.parity is not None and self.margin == 0:
+            raise ValueError(
+                "a margin of 0 is never shown to be kept: give the largest difference that does not matter"
+            )
         limit = self.ceiling if self.ceiling is not None else self.floor
         if self.measure is not None and limit is not None and limit <= 0:
             raise ValueError(f"{self.measure} is above 0, so a limit of {limit:g} says nothing")
@@ -136,7 +145,7 @@ class GateRule(Spec):
         if self.name is not None:
             return self.name
         about = str(getattr(self, self.subject))
-        about = f"flag {about}" if self.flag is not None else about
+        about = about if self.subject in ("metric", "measure") else f"{self.subject} {about}"
         where = (
             f" [{', '.join(f'{field}={shown(value)}' for field, value in self.slice.items())}]" if self.slice else ""
         )

@@ -22,6 +22,7 @@ from harness.stats.bootstrap import (
     paired_bootstrap_p_value,
 )
 from harness.stats.clusters import Clusters, Floats, clusters_without_spread
+from harness.stats.equivalence import Equivalence, equivalence
 from harness.stats.intervals import average_seeds, estimate, paired_difference
 from harness.stats.limits import (
     PLANNED_POWER,
@@ -64,6 +65,7 @@ __all__ = [
     "Clusters",
     "Combine",
     "Design",
+    "Equivalence",
     "Floats",
     "Resampling",
     "SideTest",
@@ -82,6 +84,7 @@ __all__ = [
     "corpus_method_p_value",
     "corpus_paired_difference",
     "detectable_difference",
+    "equivalence",
     "estimate",
     "examples_needed",
     "holm",

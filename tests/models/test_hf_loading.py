@@ -280,7 +280,7 @@ def test_four_bit_models_score_alike_in_any_batch(tiny: Folder, kind: str, quant
 
 
 def test_four_bit_layers_keep_their_gradient_after_scoring(base: BaseModelSpec) -> None:
-    """bitsandbytes' repacking of weights in eval mode would cut it (see `_plain_4bit`)."""
+    """bitsandbytes' repacking of weights in eval mode would cut it (see `plain_4bit`)."""
     model, _ = load_base(base, "cpu", QuantSpec())
     scored = logits(model)
     model.train()

@@ -11,6 +11,7 @@ from typing import Any
 from harness.records import (
     Artefact,
     BatchTry,
+    Closeness,
     Entry,
     Estimate,
     Evaluation,
@@ -23,6 +24,7 @@ from harness.records import (
     Likelihood,
     Look,
     Move,
+    ParityCheck,
     Prediction,
     Provenance,
     RuleVerdict,
@@ -134,6 +136,7 @@ def one_of_each() -> list[Any]:
         sentinel(),
         serving(),
         gate_call(),
+        parity(),
     ]
 
 
@@ -159,6 +162,35 @@ def sentinel() -> SentinelCheck:
     places = ({"torch": "2.13.0"}, {"torch": "2.14.0"})
     move = Move("bleu", frozen, moved, False)
     return SentinelCheck("notes-1", "s" * 16, "lora", "e1", "e2", *places, (move,), 5, 1, False, "2026-01-02")
+
+
+def parity() -> ParityCheck:
+    """A check without a p-value."""
+    found = Estimate(0.1, None, None, 5, 4, 1, "t", 0.9)
+    near = (Closeness("untrained", True, "answers", found),)
+    return ParityCheck(
+        *(
+            "notes-1",
+            "lora",
+            None,
+            "e1",
+            "e2",
+            "nf4",
+            "out",
+            "ah",
+            "bleu",
+            True,
+            0.05,
+            0.95,
+            found,
+            None,
+            7,
+            5,
+            3,
+            near,
+        ),
+        *("INCONCLUSIVE", "", "so", ("a note",), "2026-01-02"),
+    )
 
 
 def serving() -> ServingPass:

@@ -45,6 +45,7 @@ def read_back(store: Store) -> list[object]:
         *store.sentinels("s" * 16),
         *store.serving("notes-1"),
         *store.gates(),
+        *store.parities("e1"),
     ]
 
 

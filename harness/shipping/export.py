@@ -1,0 +1,158 @@
+"""`harness export`: a folder with the weights that ship, a model card, and export.json, whole or not at all.
+
+README.md         the model card
+export.json       schema, run, evaluation, artefact, how it was made, SHA-256 of every file
+*.safetensors …   the adapter as it was evaluated, or a whole model with tokenizer and generation config
+Dockerfile, requirements.txt   with --dockerfile
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import worker
+from harness.errors import UsageError
+from harness.files import write_json, write_text
+from harness.prompts import NO_OVERRIDE, Prompter
+from harness.shipping import card
+from harness.shipping.runs import Shippable, find
+from harness.shipping.shipped import PAPERS, SCHEMA
+
+SERVING = ("torch", "transformers", "accelerate")
+"""Packages that a container needs, in the versions that the run was scored with; bitsandbytes too where it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an export is to be."""
+
+    to: Path
+    merge: bool = False
+    quantise: Literal["nf4", "int8"] | None = None
+    """Implies `merge`."""
+    dockerfile: bool = False
+    base: str | None = None
+    """Where the base model lies now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made."""
+
+    kind: Literal["adapter", "merged", "nf4", "int8"]
+    uses_chat: bool
+    """Whether its prompts went through a chat template."""
+    into: str = ""
+    """What an adapter was merged into, in words."""
+    largest_change: float | None = None
+    """Largest difference of a logit that merging made, on 16 fixed tokens."""
+    rank: int | None = None
+    """Of a LoRA adapter."""
+
+
+def export(home: Path, name: str, wanted: Wanted) -> list[str]:
+    """Write the run called `name` as something that ships; what was written, a line each.
+
+    Raises UsageError for a target that holds something, a failed run or weights that were pruned, and ModelError for
+    an adapter that cannot be merged or a model that cannot be quantised here. Then nothing is written.
+    """
+    target = wanted.to.expanduser().absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(
+            f"{wanted.to} exists and is not an empty folder", hint="Give the name of a new folder with --to"
+        )
+    run = find(home, name, wanted.base)
+    whole = wanted.merge or wanted.quantise is not None or run.artefact.kind != "adapter"
+    if wanted.dockerfile and not whole:
+        raise UsageError("an adapter cannot be served without its base", hint="Give --merge with --dockerfile")
+    worker.set_threads(run.plan)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place:
+        folder = Path(place) / "export"
+        folder.mkdir()
+        made = _write(run, wanted, folder, Path(place) / "whole") if whole else _copy(run, folder)
+        write_text(folder / "README.md", card.render(run, made))
+        if wanted.dockerfile:
+            _container(run, made, folder)
+        write_json(folder / PAPERS, papers(run, made, folder))
+        if target.exists():
+            target.rmdir()
+        folder.rename(target)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    return [f"exported {run.name} as {made.kind} to {wanted.to}: {size:,} bytes"]
+
+
+def _copy(run: Shippable, folder: Path) -> Made:
+    """The adapter, byte for byte as it was evaluated."""
+    for path in sorted(run.folder.iterdir()):
+        shutil.copyfile(path, folder / path.name)
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    rank = config.get("r")
+    return Made("adapter", _uses_chat(run), rank=rank if isinstance(rank, int) else None)
+
+
+def _write(run: Shippable, wanted: Wanted, folder: Path, scratch: Path) -> Made:
+    """A whole model, quantised where that is wanted."""
+    from harness.shipping import weights
+
+    if wanted.quantise is None:
+        told = weights.write_merged(run.plan, run.artefact, folder)
+    else:
+        told = weights.write_merged(run.plan, run.artefact, scratch)
+        weights.write_quantised(run.plan, scratch, wanted.quantise, folder)
+    change = told.largest_change if told.into else None
+    return Made(wanted.quantise or "merged", _uses_chat(run), told.into, change)
+
+
+def _uses_chat(run: Shippable) -> bool:
+    from harness.models import hf
+
+    experiment = run.plan.experiment
+    tokenizer = hf.load_tokenizer(hf.resolve_base(experiment.base))
+    return Prompter(
+        tokenizer, experiment.spec.chat, experiment.task, experiment.base.context or 1, NO_OVERRIDE
+    ).uses_chat
+
+
+def papers(run: Shippable, made: Made, folder: Path) -> dict[str, Any]:
+    """What export.json says. Holds no path of this machine and no time: the same run gives the same papers."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        "schema": SCHEMA,
+        "run": run.name,
+        "seed": run.entry.seed,
+        "experiment_id": run.record.experiment_id,
+        "train_id": run.entry.train_id,
+        "eval_id": run.entry.eval_id,
+        "artefact": run.artefact.hash,
+        "base": {"name": card.base_name(run), "hash": run.artefact.base_hash},
+        "kind": made.kind,
+        "merged_into": made.into or None,
+        "largest_change_of_a_logit": made.largest_change,
+        "suite": run.record.suite,
+        "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in files},
+    }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _container(run: Shippable, made: Made, folder: Path) -> None:
+    """A Dockerfile, and the packages that it installs in the versions that the run was made with."""
+    source = importlib.resources.files("harness.shipping") / "Dockerfile"
+    write_text(folder / "Dockerfile", source.read_text(encoding="utf-8"))
+    known = run.run.provenance.packages
+    names = [*SERVING, *(["bitsandbytes"] if made.kind in ("nf4", "int8") else [])]
+    extras = {"transformers": "transformers[serving]"}
+    # A local version such as 2.13.0+cpu is in no registry.
+    lines = [f"{extras.get(name, name)}=={known[name].partition('+')[0]}" for name in names if name in known]
+    write_text(folder / "requirements.txt", "\n".join(lines) + "\n")

@@ -1,0 +1,151 @@
+"""What lies at a path or behind a URL, as something that can be scored in place of a run's own artefact.
+
+A folder is read as an arm that was trained elsewhere (`imported`), a URL as an `endpoint`: the plan of the run stands,
+with that arm in its place, so that prompts, settings and the sealed examples are the run's to the last token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, cast
+
+from pydantic import ValidationError
+
+from harness.arms import artefacts, imported
+from harness.errors import UsageError
+from harness.files import read_json
+from harness.records import Artefact, RunPlan, ShippedKind, digest
+from harness.shipping.runs import Shippable
+from harness.spec import EndpointSpec, ImportedSpec
+
+SCHEMA = "harness.export/1"
+PAPERS = "export.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How a URL is asked."""
+
+    model: str | None = None
+    """Name by which the server knows the model."""
+    api: str = "completions"
+    """`completions` or `chat`."""
+    key_env: str | None = None
+    """Environment variable that holds the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """Something that can be scored: the plan to do so, and its artefact."""
+
+    kind: ShippedKind
+    name: str
+    """Its folder's name, or URL and model: no path of this machine."""
+    plan: RunPlan
+    artefact: Artefact
+    problem: str = ""
+    """Why it is not what its own papers say; empty where it is, or has none."""
+
+
+def is_url(place: str) -> bool:
+    """Whether `place` is the URL of a server."""
+    return place.startswith(("http://", "https://"))
+
+
+def at(place: str, run: Shippable, server: Server) -> Shipped:
+    """What lies at `place`. Raises UsageError, ModelError or ArmFailed, in one line, when it cannot be scored."""
+    return _endpoint(place, run, server) if is_url(place) else _folder(Path(place), run)
+
+
+def _folder(folder: Path, run: Shippable) -> Shipped:
+    from harness.models import hf
+
+    folder = folder.expanduser().absolute()
+    found = imported.kind_of(folder)
+    quantised = None if found == "adapter" else hf.quantised_folder(folder)
+    if quantised is not None and quantised not in hf.BITSANDBYTES:
+        raise UsageError(
+            f"{folder.name} is quantised with {quantised}, which is not read here", hint="Serve it and give the URL"
+        )
+    kind = cast(ShippedKind, "adapter" if found == "adapter" else quantised or "merged")
+    own = run.artefact
+    # An adapter goes onto the base as it was scored: over the quantised one where the run had that.
+    over = own.quantisation if kind == "adapter" and own.kind == "adapter" else None
+    files = artefacts.files_hash(folder)
+    artefact = Artefact(
+        kind="adapter" if kind == "adapter" else "merged",
+        base_path=own.base_path,
+        base_hash=own.base_hash,
+        path=str(folder),
+        files_hash=files,
+        quantisation=over,
+        chat_template_hash=own.chat_template_hash,
+        prefix_hash="",
+        hash=digest(["shipped", kind, own.base_hash if kind == "adapter" else "", files, over]),
+    )
+    plan = replace(run.plan, arm=ImportedSpec(method="imported", name=run.plan.arm_name, path=str(folder)))
+    return Shipped(kind, folder.name, plan, artefact, _against_papers(folder, run))
+
+
+def _against_papers(folder: Path, run: Shippable) -> str:
+    """What contradicts the folder's own export.json, where it has one."""
+    file = folder / PAPERS
+    if not file.is_file():
+        return ""
+    try:
+        papers = read_json(file)
+        files, source = dict(papers["files"]), str(papers["artefact"])
+    except (ValueError, KeyError, TypeError):
+        return f"its {PAPERS} cannot be read"
+    if source != run.artefact.hash:
+        return f"its {PAPERS} says that it was exported from {papers.get('run', 'another run')}, of another artefact"
+    for name, known in files.items():
+        if Path(name).suffix not in imported.KEPT[:-1]:
+            continue  # the card may be edited
+        if not (folder / name).is_file():
+            return f"{name} is gone since it was exported"
+        with (folder / name).open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != known:
+                return f"{name} is not the file that was exported: its hash is another"
+    return ""
+
+
+def _endpoint(url: str, run: Shippable, server: Server) -> Shipped:
+    from harness.arms import endpoint
+    from harness.environment import now
+
+    if not server.model:
+        raise UsageError(f"{url} may serve several models", hint="Say which with --model NAME")
+    try:
+        spec = EndpointSpec(
+            method="endpoint",
+            name=run.plan.arm_name,
+            url=url,
+            model=server.model,
+            api=cast(Literal["completions", "chat"], server.api),
+            key_env=server.key_env,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        raise UsageError(f"--{'artefact' if first['loc'] == ('url',) else first['loc'][0]}: {reason}") from None
+    plan = replace(run.plan, arm=spec)
+    answers = endpoint.probe(endpoint.client(plan))
+    own = run.artefact
+    # The moment is part of the identity: what answered behind a URL an hour ago says nothing about now.
+    identity = ["shipped", "endpoint", spec.url, spec.model, spec.api, answers, now()]
+    artefact = Artefact(
+        kind="endpoint",
+        base_path=own.base_path,
+        base_hash=own.base_hash,
+        path=None,
+        files_hash="",
+        quantisation=None,
+        chat_template_hash=own.chat_template_hash,
+        prefix_hash="",
+        hash=digest(identity),
+    )
+    # A server may know a model by the folder it was started with: its name is enough.
+    return Shipped("endpoint", f"{spec.url} {Path(spec.model).name or spec.model}", plan, artefact)

@@ -1,0 +1,165 @@
+"""Merge an adapter into its base, quantise, save: what is written is loaded again and held against what was saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import ModelError
+from harness.prompts import NO_OVERRIDE, Prompter
+from harness.records import Artefact, RunPlan
+from harness.spec import QuantSpec
+
+if TYPE_CHECKING:
+    import torch
+
+Quantised = Literal["nf4", "int8"]
+SAME_LOGITS = 1e-3
+"""A model that is loaded again differs by no more from what was saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What merging did."""
+
+    into: str
+    """The weights that the adapter was merged into, in words; empty where nothing was merged."""
+    largest_change: float
+    """Largest difference of a logit between the adapter on its base and the merged model, on 16 fixed tokens."""
+
+
+def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
+    """The run's model as one whole model in the base's data type, with tokenizer, chat template and greedy generation
+    config, in `folder`.
+
+    An adapter that was trained over a quantised base is merged into that base as the adapter saw it: the quantised
+    weights, dequantised. Merged into the original weights it would be a model that nobody has evaluated.
+
+    Raises ModelError for an adapter that cannot be merged, or that changes nothing.
+    """
+    from harness.arms import saving
+    from harness.models import hf
+    from harness.models.hf_model import HFModel
+
+    base = plan.experiment.base
+    source = plan.run_folder / str(artefact.path)
+    if artefact.kind != "adapter":
+        kind = hf.quantised_folder(source)
+        if kind is not None:
+            raise ModelError(f"the model is quantised already ({kind})", hint="Ship the folder that was imported")
+        model, tokenizer = hf.load_full(source, base, plan.device, None)
+        told = Merged("", 0.0)
+    else:
+        quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
+        model, tokenizer = hf.load_base(base, plan.device, quantisation)
+        plain = model if quantisation is None else _dequantised(plan, model)
+        adapted = hf.load_adapter(model, source)
+        before = probe(adapted)
+        model = _merge(adapted if quantisation is None else hf.load_adapter(plain, source), source)
+        change = float((probe(model) - before).abs().max())
+        into = "the base" if quantisation is None else f"the base as it was trained over ({quantisation.type})"
+        told = Merged(into, change)
+    _own_template(plan, tokenizer)
+    whole = HFModel(model, tokenizer, context=base.context)
+    saving.save_full(whole.model, tokenizer, folder)
+    _check_saved(plan, folder, probe(whole.model))
+    return told
+
+
+def write_quantised(plan: RunPlan, whole: Path, kind: Quantised, folder: Path) -> None:
+    """The whole model in folder `whole` quantised by bitsandbytes, saved in `folder`.
+
+    Raises ModelError where bitsandbytes cannot quantise or save here, or where what it saved answers otherwise.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    from harness.arms import saving
+    from harness.models import hf
+
+    hf.quiet()
+    base = plan.experiment.base
+    dtype = getattr(torch, base.dtype)
+    if kind == "int8":
+        config = BitsAndBytesConfig(load_in_8bit=True)
+    else:
+        config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type=kind, bnb_4bit_compute_dtype=dtype)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(whole),
+            dtype=dtype,
+            quantization_config=config,
+            device_map={"": plan.device},
+            use_safetensors=True,
+            local_files_only=True,
+        ).eval()
+        # Before the first forward pass: bitsandbytes repacks 4-bit weights in it on some CPUs, and then saves nonsense.
+        hf.plain_4bit(model)
+        saving.save_full(model, hf.load_tokenizer(whole), folder)
+    except Exception as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise ModelError(
+            f"bitsandbytes cannot make an {kind} export here ({reason})",
+            hint="Export with --merge alone, or on a machine with another bitsandbytes or a GPU",
+        ) from error
+    _check_saved(plan, folder, probe(model))
+
+
+def probe(model: Any) -> torch.Tensor:
+    """Logits (positions, vocabulary; float32, CPU) of 16 fixed token ids."""
+    from harness.models import hf
+
+    found: torch.Tensor = hf.probe(model)
+    return found
+
+
+def _dequantised(plan: RunPlan, quantised: Any) -> Any:
+    """The base in full precision whose quantised layers have the weights that the quantised ones stand for."""
+    import bitsandbytes as bnb
+    import torch
+
+    from harness.models import hf
+
+    base = plan.experiment.base
+    model = hf.load_weights(hf.resolve_base(base), base, plan.device, None)
+    with torch.no_grad():
+        for name, layer in quantised.named_modules():
+            if isinstance(layer, bnb.nn.Linear4bit):
+                weight = bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
+                model.get_submodule(name).weight.copy_(weight)
+    return model
+
+
+def _merge(adapted: Any, source: Path) -> Any:
+    kind = str(getattr(adapted.active_peft_config, "peft_type", "?")).rpartition(".")[2]
+    try:
+        merged = adapted.merge_and_unload(safe_merge=True)
+    except (AttributeError, NotImplementedError, ValueError, TypeError) as error:
+        raise ModelError(
+            f"the {kind} adapter in {source.name} cannot be merged into the weights", hint="Export it without --merge"
+        ) from error
+    if hasattr(merged, "peft_config"):
+        del merged.peft_config
+    return merged.eval()
+
+
+def _own_template(plan: RunPlan, tokenizer: Any) -> None:
+    """Give the tokenizer the chat template of the experiment where that has its own."""
+    experiment = plan.experiment
+    if experiment.spec.chat.template is not None:
+        prompter = Prompter(tokenizer, experiment.spec.chat, experiment.task, experiment.base.context or 1, NO_OVERRIDE)
+        tokenizer.chat_template = prompter.template
+
+
+def _check_saved(plan: RunPlan, folder: Path, before: torch.Tensor) -> None:
+    """Raise ModelError unless what lies in `folder` has the logits `before`."""
+    from harness.models import hf
+
+    after = probe(hf.load_weights(folder, plan.experiment.base, plan.device, None))
+    gap = float((after - before).abs().max())
+    if not gap <= SAME_LOGITS:
+        raise ModelError(
+            f"what was saved does not answer as it did before (logits differ by {gap:.3g})",
+            hint="Export without --quantise, or with another version of bitsandbytes",
+        )
