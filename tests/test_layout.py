@@ -214,7 +214,7 @@ ALLOWED: dict[str, set[str]] = {
         "stats",
         "store",
     },
-    "previews": {"load", "metrics", "models", "prompts", "sources", "spec", "splits"},
+    "previews": {"load", "metrics", "models", "prompts", "records", "sources", "spec", "splits"},
     "doctor": {"load", "environment", "records"},
     "planning": {
         "arms",
