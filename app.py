@@ -25,6 +25,7 @@ OWNER = {
     "training.py": "Training",
     "tradeoffs.py": "Trade-offs",
     "data.py": "Data",
+    "gates.py": "Gates",
     "review_results.py": "Review results",
 }
 

@@ -219,7 +219,18 @@ def provoke(stage: Stage, client: Client) -> None:
 
 def addresses(known: list[str]) -> list[str]:
     """Every route of the server, pages, traversals, and what a session was told of."""
-    pages = ["", "leaderboard", "compare", "training", "tradeoffs", "data", "review", "review_results", "app.py"]
+    pages = [
+        "",
+        "leaderboard",
+        "compare",
+        "training",
+        "tradeoffs",
+        "data",
+        "gates",
+        "review",
+        "review_results",
+        "app.py",
+    ]
     inside = ["health", "script-health-check", "metrics", "host-config", "message?hash=0", "stream", "message"]
     agents = ["agent/openapi.json", "agent/interact", "agent/mcp", "upload_file/0/0", "bidi-components/x/index.js"]
     files = ["media/0.md", "component/x/index.html", "app/static/owner.token", "static/../app.py", "favicon.png"]

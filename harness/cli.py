@@ -125,11 +125,15 @@ def _show_board(board: Any, as_json: bool, report: Any) -> None:
 
 @app.command()
 def check(
-    path: Annotated[Path | None, typer.Argument(help="A task, arm or experiment file, or a folder of them.")] = None,
+    path: Annotated[Path | None, typer.Argument(help="A task, arm, experiment or gates file, or a folder.")] = None,
 ) -> None:
     """Validate files that people write, and the data they name, without loading a model."""
     from harness import load, metrics
 
+    if path is not None and path.is_file() and load.is_gates(path):
+        from harness import gates
+
+        gates.load(path)  # its rules' and waivers' names, too
     for line in load.check(path or Path(), known_metrics=metrics.METRICS):
         print(line)
 

@@ -11,7 +11,8 @@
     │   └── OutOfMemory             6   the accelerator or the machine ran out of memory
     ├── StoreError                  2   the database file
     │   ├── NewerSchema             2   written by a newer harness
-    │   └── StoreLocked             5   another process holds the store
+    │   ├── StoreLocked             5   another process holds the store
+    │   └── NotRecorded             5   a gate's verdict was given and could not be stored
     ├── ReviewError                 2   blind review: what a round, a reviewer or a file of votes does not allow
     ├── DiskFull                   74   no space left
     └── Interrupted               130   Ctrl-C, SIGTERM or SIGHUP; what was finished is kept
@@ -105,6 +106,12 @@ class NewerSchema(StoreError):
 
 class StoreLocked(StoreError):
     """Another process holds the store."""
+
+    exit_code = 5
+
+
+class NotRecorded(StoreError):
+    """A gate's verdict was given, and the store could not take it: a pipeline must not go on."""
 
     exit_code = 5
 

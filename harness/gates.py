@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
 import getpass
+import hashlib
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import candidates, queries, released
+from harness import candidates, gate_history, queries, released
 from harness.candidates import Stored
-from harness.documents import read_document, validate
-from harness.errors import UsageError
-from harness.gate import judge
+from harness.documents import Document, nearest, read_document, validate
+from harness.errors import NotRecorded, UsageError
+from harness.gate import judge, looks, waivers
 from harness.gate.checks import check_rules
 from harness.gate.evidence import Sides, ask
-from harness.records import Entry, ExperimentRecord, GateVerdict, RunRecord
+from harness.progress import Reporter
+from harness.records import Entry, ExperimentRecord, GateCall, GateVerdict, RunRecord, differences, digest
 from harness.records.released import Release, Scored
-from harness.spec import GateSpec
+from harness.spec import GateRule, GateSpec
 
 RELEASES = Path("baselines") / "released"
 
@@ -39,6 +44,19 @@ class Judged:
     baseline: Release
     candidate: Found
     verdict: GateVerdict
+    call: GateCall
+    problem: NotRecorded | None = None
+    """Why the verdict is not in the store; a pipeline must not go on then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What a gate may score before it judges."""
+
+    rescore_baseline: bool = False
+    """Score the baseline's own model again, here and now, and compare with that."""
+    experiment: Path | None = None
+    """Experiment file that says how to score; None: the one that the baseline's run was made with."""
 
 
 def find_run(home: Path, name: str) -> Found:
@@ -99,19 +117,132 @@ def load(file: Path) -> GateSpec:
     document = read_document(file)
     spec = validate(document, (), GateSpec, document.value)
     check_rules(document, spec, file.parent)
+    _check_waivers(document, spec)
     return spec
 
 
-def gate(home: Path, file: Path, candidate: str) -> Judged:
-    """Hold a stored run against a gates file."""
+def today() -> datetime.date:
+    """The present day, UTC."""
+    return datetime.datetime.now(datetime.UTC).date()
+
+
+def _check_waivers(document: Document, spec: GateSpec) -> None:
+    """That each waiver is of a rule that is there, the only one of it, and not for long."""
+    titles = [rule.title for rule in spec.rules]
+    seen: set[str] = set()
+    for number, one in enumerate(spec.waivers):
+        place = ("waivers", number)
+        if one.rule not in titles:
+            raise document.error((*place, "rule"), f"no rule is called {one.rule!r}", nearest(one.rule, titles))
+        if one.rule in seen:
+            raise document.error((*place, "rule"), f"{one.rule!r} has two waivers", "Keep one of the two")
+        if waivers.too_long(one, today()):
+            last = (today() + waivers.LONGEST).isoformat()
+            hint = f"Write {last} or earlier; what should hold for longer is another rule"
+            raise document.error((*place, "expires"), f"{one.expires} is more than 90 days ahead", hint)
+        seen.add(one.rule)
+
+
+def gate(
+    home: Path, file: Path, candidate: str, scoring: Scoring | None = None, reporter: Reporter | None = None
+) -> Judged:
+    """Hold a candidate against a gates file, and keep the verdict.
+
+    The candidate is a stored run or a folder with a PEFT adapter or a model, which is scored first.
+    """
+    scoring = scoring or Scoring()
     spec = load(file)
     baseline = released.read(file.parent / spec.baseline)
-    found = find_run(home, candidate)
+    reporter = reporter or Reporter()
+    found = find_run(home, _scored_first(home, candidate, (spec, baseline), scoring, reporter))
+    held = baseline.scored
+    if scoring.rescore_baseline:
+        # What a training cost and how it serves was pinned; scoring again says nothing new of either.
+        held = replace(_rescored(home, baseline, found, scoring, reporter), measures=baseline.scored.measures)
     mine = released.hidden(found.scored) if baseline.sensitive else found.scored
     at = Stored(queries.open_store(home), home, found.experiment, found.entry, found.run)
     beside = candidates.known(at, spec.rules, hide=baseline.sensitive)
     quiet = baseline.sensitive or bool(found.experiment.task.get("sensitive"))
-    sides = Sides(mine, baseline.scored, beside, quiet)
-    asked = [ask(rule, sides) for rule in spec.rules]
-    verdict = judge([question for question, _ in asked], [evidence for _, evidence in asked], spec.on_inconclusive)
-    return Judged(spec, file.name, baseline, replace(found, scored=mine), verdict)
+    questions, evidence = [], []
+    for rule in at_each_look(spec):
+        question, known = ask(rule, Sides(mine, held, beside, quiet))
+        questions.append(question)
+        evidence.append(known)
+    verdict = judge(questions, evidence, spec.on_inconclusive)
+    if scoring.rescore_baseline:
+        verdict = replace(verdict, warnings=(_told(baseline.scored, held), *verdict.warnings))
+    verdict, uses = waivers.apply(verdict, spec.waivers, today(), spec.on_inconclusive)
+    call = GateCall(
+        id=secrets.token_hex(8),
+        when=released.now(),
+        who=gate_history.who(),
+        gates_file=file.name,
+        gates_digest=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+        rules_digest=digest([rule.model_dump(mode="json", exclude_defaults=True) for rule in spec.rules]),
+        baseline=baseline.name,
+        baseline_digest=released.identity(baseline),
+        candidate=_name(found),
+        experiment=found.experiment.experiment_id,
+        train_id=found.scored.train_id,
+        eval_id=found.scored.eval_id,
+        data=looks.fingerprints([found.scored.eval_id, held.eval_id], questions, evidence),
+        outcome=verdict.outcome,
+        exit_code=verdict.exit_code,
+        look=None,
+        looks=spec.looks,
+        reason="",
+        verdict=verdict,
+        waivers=uses,
+        rescored=held.eval_id if scoring.rescore_baseline else "",
+    )
+    settled = gate_history.settle(home, None, call)
+    return Judged(
+        spec, file.name, baseline, replace(found, scored=mine), settled.call.verdict, settled.call, settled.problem
+    )
+
+
+def at_each_look(spec: GateSpec) -> Sequence[GateRule]:
+    """The rules at the confidence that one of the declared looks is made at."""
+    return [
+        rule.model_copy(update={"confidence": looks.confidence(rule.confidence, spec.looks)}) for rule in spec.rules
+    ]
+
+
+def _scored_first(
+    home: Path, candidate: str, asked: tuple[GateSpec, Release], scoring: Scoring, reporter: Reporter
+) -> str:
+    """The name of the candidate's run; a folder is scored first. `asked` is (gates file, baseline)."""
+    if not Path(candidate).expanduser().is_dir():
+        return candidate
+    from harness import gate_models
+
+    spec, baseline = asked
+    place = gate_models.Place(home.absolute(), baseline, scoring.experiment, reporter)
+    forgetting = any(getattr(rule, "against", None) == "untrained" for rule in spec.rules)
+    return gate_models.score_folder(place, Path(candidate).expanduser(), untrained=forgetting)
+
+
+def _rescored(home: Path, baseline: Release, found: Found, scoring: Scoring, reporter: Reporter) -> Scored:
+    """The baseline scored again in this environment, which must be the candidate's. Raises UsageError."""
+    from harness import gate_models
+
+    held = gate_models.rescore(gate_models.Place(home.absolute(), baseline, scoring.experiment, reporter))
+    changed = differences(found.scored.environment, held.environment)
+    if changed:
+        raise UsageError(
+            f"{_name(found)} was scored in another environment than this one ({', '.join(changed)})",
+            hint=f"`harness run {found.experiment.file} --rescore` scores it here",
+        )
+    return released.hidden(held) if baseline.sensitive else held
+
+
+def _told(pinned: Scored, held: Scored) -> str:
+    changed = differences(pinned.environment, held.environment)
+    what = f"environment: {', '.join(changed)}" if changed else "environment: the same"
+    other = "" if pinned.suite == held.suite else "; on another sealed suite than it was pinned with"
+    return f"the baseline was scored again for this verdict (evaluation {held.eval_id}; {what}{other})"
+
+
+def _name(found: Found) -> str:
+    seed = "" if found.entry.seed is None else f"@{found.entry.seed}"
+    return f"{found.experiment.name}/{found.entry.arm}{seed}"

@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import environment, evaluation, winner_rules, worker
+from harness import environment, winner_rules
 from harness.arms.artefacts import FOLDER
 from harness.files import read_json, read_records, write_json
 from harness.records import (
     Entry,
     ExperimentRecord,
+    GateCall,
     Likelihood,
     Look,
     ParityCheck,
@@ -34,6 +35,7 @@ from harness.records import (
 )
 
 if TYPE_CHECKING:
+    from harness import worker
     from harness.store import Store
 
 
@@ -94,6 +96,8 @@ def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str
 
     An experiment that takes over an evaluation which another one made looks at its scores too.
     """
+    from harness import evaluation
+
     folder = plan.home / "evals" / eval_id
     if not store.has_evaluation(eval_id):
         return evaluation_rows(folder), "harness run"
@@ -152,6 +156,8 @@ def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
 
 def evaluation_rows(folder: Path) -> list[Any]:
     """Every record of a complete evaluation folder."""
+    from harness import evaluation
+
     return [
         *read_records(folder / "predictions.jsonl", Prediction),
         *read_records(folder / "likelihoods.jsonl", Likelihood),
@@ -162,6 +168,8 @@ def evaluation_rows(folder: Path) -> list[Any]:
 
 def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
     """Metrics that the task declares now and that the stored evaluation lacks, or has from another source file."""
+    from harness import evaluation
+
     task = plan.experiment.task
     versions = {name: known.version for name, known in evaluation.own_metrics(plan).items()}
     stored = {row.metric for row in store.scores([eval_id]) if versions.get(row.metric, row.version) == row.version}
@@ -170,6 +178,8 @@ def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
 
 def rebuild(store: Store, home: Path) -> dict[str, int]:
     """Ingest every experiment, run and evaluation folder under `home` again; what is stored already stays as it is."""
+    from harness import evaluation
+
     before = store.counts()
     rows: list[Any] = [from_json(ExperimentRecord, read_json(p)) for p in (home / "experiments").glob("*/record.json")]
     rows += [from_json(Entry, read_json(path)) for path in (home / "experiments").glob("*/entries/*.json")]
@@ -182,6 +192,8 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
         rows += [run, *training_log(path.parent, run)]
     rows += [from_json(SentinelCheck, read_json(p)) for p in (home / "experiments").glob("*/sentinels/*.json")]
     rows += [from_json(ServingPass, read_json(p)) for p in (home / "experiments").glob("*/serving/*.json")]
+    calls = [from_json(GateCall, read_json(path)) for path in (home / "gates").glob("*/*.json")]
+    rows += sorted((call for call in calls if call.settled), key=lambda call: (call.when, call.id))
     parities = [from_json(ParityCheck, read_json(p)) for p in (home / "experiments").glob("*/parity/*.json")]
     rows += sorted(parities, key=lambda row: (row.when, row.arm))
     store.ingest(rows)
@@ -197,6 +209,8 @@ def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | 
     `best` is the name of the arm that leads on the primary metric. Of what was trained for a learning curve nothing
     stays, and of trials neither, unless all does (`prune_trials`).
     """
+    from harness import worker
+
     keep = experiment.spec.keep
     if keep == "all":
         return

@@ -22,6 +22,7 @@ from harness.spec import (
     BaseModelSpec,
     DpoSpec,
     ExperimentSpec,
+    GateSpec,
     ImportedSpec,
     PairsFileSpec,
     TaskSpec,
@@ -315,11 +316,15 @@ def _left_out(file: Path) -> bool:
 
 
 def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -> str:
-    kind = _kind(read_document(file))
+    document = read_document(file)
+    kind = _kind(document)
+    if kind == "gates":
+        gates = validate(document, (), GateSpec, document.value)
+        return f"{shown(file)}: gates with {len(gates.rules)} rules against {gates.baseline}"
     if kind == "arm":
         arm = load_arm(file)
         return f"{shown(file)}: arm {arm.name} ({arm.method})"
-    if kind == "experiment" and "suite" in read_document(file).value:
+    if kind == "experiment" and "suite" in document.value:
         from harness.load_suites import load_suite
 
         listed = "; ".join(f"{one.name} on task {one.task.name}" for one in load_suite(file, known_metrics))
@@ -332,6 +337,11 @@ def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -
     return f"{shown(file)}: task {task.name}" + (f": {_check_data(task, folder)}" if data else "")
 
 
+def is_gates(file: Path) -> bool:
+    """Whether a YAML file holds the rules of a gate."""
+    return _kind(read_document(file)) == "gates"
+
+
 def _kind(document: Document) -> str:
     """What a file is, from the fields it has, so that a typo in one of them does not hide it."""
     fields = set(document.value)
@@ -341,6 +351,7 @@ def _kind(document: Document) -> str:
         "task": len(fields & set(TaskSpec.model_fields)) + (document.file.name == "task.yaml"),
         "experiment": len(fields & set(ExperimentSpec.model_fields)),
         "arm": len(fields & {name for kind in METHODS.values() for name in kind.model_fields}),
+        "gates": len(fields & set(GateSpec.model_fields)),
     }
     best = max(scores, key=lambda name: scores[name])
     if not scores[best]:

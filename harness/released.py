@@ -96,6 +96,13 @@ def hidden_name(suite: str, kind: str, text: str) -> str:
     return hashlib.sha256(f"{suite} {kind} {text}".encode()).hexdigest()[:20]
 
 
+def identity(release: Release) -> str:
+    """Identity of what was released, whatever its name and date: model, suite, prompts, settings and scores."""
+    found = release.scored
+    about = [found.artefact, found.suite, found.prompts, dict(found.generation), dict(found.environment)]
+    return digest([*about, release.digest])
+
+
 def check_releasable(run: RunRecord, entry: Entry) -> str:
     """Why this run must not be pinned; empty when it may."""
     if entry.status != "ok" or run.status != "ok":

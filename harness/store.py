@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness import store_batches as batches
 from harness import store_journal
 from harness.errors import StoreError
 from harness.records import (
@@ -24,6 +25,7 @@ from harness.records import (
     Entry,
     Evaluation,
     ExperimentRecord,
+    GateCall,
     Guess,
     Judgment,
     Likelihood,
@@ -40,7 +42,7 @@ from harness.records import (
 )
 from harness.store_file import StoreFile, quoted, remove_database, transaction
 from harness.store_session import Session
-from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Kind, Row, Table, columns, decode, encode
+from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Row, Table, columns, decode, encode
 
 
 class Store:
@@ -240,6 +242,10 @@ class Store:
         """Passes of serving figures over an experiment's arms, in the order they were made."""
         return self._read(TABLES[ServingPass], "experiment_id = $1", [experiment_id], order="created, seq")
 
+    def gates(self) -> list[GateCall]:
+        """Every call of a gate with its verdict, in the order they were stored."""
+        return self._read(TABLES[GateCall], order='"when", seq')
+
     def judgments(self, *, all_revisions: bool = False) -> list[Judgment]:
         """Votes: the last revision of each assignment, or every one."""
         return self._read(JUDGMENTS, source="judgments", order="seq") if all_revisions else self._read(JUDGMENTS)
@@ -376,29 +382,15 @@ class Store:
             anti += f" ANTI JOIN {stored} s{number} ON {equal}"
         names = ", ".join(_name(name) for name in kinds)
         values = ", ".join(f"b.{_name(name)}" for name in kinds)
-        cursor.register("batch", _arrow(table, kinds, rows))  # the next one replaces it; the close ends it
+        source, parameters, batch = batches.source(table, kinds, rows)
+        if batch is not None:
+            cursor.register(source, batch)  # the next one replaces it; the close ends it
         result = cursor.execute(
             f"INSERT INTO {table.name} (seq, {names}) "
-            f"SELECT (SELECT coalesce(max(seq), 0) FROM {table.name}) + b.place, {values} FROM batch b{anti}"
+            f"SELECT (SELECT coalesce(max(seq), 0) FROM {table.name}) + b.place, {values} FROM {source} b{anti}",
+            parameters,
         )
         return int(result.fetchone()[0])
-
-
-def _arrow(table: Table, kinds: dict[str, Kind], rows: list[Row]) -> Any:
-    """Rows as an Arrow table with exact types and `place`, 1 for the first row."""
-    import pyarrow as pa
-
-    arrow: dict[Kind, Callable[[], Any]] = {
-        "text": pa.string, "integer": pa.int64, "double": pa.float64, "boolean": pa.bool_, "json": pa.string
-    }  # fmt: skip
-    arrays = {"place": pa.array(range(1, len(rows) + 1), pa.int64())}
-    for (name, kind), values in zip(kinds.items(), zip(*rows, strict=True), strict=True):
-        try:
-            arrays[name] = pa.array(values, arrow[kind]())
-        except (pa.ArrowException, UnicodeEncodeError, TypeError, OverflowError) as error:
-            reason = str(error).splitlines()[0]
-            raise StoreError(f"{table.record.__name__}.{name} holds what the store cannot: {reason}") from error
-    return pa.table(arrays)
 
 
 def _name(name: str) -> str:

@@ -16,6 +16,7 @@ critical rules is adjusted by Holm (1979), and a rule that fails at its own leve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -97,8 +98,13 @@ def judge(
         ValueError: not one piece of evidence for each question.
     """
     rules = [judge_rule(question, known) for question, known in zip(questions, evidence, strict=True)]
-    rules = _with_holm(rules, questions, evidence)
+    return conclude(_with_holm(rules, questions, evidence), on_inconclusive)
+
+
+def conclude(rules: Sequence[RuleVerdict], on_inconclusive: Literal["fail", "warn"] = "fail") -> GateVerdict:
+    """The gate's answer from those of its rules: the worst of the critical ones that are not waived."""
     critical = [rule.outcome for rule in rules if rule.tier == "critical"]
+    deciding = [rule.outcome for rule in rules if rule.tier == "critical" and not rule.waived]
     warnings = [
         f"{rule.rule} ({rule.tier}): {rule.outcome}: {rule.words}"
         for rule in rules
@@ -106,11 +112,13 @@ def judge(
     ]
     if not critical:
         return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ("no rule is critical", *warnings))
-    outcome = next(each for each in SEVERITY if each in critical)
+    outcome: GateOutcome = next((each for each in SEVERITY if each in deciding), "PASS")
     code = EXIT_CODES[outcome]
     if outcome == "INCONCLUSIVE" and on_inconclusive == "warn":
         code = 0
-        open_rules = [rule.rule for rule in rules if rule.outcome == outcome and rule.tier == "critical"]
+        open_rules = [
+            rule.rule for rule in rules if rule.outcome == outcome and rule.tier == "critical" and not rule.waived
+        ]
         warnings.insert(0, f"not settled, let through by on_inconclusive: warn: {', '.join(open_rules)}")
     return GateVerdict(outcome, code, tuple(rules), tuple(warnings))
 
@@ -125,14 +133,23 @@ def _with_holm(
     adjusted = dict(zip(family, stats.holm(raw), strict=True)) if family else {}
     result = list(rules)
     for place, p in adjusted.items():
-        rule = rules[place]
+        rule, own, error = rules[place], known[place], 1 - questions[place].confidence
         # No p-value: the interval alone has decided, and there is nothing to adjust.
-        if rule.outcome == "FAIL" and known[place] is not None and p > 1 - questions[place].confidence:
+        if rule.outcome == "FAIL" and own is not None and p > error:
             words = f"{rule.words}; worse on its own, not among {len(family)} rules (Holm p {p:.3g})"
-            result[place] = replace(
-                rule, outcome="INCONCLUSIVE", words=words, more_examples=evidence[place].more_examples
-            )
+            more = _more_for_family(rule, own, error / len(family))
+            result[place] = replace(rule, outcome="INCONCLUSIVE", words=words, more_examples=more)
     return result
+
+
+def _more_for_family(rule: RuleVerdict, p: float, error: float) -> int | None:
+    """About how many more bring a p-value below `error` with 80 % power, where its quantile grows with their root."""
+    from scipy.special import ndtri
+
+    if rule.estimate is None or p >= 0.5:
+        return None
+    wanted = rule.estimate.n * float((ndtri(1 - error) + ndtri(0.8)) / ndtri(1 - p)) ** 2
+    return max(1, math.ceil(wanted) - rule.estimate.n)
 
 
 def _p_fail(question: Question, evidence: Evidence) -> float | None:

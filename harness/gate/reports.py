@@ -32,7 +32,7 @@ def as_lines(verdict: GateVerdict, title: str) -> list[str]:
         f"{MARKS[one.outcome]} {_flat(one.rule):<{width}}  {one.outcome:<12}  {_flat(one.words)}"
         for one in worst_first(verdict)
     ]
-    return [title, *rules, *(f"warning: {line}" for line in verdict.warnings), f"{verdict.outcome}"]
+    return [title, *rules, *(f"warning: {_flat(line)}" for line in verdict.warnings), f"{verdict.outcome}"]
 
 
 def as_json(verdict: GateVerdict, about: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _case(rule: RuleVerdict, *, let_through: bool) -> ElementTree.Element:
     if rule.outcome == "PASS":
         return case
     message = _xml(f"{rule.outcome}: {rule.words}")
-    if rule.tier != "critical" or let_through:
+    if rule.tier != "critical" or rule.waived or let_through:
         ElementTree.SubElement(case, "skipped", message=message)
     elif rule.outcome == "INVALID":
         ElementTree.SubElement(case, "error", message=message, type="invalid")
@@ -133,7 +133,7 @@ def as_annotations(verdict: GateVerdict) -> list[str]:
     lines = []
     for one in worst_first(verdict):
         if one.outcome != "PASS" and one.tier != "informational":
-            kind = "error" if one.tier == "critical" and verdict.exit_code else "warning"
+            kind = "error" if one.tier == "critical" and not one.waived and verdict.exit_code else "warning"
             lines.append(f"::{kind} title={_escaped(one.rule, name=True)}::{_escaped(f'{one.outcome}: {one.words}')}")
     if len(lines) > MOST_ANNOTATIONS:
         kept = MOST_ANNOTATIONS - 1
@@ -150,12 +150,12 @@ def worst_first(verdict: GateVerdict) -> list[RuleVerdict]:
 
 def _flat(text: str) -> str:
     """One line without control characters, which could drive a terminal."""
-    found = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(found.split())
+    plain = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(plain.split())
 
 
 def _short(text: str) -> str:
-    found = _flat(text)
+    found = _flat(text[: 2 * LONGEST])
     return found if len(found) <= LONGEST else f"{found[: LONGEST - 1]}…"
 
 

@@ -17,6 +17,7 @@ from harness.records.data import (
     TrainingData,
 )
 from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFiles
+from harness.records.gate_calls import GateCall, WaiverState, WaiverUse
 from harness.records.gates import EXIT_CODES, Evidence, ExampleDrop, GateOutcome, GateVerdict, RuleVerdict, Tier
 from harness.records.parity import PARITY_CODES, Closeness, ParityCheck, ParityOutcome, ShippedKind
 from harness.records.plain import R, differences, digest, from_json, to_json
@@ -85,6 +86,7 @@ __all__ = [
     "ExclusionRule",
     "ExperimentRecord",
     "FinishReason",
+    "GateCall",
     "GateOutcome",
     "GateVerdict",
     "Guess",
@@ -138,6 +140,8 @@ __all__ = [
     "TrainingData",
     "Trial",
     "Validation",
+    "WaiverState",
+    "WaiverUse",
     "Winner",
     "WinnerRule",
     "WinnerVerdict",

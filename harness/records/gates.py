@@ -73,6 +73,8 @@ class RuleVerdict:
     limit: float
     more_examples: int | None = None
     """About how many more examples would settle an INCONCLUSIVE."""
+    waived: str = ""
+    """Who waived it until when and why; such a rule does not decide."""
     worst: tuple[ExampleDrop, ...] = ()
     """As in the evidence."""
     dropped: int = 0

@@ -58,6 +58,7 @@ from harness.spec.task import (
     SplitsSpec,
     TaskSpec,
 )
+from harness.spec.waivers import WaiverSpec
 
 __all__ = [
     "SERVING_COSTS",
@@ -107,6 +108,7 @@ __all__ = [
     "TrainedBase",
     "TuningSpec",
     "UntrainedSpec",
+    "WaiverSpec",
     "WinnerCost",
     "WinnerSpec",
 ]

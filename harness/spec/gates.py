@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from harness.spec.base import Spec
+from harness.spec.waivers import WaiverSpec
 
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 MeasureName = Literal[
@@ -175,6 +176,11 @@ class GateSpec(Spec):
     """At least one of them critical."""
     on_inconclusive: Literal["fail", "warn"] = "fail"
     """`warn`: a critical rule that is not settled lets the candidate through, and says so."""
+    looks: Literal[1, 2] = 1
+    """How often one candidate may be judged on new evidence; written before the first look. With 2 each look is made at
+    half of every rule's error rate, and the second only after an INCONCLUSIVE first and with more evidence."""
+    waivers: list[WaiverSpec] = []
+    """Critical rules that do not decide for a while."""
 
     @model_validator(mode="after")
     def _critical(self) -> GateSpec:

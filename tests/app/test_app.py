@@ -160,13 +160,14 @@ def test_the_home_folder_may_come_as_an_argument(page, tmp_path, monkeypatch):
     assert not page(owner_token(tmp_path)).selectbox, "the other folder's token opened it"
 
 
-OWNED = ("leaderboard", "compare", "training", "tradeoffs", "data")
+OWNED = ("leaderboard", "compare", "training", "tradeoffs", "data", "gates")
 FULL = {
     "leaderboard": "| lora | 0.833",
     "compare": "lora is better",
     "training": "No training log",
     "tradeoffs": "On the Pareto front",
     "data": "Nobody has looked",
+    "gates": "No verdict of a gate is stored",
 }
 
 

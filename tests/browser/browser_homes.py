@@ -15,6 +15,8 @@ from harness.records import (
     Example,
     ExclusionRule,
     ExperimentRecord,
+    GateCall,
+    GateVerdict,
     Judgment,
     Ledger,
     Practice,
@@ -22,8 +24,10 @@ from harness.records import (
     Provenance,
     ReviewText,
     Round,
+    RuleVerdict,
     RunRecord,
     Stamp,
+    WaiverUse,
 )
 from harness.review.plan import Design, Material, plan_round
 from harness.store import Store
@@ -111,6 +115,19 @@ def all_rows(home: Path, rater: str) -> list[Judgment]:
         return session.read(Judgment, "rater = $1", [rater], all_rows=True)
 
 
+def hostile_gate(texts: Sequence[str]) -> GateCall:
+    """A verdict whose every word is hostile: what people write in a gates file, and what errors quote."""
+    whole = " ".join(texts)
+    rules = tuple(RuleVerdict(text, "critical", "INVALID", whole, None, 0.5) for text in texts[:3])
+    return GateCall(
+        id="g1", when="2026-01-01T00:00:00Z", who=texts[0], gates_file=texts[1], gates_digest="g", rules_digest="r",
+        baseline=texts[2], baseline_digest="b", candidate=texts[3], experiment="x1", train_id="t", eval_id="v-one",
+        data={texts[6]: texts[7]}, outcome="INVALID", exit_code=4, look=None, looks=1, reason=whole,
+        verdict=GateVerdict("INVALID", 4, rules, tuple(texts)),
+        waivers=(WaiverUse(texts[4], texts[5], whole, "2026-02-01", "powerless"),),
+    )  # fmt: skip
+
+
 def hostile_home(home: Path, texts: Sequence[str]) -> str:
     """A store in which every text of `texts` is an answer of a model, a prompt and a reference; a reviewer's token.
 
@@ -144,7 +161,7 @@ def hostile_home(home: Path, texts: Sequence[str]) -> str:
             scored = [Example(one.id, one.group, (answers["one"][i],), prompt="q") for i, one in enumerate(examples)]
             rows += [*given, *score_predictions(["exact_match", "rouge_l"], f"v-{arm}", given, scored)]
     store = Store(queries.database(home))
-    store.ingest(rows)
+    store.ingest([*rows, hostile_gate(texts)])
     write_records(home / "sealed" / "notes-s" / "test.jsonl", examples)
     there = Round(
         id="r1", experiment="x1", arms=("one", "two"), evaluations={"one": "v-one", "two": "v-two"}, split="test",

@@ -139,7 +139,7 @@ def test_the_owner_sees_text(served: tuple[Any, str], watched: Any) -> None:
         seen |= set(boxes(watch))
         nothing_happened(watch, "http")
     assert seen == set(PAYLOADS)
-    for title in ("Training", "Trade-offs", "Data"):
+    for title in ("Training", "Trade-offs", "Data", "Gates"):
         watch.page.click(f"[data-testid=stSidebarNav] >> text={title}")
         watch.page.wait_for_selector(f"h1:has-text('{title}')", timeout=90_000)
         watch.settled()

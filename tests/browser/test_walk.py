@@ -38,7 +38,7 @@ def test_the_owner_walks_through_every_page(served: tuple[Any, str | None], watc
     app, token = served
     watch = watched(app.link)
     pages = titles(watch)
-    assert pages[:5] == ["Leaderboard", "Compare", "Training", "Trade-offs", "Data"]
+    assert pages[:6] == ["Leaderboard", "Compare", "Training", "Trade-offs", "Data", "Gates"]
     for number, title in [*enumerate(pages), (0, pages[0])]:
         watch.page.locator("[data-testid=stSidebarNavLink]").nth(number).click()
         watch.page.wait_for_selector(f"h1:has-text('{title}')", timeout=90_000)
@@ -62,7 +62,7 @@ def test_a_reviewer_has_one_page(served: tuple[Any, str | None], watched: Any) -
         assert SENTENCE in watch.text()
         fine(watch)
         return
-    for path in ("", "compare", "review_results"):
+    for path in ("", "compare", "gates", "review_results"):
         watch = watched(f"{app.address}/{path}?token={token}")
         assert "Thank you for reviewing" in watch.text() and titles(watch) == []
         assert "canary" not in watch.page.content()

@@ -75,3 +75,37 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 __all__ = ["Shell"]
+
+SPLIT_FILES = (
+    TASK.replace("data: {path: rows.jsonl, licence: CC0-1.0}", "data: {files: FILES, licence: CC0-1.0}")
+    .replace("FILES", "{train: train.jsonl, validation: validation.jsonl, test: test.jsonl}")
+    .replace("splits: {test: 0.5, validation: 0.1}\n", "")
+)
+"""The same task with a test split that may grow while the train split stays as it is."""
+
+
+def test_rows(folder: Path, count: int) -> None:
+    """Write a test split of `count` examples; a larger one holds the smaller."""
+    rows = [{"id": f"t{n}", "group": f"t{n}", "words": f"{n * 7907} {n * 104723}"} for n in range(1, count + 1)]
+    (folder / "task" / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+test_rows.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def growing(project: Path, shell: Shell) -> Path:
+    """The project over a task whose test split can be made larger with `test_rows`: 80 examples, scored and pinned."""
+    (project / "task" / "task.yaml").write_text(SPLIT_FILES)
+    for split, first, count in (("train", 1000, 40), ("validation", 2000, 10)):
+        rows = [
+            {"id": f"{n}", "group": f"{n}", "words": f"{n * 7919} {n * 104729}"} for n in range(first, first + count)
+        ]
+        (project / "task" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    test_rows(project, 80)
+    assert shell("run", "toys.yaml").code == 0
+    assert shell("release", "toys/strong", "--as", "strong-80", "--in", "released", "--anyway", "a test").code == 0
+    gates = "baseline: released/strong-80\nlooks: 2\nrules:\n  - {metric: exact_match, margin: 0.2}\n"
+    gates += "  - {metric: exact_match, floor: 0.75}\n"
+    (project / "gates.yaml").write_text(gates)
+    return project

@@ -83,6 +83,8 @@ def test_one_of_many_rules_fails_only_beyond_chance() -> None:
     found = judge(asked, weak)
     assert (found.outcome, found.rules[0].outcome) == ("INCONCLUSIVE", "INCONCLUSIVE")
     assert "not among 10 rules (Holm p 0.3)" in found.rules[0].words
+    # 200 examples gave 1.88 standard errors; 2.58 + 0.84 are asked for.
+    assert found.rules[0].more_examples == pytest.approx(200 * ((2.5758 + 0.8416) / 1.8808) ** 2 - 200, abs=1)
     strong = [known(-0.06, -0.021, p=0.004), *weak[1:]]
     assert judge(asked, strong).outcome == "FAIL"
     assert judge(asked[:1], weak[:1]).outcome == "FAIL"

@@ -113,3 +113,58 @@ def test_clusters_that_bring_the_binomial_limit_close_enough_and_not_one_less(
     assert limit(count) <= gap + 1e-9 or gap >= reach
     assert count == 2 or limit(count - 1) > gap - 1e-9
     assert stats.clusters_without_spread(0.0, reach, level) is None
+
+
+@given(st.integers(0, 80), st.integers(0, 80), st.floats(0.01, 0.99), st.sampled_from([0.9, 0.95, 0.99]))
+@settings(max_examples=80, deadline=None)
+def test_a_rate_is_tested_as_scipys_binomial_test(hits: int, misses: int, limit: float, confidence: float) -> None:
+    n = hits + misses + 1
+    found = stats.rate_test(hits, n, limit, confidence)
+    above = scipy_stats.binomtest(hits, n, limit, alternative="greater")
+    below = scipy_stats.binomtest(hits, n, limit, alternative="less")
+    assert (found.p_above, found.p_below) == pytest.approx((above.pvalue, below.pvalue), abs=1e-9)
+    assert found.estimate.low == pytest.approx(above.proportion_ci(confidence, "exact").low, abs=1e-9)
+    assert found.estimate.high == pytest.approx(below.proportion_ci(confidence, "exact").high, abs=1e-9)
+    assert (found.more_examples == 0) == (found.estimate.low > limit or found.estimate.high < limit)
+
+
+@pytest.mark.parametrize(("hits", "n", "limit"), [(0, 50, 0.02), (1, 40, 0.1), (7, 40, 0.1), (3, 12, 0.3)])
+def test_the_trials_that_a_rate_asks_for_are_the_fewest(hits: int, n: int, limit: float) -> None:
+    more = stats.rate_test(hits, n, limit).more_examples
+    assert more is not None and more > 0
+    rate = hits / n
+
+    def settled(count: int) -> bool:
+        upper = scipy_stats.beta.ppf(0.95, rate * count + 1, count - rate * count)
+        lower = scipy_stats.beta.ppf(0.05, rate * count, count - rate * count + 1) if hits else 0.0
+        return bool(upper < limit or lower > limit)
+
+    assert settled(n + more) and not settled(n + more - 1)
+    assert stats.rate_test(10, 100, 0.1).more_examples is None, "exactly at the limit no number settles it"
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=25), st.integers(-1, 31), st.sampled_from([0.9, 0.95, 0.99]))
+@settings(max_examples=80, deadline=None)
+def test_a_median_is_tested_by_signs(values: list[int], limit: int, confidence: float) -> None:
+    found, n = stats.median_test([float(value) for value in values], limit, confidence), len(values)
+    fewest = next(m for m in range(1, 20) if 0.5**m <= 1 - confidence + 1e-12)
+    if n < fewest:
+        assert found.estimate.low is None and found.more_examples == fewest - n
+        return
+    for p, hits in ((found.p_above, sum(v > limit for v in values)), (found.p_below, sum(v < limit for v in values))):
+        assert p == pytest.approx(scipy_stats.binom.sf(hits - 1, n, 0.5))
+    assert found.estimate.low is not None and found.estimate.high is not None
+    assert found.p_above is not None and found.p_below is not None
+    assert (found.estimate.low > limit) <= (found.p_above <= 1 - confidence + 1e-12)
+    assert (found.estimate.high < limit) <= (found.p_below <= 1 - confidence + 1e-12)
+
+
+def test_an_interval_without_a_test_says_how_many_more() -> None:
+    rng = np.random.default_rng(5)
+    values = rng.normal(0.1, 1.0, size=100)
+    tested = stats.side_test(values, 0.0)
+    assert tested.more_examples
+    # Normal quantiles in place of Student's: a little fewer.
+    assert stats.more_to_settle(tested.estimate, 0.0) == pytest.approx(tested.more_examples, rel=0.05)
+    assert stats.more_to_settle(tested.estimate, -5.0) == 0
+    assert stats.more_to_settle(tested.estimate, tested.estimate.value) is None

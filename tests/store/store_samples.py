@@ -16,6 +16,8 @@ from harness.records import (
     Estimate,
     Evaluation,
     ExperimentRecord,
+    GateCall,
+    GateVerdict,
     Judgment,
     LeakagePair,
     Ledger,
@@ -25,6 +27,7 @@ from harness.records import (
     ParityCheck,
     Prediction,
     Provenance,
+    RuleVerdict,
     RunRecord,
     Score,
     SentinelCheck,
@@ -35,6 +38,7 @@ from harness.records import (
     TrainLog,
     TrainLogRow,
     Trial,
+    WaiverUse,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -131,8 +135,25 @@ def one_of_each() -> list[Any]:
         Look("e1", "notes-1", "lora", "someone", "final scoring", "2026-01-01T00:00:00Z"),
         sentinel(),
         serving(),
+        gate_call(),
         parity(),
     ]
+
+
+def gate_call() -> GateCall:
+    """A verdict with a waived rule that has a number and an invalid one that has none; nothing could be judged."""
+    found = Estimate(-0.1, None, 0.30000000000000004, 5, 4, 1, "t")
+    rules = (
+        RuleVerdict("recall", "critical", "FAIL", 'words, "quoted"', found, -0.02, 7, "by Ann"),
+        RuleVerdict("size", "supporting", "INVALID", "not there", None, 1e9),
+    )
+    return GateCall(
+        id="g1", when="2026-01-02", who="someone", gates_file="gates.yaml", gates_digest="gd", rules_digest="rd",
+        baseline="b-1", baseline_digest="bd", candidate="notes/lora@0", experiment="notes-1", train_id="t1",
+        eval_id="e1", data={"recall": "d", "size": ""}, outcome="INVALID", exit_code=4, look=None, looks=2,
+        reason="first look", verdict=GateVerdict("INVALID", 4, rules, ("known",)),
+        waivers=(WaiverUse("recall", "Ann", "why", "2026-02-01", "used"),), settled=False,
+    )  # fmt: skip
 
 
 def sentinel() -> SentinelCheck:

@@ -44,6 +44,7 @@ def read_back(store: Store) -> list[object]:
         *store.looks("notes-1"),
         *store.sentinels("s" * 16),
         *store.serving("notes-1"),
+        *store.gates(),
         *store.parities("e1"),
     ]
 

@@ -1,0 +1,172 @@
+"""How often one candidate may be judged: once on one set of scores, or twice under a rule declared beforehand. Pure.
+
+A gate that is run again until it passes lets through more than its error rate: with new data each time, a candidate
+that is worse by exactly the margin passes in 5 % of first looks, in up to 9.75 % of two, in 40 % of ten. So
+
+- the same scores judged again give the stored verdict (with other waivers they are judged again: no new evidence);
+- `looks: 1`: other scores of the same training are refused;
+- `looks: 2`: each look is made at half of every rule's error rate (Bonferroni: the probability that one of two looks
+  passes wrongly is at most the sum of the two, however much of the data they share). Pocock's boundary (1977) would
+  leave 2.9 % to each look in place of 2.5 %, but needs equal amounts of evidence at both, which nobody promises here.
+  The second look is made only after an INCONCLUSIVE first, and with more evidence; there is no third.
+
+What could not be judged (INVALID) is no look: nothing could have passed. Neither is a rule that was left open because
+less had come in than it asks for (votes, examples): judging it once there is enough belongs to the same look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.gate.judge import SEVERITY
+from harness.records import Evidence, GateCall, GateOutcome, GateVerdict, RuleVerdict, digest
+from harness.records.gates import EXIT_CODES, Question
+
+DIGITS = 6
+"""Significant digits of a number that identify it: a library that moves the last bits of a mean is no new evidence."""
+
+
+def confidence(whole: float, looks: int) -> float:
+    """Confidence of one look, so that all `looks` together keep the error rate of the `whole` (Bonferroni)."""
+    return 1 - (1 - whole) / looks
+
+
+def fingerprints(about: Sequence[str], questions: Sequence[Question], evidence: Sequence[Evidence]) -> dict[str, str]:
+    """Rule → identity of what it is judged on: the evaluations it is `about`, the number, its examples and seeds.
+
+    Empty where there is less than the rule asks for, so that it could be neither passed nor failed.
+    """
+    return {
+        question.rule: digest([list(about), _number(known)]) if _is_enough(question, known) else ""
+        for question, known in zip(questions, evidence, strict=True)
+    }
+
+
+def _is_enough(question: Question, known: Evidence) -> bool:
+    if known.problem:
+        return True
+    if known.estimate is None:
+        return False
+    count = getattr(known, "count", None)
+    return (known.estimate.n if count is None else count) >= question.minimum_examples
+
+
+def _number(known: Evidence) -> list[Any]:
+    found = known.estimate
+    number = None if found is None else [f"{found.value:.{DIGITS}g}", found.n, found.clusters, found.seeds]
+    return [known.problem, number, *(_number(part) for _, part in getattr(known, "parts", ()))]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What earlier verdicts on the same candidate say about this one."""
+
+    look: int | None
+    reason: str
+    stored: GateCall | None = None
+    """The call whose verdict answers."""
+    refused: bool = False
+    """Nothing may be judged, for the `reason`."""
+
+
+def examine(earlier: Sequence[GateCall], now: GateCall) -> Finding:
+    """Which look `now` is, given `earlier` calls about the same baseline and training, the oldest first."""
+    if now.outcome == "INVALID":
+        return Finding(None, "nothing could be judged, which is no look")
+    taken = [
+        one
+        for one in earlier
+        if one.rules_digest == now.rules_digest and one.outcome != "INVALID" and not one.answered_by and one.settled
+    ]
+    if not taken:
+        return Finding(1, "first look")
+    first = taken[0]
+    if first.looks != now.looks:
+        return _refused(
+            f"looks: {first.looks} was declared at the first look ({first.when[:10]}) and is {now.looks} now; it is "
+            "declared before the first look: write it back, or train a new candidate"
+        )
+    last = {one.look: one for one in taken}
+    for look, before in last.items():
+        if _same(before, now):
+            return _within(look, before, now)
+    if len(last) >= now.looks:
+        way = "train a new candidate" if now.looks == 2 else "train a new candidate, or declare `looks: 2` for the next"
+        return _refused(
+            f"other scores of a training that had {'its look' if now.looks == 1 else 'both looks'} "
+            f"({first.outcome} on {first.when[:10]}); nothing is judged until it passes: {way}"
+        )
+    decided = [found for one in taken if (found := _own(one.verdict)) != "INCONCLUSIVE"]
+    if decided:
+        return _refused(
+            f"the first look ({first.when[:10]}) was {decided[0]}, which is final; a second look follows an "
+            "INCONCLUSIVE one: train a new candidate"
+        )
+    seen = taken[-1]
+    if not adds(seen.verdict, now.verdict):
+        return _refused(
+            f"a second look needs more examples or seeds than the first ({_examples(seen.verdict)}), and has "
+            f"{_examples(now.verdict)}: add test examples, score both sides and use --rescore-baseline"
+        )
+    return Finding(2, "second look")
+
+
+def _own(verdict: GateVerdict) -> GateOutcome:
+    """The outcome without waivers: what the evidence said."""
+    found = {rule.outcome for rule in verdict.rules if rule.tier == "critical"}
+    return next((each for each in SEVERITY if each in found), "PASS")
+
+
+def _same(before: GateCall, now: GateCall) -> bool:
+    """Whether every rule that could be judged then rests on the same evidence now."""
+    return all(now.data.get(rule) == known for rule, known in before.data.items() if known)
+
+
+def _within(look: int | None, before: GateCall, now: GateCall) -> Finding:
+    """What a verdict on the evidence of an earlier look is."""
+    if before.data != now.data:
+        return Finding(look, "the same look: evidence that a rule waited for has come")
+    if (before.outcome, before.exit_code, before.waivers) == (now.outcome, now.exit_code, now.waivers):
+        return Finding(look, f"the stored verdict of {before.when}: these scores were judged before", before)
+    return Finding(look, "the same scores judged again: other waivers, or another on_inconclusive")
+
+
+def _refused(reason: str) -> Finding:
+    return Finding(None, reason, refused=True)
+
+
+def adds(before: GateVerdict, after: GateVerdict) -> bool:
+    """Whether the numbers of `after` rest on no less than those of `before` for every critical rule, and on more for
+    one: more examples or more seeds."""
+    old = {rule.rule: rule.estimate for rule in before.rules if rule.tier == "critical"}
+    pairs = [(old.get(rule.rule), rule.estimate) for rule in after.rules if rule.tier == "critical"]
+    sizes = [((a.n, a.seeds), (b.n, b.seeds)) for a, b in pairs if a is not None and b is not None]
+    no_less = all(b[0] >= a[0] and b[1] >= a[1] for a, b in sizes)
+    return no_less and any(b != a for a, b in sizes)
+
+
+def _examples(verdict: GateVerdict) -> str:
+    counts = [rule.estimate.n for rule in verdict.rules if rule.tier == "critical" and rule.estimate is not None]
+    return f"{max(counts, default=0)} examples"
+
+
+def refusal(verdict: GateVerdict, reason: str) -> GateVerdict:
+    """A verdict that says why nothing was judged, and shows no number."""
+
+    # Made anew, so that nothing that was found comes along.
+    rules = (RuleVerdict(one.rule, one.tier, "INVALID", reason, None, one.limit) for one in verdict.rules)
+    return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ())
+
+
+def other_rules(earlier: Sequence[GateCall], now: GateCall) -> list[str]:
+    """A warning where the same candidate was judged by other rules before: rules are written before they are asked."""
+    others = [one for one in earlier if one.rules_digest != now.rules_digest and one.outcome != "INVALID"]
+    if not others:
+        return []
+    last = others[-1]
+    return [
+        f"this candidate was judged by other rules before: {last.outcome} on {last.when[:10]} ({last.gates_file}, "
+        f"{len({one.rules_digest for one in others})} other sets of rules)"
+    ]

@@ -1,0 +1,185 @@
+"""Models that a gate scores first: an adapter that is no run yet, and the baseline in a new environment.
+
+Both are scored by the pipeline's own workers on the sealed examples of an experiment file, into this home, so that
+scoring is counted, kept, and done once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness import ingest, pipeline, queries, released, worker
+from harness.arms.artefacts import files_hash
+from harness.arms.imported import kind_of
+from harness.errors import ArmFailed, DataError, ModelError, UsageError
+from harness.files import read_json
+from harness.load import find_experiment
+from harness.prepare import prepare
+from harness.progress import Reporter
+from harness.records import Entry, ResolvedExperiment, RunPlan, RunRecord
+from harness.records.released import Release, Scored
+from harness.spec import ImportedSpec, UntrainedSpec
+from harness.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where models are scored, and by which experiment file."""
+
+    home: Path
+    baseline: Release
+    experiment: Path | None
+    """The experiment file that the command line names; None: the one that the baseline's run was made with."""
+    reporter: Reporter
+
+
+def _experiment(place: Place) -> ResolvedExperiment:
+    """The experiment that says how to score. Raises UsageError where no file is known."""
+    if place.experiment is not None:
+        return pipeline.load(place.experiment)
+    plan = place.home / "runs" / place.baseline.scored.train_id / "plan.json"
+    files = [Path(read_json(plan)["experiment"]["file"])] if plan.exists() else []
+    files += [find_experiment(Path("baselines") / f"{place.baseline.experiment}.yaml")]
+    for file in files:
+        if file.is_file():
+            return pipeline.load(file)
+    raise UsageError(
+        f"the experiment file of {place.baseline.name} ({place.baseline.experiment}) is not here",
+        hint="Name it with --experiment FILE",
+    )
+
+
+# ------------------------------------------------------------------------------------------------ the baseline again
+
+
+def rescore(place: Place) -> Scored:
+    """The baseline's own model scored in this environment, on the suite of its experiment as it is here now.
+
+    Raises UsageError where the model is not in this home, or where the experiment file describes another training.
+    """
+    run = _own_run(place)
+    experiment = _experiment(place)
+    prepared = prepare(experiment, place.home)
+    record = pipeline.experiment_record(experiment, prepared, pipeline.plan_runs(experiment, prepared, place.home))
+    plans = pipeline.plan_runs(pipeline.settled(experiment, place.home, record), prepared, place.home)
+    plan = next((one for one in plans if one.train_id == run.train_id), None)
+    if plan is None:
+        raise UsageError(
+            f"{experiment.file.name} does not describe the training of {place.baseline.name} (any more)",
+            hint="Name the experiment file it was trained with: --experiment FILE",
+        )
+    place.reporter.label = f"{place.baseline.name} again"
+    try:
+        eval_id = worker.rescore(plan, place.reporter)
+    except ArmFailed as error:
+        raise UsageError(error.message, hint=_train_again(experiment)) from None
+    entry = Entry(record.experiment_id, plan.arm_name, plan.seed, plan.train_id, run.attempt, "ok", eval_id)
+    store = Store(queries.database(place.home))
+    if not store.has_evaluation(eval_id):
+        look = ingest.look(record, entry, f"harness gate --rescore-baseline: {place.baseline.name}")
+        ingest.keep_looks(place.home, [look])
+        store.ingest([*ingest.evaluation_rows(place.home / "evals" / eval_id), look])
+    [evaluation] = store.evaluations([eval_id])
+    return released.scored(record, entry, evaluation, run, (store.scores([eval_id]), store.predictions([eval_id])))
+
+
+def _train_again(experiment: ResolvedExperiment) -> str:
+    return f"`harness run {experiment.file.name}` trains it again, to the same bits"
+
+
+def _own_run(place: Place) -> RunRecord:
+    """The run in this home that left the baseline's very model."""
+    wanted = place.baseline.scored
+    folders = [place.home / "runs" / wanted.train_id]
+    folders += [path.parent for path in sorted((place.home / "runs").glob("*/run.json"))]
+    for folder in folders:
+        record = worker.read_run(folder)
+        if record is not None and record.artefact is not None and record.artefact.hash == wanted.artefact:
+            return record
+    raise UsageError(
+        f"the model of {place.baseline.name} (artefact {wanted.artefact}) is not in {place.home}",
+        hint="Give the --home it was trained in, run its experiment here, or pin a baseline again in this environment",
+    )
+
+
+# ------------------------------------------------------------------------------------------- a folder as a candidate
+
+
+def score_folder(place: Place, folder: Path, *, untrained: bool) -> str:
+    """Score a PEFT adapter or a model folder as an imported arm of an experiment of its own; the run's name.
+
+    `untrained`: the untrained arm as well, which a rule about forgetting asks for; where it is scored already it is
+    taken along at no cost. Raises UsageError and ModelError where the folder cannot be scored.
+    """
+    kind = kind_of(folder)
+    experiment = _experiment(place)
+    if kind == "adapter":
+        _check_base(place, folder, experiment)
+    derived = _derived(experiment, folder, place, untrained)
+    result = pipeline.run_experiment(derived, place.home, place.reporter)
+    name = f"{derived.name}/{derived.arms[-1].name}"
+    if result.failed:
+        store = queries.open_store(place.home)
+        entries = store.entries(store.experiment(derived.name).experiment_id)
+        found = next(one for one in entries if one.arm == derived.arms[-1].name)
+        errors = [run.error for run in store.runs([found.train_id]) if run.attempt == found.attempt]
+        raise UsageError(
+            f"{folder} cannot be scored: {errors[0] if errors else found.status}", hint="Nothing is judged"
+        )
+    return name
+
+
+def _derived(experiment: ResolvedExperiment, folder: Path, place: Place, untrained: bool) -> ResolvedExperiment:
+    """The experiment with the folder as its only candidate: same task, base, prompts and settings."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.resolve().name).strip("-_") or "model"
+    called = f"{plain}-{files_hash(folder)[:8]}"
+    candidate = ImportedSpec(method="imported", name=called, path=str(folder.resolve()))
+    base = next((arm for arm in experiment.arms if isinstance(arm, UntrainedSpec)), None)
+    beside = (base,) if base is not None and (untrained or _is_scored(experiment, str(base.name), place.home)) else ()
+    arms = (*beside, candidate)
+    spec = experiment.spec.model_copy(
+        update={
+            "arms": list(arms),
+            "tuning": None,
+            "serving": None,
+            "winner": None,
+            "data_fraction": [1.0],
+            "reference": str(arms[0].name),
+            "keep": "all",
+        }
+    )
+    return replace(experiment, name=f"{experiment.name}.{called}", spec=spec, arms=arms)
+
+
+def _is_scored(experiment: ResolvedExperiment, arm: str, home: Path) -> bool:
+    plans: list[RunPlan] = pipeline.plan_runs(experiment, prepare(experiment, home), home)
+    return any(plan.arm_name == arm and worker.finished(plan) is not None for plan in plans)
+
+
+def _check_base(place: Place, folder: Path, experiment: ResolvedExperiment) -> None:
+    """That an adapter was made for the base of the experiment. Raises ModelError or UsageError."""
+    from harness.models import hf
+
+    try:
+        config: Mapping[str, Any] = read_json(folder / "adapter_config.json")
+        named = str(config.get("base_model_name_or_path") or "")
+    except (ValueError, AttributeError):
+        raise DataError(f"{folder / 'adapter_config.json'}: cannot be read", hint="Save the adapter again") from None
+    ours = pipeline.base_identity(experiment, place.home)
+    if named and Path(named).expanduser().is_dir():
+        theirs = hf.base_hash(Path(named).expanduser().resolve(), place.home / "hashes.json")
+        if theirs != ours:
+            raise ModelError(
+                f"{folder} is an adapter of {named} ({theirs}), and {place.baseline.name} of {experiment.base.path} "
+                f"({ours})",
+                hint="Gate it against a baseline of its own base",
+            )
+    elif named != experiment.base.path and place.experiment is None:
+        raise UsageError(
+            f"the base of {folder}, {named or 'which its config does not name'}, is not here and cannot be checked",
+            hint=f"If it is {experiment.base.path}, say so with --experiment {experiment.file.name}",
+        )

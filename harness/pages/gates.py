@@ -1,0 +1,109 @@
+"""Page: verdicts of release gates: their history, and one in full. Run by Streamlit as a script; writes nothing."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from harness.gate import reports
+from harness.pages import frame
+from harness.records import GateCall, GateVerdict, RuleVerdict
+from harness.store import Store
+
+GATE_FIRST = "Run `harness release RUN --as NAME`, write a gates file, then `harness gate GATES.yaml --candidate RUN`"
+BOXES = {"PASS": st.success, "FAIL": st.error, "INCONCLUSIVE": st.warning, "INVALID": st.error}
+
+
+def main(store: Store) -> None:
+    """Draw the page."""
+    known = store.gates()[::-1]
+    if not known:
+        st.info(f"No verdict of a gate is stored in {frame.home()} yet. {GATE_FIRST}.")
+        return
+    left, right = st.columns(2)
+    baseline = left.selectbox("Baseline", ["all", *sorted({one.baseline for one in known})], key="baseline")
+    outcome = right.selectbox("Outcome", ["all", *reports.MARKS], key="outcome")
+    shown = [one for one in known if baseline in ("all", one.baseline) and outcome in ("all", one.outcome)]
+    if not shown:
+        st.info("No verdict of this baseline has this outcome.")
+        return
+    st.dataframe([_row(one) for one in shown], hide_index=True)
+    titles = {one.id: _title(one) for one in shown}
+    picked = st.selectbox("Verdict", list(titles), format_func=titles.__getitem__, key="verdict")
+    _show(next(one for one in shown if one.id == picked))
+
+
+def _row(call: GateCall) -> dict[str, object]:
+    return {
+        "when": call.when,
+        "outcome": f"{reports.MARKS[call.outcome]} {call.outcome}",
+        "exit code": call.exit_code,
+        "candidate": call.candidate,
+        "baseline": call.baseline,
+        "look": f"{call.look} of {call.looks}" if call.look is not None else "-",
+        "why": call.reason,
+        "waived": ", ".join(one.rule for one in call.waivers if one.state == "used"),
+        "gates file": call.gates_file,
+        "who": call.who,
+    }
+
+
+def _title(call: GateCall) -> str:
+    return f"{call.when[:16].replace('T', ' ')} · {call.outcome} · {call.candidate} against {call.baseline}"
+
+
+def _show(call: GateCall) -> None:
+    verdict = call.verdict
+    line = f"{verdict.outcome}: {call.candidate} against {call.baseline}, exit code {verdict.exit_code}"
+    BOXES[verdict.outcome](frame.words(line))
+    st.markdown(frame.words(f"{call.when}, by {call.who}: {call.reason}."))
+    for warning in verdict.warnings:
+        st.warning(frame.words(warning))
+    _rules(verdict)
+    if call.waivers:
+        st.subheader("Waivers")
+        st.dataframe(
+            [
+                {"rule": one.rule, "": one.state, "owner": one.owner, "expires": one.expires, "reason": one.reason}
+                for one in call.waivers
+            ],
+            hide_index=True,
+        )
+    with st.expander("What was judged"):
+        pairs = {
+            "gates file": f"{call.gates_file}, {call.gates_digest}",
+            "rules": call.rules_digest,
+            "baseline": f"{call.baseline}, {call.baseline_digest}",
+            "baseline scored again": call.rescored or "no",
+            "candidate's training": call.train_id,
+            "candidate's evaluation": call.eval_id,
+            "stored verdict of": call.answered_by or "this call",
+        }
+        evidence = {f"evidence of {rule}": known or "not enough yet" for rule, known in call.data.items()}
+        frame.plain("\n".join(f"{name}: {value}" for name, value in {**pairs, **evidence}.items()), "code")
+
+
+def _rules(verdict: GateVerdict) -> None:
+    st.subheader("Rules")
+    st.dataframe([_rule(rule) for rule in reports.worst_first(verdict)], hide_index=True)
+    for rule in reports.worst_first(verdict):
+        if rule.outcome != "PASS":
+            frame.plain(f"{reports.MARKS[rule.outcome]} {rule.rule}: {rule.words}")
+
+
+def _rule(rule: RuleVerdict) -> dict[str, object]:
+    found = rule.estimate
+    return {
+        "outcome": f"{reports.MARKS[rule.outcome]} {rule.outcome}",
+        "rule": rule.rule,
+        "tier": rule.tier,
+        "value": None if found is None else found.value,
+        "low": None if found is None else found.low,
+        "high": None if found is None else found.high,
+        "limit": rule.limit,
+        "examples": None if found is None else found.n,
+        "more examples": rule.more_examples,
+        "waived": rule.waived,
+    }
+
+
+frame.page("Gates", main)
