@@ -116,7 +116,8 @@ def gate(shell: Shell) -> tuple[Answer, dict[str, Any]]:
     return found, next(rule for rule in told["rules"] if rule["rule"].startswith("parity"))
 
 
-def test_in_a_gate(project: Path, shell: Shell) -> None:
+@pytest.mark.parametrize(("low", "code", "wanted"), [(-0.01, 0, "PASS"), (-0.2, 3, "INCONCLUSIVE")])
+def test_in_a_gate(project: Path, shell: Shell, low: float, code: int, wanted: str) -> None:
     file = project / "gates.yaml"
     file.write_text(file.read_text() + "  - {parity: merged, margin: 0.05}\n")
     found, rule = gate(shell)
@@ -124,8 +125,7 @@ def test_in_a_gate(project: Path, shell: Shell) -> None:
     store = queries.open_store(project / ".harness")
     record = queries.find(store, "toys")
     entry = next(entry for entry in store.entries(record.experiment_id) if entry.arm == "better")
-    for low, code, wanted in ((-0.01, 0, "PASS"), (-0.2, 3, "INCONCLUSIVE")):
-        made = check(low, eval_id=entry.eval_id, experiment=record.experiment_id)
-        ingest.parity(store, project / ".harness", made, [])
-        found, rule = gate(shell)
-        assert (found.code, rule["outcome"]) == (code, wanted), rule["words"]
+    made = check(low, eval_id=entry.eval_id, experiment=record.experiment_id)
+    ingest.parity(store, project / ".harness", made, [])
+    found, rule = gate(shell)
+    assert (found.code, rule["outcome"]) == (code, wanted), rule["words"]
