@@ -386,7 +386,7 @@ class Store:
             cursor.register(source, batch)  # the next one replaces it; the close ends it
         result = cursor.execute(
             f"INSERT INTO {table.name} (seq, {names}) "
-            f"SELECT (SELECT coalesce(max(seq), 0) FROM {table.name}) + b.place, {values} FROM {source} b{anti}",
+            f"SELECT (SELECT coalesce(max(seq), 0) FROM {table.name}) + b.batch_row, {values} FROM {source} b{anti}",
             parameters,
         )
         return int(result.fetchone()[0])

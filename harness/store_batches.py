@@ -22,8 +22,8 @@ _TYPES: dict[Kind, str] = {
 def source(table: Table, kinds: dict[str, Kind], rows: list[Row]) -> tuple[str, list[Any], Any]:
     """What to select `rows` from: SQL (or the name `batch`), its parameters, and the Arrow table of that name, if any.
 
-    Its columns are `place`, 1 for the first row, and those of `kinds`. Raises StoreError for a value that the store
-    cannot hold.
+    Its columns are those of `kinds` and `batch_row`, 1 for the first row; no record has a field of that name. Raises
+    StoreError for a value that the store cannot hold.
     """
     if len(rows) <= FEW and all(
         _fits(kind, value) for row in rows for kind, value in zip(kinds.values(), row, strict=True)
@@ -31,7 +31,7 @@ def source(table: Table, kinds: dict[str, Kind], rows: list[Row]) -> tuple[str, 
         marks = ", ".join(f"CAST(? AS {_TYPES[kind]})" for kind in kinds.values())
         lines = ", ".join(f"({place}, {marks})" for place in range(1, len(rows) + 1))
         names = ", ".join(f'"{name}"' for name in kinds)
-        return f"(SELECT * FROM (VALUES {lines}) v(place, {names}))", [value for row in rows for value in row], None
+        return f"(SELECT * FROM (VALUES {lines}) v(batch_row, {names}))", [value for row in rows for value in row], None
     return "batch", [], _arrow(table, kinds, rows)
 
 
@@ -53,7 +53,7 @@ def _arrow(table: Table, kinds: dict[str, Kind], rows: list[Row]) -> Any:
     arrow: dict[Kind, Callable[[], Any]] = {
         "text": pa.string, "integer": pa.int64, "double": pa.float64, "boolean": pa.bool_, "json": pa.string
     }  # fmt: skip
-    arrays = {"place": pa.array(range(1, len(rows) + 1), pa.int64())}
+    arrays = {"batch_row": pa.array(range(1, len(rows) + 1), pa.int64())}
     for (name, kind), values in zip(kinds.items(), zip(*rows, strict=True), strict=True):
         try:
             arrays[name] = pa.array(values, arrow[kind]())

@@ -55,3 +55,16 @@ def test_counts_are_those_of_the_records(tmp_path: Path, seed: int) -> None:
             when[vote.rater] = max(vote.when, when.get(vote.rater, ""))
     assert found.last == when
     assert store.tally("none").standing == ()
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 40])
+def test_places_are_stored_as_they_are_and_rows_have_numbers_of_their_own(tmp_path: Path, count: int) -> None:
+    """Few rows go in as parameters and many as a table; in neither is a record's own `place` taken for the row's."""
+    pairs = [Assignment(f"t{n}", "r1", "ordinary", f"i{n}", f"x{n}", "a", "b", n % 2, 7) for n in range(count)]
+    store = Store(tmp_path / "harness.duckdb")
+    with store.session() as session:
+        session.write(*pairs)
+        assert session.read(Assignment, "round = $1", ["r1"]) == pairs
+    with store._file.open() as cursor:
+        numbers = [row[0] for row in cursor.execute("SELECT seq FROM assignments ORDER BY seq").fetchall()]
+    assert numbers == list(range(1, count + 1))
