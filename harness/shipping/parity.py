@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import environment, evaluation, ingest, metrics, queries, worker
+from harness import environment, evaluation, ingest, metrics, queries, withheld, worker
 from harness.errors import UsageError
 from harness.progress import Reporter
 from harness.records import (
@@ -50,8 +50,12 @@ def check(home: Path, name: str, asked: Asked, reporter: Reporter) -> ParityChec
     What is not the export that its papers say is INVALID without being scored. Raises UsageError, ModelError and
     ArmFailed, in one line, for what cannot be scored at all.
     """
-    home = home.absolute()
-    run = find(home, name, asked.base)
+    run = find(home.absolute(), name, asked.base)
+    with withheld.texts(bool(run.record.task.get("sensitive"))):
+        return _checked(home.absolute(), run, asked, reporter)
+
+
+def _checked(home: Path, run: Shippable, asked: Asked, reporter: Reporter) -> ParityCheck:
     known, margin = _rule(run, asked)
     found = shipped.at(asked.place, run, asked.server)
     store = queries.open_store(home)

@@ -215,6 +215,8 @@ def test_of_a_sensitive_task_no_text_and_no_id_leaves(tmp_path: Path, shell: She
     checked = shell("parity", "shop/lora", "--artefact", "out", "--json")
     assert checked.code == 0, checked.out + checked.err
     plain = shell("parity", "shop/lora", "--artefact", "out")
+    far = shell("parity", "shop/lora", "--artefact", "http://models.invalid/v1", "--model", "x")
+    assert far.code == 2 and "models.invalid is another machine" in far.err and far.err.count("\n") == 1
     for text in (checked.out, checked.err, plain.out, plain.err):
         assert CANARY not in text
     for path in (tmp_path / "out").iterdir():
