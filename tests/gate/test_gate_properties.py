@@ -21,10 +21,15 @@ from hypothesis import strategies as st
 from junit_rules import junit_problems
 from worlds import Arm, as_scored, gates_file, pin, record, verdict_of
 
+from harness.access import owner_token
 from harness.errors import DataError
 from harness.gate import reports
-from harness.records import EXIT_CODES, GateVerdict, Prediction
+from harness.queries import database
+from harness.records import EXIT_CODES, GateCall, GateVerdict, Prediction
 from harness.records.released import Scored
+from harness.store import Store
+
+APP = Path(__file__).parents[2] / "app.py"
 
 RULES = (
     "{metric: exact_match, margin: 0.1}",
@@ -334,3 +339,59 @@ def test_an_environment_that_changed_makes_a_margin_invalid_and_leaves_a_floor(c
         before = case.verdict(folder)
     assert found.rules[0].outcome == "INVALID" and "--rescore-baseline" in found.rules[0].words
     assert found.rules[1].outcome != "INVALID" and found.rules[1].estimate == before.rules[1].estimate
+
+
+def kept(number: int, found: GateVerdict) -> GateCall:
+    """A stored call with this verdict."""
+    return GateCall(
+        id=f"g{number}",
+        when=f"2026-01-{number:02d}T00:00:00+00:00",
+        who="Ann",
+        gates_file="gates.yaml",
+        gates_digest="gd",
+        rules_digest="rd",
+        baseline="base-1",
+        baseline_digest="bd",
+        candidate="short/new",
+        experiment="x",
+        train_id="t",
+        eval_id=f"e{number}",
+        data={},
+        outcome=found.outcome,
+        exit_code=found.exit_code,
+        look=1,
+        looks=1,
+        reason="first look",
+        verdict=found,
+    )
+
+
+@given(st.lists(cases(), min_size=4, max_size=4))
+@settings(max_examples=4)
+def test_the_page_says_what_the_json_says(several: list[Case]) -> None:
+    """Verdicts through the store and back, on the real page."""
+    from streamlit.testing.v1 import AppTest
+
+    verdicts = {}
+    for number, case in enumerate(several, 1):
+        with case.pinned() as folder:
+            verdicts[f"g{number}"] = case.verdict(folder)
+    with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_HOME", home)
+        patch.setattr("sys.argv", ["app.py"])
+        Store(database(Path(home))).ingest([kept(n, found) for n, found in enumerate(verdicts.values(), 1)])
+        app = AppTest.from_file(str(APP), default_timeout=60)
+        app.query_params["token"] = owner_token(Path(home))
+        app.run()
+        app.switch_page("harness/pages/gates.py").run()
+        for name, found in verdicts.items():
+            app.selectbox(key="verdict").set_value(name).run()
+            assert not app.exception
+            told = json.loads(json.dumps(reports.as_json(found, {})))
+            box = [*app.success, *app.error, *app.warning][0].value
+            assert box.startswith(told["outcome"]) and f"exit code {told['exit_code']}" in box
+            shown = {row["rule"]: row for row in app.dataframe[1].value.to_dict("records")}
+            assert shown.keys() == {rule["rule"] for rule in told["rules"]}
+            for rule in told["rules"]:
+                assert shown[rule["rule"]]["outcome"].endswith(rule["outcome"])
+                assert shown[rule["rule"]]["limit"] == rule["limit"]
