@@ -108,6 +108,10 @@ def _said(row: Row, name: str, bounds: numbers.Bounds) -> str:
     return f"{text}, with 95 % confidence between {low} and {high}"
 
 
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"{len(seeds)} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})" if seeds else "none"
+
+
 def _facts(made: Made) -> tuple[tuple[str, str], ...]:
     record, board = made.results.experiment, made.board
     sizes = record.split_sizes
@@ -122,7 +126,7 @@ def _facts(made: Made) -> tuple[tuple[str, str], ...]:
         ("Examples", counts + (f"; data licence {licence}" if licence else "")),
         ("Base model", path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if base else ""),
         ("Budget", f"{page_parts.budget_words(board)} for each trained arm"),
-        ("Training seeds", ", ".join(map(str, spec.get("seeds") or []))),
+        ("Training seeds", _seeds(spec.get("seeds") or [])),
         ("Declared", record.created),
         ("Looks at the test split", f"{board.looks} by this experiment, {board.looks_in_all} in all"),
     ]
