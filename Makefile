@@ -19,7 +19,7 @@ run-full: install
 	$(BIN)/harness run baselines/visit_notes-full.yaml
 
 test: install check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: install
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -63,6 +64,17 @@ class Watch:
         drawn = ":is(h1, [data-testid=stProgress], [data-testid=stAlert])"
         self.page.wait_for_selector(f"[data-testid=stMainBlockContainer] {drawn}", timeout=WAIT)
         self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=WAIT)
+
+    def begin(self) -> None:
+        """Read the instructions and press Enter, again where the page did not listen yet, as people do."""
+        self.page.get_by_role("button", name="Begin").wait_for(timeout=WAIT)
+        for _ in range(WAIT // 5_000):
+            self.page.keyboard.press("Enter")
+            with contextlib.suppress(Exception):
+                self.page.wait_for_selector("text=this pair does not count", timeout=5_000)
+                break
+        self.page.wait_for_selector("text=this pair does not count", timeout=5_000)
+        self.settled()
 
     def text(self) -> str:
         """What the page says."""

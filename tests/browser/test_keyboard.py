@@ -68,9 +68,7 @@ def press(watch: Any, *keys: str) -> None:
 def begin(watch: Any) -> None:
     """Read the instructions, and do the practice item."""
     watch.page.wait_for_selector("text=Thank you for reviewing", timeout=90_000)
-    watch.page.keyboard.press("Enter")
-    watch.page.wait_for_selector("text=this pair does not count", timeout=90_000)
-    watch.settled()
+    watch.begin()
     press(watch, "1")
     assert "Most people would choose: left" in watch.text()
     assert progress(watch).startswith("0 of 26")

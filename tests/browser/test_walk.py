@@ -68,9 +68,7 @@ def test_a_reviewer_has_one_page(served: tuple[Any, str | None], watched: Any) -
         assert "canary" not in watch.page.content()
         watch.page.close()
     watch = watched(app.url(token))
-    watch.page.keyboard.press("Enter")
-    watch.page.wait_for_selector("text=this pair does not count", timeout=90_000)
-    watch.settled()
+    watch.begin()
     assert "canary" not in watch.page.content() and titles(watch) == []
     fine(watch)
 

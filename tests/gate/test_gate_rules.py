@@ -15,7 +15,7 @@ from harness.spec.gates import SMALLEST_SLICE
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{margin: 0.1}", "rules[0]: a rule is about exactly one of `metric`, `measure`, `flag`; found none"),
+        ("{margin: 0.1}", "rules[0]: a rule is about exactly one of `metric`, `measure`, `flag`, `parity`; found none"),
         ("{metric: rouge_l, flag: fabrication, ceiling: 0.1}", "found metric and flag"),
         ("{metric: rouge_l, measure: money, ceiling: 0.1}", "found metric and measure"),
         ("{metric: rouge_l, margin: 0.1, floor: 1}", "give exactly one of margin, floor and ceiling"),
