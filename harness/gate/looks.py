@@ -10,8 +10,9 @@ that is worse by exactly the margin passes in 5 % of first looks, in up to 9.75 
   leave 2.9 % to each look in place of 2.5 %, but needs equal amounts of evidence at both, which nobody promises here.
   The second look is made only after an INCONCLUSIVE first, and with more evidence; there is no third.
 
-What could not be judged (INVALID) is no look: nothing could have passed. Neither is a rule that was left open because
-less had come in than it asks for (votes, examples): judging it once there is enough belongs to the same look.
+What could not be judged (INVALID) is no look: nothing could have passed. Neither is a rule of which nothing was known
+(nobody has reviewed yet), or less than it asks for (votes, examples): judging it once there is enough belongs to the
+same look.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def confidence(whole: float, looks: int) -> float:
 def fingerprints(about: Sequence[str], questions: Sequence[Question], evidence: Sequence[Evidence]) -> dict[str, str]:
     """Rule → identity of what it is judged on: the evaluations it is `about`, the number, its examples and seeds.
 
-    Empty where there is less than the rule asks for, so that it could be neither passed nor failed.
+    Empty where nothing is known, or less than the rule asks for, so that it could be neither passed nor failed.
     """
     return {
         question.rule: digest([list(about), _number(known)]) if _is_enough(question, known) else ""
@@ -45,9 +46,7 @@ def fingerprints(about: Sequence[str], questions: Sequence[Question], evidence: 
 
 
 def _is_enough(question: Question, known: Evidence) -> bool:
-    if known.problem:
-        return True
-    if known.estimate is None:
+    if known.problem or known.estimate is None:
         return False
     count = getattr(known, "count", None)
     return (known.estimate.n if count is None else count) >= question.minimum_examples

@@ -105,10 +105,18 @@ def test_a_fingerprint_is_of_what_is_judged_and_not_of_the_last_bits() -> None:
         of(replace(found, value=0.101)),
         of(replace(found, n=11)),
         of(found, "e2"),
-        of(None),
-        of(None, problem="x"),
     }
-    assert len({of(found), *others}) == 6
+    assert len({of(found), *others}) == 4 and "" not in others
+    assert of(None) == of(None, problem="nobody has reviewed it") == "", "nothing was judged, so nothing is used up"
+
+
+def test_a_rule_of_which_nothing_was_known_is_judged_within_the_same_look() -> None:
+    """A gate is asked before and after a review: the second time it is no other evidence for the rules of the first."""
+    before = call("PASS", {"a": "d1", "votes": ""}, look=1)
+    after = call("PASS", {"a": "d1", "votes": "v1"})
+    found = looks.examine([before], after)
+    assert (found.look, found.refused, found.stored) == (1, False, None)
+    assert looks.examine([before, replace(after, look=1)], call("PASS", {"a": "d1", "votes": "v2"})).refused
 
 
 def passes(values: np.ndarray, margin: float, confidence: float) -> GateOutcome:
