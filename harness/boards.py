@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import harness
 from harness import report
 from harness.files import write_bytes
-from harness.judged import require_unblinded
+from harness.judged import joined, require_unblinded
 from harness.records import Round, from_json, to_json
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def human(store: Store, home: Path, there: Round) -> report.HumanReview:
     require_unblinded(there)
 
     def make() -> report.HumanReview:
-        return report.human_review(report.votes_of(there, store))
+        return report.human_review(joined(there, store.ballots(there.id)))
 
     return _kept(home, f"round-{there.id}", store.round_state(there.id), report.HumanReview, make)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import queries, released
 from harness.gate.evidence import Known
 from harness.gate.measures import measures
-from harness.judged import RoundVotes, standing
+from harness.judged import RoundVotes, joined
 from harness.metrics.elsewhere import own_metric
 from harness.records import Entry, Evaluation, ExperimentRecord, Prediction, Round, RunRecord, Score, ServingPass
 from harness.records.released import Scored
@@ -106,8 +106,7 @@ def _votes(at: Stored) -> tuple[RoundVotes | None, str]:
     if not _same_artefact(at, newest):
         words = f"the round {newest.id} judged another model or evaluation of {arm}"
         return None, f"{words}: `harness review open {at.experiment.name} --arms {arm},OTHER`"
-    assignments, votes, guesses, lengths = at.store.ballots(newest.id)
-    return RoundVotes(newest, tuple(assignments), standing(votes), tuple(guesses), lengths), ""
+    return joined(newest, at.store.ballots(newest.id)), ""
 
 
 def _same_artefact(at: Stored, there: Round) -> bool:

@@ -41,6 +41,16 @@ class RoundVotes:
         return self._by_kind.get(kind, [])
 
 
+Ballots = tuple[Sequence[Assignment], Sequence[Judgment], Sequence[Guess], Mapping[tuple[str, str], int]]
+"""Of a round, as the store has it: assignments, every vote on them, closing guesses, and the length of each text."""
+
+
+def joined(there: Round, ballots: Ballots) -> RoundVotes:
+    """A round with the votes that stand on it."""
+    assignments, votes, guesses, lengths = ballots
+    return RoundVotes(there, tuple(assignments), standing(votes), tuple(guesses), lengths)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenVote:
     """One vote with the arms' names. `rater` is None for an automatic tie, which stands once for each planned rater."""

@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter
 
 from harness.figures import labels, style
 from harness.report import CostView, Leaderboard, cost_views, windows
+from harness.report.figure_data import front_corners
 from harness.report.numbers import count
 
 NAMES = {
@@ -57,16 +58,6 @@ def _inside(value: float, shown: windows.Window) -> float:
     return min(max(value, shown.low + room), shown.high - room)
 
 
-def _front(view: CostView) -> list[tuple[float, float]]:
-    """Corners of the Pareto front, from the cheapest on."""
-    corners: list[tuple[float, float]] = []
-    for point in sorted((point for point in view.points if point.on_front), key=lambda point: point.cost):
-        if corners:
-            corners.append((point.cost, corners[-1][1]))
-        corners.append((point.cost, point.value))
-    return corners
-
-
 def _lines(view: CostView) -> list[list[tuple[float, float]]]:
     """Lines that no name may cross: the front and the whiskers."""
     whiskers = [
@@ -79,7 +70,7 @@ def _lines(view: CostView) -> list[list[tuple[float, float]]]:
         for point in view.points
         if point.cost_low is not None and point.cost_high is not None
     ]
-    return [_front(view), *whiskers, *across]
+    return [front_corners(view), *whiskers, *across]
 
 
 def _panel(axes: Axes, view: CostView, looks: style.Looks, shown: windows.Window) -> None:
@@ -90,7 +81,7 @@ def _panel(axes: Axes, view: CostView, looks: style.Looks, shown: windows.Window
             axes.set_xscale("log")
         else:
             axes.set_xscale("symlog", linthresh=min(positive) / 2, linscale=0.3)
-    corners = _front(view)
+    corners = front_corners(view)
     if len(corners) > 1:
         axes.plot(*zip(*corners, strict=True), color=style.GREY, lw=0.8, ls=(0, (4, 2)), zorder=1)
     for point in view.points:

@@ -41,7 +41,6 @@ from harness.report.results import (
     RoundReader,
     collect,
     count_answers,
-    votes_of,
     with_human,
     with_logs,
 )
@@ -150,7 +149,6 @@ __all__ = [
     "tuning_report",
     "tuning_to_json",
     "tuning_to_text",
-    "votes_of",
     "with_human",
     "with_logs",
     "without_paths",

@@ -12,7 +12,7 @@ from harness.records import Estimate, TrainLogRow, Trial
 from harness.report import numbers
 from harness.report.columns import Column
 from harness.report.curve import LearningCurve
-from harness.report.figure_data import CostView, TrainingCurve, cost_views
+from harness.report.figure_data import CostView, TrainingCurve, cost_views, front_corners
 from harness.report.palette import MARKERS, PALETTE
 from harness.report.results import Results
 from harness.report.rows import Leaderboard
@@ -134,7 +134,7 @@ def _cost(view: CostView, looks: Looks, shown: Window, column: Column) -> Chart:
     def inside(value: float) -> float:
         return min(max(up(value), TOP + 8), bottom - 8)
 
-    corners = [(across(cost), inside(value)) for cost, value in _front(view)]
+    corners = [(across(cost), inside(value)) for cost, value in front_corners(view)]
     if len(corners) > 1:
         drawing.line(corners, "front")
     places = {}
@@ -163,16 +163,6 @@ def _cost_scale(view: CostView) -> Scale:
         return Scale(0, max(costs) * 1.4, start, end, "knee", min(positive) / 2)
     low, high = _roomy(min(costs), max(costs), 0.06)
     return Scale(max(0.0, low) if min(costs) >= 0 else low, high, start, end)
-
-
-def _front(view: CostView) -> list[tuple[float, float]]:
-    """Corners of the Pareto front, from the cheapest on."""
-    corners: list[tuple[float, float]] = []
-    for point in sorted((point for point in view.points if point.on_front), key=lambda point: point.cost):
-        if corners:
-            corners.append((point.cost, corners[-1][1]))
-        corners.append((point.cost, point.value))
-    return corners
 
 
 # -------------------------------------------------------------------------------------------- training, tuning, data

@@ -116,6 +116,16 @@ def cost_views(board: Leaderboard) -> tuple[CostView, ...]:
     return tuple(views)
 
 
+def front_corners(view: CostView) -> list[tuple[float, float]]:
+    """Corners of the Pareto front, as (cost, value), from the cheapest on."""
+    corners: list[tuple[float, float]] = []
+    for point in sorted((point for point in view.points if point.on_front), key=lambda point: point.cost):
+        if corners:
+            corners.append((point.cost, corners[-1][1]))
+        corners.append((point.cost, point.value))
+    return corners
+
+
 def _with_front(points: Sequence[CostPoint], higher: bool) -> tuple[CostPoint, ...]:
     sign = 1.0 if higher else -1.0
 

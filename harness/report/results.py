@@ -6,14 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from harness.judged import RoundVotes, standing
+from harness.judged import Ballots, joined
 from harness.records import (
-    Assignment,
     Entry,
     Evaluation,
     ExperimentRecord,
-    Guess,
-    Judgment,
     Look,
     Prediction,
     Round,
@@ -141,9 +138,7 @@ class RoundReader(Protocol):
         """Review rounds over an experiment's arms, in the order they were opened."""
         ...
 
-    def ballots(
-        self, round_id: str
-    ) -> tuple[list[Assignment], list[Judgment], list[Guess], dict[tuple[str, str], int]]:
+    def ballots(self, round_id: str) -> Ballots:
         """Assignments, every vote, closing guesses, and the characters of each text by (example, source)."""
         ...
 
@@ -157,17 +152,11 @@ def with_human(results: Results, reader: RoundReader, judge: Callable[[Round], H
     if not known:
         return results
     newest = max(known, key=lambda one: one.unblinded.when if one.unblinded else "")
-    found = judge(newest) if judge is not None else human_review(votes_of(newest, reader))
+    found = judge(newest) if judge is not None else human_review(joined(newest, reader.ballots(newest.id)))
     notes = [*found.notes, *_of_round(newest, results.entries)]
     others = [one.id for one in known if one.id != newest.id]
     notes += [f"unblinded before: {', '.join(others)} (`harness review results ROUND`)"] if others else []
     return replace(results, human=replace(found, notes=tuple(notes)))
-
-
-def votes_of(there: Round, reader: RoundReader) -> RoundVotes:
-    """A round with the votes that stand on it."""
-    assignments, votes, guesses, lengths = reader.ballots(there.id)
-    return RoundVotes(there, tuple(assignments), standing(votes), tuple(guesses), lengths)
 
 
 def _of_round(there: Round, entries: Sequence[Entry]) -> list[str]:

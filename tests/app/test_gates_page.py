@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from gate_calls import made_call
 
 from harness.access import owner_token
 from harness.gate import reports
@@ -32,29 +33,15 @@ def call(number: int, **changes: object) -> GateCall:
         RuleVerdict("other", "informational", "INVALID", "was not scored", None, 0.5),
     )
     verdict = GateVerdict("PASS", 0, rules, (f"recall margin: its FAIL is waived {HOSTILE}",))
-    plain = GateCall(
-        id=f"g{number}",
-        when=f"2026-11-{number:02d}T10:00:00+00:00",
-        who="Ann",
-        gates_file="gates.yaml",
-        gates_digest="gd",
-        rules_digest="rd",
-        baseline="b-1",
-        baseline_digest="bd",
-        candidate=f"notes/arm-{number}",
-        experiment="x",
-        train_id="t",
-        eval_id="e",
-        data={"recall margin": "d", "other": ""},
-        outcome="PASS",
-        exit_code=0,
-        look=1,
-        looks=2,
-        reason="first look",
-        verdict=verdict,
-        waivers=(WaiverUse("recall margin", "Ann", HOSTILE, "2026-12-01", "used"),),
-    )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    plain: dict[str, object] = {
+        "id": f"g{number}",
+        "when": f"2026-11-{number:02d}T10:00:00+00:00",
+        "candidate": f"notes/arm-{number}",
+        "data": {"recall margin": "d", "other": ""},
+        "looks": 2,
+        "waivers": (WaiverUse("recall margin", "Ann", HOSTILE, "2026-12-01", "used"),),
+    }
+    return made_call(**{"verdict": verdict, **plain, **changes})  # type: ignore[arg-type]
 
 
 @pytest.fixture

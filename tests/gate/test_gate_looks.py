@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gate_calls import made_call
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,28 +28,8 @@ def rule(name: str = "a", outcome: GateOutcome = "FAIL", tier: str = "critical",
 
 def call(outcome: GateOutcome = "FAIL", data: str | dict[str, str] = "d1", **changes: object) -> GateCall:
     verdict = GateVerdict(outcome, EXIT_CODES[outcome], (rule(outcome=outcome),), ())
-    plain = GateCall(
-        id="c",
-        when="2026-11-22T10:00:00+00:00",
-        who="Ann",
-        gates_file="gates.yaml",
-        gates_digest="g",
-        rules_digest="r",
-        baseline="b-1",
-        baseline_digest="b",
-        candidate="x/y",
-        experiment="x",
-        train_id="t",
-        eval_id="e",
-        data=data if isinstance(data, dict) else {"a": data},
-        outcome=outcome,
-        exit_code=EXIT_CODES[outcome],
-        look=None,
-        looks=1,
-        reason="",
-        verdict=verdict,
-    )
-    return replace(plain, **changes)  # type: ignore[arg-type]
+    about = {"data": data if isinstance(data, dict) else {"a": data}, "look": None, "reason": ""}
+    return made_call(verdict, **{**about, **changes})
 
 
 def larger(one: GateCall, n: int) -> GateCall:

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from gate_calls import made_call
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from junit_rules import junit_problems
@@ -25,7 +26,7 @@ from harness.access import owner_token
 from harness.errors import DataError
 from harness.gate import reports
 from harness.queries import database
-from harness.records import EXIT_CODES, GateCall, GateVerdict, Prediction
+from harness.records import EXIT_CODES, GateVerdict, Prediction
 from harness.records.released import Scored
 from harness.store import Store
 
@@ -341,31 +342,6 @@ def test_an_environment_that_changed_makes_a_margin_invalid_and_leaves_a_floor(c
     assert found.rules[1].outcome != "INVALID" and found.rules[1].estimate == before.rules[1].estimate
 
 
-def kept(number: int, found: GateVerdict) -> GateCall:
-    """A stored call with this verdict."""
-    return GateCall(
-        id=f"g{number}",
-        when=f"2026-01-{number:02d}T00:00:00+00:00",
-        who="Ann",
-        gates_file="gates.yaml",
-        gates_digest="gd",
-        rules_digest="rd",
-        baseline="base-1",
-        baseline_digest="bd",
-        candidate="short/new",
-        experiment="x",
-        train_id="t",
-        eval_id=f"e{number}",
-        data={},
-        outcome=found.outcome,
-        exit_code=found.exit_code,
-        look=1,
-        looks=1,
-        reason="first look",
-        verdict=found,
-    )
-
-
 @given(st.lists(cases(), min_size=4, max_size=4))
 @settings(max_examples=4)
 def test_the_page_says_what_the_json_says(several: list[Case]) -> None:
@@ -379,7 +355,9 @@ def test_the_page_says_what_the_json_says(several: list[Case]) -> None:
     with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_HOME", home)
         patch.setattr("sys.argv", ["app.py"])
-        Store(database(Path(home))).ingest([kept(n, found) for n, found in enumerate(verdicts.values(), 1)])
+        Store(database(Path(home))).ingest(
+            [made_call(found, id=name, when=f"2026-01-0{name[1:]}T00:00:00+00:00") for name, found in verdicts.items()]
+        )
         app = AppTest.from_file(str(APP), default_timeout=60)
         app.query_params["token"] = owner_token(Path(home))
         app.run()
