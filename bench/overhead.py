@@ -1,0 +1,79 @@
+"""How much of a run is our own time?                     python bench/overhead.py [--experiment FILE]
+
+`harness run baselines/visit_notes.yaml` (what `make run` does after installing) from a fresh home folder, in its own
+processes, with the model's work timed inside them (`probe/sitecustomize.py`): outermost module calls and losses
+(forward), backward passes and optimiser steps. All else is our own: starting Python, importing libraries, reading and
+splitting data, loading models, tokens, batches, gradient norms, decoding, metrics, files, the store, statistics.
+
+    own share = (processes' time − their idle time − model's time) / (processes' time − their idle time)
+
+where the processes' time is the wall time of the run for each of its workers, so that what the driver does alone at the
+beginning and at the end counts once for each of them. Idle is a worker that waits with nothing left to begin; it is
+printed apart, and the run's wall time contains it. Then the same command again, with everything cached.
+
+Prints its figures last; exits with 1 when the own share is above 10 %, the run takes more than 4 minutes or the second
+one more than 5 seconds. Both are wall time: run it on an idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from harness import pipeline
+from harness.load import stock_folder
+
+OWN, RUN_SECONDS, CACHED_SECONDS = 0.10, 240.0, 5.0
+PROBE = Path(__file__).with_name("probe")
+
+
+def run(experiment: Path, home: Path, probes: Path | None) -> float:
+    """Wall seconds of `harness run`."""
+    environment = os.environ | {"HARNESS_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    if probes is not None:
+        environment |= {"PYTHONPATH": str(PROBE), "OVERHEAD_FOLDER": str(probes)}
+    started = time.perf_counter()
+    words = [sys.executable, "-m", "harness", "run", str(experiment)]
+    done = subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        sys.exit(f"harness run ended with exit code {done.returncode}")
+    return time.perf_counter() - started
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--experiment", type=Path, default=stock_folder() / "baselines" / "visit_notes.yaml")
+    asked = parser.parse_args()
+    workers = pipeline.workers(pipeline.load(asked.experiment))
+    with tempfile.TemporaryDirectory(prefix="overhead_") as folder:
+        home, probes = Path(folder) / "home", Path(folder) / "probes"
+        probes.mkdir()
+        wall = run(asked.experiment, home, probes)
+        cached = min(run(asked.experiment, home, None) for _ in range(3))
+        told = [json.loads(path.read_text()) for path in probes.glob("*.json")]
+    at_work = [one for one in told if one["busy"]]
+    model = {kind: sum(one[kind] for one in at_work) for kind in ("forward", "backward", "optimiser")}
+    last = max(one["ended"] for one in at_work)
+    # A worker's file is written with each model call and arm: its last is when it had nothing more to do.
+    idle = sum(last - one["ended"] for one in at_work) if len(at_work) == workers else 0.0
+    whole = workers * wall - idle
+    own = 1 - sum(model.values()) / whole
+    arms = sum(one["busy"] for one in at_work)
+    parts = ", ".join(f"{kind} {seconds:.0f} s" for kind, seconds in model.items())
+    print(f"{workers} workers for {wall:.1f} s, idle {idle:.1f} s: model {sum(model.values()):.0f} s ({parts})")
+    print(f"within arms {arms - sum(model.values()):.0f} s of our own; around them {whole - arms:.0f} s")
+    print(
+        f"own time {100 * own:.1f} % of the run (at most {100 * OWN:.0f} %); run {wall:.0f} s (at most "
+        f"{RUN_SECONDS:.0f}); cached rerun {cached:.1f} s (at most {CACHED_SECONDS:.0f}, best of three)"
+    )
+    return 0 if own <= OWN and wall <= RUN_SECONDS and cached <= CACHED_SECONDS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
