@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import store_batches as batches
-from harness import store_journal, store_rounds
+from harness import store_journal, store_rounds, store_scores
 from harness.errors import StoreError
 from harness.records import (
     Assignment,
@@ -208,6 +208,17 @@ class Store:
         """Scores of these evaluations, in stored order; a metric's older versions too."""
         return self._read(TABLES[Score], "list_contains($1, eval_id)", [list(eval_ids)])
 
+    def score_columns(self, eval_ids: Sequence[str]) -> Sequence[Score]:
+        """As `scores`, as columns where they fit: the same Scores, in the same order within a metric and evaluation."""
+        with self._file.open() as cursor:
+            found = store_scores.score_columns(cursor, eval_ids)
+        return found if found is not None else self.scores(eval_ids)
+
+    def answer_counts(self, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+        """Evaluation → answers, answers cut off at their length limit, and prompts that lost their left."""
+        with self._file.open() as cursor:
+            return store_scores.answer_counts(cursor, eval_ids)
+
     def train_log(self, train_id: str, attempt: int) -> TrainLog:
         """The training log of one attempt, by step; empty when there is none."""
         rows = self._read(TRAIN_LOG, "train_id = $1 AND attempt = $2", [train_id, attempt])
@@ -384,9 +395,11 @@ class Store:
         source, parameters, batch = batches.source(table, kinds, rows)
         if batch is not None:
             cursor.register(source, batch)  # the next one replaces it; the close ends it
+        # Rows lie in the order of their numbers, so that whoever reads all of them need not sort.
         result = cursor.execute(
             f"INSERT INTO {table.name} (seq, {names}) "
-            f"SELECT (SELECT coalesce(max(seq), 0) FROM {table.name}) + b.batch_row, {values} FROM {source} b{anti}",
+            f"SELECT (SELECT coalesce(max(seq), 0) FROM {table.name}) + b.batch_row, {values} FROM {source} b{anti} "
+            "ORDER BY b.batch_row",
             parameters,
         )
         return int(result.fetchone()[0])

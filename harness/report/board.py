@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.records import Entry, RunRecord, digest
+from harness.records import Entry, RunRecord, Score, ScoreColumns, digest
 from harness.report import remarks, tuned
 from harness.report.columns import Column, columns_of
 from harness.report.contest import Entrant, question_of, verdict_of
@@ -52,7 +52,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         for row in rows
         if not row.apart
     ]
-    clusters = {results.groups.get(score.item, score.item) for score in results.scores if score.suite == "test"}
+    clusters = {results.groups.get(item, item) for item in _test_items(results.scores)}
     return Leaderboard(
         experiment=experiment,
         primary=primary,
@@ -73,6 +73,12 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         serving=served,
         human=results.human,
     )
+
+
+def _test_items(scores: Sequence[Score]) -> set[str]:
+    if isinstance(scores, ScoreColumns):
+        return {item for block in scores.blocks if block.suite == "test" for item in block.items}
+    return {score.item for score in scores if score.suite == "test"}
 
 
 def _row(arm: str, entries: Sequence[Entry], results: Results, judge: Judge) -> Row:
