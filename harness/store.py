@@ -10,6 +10,7 @@ store_journal.py), and where a crash left a write-ahead log that cannot be read,
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ from harness.records import (
     TrainLog,
     Trial,
 )
-from harness.store_file import StoreFile, quoted, remove_database, transaction
+from harness.store_file import HeldFile, StoreFile, quoted, remove_database, transaction
 from harness.store_rounds import Tally
 from harness.store_session import Session
 from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Row, Table, columns, decode, encode
@@ -67,7 +68,9 @@ class Store:
         migrations: Path | None = None,
         lease: bool = False,
     ) -> None:
-        self._file = StoreFile(path, timeout=timeout, lock=lock, migrations=migrations, lease=lease)
+        self._file: StoreFile | HeldFile = StoreFile(
+            path, timeout=timeout, lock=lock, migrations=migrations, lease=lease
+        )
         self.path = self._file.path
         self.lock_path = self._file.lock_path
         self.journal_path = self.path.with_name(self.path.name + ".journal.jsonl")
@@ -117,6 +120,17 @@ class Store:
             with transaction(cursor):
                 self._insert(cursor, JUDGMENTS, rows)
             return True
+
+    @contextmanager
+    def opened(self) -> Iterator[Store]:
+        """This store for several reads in a row: the file is opened once, and the lock held to the end of the block.
+
+        Keep it short: nobody else reads or writes meanwhile.
+        """
+        with self._file.open() as cursor:
+            held = copy.copy(self)
+            held._file = HeldFile(self._file, cursor)
+            yield held
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -54,7 +54,11 @@ def score_columns(cursor: Any, eval_ids: Sequence[str]) -> ScoreColumns | None:
     kinds = _kinds([source.distinct(name) for name in _KIND])
     if names is None or items is None or kinds is None:
         return None
-    rows = _Rows.read(source, evaluations, (names, items, kinds))
+    columns = source.rows()
+    alike = _alike(columns, evaluations, (names, items, kinds), source)
+    if alike is not None:
+        return alike
+    rows = _Rows.of(columns, evaluations, (names, items, kinds))
     if len(rows.kinds) * len(evaluations) * len(items.values) > CELLS:
         return None
     blocks = [_block(rows, number, source) for number in range(len(rows.kinds))]
@@ -170,10 +174,69 @@ class _Source:
 
         if not self.many:
             return dict(self.cursor.execute(query, list(parameters)).fetchnumpy())
-        table = self.cursor.sql(query, params=list(parameters)).to_arrow_table()
+        table = self.cursor.sql(query, params=list(parameters)).to_arrow_table(1 << 20)
         # Arrow's own way to numpy loads pandas.
         parts = {name: list(map(np.from_dlpack, table.column(name).chunks)) for name in table.column_names}
         return {name: np.concatenate(found) for name, found in parts.items()}
+
+
+def _halves(packed: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """Bits of evaluation and item, [rows, 2]."""
+    import numpy as np
+
+    return packed.astype("<u8", copy=False).view(np.uint32).reshape(-1, 2)
+
+
+def _alike(
+    rows: dict[str, Any], evaluations: tuple[str, ...], texts: tuple[_Texts, _Texts, _Texts], source: _Source
+) -> ScoreColumns | None:
+    """The columns where every evaluation has the same rows in the same order, as it mostly is; else None."""
+    import numpy as np
+
+    names, items, kinds = texts
+    count = len(evaluations)
+    if count < 2 or len(names.values) != count or len(rows["kind"]) % count or not len(rows["kind"]):
+        return None
+    halves = _halves(rows["packed"]).reshape(count, -1, 2)
+    kind = rows["kind"].reshape(count, -1)
+    first = halves[:, 0, 0]
+    if (halves[:, :, 0] != first[:, None]).any() or len(np.unique(first)) != count:
+        return None
+    if (halves[:, :, 1] != halves[0, :, 1]).any() or (kind != kind[0]).any():
+        return None
+    item, of_kind = items.codes(np.ascontiguousarray(halves[0, :, 1])), kinds.codes(kind[0])
+    if len(np.unique(of_kind.astype(np.int64) * len(items.values) + item)) != len(item):
+        return None  # some rows supersede others
+    places = {text: place for place, text in enumerate(evaluations)}
+    if any(text not in places for text in names.values):
+        return None
+    stored = [places[names.values[code]] for code in names.codes(np.ascontiguousarray(first))]
+    back = np.argsort(stored)
+    used, starts = _firsts(of_kind, len(kinds.values))
+    blocks = []
+    for one in used[np.argsort(starts)]:
+        mine = (of_kind == one).nonzero()[0]
+        picked = {name: rows[name].reshape(count, -1)[:, mine][back] for name in ("value", "valued", "ok", "counted")}
+        statistics = None
+        if picked["counted"].any():
+            found = source.statistics(kinds.values[one])
+            if found is None or not picked["counted"].all():
+                return None
+            statistics = found.reshape(count, len(mine), -1)[back]
+        blocks.append(
+            ScoreBlock(
+                *kinds.values[one],
+                evaluations=evaluations,
+                items=tuple(items.values[place] for place in item[mine]),
+                present=np.ones((count, len(mine)), dtype=bool),
+                ok=picked["ok"],
+                values=picked["value"],
+                valued=picked["valued"],
+                statistics=statistics,
+                counted=None if statistics is None else picked["counted"],
+            )
+        )
+    return ScoreColumns(tuple(blocks))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,12 +254,11 @@ class _Rows:
     columns: dict[str, Any]
 
     @classmethod
-    def read(cls, source: _Source, evaluations: tuple[str, ...], texts: tuple[_Texts, _Texts, _Texts]) -> _Rows:
+    def of(cls, rows: dict[str, Any], evaluations: tuple[str, ...], texts: tuple[_Texts, _Texts, _Texts]) -> _Rows:
         import numpy as np
 
         names, items, kinds = texts
-        rows = source.rows()
-        packed = rows["packed"].view(np.uint32).reshape(-1, 2)  # little-endian: the lower half comes first
+        packed = _halves(rows["packed"])
         places = {text: place for place, text in enumerate(evaluations)}
         spots = np.array([places.get(text, -1) for text in names.values] or [0], dtype=np.int32)
         evaluation = spots[names.codes(packed[:, 0])]

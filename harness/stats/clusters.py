@@ -119,6 +119,7 @@ def cr2_freedom(clusters: Clusters) -> float:
     return 1.0 / float((share**2).sum() + b.sum() ** 2 - (b**2).sum())
 
 
+@functools.lru_cache(maxsize=4096)
 def t_quantile(level: float, freedom: float) -> float:
     """Half-width of a two-sided t interval, in standard errors."""
     from scipy.special import stdtrit

@@ -29,6 +29,7 @@ Corpus metrics: the same, with the jackknife over clusters (Efron & Stein 1981) 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -230,12 +231,18 @@ class Parts:
     @property
     def error(self) -> float:
         """Standard error."""
-        return float(combined_variance(self.example, self.interaction, self.seed)[0] ** 0.5)
+        return math.sqrt(self.variance)
+
+    @property
+    def variance(self) -> float:
+        """As `combined_variance`, of one estimate."""
+        return max(0.0, self.example - self.interaction) + self.seed
 
     @property
     def share(self) -> float:
         """Of the variance that is estimated from seeds: w."""
-        return float(combined_variance(self.example, self.interaction, self.seed)[1])
+        variance = self.variance
+        return self.seed / variance if variance > 0 else self.seed
 
     def quantile(self, level: float) -> float:
         """Half-width of a two-sided interval, in standard errors."""
