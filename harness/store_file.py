@@ -312,7 +312,7 @@ class StoreFile:
 class HeldFile:
     """An open file in place of one that is opened for every operation."""
 
-    file: StoreFile
+    file: StoreFile | HeldFile
     cursor: Any
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.records.score_columns import ScoreBlock, ScoreColumns
 
@@ -21,6 +21,7 @@ CELLS = 100_000_000
 """Evaluations × metrics × items: a table that is larger is mostly empty, and is not made."""
 _MINE = "eval_id IN (SELECT unnest($1::VARCHAR[]))"
 _KIND = ("suite", "metric", "filter", "version")
+"""Columns that say which metric a row is of."""
 _HIGH = 32
 """Bits of a 64-bit hash that are dropped."""
 MANY = 100_000
@@ -63,6 +64,19 @@ def score_columns(cursor: Any, eval_ids: Sequence[str]) -> ScoreColumns | None:
         return None
     blocks = [_block(rows, number, source) for number in range(len(rows.kinds))]
     return None if None in blocks else ScoreColumns(tuple(block for block in blocks if block is not None))
+
+
+class _Kind(NamedTuple):
+    """What a block is of."""
+
+    suite: str
+    metric: str
+    filter: str
+    version: int
+
+    def block(self, **columns: Any) -> ScoreBlock:
+        """The block with these columns."""
+        return ScoreBlock(suite=self.suite, metric=self.metric, filter=self.filter, version=self.version, **columns)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,16 +162,21 @@ class _Source:
 
     def statistics(self, kind: tuple[Any, ...]) -> NDArray[np.float64] | None:
         """Statistics [rows, k] of one metric's rows that have some, in the order of `seq`; None where k differs."""
+        import numpy as np
+
         named = " AND ".join(f"{name} = ${len(self.parameters) + place}" for place, name in enumerate(_KIND, 1))
-        where = f"{self.where} AND {named} AND statistics IS NOT NULL"
-        given = [*self.parameters, *kind]
-        lengths = "min(json_array_length(statistics)), max(json_array_length(statistics))"
-        [(least, most)] = self.cursor.execute(f"SELECT {lengths} FROM scores WHERE {where}", given).fetchall()
-        if least != most or not least:
+        found = self.cursor.sql(
+            f"SELECT seq, statistics::DOUBLE[] AS statistics FROM scores WHERE {self.where} AND {named} "
+            "AND statistics IS NOT NULL",
+            params=[*self.parameters, *kind],
+        ).to_arrow_table(1 << 20)
+        lists = found.column("statistics").chunks
+        lengths = np.concatenate([np.from_dlpack(chunk.value_lengths()) for chunk in lists])
+        if lengths.min() != lengths.max() or not lengths.min():
             return None
-        found = self._ordered(f"SELECT seq, unnest(statistics::DOUBLE[]) AS one FROM scores WHERE {where}", given)
-        flat: NDArray[np.float64] = found["one"]
-        return flat.reshape(-1, least)
+        rows = np.concatenate([np.from_dlpack(chunk.flatten()) for chunk in lists]).reshape(-1, lengths[0])
+        seq = np.concatenate([np.from_dlpack(chunk) for chunk in found.column("seq").chunks])
+        return rows if (seq[1:] > seq[:-1]).all() else rows[np.argsort(seq)]
 
     def _ordered(self, query: str, parameters: Sequence[Any]) -> dict[str, Any]:
         import numpy as np
@@ -224,8 +243,7 @@ def _alike(
                 return None
             statistics = found.reshape(count, len(mine), -1)[back]
         blocks.append(
-            ScoreBlock(
-                *kinds.values[one],
+            _Kind(*kinds.values[one]).block(
                 evaluations=evaluations,
                 items=tuple(items.values[place] for place in item[mine]),
                 present=np.ones((count, len(mine)), dtype=bool),
@@ -283,7 +301,7 @@ def _block(rows: _Rows, number: int, source: _Source) -> ScoreBlock | None:
     cell, shape = rows.cell[mine], (len(rows.evaluations), len(rows.items))
     first = _table(shape, cell[::-1], np.arange(len(cell), dtype=np.int32)[::-1])
     present = _table(shape, cell, np.ones(len(cell), dtype=bool))
-    used, columns = present.any(axis=1).nonzero()[0], _columns(present, first)
+    used, columns = np.flatnonzero(present.any(axis=1)), _columns(present, first)
     whole = len(used) == shape[0] and len(columns) == shape[1] and bool((columns[1:] > columns[:-1]).all())
 
     def picked(table: Any) -> Any:
@@ -298,8 +316,7 @@ def _block(rows: _Rows, number: int, source: _Source) -> ScoreBlock | None:
         counted = picked(_table(shape, cell, has))
         statistics = np.stack([picked(_table(shape, cell[has], column)) for column in found.T], axis=-1)
     present, first = picked(present), picked(first)
-    return ScoreBlock(
-        *rows.kinds[number],
+    return _Kind(*rows.kinds[number]).block(
         evaluations=tuple(rows.evaluations[row] for row in used),
         items=tuple(rows.items[column] for column in columns),
         present=present,
@@ -327,7 +344,7 @@ def _firsts(codes: NDArray[np.int32], count: int) -> tuple[NDArray[np.intp], NDA
 
     first = np.full(count, len(codes), dtype=np.intp)
     first[codes[::-1]] = np.arange(len(codes))[::-1]
-    used = (first < len(codes)).nonzero()[0]
+    used = np.flatnonzero(first < len(codes))
     return used, first[used]
 
 
@@ -336,15 +353,17 @@ def _columns(present: NDArray[np.bool_], first: NDArray[np.int32]) -> NDArray[np
     import numpy as np
 
     leader = int(present.any(axis=1).argmax())
-    used = present.any(axis=0).nonzero()[0]
+    used = np.flatnonzero(present.any(axis=0))
     rank = np.where(present[leader, used], first[leader, used], present.size + used)
     return np.asarray(used[np.argsort(rank, kind="stable")])
 
 
 def _orders(present: NDArray[np.bool_], first: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """Rows whose items are not in the order of the columns, and their own order."""
-    suspects = (present & ((first[:, 1:] <= first[:, :-1]).any(axis=1) | ~present.all(axis=1))[:, None]).any(axis=1)
-    for row in map(int, suspects.nonzero()[0]):
-        places = present[row].nonzero()[0]
+    import numpy as np
+
+    suspects = (first[:, 1:] <= first[:, :-1]).any(axis=1) | ~present.all(axis=1)
+    for row in np.flatnonzero(suspects).tolist():
+        places = np.flatnonzero(present[row])
         if not (first[row, places][1:] > first[row, places][:-1]).all():
             yield row, places[first[row, places].argsort()]

@@ -51,7 +51,8 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
 @functools.cache
 def _plain(kind: type[Any]) -> frozenset[str]:
     """Fields whose values JSON has as they are."""
-    return frozenset(name for name, hint in _hints(kind).items() if _is_plain(hint))
+    hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
+    return frozenset(name for name, hint in hints.items() if _is_plain(hint))
 
 
 def _is_plain(hint: Any) -> bool:

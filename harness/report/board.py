@@ -44,6 +44,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     unavailable = {one.eval_id: one.unavailable for one in results.evaluations}
     found = examine(results)
     judge = Judge(Estimator(results.groups, seed, question), columns, table, arms, reference, found, unavailable)
+    judge.prepare()
     known = _Known.of(results)
     rows = [_row(arm, entries, known, judge) for arm, entries in judge.entries.items()]
     rows = judge.with_ranks(judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0]))))

@@ -43,6 +43,14 @@ class Judge:
         trained = any(entry.seed is not None for entry in self.entries.get(arm, ()))
         return series(self.table, eval_ids, name, trained)
 
+    def prepare(self) -> None:
+        """Compute the cells of every metric at once, as far as they go together."""
+        for column in self.columns:
+            found = [self.series(arm, column.name) for arm in self.entries if arm not in self.environments.mixed]
+            reference = self.series(self.reference, column.name)
+            arms = [one for one in found if not isinstance(one, str)]
+            self.estimator.prepare(metric_of(column), arms, None if isinstance(reference, str) else reference)
+
     def comparisons(self) -> Comparisons:
         """Pairs of arms on the primary metric, those of one environment."""
         name = self.columns[0].name

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -91,7 +93,7 @@ class Estimator:
                 what, limits = "mean of paired differences", bounds and (bounds[0] - bounds[1], bounds[1] - bounds[0])
             return _or_reason(
                 lambda: stats.arm_estimate(
-                    stats.subtract(self._arm(known, a, items), self._arm(known, b, items)),
+                    self._less(known, a, b, items),
                     clusters,
                     what,
                     limits,
@@ -105,6 +107,38 @@ class Estimator:
         means = stats.average_seeds(ours), stats.average_seeds(theirs)
         seeds = max(a.seeds, b.seeds)
         return _or_reason(lambda: stats.paired_difference(*means, clusters, seeds=seeds, bounds=bounds, level=level))
+
+    def prepare(self, known: Metric, arms: Sequence[Series], reference: Series | None) -> None:
+        """Compute what `value`, `difference` (to the reference) and `p_value` will ask of many arms, all at once."""
+        if self.question != "method" or not arms:
+            return
+        items = max(Counter(one.items for one in arms).items(), key=lambda found: found[1])[0]
+        mine = [one for one in arms if one.items == items and not _too_few(one, "")]
+        clusters = self.grouping(items)
+        if clusters.count < 2:
+            return
+        with suppress(ValueError):  # whoever asks for the one that is wrong is told
+            kinds: dict[tuple[int, bool], list[Series]] = {}
+            for one in mine if known.combine is None else ():
+                kinds.setdefault((one.seeds, one.trained), []).append(one)
+            for (_, trained), several in kinds.items():
+                tables = np.stack([one.data for one in several])
+                for one, arm in zip(several, stats.arms_of(tables, clusters, trained=trained), strict=True):
+                    one.remembered[known.name] = arm
+            found = stats.with_parts([self._arm(known, one, items) for one in mine])
+            for one, arm in zip(mine, found, strict=True):
+                one.remembered[known.name] = arm
+            if reference is not None and reference.items == items and not _too_few(reference, ""):
+                less = stats.less_reference(found, self._arm(known, reference, items))
+                for one, arm in zip(mine, less, strict=True):
+                    one.remembered[f"{known.name} less"] = (reference, arm)
+
+    def _less(self, known: Metric, a: Series, b: Series, items: tuple[str, ...]) -> stats.Arm:
+        """a - b as statistics of methods take it."""
+        reference, arm = a.remembered.get(f"{known.name} less", (None, None))
+        if reference is b and items == a.items:
+            return cast(stats.Arm, arm)
+        return stats.subtract(self._arm(known, a, items), self._arm(known, b, items))
 
     def differences(self, known: Metric, arms: Sequence[Series], level: float) -> stats.PairTable | None:
         """Every pair of arms as `difference` has it; None where they must be asked for one by one."""
@@ -135,8 +169,7 @@ class Estimator:
         if self.question == "method":
             if _too_few(a, who[0]) or _too_few(b, who[1]):
                 return None
-            arm = stats.subtract(self._arm(known, a, items), self._arm(known, b, items))
-            return stats.arm_p_value(arm, clusters)
+            return stats.arm_p_value(self._less(known, a, b, items), clusters)
         ours, theirs = a.over(items), b.over(items)
         rng = self._rng("p", known.name, *who)
         if known.combine is None:

@@ -152,7 +152,7 @@ class ColumnTable(Mapping[str, Mapping[str, Mapping[str, Score]]]):
         has, data = (block.counted, block.statistics) if corpus else (block.valued, block.values)
         if has is None or data is None:
             return "no item has a value"
-        usable = (has[rows] & block.ok[rows]).all(axis=0)
+        usable = np.asarray((has[rows] & block.ok[rows]).all(axis=0))
         order = block.order(rows[0])
         good = order[usable[order]]
         if not len(good):

@@ -50,7 +50,7 @@ from harness.stats.methods import (
     method_p_value,
     subtract,
 )
-from harness.stats.pairs import PairTable, pair_table
+from harness.stats.pairs import PairTable, arms_of, less_reference, pair_table, with_parts
 from harness.stats.planning import (
     Design,
     Spread,
@@ -82,6 +82,7 @@ __all__ = [
     "Spread",
     "arm_estimate",
     "arm_p_value",
+    "arms_of",
     "assumed_spread",
     "average_seeds",
     "best_probabilities",
@@ -102,6 +103,7 @@ __all__ = [
     "examples_needed",
     "holm",
     "joint_draws",
+    "less_reference",
     "mcnemar_p_value",
     "mean_arm",
     "measured_spread",
@@ -127,5 +129,6 @@ __all__ = [
     "smallest_difference",
     "subtract",
     "swap_p_value",
+    "with_parts",
     "with_seeds",
 ]

@@ -208,6 +208,8 @@ class Arm:
     """Size of the values, against which spread is told from last bits."""
     other: Arm | None = None
     """What is subtracted, where seeds cannot pair because their numbers differ."""
+    parts: Parts | None = None
+    """Its variances, where they are known already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +295,8 @@ def subtract(a: Arm, b: Arm) -> Arm:
 
 def parts_of(arm: Arm) -> Parts:
     """Variance parts of an arm's mean over seeds."""
+    if arm.parts is not None:
+        return arm.parts
     pull = arm.pulls.mean(axis=0)
     interaction, seed, freedom = _seed_parts(arm)
     if arm.other is not None:

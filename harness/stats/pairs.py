@@ -7,14 +7,14 @@ from one product of matrices. Where two arms are nearly alike that would cancel;
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats.clusters import LAST_BITS, Clusters, Floats, cr2_freedom, t_quantile, unseen_share
 from harness.stats.intervals import span
-from harness.stats.methods import SHARE_POWER, Arm, combined_variance
+from harness.stats.methods import SHARE_POWER, Arm, Parts, combined_variance, subtract
 
 CANCELLED = 0.01
 """A squared distance that is a smaller share of the two squares than this has lost more than two digits."""
@@ -68,6 +68,56 @@ def pair_table(
     return PairTable(value, low, high, np.ones_like(alike))
 
 
+def arms_of(tables: Floats, clusters: Clusters, *, trained: bool) -> list[Arm]:
+    """Values [arms, seeds, n] as Arms with their variances, to the last bit those of `method_arm` one by one.
+
+    Raises:
+        ValueError: values that are not finite.
+    """
+    if not np.isfinite(tables).all():
+        raise ValueError("values must be finite; leave out what is missing")
+    values = tables.mean(axis=2)
+    scales = np.abs(tables).max(axis=(1, 2))
+    residuals = clusters.sums(tables - values[:, :, None])
+    pulls = residuals / (clusters.n * np.sqrt(1 - clusters.sizes / clusters.n))
+    freedom = cr2_freedom(clusters)
+    return with_parts(
+        [
+            Arm(own, pull, freedom, trained, scale)
+            for own, pull, scale in zip(values, pulls, scales.tolist(), strict=True)
+        ]
+    )
+
+
+def less_reference(arms: Sequence[Arm], reference: Arm) -> list[Arm]:
+    """`subtract(arm, reference)` of every arm, with its variances."""
+    return with_parts([subtract(arm, reference) for arm in arms])
+
+
+def with_parts(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms with their variances, of as many at once as have the same number of seeds."""
+    kinds: dict[tuple[int, bool], list[int]] = {}
+    for place, arm in enumerate(arms):
+        if arm.other is None:
+            kinds.setdefault((len(arm.values), arm.trained), []).append(place)
+    done = list(arms)
+    for (seeds, trained), places in kinds.items():
+        pulls = np.stack([arms[place].pulls for place in places])
+        mean = pulls.mean(axis=1)
+        example = (mean**2).sum(axis=1).tolist()
+        interaction = seed = [0.0] * len(places)
+        if trained and seeds > 1:
+            left = (pulls - mean[:, None]).reshape(len(places), -1)
+            interaction = ((left**2).sum(axis=1) / (seeds * (seeds - 1))).tolist()
+            values = np.stack([arms[place].values for place in places])
+            seed = (values.var(axis=1, ddof=1) / seeds).tolist()
+        freedom = float(seeds - 1) if trained and seeds > 1 else 1.0
+        for number, place in enumerate(places):
+            parts = Parts(example[number], interaction[number], seed[number], arms[place].freedom, freedom)
+            done[place] = replace(arms[place], parts=parts)
+    return done
+
+
 def squared_distances(rows: Floats) -> Floats:
     """Squared Euclidean distances [n, n] between rows [n, k]."""
     squares = np.einsum("ij,ij->i", rows, rows)
@@ -91,8 +141,9 @@ def _seed_tables(arms: Sequence[Arm], level: float) -> tuple[Floats, Floats, Flo
     same: dict[int, tuple[NDArray[np.intp], Floats, Floats]] = {}
     for number in map(int, np.unique(seeds[seeds > 1])):
         mine = np.flatnonzero(seeds == number)
-        values = np.stack([arms[place].values for place in mine])
-        left = np.stack([arms[place].pulls - arms[place].pulls.mean(axis=0) for place in mine])
+        values = np.stack([arms[place].values for place in mine.tolist()])
+        left = np.stack([arms[place].pulls for place in mine.tolist()])
+        left = left - left.mean(axis=1, keepdims=True)
         own_x[mine] = (left**2).sum(axis=(1, 2)) / (number * (number - 1))
         own_b[mine] = values.var(axis=1, ddof=1) / number
         centred = values - values.mean(axis=1, keepdims=True)

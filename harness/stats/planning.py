@@ -278,6 +278,7 @@ def _exceeding(edges: Floats, shares: Floats) -> Callable[[float], float]:
     return lambda shift: float(((ndtr(shift - edges) + ndtr(-shift - edges)) * shares).sum())
 
 
+@functools.lru_cache(maxsize=4096)
 def _estimated_variance(freedom: float, nodes: int) -> tuple[Floats, Floats]:
     """Values of χ² / freedom and their probabilities: Gauss-Legendre nodes of its quantile function."""
     from scipy.special import chdtri
