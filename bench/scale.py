@@ -2,12 +2,13 @@
 
 arms      `harness run` of the embedded base on a few visits, 1, 4 and 16 arms of LoRA that differ in their learning
           rate: trained, scored and ranked. A fresh process and a fresh home folder for each.
-examples  `harness run` of the embedded base, untrained and LoRA, on 100, 1,000 and 10,000 test examples (a lookup task
-          made here, answers of a few tokens): data checked for near-duplicates, split, answered, scored, stored, ranked.
-board     the leaderboard of 1,000 runs (333 arms of three seeds and an untrained one) over 1,000 examples, four metrics,
-          from a real database. *Computed*: nothing kept, in a process that has its libraries loaded; from opening the
-          database to the last interval, all 55,611 pairs of arms included. *Cold*: `harness leaderboard --json` as a new
-          process, computed once and then from the file that keeps it.
+examples  `harness run` of the embedded base, untrained and LoRA, on 100, 1,000 and 10,000 test examples (a lookup
+          task made here, answers of a few tokens): data checked for near-duplicates, split, answered, scored, stored,
+          ranked.
+board     the leaderboard of 1,000 runs (333 arms of three seeds and an untrained one) over 1,000 examples, four
+          metrics, from a real database. *Computed*: nothing kept, in a process that has its libraries loaded; from
+          opening the database to the last interval, all 55,611 pairs of arms included. *Cold*: `harness leaderboard
+          --json` as a new process, computed once and then from the file that keeps it.
 
 Growth is the exponent of wall time as a power of the size, from 4 to 16 arms and from 1,000 to 10,000 examples; the
 start of the process (its imports and what one arm takes apart) is not subtracted, and stands beside it. Memory is the
@@ -43,6 +44,13 @@ ARMS, EXAMPLES = (1, 4, 16), (100, 1_000, 10_000)
 THREADS = 2
 PARTS = ("arms", "examples", "board")
 
+TEXT = (
+    "the and with for two days pain cough fever rest water tea bread milk house door left right hand foot week month "
+    "year early late now then more less good better well new old long short small big red blue green white dark light "
+    "day night home work car train road hill tree leaf rain snow wind"
+)
+WORDS = TEXT.split()
+
 ARMS_YAML = """
 task: task
 base_model: {base}
@@ -58,7 +66,7 @@ data: {files: {train: train.jsonl, validation: validation.jsonl, test: test.json
 id: id
 prompt: "{{ words }}\\nNote:\\n"
 target: "{{ answer }}"
-generate: {max_new_tokens: 4}
+generate: {max_new_tokens: 3}
 metrics: {primary: exact_match, also: [rouge_l, perplexity]}
 """
 
@@ -115,14 +123,11 @@ def examples_experiment(folder: Path, examples: int) -> list[str]:
     task = folder / "task"
     task.mkdir()
     (task / "task.yaml").write_text(LOOKUP_TASK)
-    words = [
-        f"{a}{b}" for a in "ba be bi bo bu da de di do du".split() for b in "ka ke ki ko ku la le li lo lu".split()
-    ]
     rng = random.Random(7)
     for split, count in (("train", 96), ("validation", 24), ("test", examples)):
         with (task / f"{split}.jsonl").open("w") as out:
             for number in range(count):
-                chosen = [rng.choice(words) for _ in range(24)]  # long enough to be searched for near-duplicates
+                chosen = [rng.choice(WORDS) for _ in range(24)]  # long enough to be searched for near-duplicates
                 row = {"id": f"{split}-{number}", "words": " ".join(chosen), "answer": f"{chosen[0]} {chosen[-1]}"}
                 out.write(json.dumps(row) + "\n")
     lora = "  - {method: lora, lora: {r: 8, alpha: 16, target_modules: all-linear}, optimiser: {learning_rate: 0.004}}"

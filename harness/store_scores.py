@@ -55,6 +55,8 @@ def score_columns(cursor: Any, eval_ids: Sequence[str]) -> ScoreColumns | None:
     kinds = _kinds([source.distinct(name) for name in _KIND])
     if names is None or items is None or kinds is None:
         return None
+    if not names.values:
+        return ScoreColumns(())
     columns = source.rows()
     alike = _alike(columns, evaluations, (names, items, kinds), source)
     if alike is not None:
