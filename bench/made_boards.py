@@ -27,7 +27,7 @@ METRICS = ("fact_recall", "rouge_l", "fabrications", "perplexity")
 VERSIONS = {name: METRICS_OF_THE_HARNESS[name].version for name in METRICS}
 GROUP = 3
 """Examples of a patient, on average."""
-BATCH = 10
+BATCH = 50
 """Runs that are stored in one transaction."""
 
 
