@@ -33,7 +33,8 @@ def board(store: Store, home: Path, experiment_id: str) -> report.Leaderboard:
     """The leaderboard of an experiment, from the file where nothing has changed since."""
 
     def make() -> report.Leaderboard:
-        found = report.collect(store, experiment_id)
+        with store.opened() as held:
+            found = report.collect(held, experiment_id, columns=True)
         return report.leaderboard(report.with_human(found, store, lambda there: human(store, home, there)))
 
     return _kept(home, experiment_id, store.state(experiment_id), report.Leaderboard, make)

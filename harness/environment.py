@@ -94,6 +94,18 @@ def accelerators() -> list[str]:
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()] if answer.returncode == 0 else []
 
 
+def visible_devices(count: int, given: str | None) -> list[str]:
+    """Identifiers of the devices that this process may use, for CUDA_VISIBLE_DEVICES of its workers.
+
+    `count` is how many the driver shows, `given` that variable here: it names a choice of them, or hides all.
+    """
+    if given is None:
+        return [str(number) for number in range(count)]
+    named = [part.strip() for part in given.split(",")]
+    # CUDA itself stops reading at the first name that is none.
+    return named[: named.index("-1")] if "-1" in named else [name for name in named if name]
+
+
 @lru_cache
 def commit() -> tuple[str | None, bool | None]:
     """The commit of the working directory and whether it has uncommitted changes; None outside a repository."""

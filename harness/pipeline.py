@@ -273,7 +273,8 @@ def workers(experiment: ResolvedExperiment) -> int:
     resources = experiment.spec.resources
     if resources.executor == "inline":
         return 1
-    return resources.workers or max(1, len(environment.accelerators()))
+    devices = environment.visible_devices(len(environment.accelerators()), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return resources.workers or max(1, len(devices))
 
 
 def threads(experiment: ResolvedExperiment) -> int:

@@ -10,6 +10,7 @@ store_journal.py), and where a crash left a write-ahead log that cannot be read,
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import store_batches as batches
-from harness import store_journal, store_rounds
+from harness import store_journal, store_rounds, store_scores
 from harness.errors import StoreError
 from harness.records import (
     Assignment,
@@ -40,7 +41,7 @@ from harness.records import (
     TrainLog,
     Trial,
 )
-from harness.store_file import StoreFile, quoted, remove_database, transaction
+from harness.store_file import HeldFile, StoreFile, quoted, remove_database, transaction
 from harness.store_rounds import Tally
 from harness.store_session import Session
 from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Row, Table, columns, decode, encode
@@ -67,7 +68,9 @@ class Store:
         migrations: Path | None = None,
         lease: bool = False,
     ) -> None:
-        self._file = StoreFile(path, timeout=timeout, lock=lock, migrations=migrations, lease=lease)
+        self._file: StoreFile | HeldFile = StoreFile(
+            path, timeout=timeout, lock=lock, migrations=migrations, lease=lease
+        )
         self.path = self._file.path
         self.lock_path = self._file.lock_path
         self.journal_path = self.path.with_name(self.path.name + ".journal.jsonl")
@@ -117,6 +120,17 @@ class Store:
             with transaction(cursor):
                 self._insert(cursor, JUDGMENTS, rows)
             return True
+
+    @contextmanager
+    def opened(self) -> Iterator[Store]:
+        """This store for several reads in a row: the file is opened once, and the lock held to the end of the block.
+
+        Keep it short: nobody else reads or writes meanwhile.
+        """
+        with self._file.open() as cursor:
+            held = copy.copy(self)
+            held._file = HeldFile(self._file, cursor)
+            yield held
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -207,6 +221,17 @@ class Store:
     def scores(self, eval_ids: Sequence[str]) -> list[Score]:
         """Scores of these evaluations, in stored order; a metric's older versions too."""
         return self._read(TABLES[Score], "list_contains($1, eval_id)", [list(eval_ids)])
+
+    def score_columns(self, eval_ids: Sequence[str]) -> Sequence[Score]:
+        """As `scores`, as columns where they fit: the same Scores, in the same order within a metric and evaluation."""
+        with self._file.open() as cursor:
+            found = store_scores.score_columns(cursor, eval_ids)
+        return found if found is not None else self.scores(eval_ids)
+
+    def answer_counts(self, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+        """Evaluation → answers, answers cut off at their length limit, and prompts that lost their left."""
+        with self._file.open() as cursor:
+            return store_scores.answer_counts(cursor, eval_ids)
 
     def train_log(self, train_id: str, attempt: int) -> TrainLog:
         """The training log of one attempt, by step; empty when there is none."""
@@ -384,9 +409,11 @@ class Store:
         source, parameters, batch = batches.source(table, kinds, rows)
         if batch is not None:
             cursor.register(source, batch)  # the next one replaces it; the close ends it
+        # Rows lie in the order of their numbers, so that whoever reads all of them need not sort.
         result = cursor.execute(
             f"INSERT INTO {table.name} (seq, {names}) "
-            f"SELECT (SELECT coalesce(max(seq), 0) FROM {table.name}) + b.batch_row, {values} FROM {source} b{anti}",
+            f"SELECT (SELECT coalesce(max(seq), 0) FROM {table.name}) + b.batch_row, {values} FROM {source} b{anti} "
+            "ORDER BY b.batch_row",
             parameters,
         )
         return int(result.fetchone()[0])

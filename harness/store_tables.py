@@ -143,11 +143,15 @@ def decode(table: Table, rows: Sequence[Row]) -> list[Any]:
     if not nested:
         return [table.record(*row) for row in rows]
     records = []
+    known: dict[tuple[int, str], Any] = {}  # runs of one experiment share their provenance, evaluations their settings
     for row in rows:
         values = list(row)
         for place, decoder in nested:
-            if values[place] is not None:
-                values[place] = decoder(json.loads(values[place]))
+            text = values[place]
+            if text is not None:
+                if (place, text) not in known:
+                    known[place, text] = decoder(json.loads(text))
+                values[place] = known[place, text]
         records.append(table.record(*values))
     return records
 

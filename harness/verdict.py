@@ -89,10 +89,7 @@ def judge(contest: Contest, comparer: Comparer) -> WinnerVerdict:
         return _too_few(contest, ranked)
     level = 1 - 0.05 / (len(ranked) - 1)
     names = [one.arm for one in ranked]
-    gains = Gains(contest.rule.margin, level)
-    for place, a in enumerate(names):
-        for b in names[place + 1 :]:
-            gains.add(a, b, comparer.difference(a, b, level), sign)
+    gains = Gains.of_all(names, comparer, contest.rule.margin, level, sign)
     case = _Case(contest, {one.arm: one for one in ranked}, gains, comparer)
     return case.verdict()
 
@@ -136,12 +133,14 @@ class _Case:
 
     def verdict(self) -> WinnerVerdict:
         names = list(self.arms)
-        worse = [arm for arm in names if self.gains.worse(arm, names)]
+        worse = [arm for arm in names if self.gains.worse(arm)]
         # Values over differing examples can disagree with differences: the best value always stays.
         worse = [arm for arm in worse if arm != names[0] or len(worse) < len(names)]
-        good = [arm for arm in names if self.gains.good(arm, names) and arm not in worse]
-        left = [arm for arm in names if arm not in worse]
-        undecided = [arm for arm in left if arm not in good]
+        out = set(worse)
+        good = [arm for arm in names if self.gains.good(arm) and arm not in out]
+        left = [arm for arm in names if arm not in out]
+        kept = set(good)
+        undecided = [arm for arm in left if arm not in kept]
         trained = any(one.seeds for one in self.arms.values())
         if trained and self.contest.rule.estimand == "method" and self.contest.estimand != "method":
             return self._close("not_enough_data", self._too_few_seeds(), "", (good, undecided, worse))
@@ -179,7 +178,7 @@ class _Case:
             return self._close("ship", f"ship {cheapest}", reason, sets, arm=cheapest)
         other = next(arm for arm in good if arm != cheapest)
         share = self._share(cheapest, other)
-        words = f"tie between {listed(sorted(good, key=list(self.arms).index))}: take {cheapest}"
+        words = f"tie between {listed(sorted(good, key=self.gains.place.__getitem__))}: take {cheapest}"
         words += self._cost_words(cheapest, other, share, pair=len(good) == 2)
         reason = f"They differ by no more than {margin:g} in {self.contest.metric}."
         if undecided:
@@ -217,7 +216,9 @@ class _Case:
         """An arm that may be shipped, where arms that cost less may be as good: only their saving is open."""
         good, _, _ = sets
         margin, cost = self.contest.rule.margin, COST_WORDS[self.contest.rule.cost]
-        tied = f"tie between {listed(sorted(good, key=list(self.arms).index))}: take " if len(good) > 1 else "ship "
+        tied = (
+            f"tie between {listed(sorted(good, key=self.gains.place.__getitem__))}: take " if len(good) > 1 else "ship "
+        )
         pairs = self._pairs(cheaper)
         unknown = any(self.gains.of(*pair).reason for pair in pairs)
         examples, seeds = (None, None) if unknown else self._needed(pairs)
@@ -274,7 +275,7 @@ class _Case:
     def _price(self, arm: str) -> tuple[float, int]:
         """Order of cost; unknown last; of equal ones the better value first."""
         cost = self.arms[arm].cost
-        return (math.inf if cost is None else cost, list(self.arms).index(arm))
+        return (math.inf if cost is None else cost, self.gains.place[arm])
 
     def _share(self, arm: str, other: str) -> float | None:
         ours, theirs = self.arms[arm].cost, self.arms[other].cost
@@ -311,8 +312,8 @@ class _Case:
         """For each blocking arm the comparison that leaves it open: (another arm, it)."""
         names = list(self.arms)
         pairs: list[tuple[str, str]] = []
-        for arm in sorted(blocking, key=names.index, reverse=True):
-            others = [other for other in names if other != arm and self.gains.undecided(other, arm)]
+        for arm in sorted(blocking, key=self.gains.place.__getitem__, reverse=True):
+            others = self.gains.undecided(arm)
             if not others:
                 continue
             # The arm with the best value, where that is open; else the one that may be best above this one.

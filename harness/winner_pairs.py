@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from harness.records import Estimate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Comparer(Protocol):
@@ -22,6 +26,39 @@ class Comparer(Protocol):
         ...
 
 
+class Pairs(Protocol):
+    """Differences of all pairs of arms, row minus column, [arms, arms] each."""
+
+    @property
+    def value(self) -> NDArray[np.float64]:
+        """Differences."""
+        ...
+
+    @property
+    def low(self) -> NDArray[np.float64]:
+        """Lower limits."""
+        ...
+
+    @property
+    def high(self) -> NDArray[np.float64]:
+        """Upper limits."""
+        ...
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Whether a pair has limits."""
+        ...
+
+
+@runtime_checkable
+class ManyComparer(Comparer, Protocol):
+    """A comparer that may know all pairs at once."""
+
+    def differences(self, arms: Sequence[str], level: float) -> Pairs | None:
+        """`difference` of every pair of `arms`; None where they must be asked for one by one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Gain:
     """How much better one arm is than another, whatever the metric's direction."""
@@ -34,40 +71,81 @@ class Gain:
 
 
 class Gains:
-    """All pairs, both ways round."""
+    """All pairs of `arms`, both ways round."""
 
-    def __init__(self, margin: float, level: float) -> None:
-        self.margin, self.level = margin, level
-        self._known: dict[tuple[str, str], Gain] = {}
+    def __init__(self, arms: Sequence[str], margin: float, level: float) -> None:
+        import numpy as np
+
+        self.arms, self.margin, self.level = tuple(arms), margin, level
+        self.place = {arm: place for place, arm in enumerate(arms)}
+        size = (len(arms), len(arms))
+        self._value, self._low, self._high = np.zeros(size), np.zeros(size), np.zeros(size)
+        self._known = np.zeros(size, dtype=bool)
+        self._reasons: dict[tuple[int, int], str] = {}
+
+    @classmethod
+    def of_all(cls, arms: Sequence[str], comparer: Comparer, margin: float, level: float, sign: float) -> Gains:
+        """Every pair as `comparer` has it; `sign` is -1 where less is better."""
+        gains = cls(arms, margin, level)
+        found = comparer.differences(arms, level) if isinstance(comparer, ManyComparer) else None
+        if found is not None:
+            low, high = (found.low, found.high) if sign > 0 else (-found.high, -found.low)
+            gains._value, gains._low, gains._high = sign * found.value, low, high
+            gains._known = found.known
+        for place, a in enumerate(arms):
+            known = gains._known[place]
+            for other in range(place + 1, len(arms)) if not known.all() else ():
+                if not known[other]:
+                    gains.add(a, arms[other], comparer.difference(a, arms[other], level), sign)
+        return gains
 
     def add(self, a: str, b: str, found: Estimate | str, sign: float) -> None:
+        """Take in the difference a - b, or why there is none."""
+        pair = self.place[a], self.place[b]
+        back = pair[::-1]
+        self._known[pair] = self._known[back] = False
         if isinstance(found, str):
-            self._known[a, b] = self._known[b, a] = Gain(0.0, None, None, f"{a} and {b}: {found}")
+            self._value[pair] = self._value[back] = 0.0
+            self._reasons[pair] = self._reasons[back] = f"{a} and {b}: {found}"
             return
-        value = sign * found.value
+        self._value[pair], self._value[back] = sign * found.value, -sign * found.value
         if found.low is None or found.high is None:
-            reason = _reason(found, a, b)
-            self._known[a, b], self._known[b, a] = Gain(value, None, None, reason), Gain(-value, None, None, reason)
+            self._reasons[pair] = self._reasons[back] = _reason(found, a, b)
             return
         low, high = sorted((sign * found.low, sign * found.high))
-        self._known[a, b], self._known[b, a] = Gain(value, low, high), Gain(-value, -high, -low)
+        self._low[pair], self._high[pair] = low, high
+        self._low[back], self._high[back] = -high, -low
+        self._known[pair] = self._known[back] = True
 
     def of(self, a: str, b: str) -> Gain:
         """How much better `a` is than `b`."""
-        return self._known[a, b]
+        pair = self.place[a], self.place[b]
+        value = float(self._value[pair])
+        if not self._known[pair]:
+            return Gain(value, None, None, self._reasons.get(pair, ""))
+        return Gain(value, float(self._low[pair]), float(self._high[pair]))
 
-    def worse(self, arm: str, others: Iterable[str]) -> bool:
-        lows = [self.of(other, arm).low for other in others if other != arm]
-        return any(low is not None and low > self.margin for low in lows)
+    def worse(self, arm: str) -> bool:
+        """Whether some other arm is shown to be better by more than the margin."""
+        mine = self.place[arm]
+        found = self._known[:, mine] & (self._low[:, mine] > self.margin)
+        found[mine] = False
+        return bool(found.any())
 
-    def good(self, arm: str, others: Iterable[str]) -> bool:
-        highs = [self.of(other, arm).high for other in others if other != arm]
-        return all(high is not None and high <= self.margin for high in highs)
+    def good(self, arm: str) -> bool:
+        """Whether every other arm is shown to be better by no more than the margin."""
+        mine = self.place[arm]
+        found = self._known[:, mine] & (self._high[:, mine] <= self.margin)
+        found[mine] = True
+        return bool(found.all())
 
-    def undecided(self, a: str, b: str) -> bool:
-        """Whether it is open that `a` is better than `b` by more than the margin."""
-        gain = self.of(a, b)
-        return gain.low is None or gain.high is None or gain.low <= self.margin < gain.high
+    def undecided(self, arm: str) -> list[str]:
+        """Arms of which it is open whether they are better than `arm` by more than the margin, the best value first."""
+        mine = self.place[arm]
+        low, high = self._low[:, mine], self._high[:, mine]
+        found = ~self._known[:, mine] | ((low <= self.margin) & (self.margin < high))
+        found[mine] = False
+        return [self.arms[place] for place in found.nonzero()[0]]
 
 
 def _reason(estimate: Estimate, a: str, b: str) -> str:

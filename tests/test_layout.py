@@ -80,7 +80,7 @@ ALLOWED: dict[str, set[str]] = {
     "preflight": {"arms", "evaluation", "worker", "models", "prompts", "records"},
     "sealing": set(),
     "live": {"records", "files"},
-    "executors": {"worker", "records", "progress"},
+    "executors": {"environment", "worker", "records", "progress"},
     "ingest": {"worker", "evaluation", "environment", "store", "files", "records", "winner_rules", "arms"},
     "trials": {
         "tuning",

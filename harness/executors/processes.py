@@ -1,6 +1,7 @@
 """Several processes, each with one arm at a time and its imports kept warm for the next.
 
-An arm whose process is killed (out of memory, say) is recorded as failed and takes no other arm with it.
+An arm whose process is killed (out of memory, say) is recorded as failed and takes no other arm with it. With
+accelerators each worker sees one of them alone (CUDA_VISIBLE_DEVICES), dealt out in turn.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from typing import Any
 
+from harness import environment
 from harness.executors.inline import label
 from harness.progress import Reporter
 from harness.records import RunPlan
@@ -36,20 +39,25 @@ def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Itera
     listener.start()
     waiting, failed = longest_first(plans), dict[str, str]()
     settled = {plan.parent_train_id for plan in plans} - {plan.train_id for plan in plans}
-    idle: list[ProcessPoolExecutor] = []
-    running: dict[Future[Outcome], tuple[RunPlan, ProcessPoolExecutor]] = {}
+    idle: list[_Worker] = []
+    running: dict[Future[Outcome], tuple[RunPlan, _Worker]] = {}
+    devices = devices_of(plans)
     try:
         while waiting or running:
             for plan in [plan for plan in waiting if plan.parent_train_id in settled | {None}]:
                 if len(running) < workers:
                     waiting.remove(plan)
-                    pool = idle.pop() if idle else ProcessPoolExecutor(1, context, _start, (queue,))
-                    running[pool.submit(_execute, plan, dict(failed))] = (plan, pool)
+                    worker = idle.pop() if idle else None
+                    if worker is None:
+                        slot = free_slot([other.slot for _, other in running.values()])
+                        device = devices[slot % len(devices)] if devices else None
+                        worker = _Worker(slot, ProcessPoolExecutor(1, context, _start, (queue, device)))
+                    running[worker.pool.submit(_execute, plan, dict(failed))] = (plan, worker)
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                plan, pool = running.pop(future)
+                plan, worker = running.pop(future)
                 outcome, healthy = _outcome(plan, future)
-                idle += [pool] if healthy else []
+                idle += [worker] if healthy else []
                 settled.add(plan.train_id)
                 reporter.clear(label(plan))
                 if outcome.run.status != "ok":
@@ -58,10 +66,10 @@ def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Itera
     finally:
         # Idle processes leave by themselves, so that they give back their semaphores; those at work are told to.
         for _, busy in running.values():
-            for process in list((busy._processes or {}).values()):
+            for process in list((busy.pool._processes or {}).values()):
                 process.terminate()
-        for pool in [*idle, *(pool for _, pool in running.values())]:
-            pool.shutdown(cancel_futures=True)
+        for worker in [*idle, *(worker for _, worker in running.values())]:
+            worker.pool.shutdown(cancel_futures=True)
         queue.put(None)
         listener.join()
 
@@ -79,9 +87,32 @@ def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
     return sorted(plans, key=late)
 
 
-def _start(queue: Any) -> None:
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A pool of one process, and which of the workers it is."""
+
+    slot: int
+    pool: ProcessPoolExecutor
+
+
+def devices_of(plans: Sequence[RunPlan]) -> list[str]:
+    """Devices to deal out among the workers, so that each sees one alone; none where no plan uses one."""
+    if not any(plan.device == "cuda" for plan in plans):
+        return []
+    return environment.visible_devices(len(environment.accelerators()), os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def free_slot(taken: Sequence[int]) -> int:
+    """The least number that no worker has: a worker whose process died leaves its device to its successor."""
+    return next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+
+def _start(queue: Any, device: str | None) -> None:
+    """In a fresh process, before anything imports torch."""
     global _queue
     _queue = queue
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
     threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 

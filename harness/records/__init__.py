@@ -35,6 +35,7 @@ from harness.records.review import (
     RoundSplit,
     Stamp,
 )
+from harness.records.score_columns import ScoreBlock, ScoreColumns
 from harness.records.scoring import (
     Estimate,
     Evaluation,
@@ -122,6 +123,8 @@ __all__ = [
     "RunPlan",
     "RunRecord",
     "Score",
+    "ScoreBlock",
+    "ScoreColumns",
     "SentinelCheck",
     "ServedArm",
     "ServingPass",

@@ -35,7 +35,10 @@ def to_json(record: Any) -> Any:
 def from_json(kind: type[R], data: Any) -> R:
     """The inverse of `to_json` for record `kind`; unknown keys are ignored, missing ones take their default."""
     hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
-    return kind(**{key: _convert(hints[key], value) for key, value in data.items() if key in hints})
+    plain: frozenset[str] = _plain(kind)  # type: ignore[arg-type]
+    return kind(
+        **{key: value if key in plain else _convert(hints[key], value) for key, value in data.items() if key in hints}
+    )
 
 
 @functools.cache
@@ -43,6 +46,20 @@ def _hints(kind: type[Any]) -> dict[str, Any]:
     """Types of a record's fields; finding them out takes longer than all the rest."""
     hints = typing.get_type_hints(kind)
     return {f.name: hints[f.name] for f in dataclasses.fields(kind)}
+
+
+@functools.cache
+def _plain(kind: type[Any]) -> frozenset[str]:
+    """Fields whose values JSON has as they are."""
+    hints: dict[str, Any] = _hints(kind)  # type: ignore[arg-type]
+    return frozenset(name for name, hint in hints.items() if _is_plain(hint))
+
+
+def _is_plain(hint: Any) -> bool:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return all(map(_is_plain, args))
+    return origin is typing.Literal or hint in (str, int, float, bool, type(None), Any)
 
 
 def _convert(hint: Any, value: Any) -> Any:

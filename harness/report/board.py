@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.records import Entry, RunRecord, digest
+from harness.records import Entry, RunRecord, Score, ScoreColumns, digest
 from harness.report import remarks, tuned
 from harness.report.columns import Column, columns_of
 from harness.report.contest import Entrant, question_of, verdict_of
@@ -43,7 +44,9 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     unavailable = {one.eval_id: one.unavailable for one in results.evaluations}
     found = examine(results)
     judge = Judge(Estimator(results.groups, seed, question), columns, table, arms, reference, found, unavailable)
-    rows = [_row(arm, entries, results, judge) for arm, entries in judge.entries.items()]
+    judge.prepare()
+    known = _Known.of(results)
+    rows = [_row(arm, entries, known, judge) for arm, entries in judge.entries.items()]
     rows = judge.with_ranks(judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0]))))
     served = serving_table(results, reference, [row.arm for row in rows if row.evaluations])
     costs = serving_costs(served)
@@ -52,7 +55,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         for row in rows
         if not row.apart
     ]
-    clusters = {results.groups.get(score.item, score.item) for score in results.scores if score.suite == "test"}
+    clusters = {results.groups.get(item, item) for item in _test_items(results.scores)}
     return Leaderboard(
         experiment=experiment,
         primary=primary,
@@ -67,7 +70,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         looks_in_all=len(results.looks),
         leaks=len(experiment.leaks),
         notes=(*environment_notes(found, experiment.file), *remarks.of_experiment(results)),
-        runs=_attempts(results),
+        runs=_attempts(results.entries, known),
         forgetting=judge.forgetting(rows, retention_metrics(results.scores)),
         environments=found,
         serving=served,
@@ -75,8 +78,36 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     )
 
 
-def _row(arm: str, entries: Sequence[Entry], results: Results, judge: Judge) -> Row:
-    runs = _runs_of(entries, results.runs)
+def _test_items(scores: Sequence[Score]) -> set[str]:
+    if isinstance(scores, ScoreColumns):
+        return {item for block in scores.blocks if block.suite == "test" for item in block.items}
+    return {score.item for score in scores if score.suite == "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Results, and where to find what belongs to one arm."""
+
+    results: Results
+    runs: Mapping[str, Sequence[RunRecord]]
+    """Training → its attempts."""
+    looks: Mapping[str, int]
+    """Evaluation → looks at the test split by it."""
+    tunings: Mapping[str, tuned.ArmTuning]
+
+    @classmethod
+    def of(cls, results: Results) -> _Known:
+        runs: dict[str, list[RunRecord]] = {}
+        for run in results.runs:
+            runs.setdefault(run.train_id, []).append(run)
+        looks = Counter(look.eval_id for look in results.looks)
+        return cls(results, runs, looks, {one.arm: one for one in tuned.arm_tunings(results.trials)})
+
+
+def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row:
+    results = known.results
+    mine = dict.fromkeys(entry.train_id for entry in entries)
+    runs = {(run.train_id, run.attempt): run for one in mine for run in known.runs.get(one, ())}
     good = scored(entries)
     eval_ids = tuple(entry.eval_id for entry in good if entry.eval_id is not None)
     status = "ok" if len(good) == len(entries) else "partial" if good else entries[-1].status
@@ -93,13 +124,16 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: Judge) -> 
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
     spec = results.experiment.spec
     cost = cost_of([run.ledger for run in finished], (spec.get("resources") or {}).get("price_per_device_hour"))
-    cost = tuned.with_tuning(cost, arm, results)
+    cost = tuned.with_tuning(cost, arm, results.experiment, known.tunings)
     if cost is not None and method in OUTSIDE:
         cost = unknown(cost)
     tried = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
     apart = judge.environments.why(arm)
     missing = cells[judge.columns[0].name].missing
-    notes = (*remarks.of_arm(results.experiment, finished, cost, answers, missing), *tuned.notes(arm, results))
+    notes = (
+        *remarks.of_arm(results.experiment, finished, cost, answers, missing),
+        *tuned.notes(known.tunings.get(arm)),
+    )
     return Row(
         arm=arm,
         method=method,
@@ -109,7 +143,7 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: Judge) -> 
         cells=cells,
         cost=cost,
         answers=answers,
-        looks=sum(look.eval_id in eval_ids for look in results.looks),
+        looks=sum(known.looks.get(one, 0) for one in set(eval_ids)),
         to_best=None,
         notes=(f"not ranked: {apart}", *notes) if apart else notes,
         errors=_errors(entries, runs),
@@ -120,18 +154,13 @@ def _row(arm: str, entries: Sequence[Entry], results: Results, judge: Judge) -> 
     )
 
 
-def _attempts(results: Results) -> tuple[RunRecord, ...]:
+def _attempts(entries: Sequence[Entry], known: _Known) -> tuple[RunRecord, ...]:
     """All attempts, arm by arm in the order of the experiment."""
     found = []
-    for entry in results.entries:
-        mine = sorted((run for run in results.runs if run.train_id == entry.train_id), key=lambda run: run.attempt)
+    for entry in entries:
+        mine = sorted(known.runs.get(entry.train_id, ()), key=lambda run: run.attempt)
         found += [replace(run, arm=entry.arm) for run in mine]
     return tuple(found)
-
-
-def _runs_of(entries: Sequence[Entry], runs: Sequence[RunRecord]) -> dict[tuple[str, int], RunRecord]:
-    mine = {entry.train_id for entry in entries}
-    return {(run.train_id, run.attempt): run for run in runs if run.train_id in mine}
 
 
 def _errors(entries: Sequence[Entry], runs: Mapping[tuple[str, int], RunRecord]) -> tuple[str, ...]:

@@ -53,6 +53,10 @@ class Comparisons:
         """Paired difference a - b at `level`, or why there is none."""
         return self.estimator.difference(self.known, self.series[a], self.series[b], (a, b), level)
 
+    def differences(self, arms: Sequence[str], level: float) -> stats.PairTable | None:
+        """Every pair of `arms` at `level`; None where they must be asked for one by one."""
+        return self.estimator.differences(self.known, [self.series[arm] for arm in arms], level)
+
     def needed(self, a: str, b: str, gap: float, level: float) -> tuple[int | None, int | None]:
         """More examples, and more seeds, that would settle a difference `gap` away from the margin."""
         return self.estimator.needed(self.known, (self.series[a], self.series[b]), gap, level)

@@ -126,7 +126,8 @@ def _moved(move: Move) -> str:
 def _fingerprints(found: Sequence[Evaluation], known: dict[str, Mapping[str, Any]]) -> tuple[str, ...]:
     prints = []
     for one in found:
-        identity = fingerprint(one.environment)
+        same = (identity for identity, environment in known.items() if environment == one.environment)
+        identity = next(same, None) or fingerprint(one.environment)
         if identity is not None:
             known.setdefault(identity, one.environment)
             prints.append(identity)

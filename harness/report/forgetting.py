@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.metrics import metric
-from harness.records import Estimate, Score
-from harness.report.series import Estimator, Table, name_of, series
+from harness.records import Estimate, Score, ScoreColumns
+from harness.report.series import Estimator
+from harness.report.tables import Table, name_of, named, series
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ class Measured:
 
 def retention_metrics(scores: Sequence[Score]) -> list[str]:
     """Names of the metrics over the task's retention text and tasks, in stored order."""
+    if isinstance(scores, ScoreColumns):
+        kept = [block for block in scores.blocks if block.suite.partition(":")[0] == "retention"]
+        return list(dict.fromkeys(named(block.suite, block.metric, block.filter) for block in kept))
     return list(dict.fromkeys(name_of(score) for score in scores if score.suite.partition(":")[0] == "retention"))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from harness import stats
 from harness.metrics import Metric
@@ -29,11 +29,27 @@ class Judge:
     environments: Environments
     unavailable: Mapping[str, Mapping[str, str]]
     """Evaluation → source of a metric → why it has no value."""
+    known: dict[tuple[str, str], Series | str] = field(default_factory=dict, compare=False, repr=False)
+    """Series that were asked for, by arm and metric."""
 
     def series(self, arm: str, name: str) -> Series | str:
+        """A metric of an arm over its seeds, or why there is none."""
+        if (arm, name) not in self.known:
+            self.known[arm, name] = self._series(arm, name)
+        return self.known[arm, name]
+
+    def _series(self, arm: str, name: str) -> Series | str:
         eval_ids = [entry.eval_id for entry in scored(self.entries.get(arm, ())) if entry.eval_id is not None]
         trained = any(entry.seed is not None for entry in self.entries.get(arm, ()))
         return series(self.table, eval_ids, name, trained)
+
+    def prepare(self) -> None:
+        """Compute the cells of every metric at once, as far as they go together."""
+        for column in self.columns:
+            found = [self.series(arm, column.name) for arm in self.entries if arm not in self.environments.mixed]
+            reference = self.series(self.reference, column.name)
+            arms = [one for one in found if not isinstance(one, str)]
+            self.estimator.prepare(metric_of(column), arms, None if isinstance(reference, str) else reference)
 
     def comparisons(self) -> Comparisons:
         """Pairs of arms on the primary metric, those of one environment."""

@@ -16,6 +16,7 @@ from harness.records import (
     Round,
     RunRecord,
     Score,
+    ScoreColumns,
     SentinelCheck,
     ServingPass,
     TrainLog,
@@ -96,7 +97,11 @@ class Reader(Protocol):
         ...
 
     def scores(self, eval_ids: Sequence[str]) -> list[Score]:
-        """Scores of these evaluations."""
+        """Scores of these evaluations, in stored order."""
+        ...
+
+    def score_columns(self, eval_ids: Sequence[str]) -> Sequence[Score]:
+        """The same Scores, as columns where they fit."""
         ...
 
     def sentinels(self, suite: str) -> list[SentinelCheck]:
@@ -107,8 +112,8 @@ class Reader(Protocol):
         """Passes of serving figures over an experiment's arms."""
         ...
 
-    def predictions(self, eval_ids: Sequence[str]) -> list[Prediction]:
-        """Predictions of these evaluations."""
+    def answer_counts(self, eval_ids: Sequence[str]) -> Mapping[str, tuple[int, int, int]]:
+        """Evaluation → answers, answers cut off at their length limit, prompts that lost their left."""
         ...
 
     def looks(self) -> list[Look]:
@@ -198,14 +203,17 @@ def scored(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.status == "ok" and entry.eval_id is not None]
 
 
-def _of_present_source(scores: Sequence[Score], experiment: ExperimentRecord) -> list[Score]:
+def _of_present_source(scores: Sequence[Score], experiment: ExperimentRecord) -> Sequence[Score]:
     """Scores without those of an own metric's earlier source, whose versions are hashes without an order."""
     own = {name: known["version"] for name, known in (experiment.task.get("own_metrics") or {}).items()}
+    if isinstance(scores, ScoreColumns):
+        return scores.only(lambda block: own.get(block.metric, block.version) == block.version)
     return [score for score in scores if own.get(score.metric, score.version) == score.version]
 
 
-def collect(reader: Reader, name_or_id: str) -> Results:
-    """The results of one experiment as a store holds them.
+def collect(reader: Reader, name_or_id: str, *, columns: bool = False) -> Results:
+    """The results of one experiment as a store holds them; with `columns` scores metric by metric, which is quicker and
+    smaller for many runs, and not in stored order.
 
     Raises:
         StoreError: no such experiment, or the store cannot be read.
@@ -224,8 +232,8 @@ def collect(reader: Reader, name_or_id: str) -> Results:
         experiment=experiment,
         entries=[entry for entry in entries if entry.fraction == 1],
         runs=reader.runs([entry.train_id for entry in entries]),
-        scores=_of_present_source(reader.scores(eval_ids), experiment),
-        answers=count_answers(reader.predictions(eval_ids)),
+        scores=_of_present_source(reader.score_columns(eval_ids) if columns else reader.scores(eval_ids), experiment),
+        answers={one: AnswerCounts(*counts) for one, counts in reader.answer_counts(eval_ids).items()},
         looks=looks,
         groups=experiment.groups,
         shares=[entry for entry in entries if entry.fraction < 1],

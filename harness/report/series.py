@@ -3,90 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 
 from harness import stats
-from harness.metrics import Metric, metric
-from harness.records import Estimate, Question, Score, digest
+from harness.metrics import Metric
+from harness.records import Estimate, Question, digest
+from harness.report.tables import Series, Table, name_of, series, tabulate
 from harness.winner_rules import SEEDS_OF_A_METHOD
 
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Values [seeds, n] of an example metric, or statistics [seeds, n, k] of a corpus metric, over scored items."""
-
-    items: tuple[str, ...]
-    data: stats.Floats
-    missing: int
-    """Items without a value for some seed."""
-    trained: bool = False
-    """Whether the seeds are those of trainings; an arm without training counts once."""
-
-    @property
-    def seeds(self) -> int:
-        """Evaluations that were averaged."""
-        return int(self.data.shape[0])
-
-    def over(self, items: Sequence[str]) -> stats.Floats:
-        """The data of these items, in this order."""
-        place = {item: index for index, item in enumerate(self.items)}
-        return self.data[:, [place[item] for item in items]]
-
-
-Table = Mapping[str, Mapping[str, Mapping[str, Score]]]
-"""Evaluation → metric → item → Score."""
-
-
-def name_of(score: Score) -> str:
-    """The metric's name on a board: lm-eval's are `TASK/METRIC`, with `,FILTER` where the filter is not `none`.
-
-    lm-eval's tasks have suites `lm_eval:TASK`, those that measure forgetting `retention:TASK`.
-    """
-    name = score.metric
-    kind, _, task = score.suite.partition(":")
-    if kind in ("lm_eval", "retention") and task and not name.startswith(f"{task}/"):
-        name = f"{task}/{name}"
-    return name if score.filter in ("", "none") else f"{name},{score.filter}"
-
-
-def tabulate(scores: Sequence[Score]) -> Table:
-    """Scores by evaluation, metric and item; only the newest version of a metric counts."""
-    newest: dict[str, int] = {}
-    named = [(name_of(score), score) for score in scores]
-    for name, score in named:
-        newest[name] = max(newest.get(name, 0), score.version)
-    table: dict[str, dict[str, dict[str, Score]]] = {}
-    for name, score in named:
-        if score.version == newest[name]:
-            table.setdefault(score.eval_id, {}).setdefault(name, {})[score.item] = score
-    return table
-
-
-def series(table: Table, eval_ids: Sequence[str], name: str, trained: bool = False) -> Series | str:
-    """The metric `name` over several seeds' evaluations, or why there is none."""
-    columns = [table.get(eval_id, {}).get(name, {}) for eval_id in eval_ids]
-    if not columns or not all(columns):
-        return "not scored" if columns else "no evaluation"
-    corpus = metric(name).kind == "corpus"
-    seen = dict.fromkeys(item for column in columns for item in column)
-    good = [item for item in seen if all(_usable(column.get(item), corpus) for column in columns)]
-    if not good:
-        return "no item has a value"
-    rows = [[_datum(column[item], corpus) for item in good] for column in columns]
-    return Series(tuple(good), np.asarray(rows, dtype=np.float64), len(seen) - len(good), trained)
-
-
-def _usable(score: Score | None, corpus: bool) -> bool:
-    if score is None or score.status != "ok":
-        return False
-    return (score.statistics if corpus else score.value) is not None
-
-
-def _datum(score: Score, corpus: bool) -> object:
-    return score.statistics if corpus else score.value
+__all__ = ["Estimator", "Series", "Table", "name_of", "series", "tabulate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +30,8 @@ class Estimator:
     groups: Mapping[str, str]
     seed: int
     question: Question = "checkpoints"
+    remembered: dict[tuple[str, ...], stats.Clusters] = field(default_factory=dict, compare=False, repr=False)
+    """Clusters of sets of items; most metrics and arms share one."""
 
     def _rng(self, *what: str) -> np.random.Generator:
         return np.random.default_rng([self.seed, int(digest(what), 16)])
@@ -107,23 +40,41 @@ class Estimator:
         """The group of each item."""
         return [self.groups.get(item, item) for item in items]
 
+    def grouping(self, items: tuple[str, ...]) -> stats.Clusters:
+        """`clusters` as statistics take them."""
+        if items not in self.remembered:
+            self.remembered[items] = stats.Clusters.of(self.clusters(items), len(items))
+        return self.remembered[items]
+
     def value(self, known: Metric, one: Series, who: str) -> Estimate | str:
         """The metric's value with its interval, or why there is none; without an interval where seeds are too few."""
-        clusters, data = self.clusters(one.items), one.data
+        clusters, data = self.grouping(one.items), one.data
         combine, bounds = known.combine, known.bounds
         if self.question == "method":
             few = _too_few(one, who)
             if few:
-                return _or_reason(lambda: _value_alone(one, combine, len(set(clusters)), few))
-            trained = one.trained
-            if combine is not None:
-                return _or_reason(lambda: stats.corpus_method_estimate(data, combine, clusters, trained=trained))
-            return _or_reason(lambda: stats.method_estimate(data, clusters, trained=trained, bounds=bounds))
+                return _or_reason(lambda: _value_alone(one, combine, clusters.count, few))
+            what, limits = ("corpus value", None) if combine is not None else ("mean over examples", bounds)
+            return _or_reason(lambda: stats.arm_estimate(self._arm(known, one, one.items), clusters, what, limits))
         if combine is not None:
             rng = self._rng(known.name, who)
             return _or_reason(lambda: stats.corpus_estimate(data, combine, clusters, rng))
         means = stats.average_seeds(data)
         return _or_reason(lambda: stats.estimate(means, clusters, seeds=one.seeds, bounds=bounds))
+
+    def _arm(self, known: Metric, one: Series, items: tuple[str, ...]) -> stats.Arm:
+        """A series over `items` as statistics of methods take it; remembered where those are all its items."""
+        own = items == one.items
+        if own and known.name in one.remembered:
+            return cast(stats.Arm, one.remembered[known.name])
+        data, clusters = one.over(items), self.grouping(items)
+        if known.combine is not None:
+            arm, _ = stats.corpus_method_arm(data, known.combine, clusters, trained=one.trained)
+        else:
+            arm, _ = stats.method_arm(data, clusters, trained=one.trained)
+        if own:
+            one.remembered[known.name] = arm
+        return arm
 
     def difference(
         self, known: Metric, a: Series, b: Series, who: tuple[str, str], level: float = 0.95
@@ -132,22 +83,24 @@ class Estimator:
         items = _shared(a, b)
         if not items:
             return "no item in common"
-        ours, theirs, clusters = a.over(items), b.over(items), self.clusters(items)
-        combine, bounds = known.combine, known.bounds
+        clusters, combine, bounds = self.grouping(items), known.combine, known.bounds
         if self.question == "method":
             few = _too_few(a, who[0]) or _too_few(b, who[1])
             if few:
                 return few
-            trained = (a.trained, b.trained)
-            if combine is not None:
-                return _or_reason(
-                    lambda: stats.corpus_method_difference(
-                        ours, theirs, combine, clusters, trained=trained, level=level
-                    )
-                )
+            what, limits = "paired difference of corpus values", None
+            if combine is None:
+                what, limits = "mean of paired differences", bounds and (bounds[0] - bounds[1], bounds[1] - bounds[0])
             return _or_reason(
-                lambda: stats.method_difference(ours, theirs, clusters, trained=trained, bounds=bounds, level=level)
+                lambda: stats.arm_estimate(
+                    self._less(known, a, b, items),
+                    clusters,
+                    what,
+                    limits,
+                    level,
+                )
             )
+        ours, theirs = a.over(items), b.over(items)
         if combine is not None:
             rng = self._rng(known.name, *who)
             return _or_reason(lambda: stats.corpus_paired_difference(ours, theirs, combine, clusters, rng, level))
@@ -155,19 +108,69 @@ class Estimator:
         seeds = max(a.seeds, b.seeds)
         return _or_reason(lambda: stats.paired_difference(*means, clusters, seeds=seeds, bounds=bounds, level=level))
 
+    def prepare(self, known: Metric, arms: Sequence[Series], reference: Series | None) -> None:
+        """Compute what `value`, `difference` (to the reference) and `p_value` will ask of many arms, all at once."""
+        if self.question != "method" or not arms:
+            return
+        items = max(Counter(one.items for one in arms).items(), key=lambda found: found[1])[0]
+        mine = [one for one in arms if one.items == items and not _too_few(one, "")]
+        clusters = self.grouping(items)
+        if clusters.count < 2:
+            return
+        with suppress(ValueError):  # whoever asks for the one that is wrong is told
+            kinds: dict[tuple[int, bool], list[Series]] = {}
+            for one in mine if known.combine is None else ():
+                kinds.setdefault((one.seeds, one.trained), []).append(one)
+            for (_, trained), several in kinds.items():
+                tables = np.stack([one.data for one in several])
+                for one, arm in zip(several, stats.arms_of(tables, clusters, trained=trained), strict=True):
+                    one.remembered[known.name] = arm
+            found = stats.with_parts([self._arm(known, one, items) for one in mine])
+            for one, arm in zip(mine, found, strict=True):
+                one.remembered[known.name] = arm
+            if reference is not None and reference.items == items and not _too_few(reference, ""):
+                less = stats.less_reference(found, self._arm(known, reference, items))
+                for one, arm in zip(mine, less, strict=True):
+                    one.remembered[f"{known.name} less"] = (reference, arm)
+
+    def _less(self, known: Metric, a: Series, b: Series, items: tuple[str, ...]) -> stats.Arm:
+        """a - b as statistics of methods take it."""
+        reference, arm = a.remembered.get(f"{known.name} less", (None, None))
+        if reference is b and items == a.items:
+            return cast(stats.Arm, arm)
+        return stats.subtract(self._arm(known, a, items), self._arm(known, b, items))
+
+    def differences(self, known: Metric, arms: Sequence[Series], level: float) -> stats.PairTable | None:
+        """Every pair of arms as `difference` has it; None where they must be asked for one by one."""
+        items, combine = arms[0].items, known.combine
+        if any(one.items != items for one in arms) or self.grouping(items).count < 2 or len(arms) < 2:
+            return None
+        clusters = self.grouping(items)
+        try:
+            if self.question == "method":
+                if any(_too_few(one, "") for one in arms):
+                    return None
+                several = [self._arm(known, one, items) for one in arms]
+                return stats.pair_table(several, clusters, known.bounds if combine is None else None, level)
+            if combine is not None:
+                return None
+            means = [stats.average_seeds(one.data)[None] for one in arms]
+            several = [stats.method_arm(one, clusters, trained=False)[0] for one in means]
+            return stats.pair_table(several, clusters, known.bounds, level)
+        except ValueError:
+            return None
+
     def p_value(self, known: Metric, a: Series, b: Series, who: tuple[str, str]) -> float | None:
         """P-value of no difference, of permutations or, for methods, of t; None where there is no such test."""
         items = _shared(a, b)
         if not items:
             return None
-        ours, theirs, clusters = a.over(items), b.over(items), self.clusters(items)
+        clusters = self.grouping(items)
         if self.question == "method":
             if _too_few(a, who[0]) or _too_few(b, who[1]):
                 return None
-            trained = (a.trained, b.trained)
-            if known.combine is not None:
-                return stats.corpus_method_p_value(ours, theirs, known.combine, clusters, trained=trained)
-            return stats.method_p_value(ours, theirs, clusters, trained=trained)
+            return stats.arm_p_value(self._less(known, a, b, items), clusters)
+        ours, theirs = a.over(items), b.over(items)
         rng = self._rng("p", known.name, *who)
         if known.combine is None:
             return stats.sign_flip_p_value(stats.average_seeds(ours) - stats.average_seeds(theirs), clusters, rng)
@@ -178,7 +181,7 @@ class Estimator:
     def spread(self, known: Metric, a: Series, b: Series) -> stats.Spread | None:
         """How far the difference a - b spreads over clusters and seeds; None where that cannot be measured."""
         items = _shared(a, b)
-        ours, theirs, clusters = a.over(items), b.over(items), self.clusters(items)
+        ours, theirs, clusters = a.over(items), b.over(items), self.grouping(items)
         trained = (a.trained, b.trained)
         try:
             if known.combine is not None:
@@ -196,7 +199,7 @@ class Estimator:
         seeds = min((side.seeds for side in sides if side.trained), default=1)
         if spread is None:
             return None, None
-        clusters = len(set(self.clusters(items)))
+        clusters = self.grouping(items).count
         if spread.cluster == spread.interaction == 0 and not spread.seed:
             return self._without_spread(known, gap, level, len(items) / clusters, len(items)), None
         design = stats.Design(clusters, seeds, self.question)
@@ -223,11 +226,13 @@ class Estimator:
 
         For methods the seeds vary too, and there are none where an arm has too few.
         """
-        shared = set(arms[0].items).intersection(*(one.items for one in arms[1:]))
-        items = [item for item in arms[0].items if item in shared]
+        items = arms[0].items
+        if any(one.items != items for one in arms):
+            shared = set(items).intersection(*(one.items for one in arms[1:]))
+            items = tuple(item for item in items if item in shared)
         if not items or (self.question == "method" and any(_too_few(one, "") for one in arms)):
             return None
-        data, clusters = [one.over(items) for one in arms], self.clusters(items)
+        data, clusters = [one.over(items) for one in arms], self.grouping(items)
         rng, combine = self._rng("ranks", known.name), known.combine
         try:
             if combine is not None:
@@ -257,9 +262,11 @@ def _value_alone(one: Series, combine: stats.Combine | None, clusters: int, why:
     return Estimate(value, None, None, len(one.items), clusters, one.seeds, f"mean over seeds; no interval: {why}")
 
 
-def _shared(a: Series, b: Series) -> list[str]:
+def _shared(a: Series, b: Series) -> tuple[str, ...]:
+    if a.items == b.items:
+        return a.items
     known = set(b.items)
-    return [item for item in a.items if item in known]
+    return tuple(item for item in a.items if item in known)
 
 
 def _or_reason(compute: Callable[[], Estimate]) -> Estimate | str:

@@ -73,13 +73,14 @@ def tuning_report(results: Results) -> TuningReport:
     )
 
 
-def with_tuning(cost: Cost | None, arm: str, results: Results) -> Cost | None:
+def with_tuning(
+    cost: Cost | None, arm: str, experiment: ExperimentRecord, tunings: Mapping[str, ArmTuning]
+) -> Cost | None:
     """A cost with the number of tuning trials and their seconds; with its parent, the parent's trials too."""
-    tunings = {one.arm: one for one in arm_tunings(results.trials)}
     own = tunings.get(arm)
     if cost is None or own is None:
         return cost
-    parent = tunings.get(_parents(results.experiment).get(arm, ""))
+    parent = tunings.get(_parents(experiment).get(arm, ""))
     both = [own] if parent is None else [own, parent]
     whole = cost.with_parent and _tuned(cost.with_parent, both)
     return replace(_tuned(cost, [own]), with_parent=whole)
@@ -91,9 +92,8 @@ def _tuned(cost: Cost, tunings: Sequence[ArmTuning]) -> Cost:
     )
 
 
-def notes(arm: str, results: Results) -> tuple[str, ...]:
+def notes(own: ArmTuning | None) -> tuple[str, ...]:
     """What the leaderboard says of an arm's tuning."""
-    own = next((one for one in arm_tunings(results.trials) if one.arm == arm), None)
     if own is None:
         return ()
     if own.chosen is None:

@@ -10,7 +10,7 @@ Two estimands exist and are never mixed, and `Estimate.method` says which one it
 
 `planning` turns spreads into standard errors and standard errors into the smallest difference that can be detected.
 
-    clusters  ←  intervals, bootstrap, significance, methods  ←  ranks, planning
+    clusters  ←  intervals, bootstrap, significance, methods  ←  pairs, ranks, planning
 """
 
 from harness.stats.bootstrap import (
@@ -36,13 +36,21 @@ from harness.stats.limits import (
 )
 from harness.stats.medians import median
 from harness.stats.methods import (
+    Arm,
+    arm_estimate,
+    arm_p_value,
+    corpus_method_arm,
     corpus_method_difference,
     corpus_method_estimate,
     corpus_method_p_value,
+    mean_arm,
+    method_arm,
     method_difference,
     method_estimate,
     method_p_value,
+    subtract,
 )
+from harness.stats.pairs import PairTable, arms_of, less_reference, pair_table, with_parts
 from harness.stats.planning import (
     Design,
     Spread,
@@ -62,14 +70,19 @@ from harness.stats.significance import holm, mcnemar_p_value, sign_flip_p_value,
 
 __all__ = [
     "PLANNED_POWER",
+    "Arm",
     "Clusters",
     "Combine",
     "Design",
     "Equivalence",
     "Floats",
+    "PairTable",
     "Resampling",
     "SideTest",
     "Spread",
+    "arm_estimate",
+    "arm_p_value",
+    "arms_of",
     "assumed_spread",
     "average_seeds",
     "best_probabilities",
@@ -79,6 +92,7 @@ __all__ = [
     "corpus_estimate",
     "corpus_joint_draws",
     "corpus_measured_spread",
+    "corpus_method_arm",
     "corpus_method_difference",
     "corpus_method_estimate",
     "corpus_method_p_value",
@@ -89,14 +103,18 @@ __all__ = [
     "examples_needed",
     "holm",
     "joint_draws",
+    "less_reference",
     "mcnemar_p_value",
+    "mean_arm",
     "measured_spread",
     "median",
     "median_test",
+    "method_arm",
     "method_difference",
     "method_estimate",
     "method_p_value",
     "more_to_settle",
+    "pair_table",
     "paired_bootstrap_p_value",
     "paired_difference",
     "planned_error",
@@ -109,6 +127,8 @@ __all__ = [
     "side_test",
     "sign_flip_p_value",
     "smallest_difference",
+    "subtract",
     "swap_p_value",
+    "with_parts",
     "with_seeds",
 ]

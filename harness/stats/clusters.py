@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -107,6 +108,7 @@ def cr2_variance(residuals: Floats, clusters: Clusters) -> Floats:
     return np.asarray((residuals**2 / (1 - share)).sum(axis=-1) / clusters.n**2)
 
 
+@functools.lru_cache(maxsize=16)
 def cr2_freedom(clusters: Clusters) -> float:
     """Bell-McCaffrey degrees of freedom of a mean.
 
@@ -117,6 +119,7 @@ def cr2_freedom(clusters: Clusters) -> float:
     return 1.0 / float((share**2).sum() + b.sum() ** 2 - (b**2).sum())
 
 
+@functools.lru_cache(maxsize=4096)
 def t_quantile(level: float, freedom: float) -> float:
     """Half-width of a two-sided t interval, in standard errors."""
     from scipy.special import stdtrit
@@ -143,10 +146,15 @@ def without_spread(
     """
     if bounds is None:
         return None, None, "all values are equal, which says nothing about spread"
-    unseen = 1.0 - ((1.0 - level) / 2) ** (1.0 / count)
+    unseen = unseen_share(count, level)
     low = value - unseen * (value - bounds[0])
     high = value + unseen * (bounds[1] - value)
     return low, high, "all values are equal: exact binomial limit over clusters"
+
+
+def unseen_share(count: int, level: float) -> float:
+    """The largest share of clusters that may differ where none of `count` does (Clopper & Pearson 1934)."""
+    return float(1.0 - ((1.0 - level) / 2) ** (1.0 / count))
 
 
 def clusters_without_spread(gap: float, reach: float, level: float) -> int | None:

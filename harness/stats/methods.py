@@ -29,6 +29,7 @@ Corpus metrics: the same, with the jackknife over clusters (Efron & Stein 1981) 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -74,10 +75,8 @@ def method_estimate(
     Raises:
         ValueError: a trained arm with fewer than three seeds, an untrained one with several, or values not finite.
     """
-    table = finite_table(values)
-    _check_seeds(len(table), trained)
-    known = Clusters.of(clusters, table.shape[1])
-    return _interval(mean_arm(table, known, trained), known, "mean over examples", bounds, level)
+    arm, known = method_arm(values, clusters, trained=trained)
+    return arm_estimate(arm, known, "mean over examples", bounds, level)
 
 
 def method_difference(
@@ -98,7 +97,7 @@ def method_difference(
         ValueError: as `method_estimate`, or numbers of examples differ.
     """
     arm, known = _mean_difference(a, b, clusters, trained)
-    return _interval(arm, known, "mean of paired differences", span(bounds), level)
+    return arm_estimate(arm, known, "mean of paired differences", span(bounds), level)
 
 
 def method_p_value(
@@ -119,8 +118,7 @@ def method_p_value(
     Raises:
         ValueError: as `method_difference`.
     """
-    arm, known = _mean_difference(a, b, clusters, trained)
-    return _p_value(arm, known)
+    return arm_p_value(*_mean_difference(a, b, clusters, trained))
 
 
 def corpus_method_estimate(
@@ -136,9 +134,8 @@ def corpus_method_estimate(
     Raises:
         ValueError: as `method_estimate`, or a value that is not finite.
     """
-    known, sums = statistic_sums(statistics, clusters)
-    _check_seeds(sums.shape[1], trained)
-    return _interval(corpus_arm(sums, combine, known, trained), known, "corpus value", None, level)
+    arm, known = corpus_method_arm(statistics, combine, clusters, trained=trained)
+    return arm_estimate(arm, known, "corpus value", None, level)
 
 
 def corpus_method_difference(
@@ -156,7 +153,7 @@ def corpus_method_difference(
         ValueError: as `method_difference`, or a value that is not finite.
     """
     arm, known = _corpus_difference(statistics_a, statistics_b, combine, clusters, trained)
-    return _interval(arm, known, "paired difference of corpus values", None, level)
+    return arm_estimate(arm, known, "paired difference of corpus values", None, level)
 
 
 def corpus_method_p_value(
@@ -168,8 +165,29 @@ def corpus_method_p_value(
     trained: tuple[bool, bool] = (True, True),
 ) -> float | None:
     """As `method_p_value`, of two corpus values."""
-    arm, known = _corpus_difference(statistics_a, statistics_b, combine, clusters, trained)
-    return _p_value(arm, known)
+    return arm_p_value(*_corpus_difference(statistics_a, statistics_b, combine, clusters, trained))
+
+
+# ----------------------------------------------------------------------------------------------- arm by arm, for many
+
+
+def method_arm(
+    values: ArrayLike, clusters: Sequence[Hashable] | Clusters | None, *, trained: bool
+) -> tuple[Arm, Clusters]:
+    """Values [seeds, n] as an Arm, to be used in many estimates. Raises ValueError as `method_estimate`."""
+    table = finite_table(values)
+    _check_seeds(len(table), trained)
+    known = Clusters.of(clusters, table.shape[1])
+    return mean_arm(table, known, trained), known
+
+
+def corpus_method_arm(
+    statistics: ArrayLike, combine: Combine, clusters: Sequence[Hashable] | Clusters | None, *, trained: bool
+) -> tuple[Arm, Clusters]:
+    """Statistics [seeds, n, k] as an Arm. Raises ValueError as `corpus_method_estimate`."""
+    known, sums = statistic_sums(statistics, clusters)
+    _check_seeds(sums.shape[1], trained)
+    return corpus_arm(sums, combine, known, trained), known
 
 
 # ---------------------------------------------------------------------------------------------- parts of a variance
@@ -190,6 +208,8 @@ class Arm:
     """Size of the values, against which spread is told from last bits."""
     other: Arm | None = None
     """What is subtracted, where seeds cannot pair because their numbers differ."""
+    parts: Parts | None = None
+    """Its variances, where they are known already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,12 +233,18 @@ class Parts:
     @property
     def error(self) -> float:
         """Standard error."""
-        return float(combined_variance(self.example, self.interaction, self.seed)[0] ** 0.5)
+        return math.sqrt(self.variance)
+
+    @property
+    def variance(self) -> float:
+        """As `combined_variance`, of one estimate."""
+        return max(0.0, self.example - self.interaction) + self.seed
 
     @property
     def share(self) -> float:
         """Of the variance that is estimated from seeds: w."""
-        return float(combined_variance(self.example, self.interaction, self.seed)[1])
+        variance = self.variance
+        return self.seed / variance if variance > 0 else self.seed
 
     def quantile(self, level: float) -> float:
         """Half-width of a two-sided interval, in standard errors."""
@@ -269,6 +295,8 @@ def subtract(a: Arm, b: Arm) -> Arm:
 
 def parts_of(arm: Arm) -> Parts:
     """Variance parts of an arm's mean over seeds."""
+    if arm.parts is not None:
+        return arm.parts
     pull = arm.pulls.mean(axis=0)
     interaction, seed, freedom = _seed_parts(arm)
     if arm.other is not None:
@@ -341,7 +369,10 @@ def _point(arm: Arm) -> float:
     return value if arm.other is None else value - float(arm.other.values.mean())
 
 
-def _interval(arm: Arm, clusters: Clusters, what: str, bounds: tuple[float, float] | None, level: float) -> Estimate:
+def arm_estimate(
+    arm: Arm, clusters: Clusters, what: str, bounds: tuple[float, float] | None, level: float = 0.95
+) -> Estimate:
+    """The value of an arm, or of a difference of two (`subtract`), with its interval; `what` it is, in words."""
     value = _point(arm)
     seeds = max(len(arm.values), 0 if arm.other is None else len(arm.other.values))
     low: float | None = None
@@ -362,7 +393,8 @@ def _interval(arm: Arm, clusters: Clusters, what: str, bounds: tuple[float, floa
     return Estimate(value, low, high, clusters.n, clusters.count, seeds, f"{what}; {how}; {trained}", level)
 
 
-def _p_value(arm: Arm, clusters: Clusters) -> float | None:
+def arm_p_value(arm: Arm, clusters: Clusters) -> float | None:
+    """Two-sided p-value of an arm, which is a difference of two (`subtract`), being 0."""
     from scipy.optimize import brentq
     from scipy.special import stdtr, stdtrit
 

@@ -115,8 +115,7 @@ def examples_needed(
     """
 
     def enough(clusters: int) -> bool:
-        changed = Design(clusters, design.seeds, design.estimand)
-        return detectable_difference(spread, changed, power=power, level=level) <= abs(difference)
+        return _detects(spread, Design(clusters, design.seeds, design.estimand), difference, power, level)
 
     clusters = _least(enough, 2)
     return None if clusters is None else int(np.ceil(clusters * spread.examples_per_cluster))
@@ -131,8 +130,7 @@ def seeds_needed(
     """
 
     def enough(seeds: int) -> bool:
-        changed = Design(design.clusters, seeds, design.estimand)
-        return detectable_difference(spread, changed, power=power, level=level) <= abs(difference)
+        return _detects(spread, Design(design.clusters, seeds, design.estimand), difference, power, level)
 
     return _least(enough, MINIMUM_SEEDS if design.estimand == "method" else 1)
 
@@ -280,6 +278,7 @@ def _exceeding(edges: Floats, shares: Floats) -> Callable[[float], float]:
     return lambda shift: float(((ndtr(shift - edges) + ndtr(-shift - edges)) * shares).sum())
 
 
+@functools.lru_cache(maxsize=4096)
 def _estimated_variance(freedom: float, nodes: int) -> tuple[Floats, Floats]:
     """Values of χ² / freedom and their probabilities: Gauss-Legendre nodes of its quantile function."""
     from scipy.special import chdtri
@@ -303,6 +302,18 @@ def _freedom_of(parts: Parts, level: float) -> float:
         return parts.example_freedom
     aim = parts.quantile(level)
     return float(brentq(lambda freedom: t_quantile(level, freedom) - aim, low, high))
+
+
+def _detects(spread: Spread, design: Design, difference: float, power: float, level: float) -> bool:
+    """Whether `detectable_difference` is at most this difference: power rises with it, so that one value decides."""
+    if not 1 - level < power < 1:
+        raise ValueError(f"power lies between {1 - level:g} and 1, got {power:g}")
+    parts = _expected(spread, design)
+    if parts.error <= 0:
+        raise ValueError("no spread: every difference is detected")
+    if design.estimand == "checkpoints" or not (spread.seed or spread.interaction):
+        return power_of(difference, parts.error, _freedom_of(parts, level), level) >= power
+    return _method_power(parts, level)(abs(difference) / parts.error) >= power
 
 
 def _solve(power_at: Callable[[float], float], power: float, level: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from harness.stats.bootstrap import RESAMPLES, Combine, weights
 from harness.stats.clusters import Clusters, Floats, finite_table, statistic_sums
@@ -100,9 +100,7 @@ def rank_intervals(draws: ArrayLike, higher: bool, level: float = 0.95) -> list[
     claim rests on the paired intervals, and these show how stable the order is.
     """
     table = _ordered(draws, higher)
-    # Arms are few: pairs of arms are cheaper than sorting every resample twice.
-    above = np.stack([(table > table[:, [arm]]).sum(axis=1) for arm in range(table.shape[1])], axis=1)
-    at_least = np.stack([(table >= table[:, [arm]]).sum(axis=1) for arm in range(table.shape[1])], axis=1)
+    above, at_least = _counts_above(table)
     tail = (1 - level) / 2
     first = np.quantile(above + 1, tail, axis=0, method="lower")
     last = np.quantile(at_least, 1 - tail, axis=0, method="higher")
@@ -122,3 +120,27 @@ def best_probabilities(draws: ArrayLike, higher: bool) -> list[float]:
 def _ordered(draws: ArrayLike, higher: bool) -> Floats:
     table = finite_table(draws)
     return table if higher else -table
+
+
+def _counts_above(table: Floats) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """For each value of a row of [resamples, arms] how many values of the row are above it, and how many are not below.
+
+    Rows are sorted once, so that a thousand arms take a sort and not a million comparisons for each resample.
+    """
+    rows, arms = table.shape
+    order = np.argsort(-table, axis=1)
+    ranked = np.take_along_axis(table, order, axis=1)
+    place = np.arange(arms, dtype=np.int32)
+    fresh = np.ones(table.shape, dtype=bool)
+    np.not_equal(ranked[:, 1:], ranked[:, :-1], out=fresh[:, 1:])
+    above, at_least = np.empty(table.shape, np.int32), np.empty(table.shape, np.int32)
+    if fresh.all():
+        np.put_along_axis(above, order, np.broadcast_to(place, table.shape), axis=1)
+        return above, above + 1
+    # Equal values share the place of the first of them, and the place after the last.
+    first = np.maximum.accumulate(np.where(fresh, place, 0), axis=1).astype(np.int32)
+    ends = np.concatenate([fresh[:, 1:], np.ones((rows, 1), dtype=bool)], axis=1)
+    last = np.minimum.accumulate(np.where(ends, place + 1, arms)[:, ::-1], axis=1)[:, ::-1].astype(np.int32)
+    np.put_along_axis(above, order, first, axis=1)
+    np.put_along_axis(at_least, order, last, axis=1)
+    return above, at_least

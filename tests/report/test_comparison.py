@@ -146,8 +146,9 @@ def test_results_are_collected_from_anything_that_reads_like_the_store(maker):
         def serving(self, experiment_id):
             return list(truth.serving)
 
-        def predictions(self, eval_ids):
-            return [row for row in maker.predictions if row.eval_id in eval_ids]
+        def answer_counts(self, eval_ids):
+            counts = report.count_answers(row for row in maker.predictions if row.eval_id in eval_ids)
+            return {one: (row.answers, row.length_limited, row.truncated) for one, row in counts.items()}
 
         def looks(self):
             return [*truth.looks, replace(truth.looks[0], experiment="x9")]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import duplicates
 from harness.duplicates import MIN_WORDS, SHINGLE, THRESHOLD, near_texts, normalise, same_texts, words
 
 VOCABULARY = [f"w{n}" for n in range(3000)]
@@ -113,3 +114,24 @@ def test_five_thousand_texts_of_two_hundred_words_in_time() -> None:
     started = time.process_time()
     assert [(pair.first, pair.second) for pair in near_texts(texts)] == [(17, 4000)]
     assert time.process_time() - started < 15
+
+
+def test_candidates_are_those_of_an_index_of_all_bands() -> None:
+    from datasketch import MinHash, MinHashLSH
+
+    rng = random.Random(5)
+    vocabulary = [f"word{number}" for number in range(300)]
+    texts = [" ".join(rng.choice(vocabulary) for _ in range(40)) for _ in range(30)]
+    for text in list(texts):
+        for share in (0.03, 0.1, 0.2):
+            texts.append(" ".join(rng.choice(vocabulary) if rng.random() < share else w for w in text.split()))
+    shingles = duplicates._shingle_sets(texts)
+    index = MinHashLSH(num_perm=duplicates.BANDS * duplicates.ROWS, params=(duplicates.BANDS, duplicates.ROWS))
+    expected = set()
+    for position, found in enumerate(shingles):
+        sketch = MinHash(num_perm=duplicates.BANDS * duplicates.ROWS, seed=1, hashfunc=int)
+        sketch.update_batch(found.tolist())
+        expected |= {(earlier, position) for earlier in index.query(sketch)}
+        index.insert(position, sketch)
+    assert len(expected) > 30
+    assert duplicates._candidates(shingles) == expected

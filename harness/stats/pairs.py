@@ -1,0 +1,173 @@
+"""Every pair of many arms at once: what `methods` and `intervals` say of one pair, as tables over arms.
+
+The sums over clusters that a pair's variance is made of are squared distances between arms, so that all of them come
+from one product of matrices. Where two arms are nearly alike that would cancel; such pairs are summed directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.stats.clusters import LAST_BITS, Clusters, Floats, cr2_freedom, t_quantile, unseen_share
+from harness.stats.intervals import span
+from harness.stats.methods import SHARE_POWER, Arm, Parts, combined_variance, subtract
+
+CANCELLED = 0.01
+"""A squared distance that is a smaller share of the two squares than this has lost more than two digits."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairTable:
+    """Differences of all pairs of arms, row minus column, [arms, arms] each; the diagonal is 0."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+    known: NDArray[np.bool_]
+    """Whether a pair has an interval; where it has none, `low` and `high` are its value."""
+
+
+def pair_table(
+    arms: Sequence[Arm], clusters: Clusters, bounds: tuple[float, float] | None, level: float = 0.95
+) -> PairTable:
+    """Difference of every pair of arms over the same examples, with the interval that one pair alone would have.
+
+    Arms are those of `mean_arm`; of *these checkpoints* those of means over seeds, not trained. `bounds` are the
+    metric's. To rounding the same as `method_difference` and `paired_difference`. No interval where no two clusters of
+    a pair differ and bounds are not known.
+
+    Raises:
+        ValueError: fewer than two arms or two clusters.
+    """
+    if len(arms) < 2 or clusters.count < 2:
+        raise ValueError("pairs take at least two arms and two clusters")
+    points = np.array([arm.values.mean() for arm in arms])
+    value = points[:, None] - points
+    example = squared_distances(np.stack([arm.pulls.mean(axis=0) for arm in arms]))
+    interaction, seed, reach = _seed_tables(arms, level)
+    variance, share = combined_variance(example, interaction, seed)
+    error = np.sqrt(variance)
+    weight = share**SHARE_POWER
+    half = ((1 - weight) * t_quantile(level, cr2_freedom(clusters)) + weight * reach) * error
+    low, high = value - half, value + half
+    possible = span(bounds)
+    scale = np.array([arm.scale for arm in arms])
+    alike = error <= LAST_BITS * np.maximum(scale[:, None], scale)
+    if possible is None:
+        low[alike], high[alike] = value[alike], value[alike]
+        return PairTable(value, low, high, ~alike)
+    unseen = unseen_share(clusters.count, level)
+    np.clip(low, *possible, out=low)
+    np.clip(high, *possible, out=high)
+    low[alike] = value[alike] - unseen * (value[alike] - possible[0])
+    high[alike] = value[alike] + unseen * (possible[1] - value[alike])
+    return PairTable(value, low, high, np.ones_like(alike))
+
+
+def arms_of(tables: Floats, clusters: Clusters, *, trained: bool) -> list[Arm]:
+    """Values [arms, seeds, n] as Arms with their variances, to the last bit those of `method_arm` one by one.
+
+    Raises:
+        ValueError: values that are not finite.
+    """
+    if not np.isfinite(tables).all():
+        raise ValueError("values must be finite; leave out what is missing")
+    values = tables.mean(axis=2)
+    scales = np.abs(tables).max(axis=(1, 2))
+    residuals = clusters.sums(tables - values[:, :, None])
+    pulls = residuals / (clusters.n * np.sqrt(1 - clusters.sizes / clusters.n))
+    freedom = cr2_freedom(clusters)
+    return with_parts(
+        [
+            Arm(own, pull, freedom, trained, scale)
+            for own, pull, scale in zip(values, pulls, scales.tolist(), strict=True)
+        ]
+    )
+
+
+def less_reference(arms: Sequence[Arm], reference: Arm) -> list[Arm]:
+    """`subtract(arm, reference)` of every arm, with its variances."""
+    return with_parts([subtract(arm, reference) for arm in arms])
+
+
+def with_parts(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms with their variances, of as many at once as have the same number of seeds."""
+    kinds: dict[tuple[int, bool], list[int]] = {}
+    for place, arm in enumerate(arms):
+        if arm.other is None:
+            kinds.setdefault((len(arm.values), arm.trained), []).append(place)
+    done = list(arms)
+    for (seeds, trained), places in kinds.items():
+        pulls = np.stack([arms[place].pulls for place in places])
+        mean = pulls.mean(axis=1)
+        example = (mean**2).sum(axis=1).tolist()
+        interaction = seed = [0.0] * len(places)
+        if trained and seeds > 1:
+            left = (pulls - mean[:, None]).reshape(len(places), -1)
+            interaction = ((left**2).sum(axis=1) / (seeds * (seeds - 1))).tolist()
+            values = np.stack([arms[place].values for place in places])
+            seed = (values.var(axis=1, ddof=1) / seeds).tolist()
+        freedom = float(seeds - 1) if trained and seeds > 1 else 1.0
+        for number, place in enumerate(places):
+            parts = Parts(example[number], interaction[number], seed[number], arms[place].freedom, freedom)
+            done[place] = replace(arms[place], parts=parts)
+    return done
+
+
+def squared_distances(rows: Floats) -> Floats:
+    """Squared Euclidean distances [n, n] between rows [n, k]."""
+    squares = np.einsum("ij,ij->i", rows, rows)
+    both = squares[:, None] + squares
+    table = np.asarray(both - 2 * (rows @ rows.T))
+    delicate = np.triu(table <= CANCELLED * both, 1)
+    for first in np.flatnonzero(delicate.any(axis=1)):
+        others = np.flatnonzero(delicate[first])
+        table[first, others] = table[others, first] = ((rows[others] - rows[first]) ** 2).sum(axis=1)
+    np.fill_diagonal(table, 0.0)
+    return table
+
+
+# ------------------------------------------------------------------------------------------------------- internals
+
+
+def _seed_tables(arms: Sequence[Arm], level: float) -> tuple[Floats, Floats, Floats]:
+    """Tables of X, B and the t quantile of B of every pair; arms of one number of seeds pair seed by seed."""
+    seeds = np.array([len(arm.values) if arm.trained else 0 for arm in arms])
+    own_x, own_b = np.zeros(len(arms)), np.zeros(len(arms))
+    same: dict[int, tuple[NDArray[np.intp], Floats, Floats]] = {}
+    for number in map(int, np.unique(seeds[seeds > 1])):
+        mine = np.flatnonzero(seeds == number)
+        values = np.stack([arms[place].values for place in mine.tolist()])
+        left = np.stack([arms[place].pulls for place in mine.tolist()])
+        left = left - left.mean(axis=1, keepdims=True)
+        own_x[mine] = (left**2).sum(axis=(1, 2)) / (number * (number - 1))
+        own_b[mine] = values.var(axis=1, ddof=1) / number
+        centred = values - values.mean(axis=1, keepdims=True)
+        paired_x = squared_distances(left.reshape(len(mine), -1)) / (number * (number - 1))
+        same[number] = (mine, paired_x, squared_distances(centred) / (number * (number - 1)))
+    # Two arms whose seeds do not pair: the parts of both are added (one that was not trained has none).
+    interaction, seed = own_x[:, None] + own_x, own_b[:, None] + own_b
+    reach = _reach_of_both(seeds, own_b, seed, level)
+    for number, (mine, paired_x, paired_b) in same.items():
+        block = np.ix_(mine, mine)
+        interaction[block], seed[block], reach[block] = paired_x, paired_b, t_quantile(level, number - 1.0)
+    return interaction, seed, reach
+
+
+def _reach_of_both(seeds: NDArray[np.intp], own: Floats, both: Floats, level: float) -> Floats:
+    """t quantiles of pairs whose numbers of seeds differ: of the one that was trained, or Welch's of both."""
+    reach = np.ones_like(both)
+    for ours in map(int, np.unique(seeds)):
+        for theirs in map(int, np.unique(seeds)):
+            block = np.ix_(seeds == ours, seeds == theirs)
+            if min(ours, theirs) < 2:
+                reach[block] = t_quantile(level, max(ours, theirs, 2) - 1.0)
+            elif ours != theirs:
+                parts = own[seeds == ours][:, None] ** 2 / (ours - 1) + own[seeds == theirs] ** 2 / (theirs - 1)
+                freedom = np.where(parts > 0, both[block] ** 2 / np.where(parts > 0, parts, 1.0), ours - 1.0)
+                reach[block] = np.vectorize(lambda one: t_quantile(level, one))(freedom)
+    return reach

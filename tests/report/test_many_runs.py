@@ -1,0 +1,68 @@
+"""A board from columns is the board from rows, and all pairs at once give the verdict of pairs one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import report
+from harness.records import ScoreColumns
+from harness.report import contest
+from harness.report.tables import ColumnTable, series, tabulate
+from harness.store import Store
+from harness.winner_pairs import ManyComparer
+
+
+def stored(maker, folder: Path) -> Store:
+    store = Store(folder / "store.duckdb")
+    truth = maker.results
+    store.ingest([truth.experiment, *maker.runs, *maker.entries, *maker.predictions, *maker.scores, *truth.looks])
+    return store
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+def test_the_board_is_the_same(make, tmp_path: Path, seeds: tuple[int, ...]) -> None:
+    store = stored(make(seeds=seeds), tmp_path)
+    rows, columns = report.collect(store, "x1"), report.collect(store, "x1", columns=True)
+    assert isinstance(columns.scores, ScoreColumns) and isinstance(rows.scores, list)
+    assert report.leaderboard(columns) == report.leaderboard(rows)
+
+
+def test_missing_values_and_other_orders_make_the_same_series(maker, tmp_path: Path) -> None:
+    lora = [one for one in maker.scores if one.eval_id == "eval-lora-0"]
+    others = [one for one in maker.scores if one.eval_id != "eval-lora-0"]
+    gone = [replace(one, status="missing", value=None) if one.item in ("e3", "e7") else one for one in lora[::-1]]
+    maker.scores = [*others, *(one for one in gone if one.item != "e9")]
+    store = stored(maker, tmp_path)
+    evaluations = [entry.eval_id for entry in maker.entries if entry.eval_id]
+    slow, fast = tabulate(store.scores(evaluations)), tabulate(store.score_columns(evaluations))
+    assert isinstance(fast, ColumnTable) and set(fast) == set(slow)
+    for evaluation in evaluations:
+        assert set(fast[evaluation]) == set(slow[evaluation])
+        for name in (*slow[evaluation], "chrf"):
+            ours, theirs = (series(table, [evaluation, "eval-lora-0"], name) for table in (fast, slow))
+            if isinstance(theirs, str):
+                assert ours == theirs
+                continue
+            assert (ours.items, ours.missing) == (theirs.items, theirs.missing)
+            assert (ours.data == theirs.data).all()
+            assert dict(fast[evaluation].get(name, {})) == dict(slow[evaluation].get(name, {}))
+    assert series(fast, [], "rouge_l") == "no evaluation"
+    assert series(fast, ["nobody"], "rouge_l") == "not scored"
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
+@pytest.mark.parametrize("primary", ["rouge_l", "exact_match", "perplexity"])
+def test_pairs_at_once_give_the_same_verdict(
+    make, seeds: tuple[int, ...], primary: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maker = make(seeds=seeds)
+    maker.task["metrics"] = {**maker.task["metrics"], "primary": primary}
+    at_once = report.leaderboard(maker.results).verdict
+    asked = []
+    monkeypatch.setattr(contest.Comparisons, "differences", lambda self, arms, level: asked.append(level), raising=True)
+    assert isinstance(contest.Comparisons.__new__(contest.Comparisons), ManyComparer)
+    assert report.leaderboard(maker.results).verdict == at_once
+    assert asked

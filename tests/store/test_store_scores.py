@@ -1,0 +1,129 @@
+"""Scores as columns are the Scores that rows give, in whatever order and number they were stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import store_scores
+from harness.records import Prediction, Score, ScoreColumns
+from harness.report import AnswerCounts, count_answers
+from harness.store import Store
+
+ITEMS = ("a", "b'; --", "ü", "\x00", "")
+
+
+def made(evaluation: str, item: str, metric: str = "rouge_l", value: float | None = 0.5, version: int = 1) -> Score:
+    status = "ok" if value is not None else "missing"
+    return Score(evaluation, "test", item, metric, "none", version, status, value)
+
+
+def corpus(evaluation: str, item: str, total: float) -> Score:
+    return Score(evaluation, "test", item, "bleu", "none", 1, "ok", None, (total, 1 / 3, 1e-300))
+
+
+def same(store: Store, evaluations: list[str]) -> ScoreColumns:
+    """The columns, which hold what rows hold: each metric of each evaluation in stored order."""
+    columns = store.score_columns(evaluations)
+    assert isinstance(columns, ScoreColumns)
+
+    def sorted_by_kind(scores):
+        return sorted(scores, key=lambda one: (one.suite, one.metric, one.filter, one.version, one.eval_id))
+
+    assert sorted_by_kind(columns) == sorted_by_kind(store.scores(evaluations))
+    assert len(columns) == len(store.scores(evaluations))
+    return columns
+
+
+@pytest.fixture(params=[10**9, 0], ids=["few", "many"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store that hands over columns in either of the two ways."""
+    monkeypatch.setattr(store_scores, "MANY", request.param)
+    return Store(tmp_path / "store.duckdb")
+
+
+def test_evaluations_that_are_alike(store: Store) -> None:
+    rows = [
+        score
+        for evaluation in ("e2", "e1", "e3")
+        for item in ("b", "a", "c")
+        for score in (made(evaluation, item, value=len(evaluation + item) / 7), corpus(evaluation, item, 0.1))
+    ]
+    store.ingest(rows)
+    columns = same(store, ["e1", "e2", "e3"])
+    assert [block.metric for block in columns.blocks] == ["rouge_l", "bleu"]
+    assert columns.blocks[0].items == ("b", "a", "c")
+    assert columns.blocks[0].evaluations == ("e1", "e2", "e3")
+
+
+def test_what_supersedes_keeps_the_place_of_what_it_supersedes(store: Store) -> None:
+    store.ingest([made("e1", item) for item in "abc"] + [made("e2", item) for item in "abc"])
+    store.ingest([made("e1", "a", value=0.9), made("e2", "c", value=None)])
+    assert [(one.item, one.value) for one in same(store, ["e1"])] == [("a", 0.9), ("b", 0.5), ("c", 0.5)]
+    same(store, ["e1", "e2"])
+
+
+def test_other_evaluations_stay_out(store: Store) -> None:
+    store.ingest([made(f"e{number}", item) for number in range(9) for item in "ab"])
+    assert {one.eval_id for one in same(store, ["e3", "e7"])} == {"e3", "e7"}
+    same(store, [f"e{number}" for number in range(8)])
+    assert list(store.score_columns(["nobody"])) == []
+    assert list(store.score_columns([])) == []
+
+
+def test_statistics_of_differing_length_are_read_as_rows(store: Store) -> None:
+    one = corpus("e1", "a", 1.0)
+    rows = [one, replace(one, item="b", statistics=(1.0,))]
+    store.ingest(rows)
+    assert list(store.score_columns(["e1"])) == rows
+
+
+def test_texts_whose_bits_are_the_same_are_read_as_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.ingest([made("e1", "a"), made("e1", "b")])
+    monkeypatch.setattr(store_scores, "_HIGH", 63)  # one bit or none is left of every hash
+    store.ingest([made("e1", item) for item in "cdefghij"])
+    assert list(store.score_columns(["e1"])) == store.scores(["e1"])
+
+
+scores = st.builds(
+    lambda evaluation, item, metric, value, version: (
+        corpus(evaluation, item, value or 0.0) if metric == "bleu" else made(evaluation, item, metric, value, version)
+    ),
+    st.sampled_from(("e1", "e2", "e3")),
+    st.sampled_from(ITEMS),
+    st.sampled_from(("rouge_l", "exact_match", "bleu")),
+    st.none() | st.floats(-1e9, 1e9),
+    st.sampled_from((1, 2**40)),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches=st.lists(st.lists(scores, max_size=12), min_size=1, max_size=3))
+def test_any_batches_read_alike(tmp_path_factory: pytest.TempPathFactory, batches: list[list[Score]]) -> None:
+    store = Store(tmp_path_factory.mktemp("any") / "store.duckdb")
+    for batch in batches:
+        store.ingest(batch)
+    if store.counts()["scores"]:
+        same(store, ["e1", "e2", "e3"])
+        same(store, ["e2"])
+
+
+def test_answers_are_counted_by_their_last_rows(store: Store) -> None:
+    first = [Prediction("e1", item, "h", "t", "length", 1, 1, 0.1, truncated=True) for item in "ab"]
+    store.ingest([*first, replace(first[0], eval_id="e2"), replace(first[0], eval_id="e3")])
+    store.ingest([replace(first[1], finish="stop")])
+    counts = {one: AnswerCounts(*found) for one, found in store.answer_counts(["e1", "e2"]).items()}
+    assert counts == count_answers(store.predictions(["e1", "e2"]))
+    assert counts["e1"] == AnswerCounts(2, 1, 2)
+
+
+def test_a_store_that_is_open_answers_as_one_that_opens(store: Store) -> None:
+    store.ingest([made("e1", "a")])
+    with store.opened() as held:
+        assert held.scores(["e1"]) == [made("e1", "a")]
+        assert list(held.score_columns(["e1"])) == [made("e1", "a")]
+        assert held.counts() == {**held.counts(), "scores": 1}
