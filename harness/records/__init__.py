@@ -21,6 +21,7 @@ from harness.records.gate_calls import GateCall, WaiverState, WaiverUse
 from harness.records.gates import EXIT_CODES, Evidence, ExampleDrop, GateOutcome, GateVerdict, RuleVerdict, Tier
 from harness.records.parity import PARITY_CODES, Closeness, ParityCheck, ParityOutcome, ShippedKind
 from harness.records.plain import R, differences, digest, from_json, to_json
+from harness.records.racing import Race, RaceArm, RaceOutcome, Rung, RungScores, rung_folder
 from harness.records.review import (
     Assignment,
     AssignmentKind,
@@ -109,6 +110,9 @@ __all__ = [
     "Provenance",
     "Question",
     "R",
+    "Race",
+    "RaceArm",
+    "RaceOutcome",
     "Render",
     "Reservation",
     "ResolvedExperiment",
@@ -121,6 +125,8 @@ __all__ = [
     "RunEvent",
     "RunPlan",
     "RunRecord",
+    "Rung",
+    "RungScores",
     "Score",
     "SentinelCheck",
     "ServedArm",
@@ -148,5 +154,6 @@ __all__ = [
     "differences",
     "digest",
     "from_json",
+    "rung_folder",
     "to_json",
 ]
