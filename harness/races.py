@@ -84,7 +84,9 @@ def rules(experiment: ResolvedExperiment, entrants: int) -> racing.Rules:
         margin = declared if margin is None else margin
     lead = LEAD * clip if spec.lead is None else spec.lead
     if margin + lead >= clip:
-        raise refusal(f"no difference can be {margin + lead:g}, as it is clipped to {clip:g}", "clip", "Give a larger one")
+        raise refusal(
+            f"no difference can be {margin + lead:g}, as it is clipped to {clip:g}", "clip", "Give a larger one"
+        )
     made = racing.Rules(tuple(spec.rungs), entrants, spec.level, margin, clip, lead, spec.least, spec.examples)
     return replace(made, kept=(experiment.spec.reference,))
 

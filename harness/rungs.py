@@ -1,8 +1,8 @@
 """One training at one rung of a race: how far it is, and its scores on validation examples. Never the test split.
 
-    runs/TRAIN_ID/rungs/SHARE/   run.json          the training's record when it had come to this share of its budget
-                                 ASKED/FIRST-END.json    its values on these groups of the rung's order
-                                 ASKED/FIRST-END/        finished batches, while it is going
+runs/TRAIN_ID/rungs/SHARE/   run.json          the training's record when it had come to this share of its budget
+                             ASKED/FIRST-END.json    its values on these groups of the rung's order
+                             ASKED/FIRST-END/        finished batches, while it is going
 """
 
 from __future__ import annotations

@@ -272,7 +272,9 @@ def _at_rung(plan: RunPlan, progress: arms.Progress) -> Outcome:
         _raise_full_disk(caught)
         if not isinstance(caught, HarnessError):
             (plan.run_folder / "traceback-rung.txt").write_text(traceback.format_exc())
-        return Outcome(replace(record, status=_status_of(caught), error=f"scoring at a rung: {_one_line(caught)}"), None)
+        return Outcome(
+            replace(record, status=_status_of(caught), error=f"scoring at a rung: {_one_line(caught)}"), None
+        )
     return Outcome(record, None, rung=found)
 
 

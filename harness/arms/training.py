@@ -86,7 +86,7 @@ class Job:
     device_seconds: float | None = None
     stop_on: str = "diverged"
     pause: float | None = None
-    """Share of the steps after which it writes a checkpoint and ends, to go on later; the schedule stays that of all."""
+    """Share of the steps after which it checkpoints and ends, to go on later; the schedule stays that of all steps."""
 
     @classmethod
     def of(cls, plan: RunPlan, seen: Seen, objective: Objective, validate: Callable[[Any], float] | None) -> Job:

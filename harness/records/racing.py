@@ -44,7 +44,7 @@ class RaceArm:
     outcome: RaceOutcome
     seeds: int
     share: float
-    """Of the budget that it was given by the time the race was over with it; 1 for a survivor, 0 when it was not run."""
+    """Of the budget that it gets: where it was stopped; 1 for a survivor, 0 when it is not run."""
     steps: int
     """Optimiser steps that it took in the race, all seeds; of a survivor those to the last rung."""
     examples: int

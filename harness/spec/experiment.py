@@ -127,8 +127,8 @@ class RacingSpec(Spec):
     """`primary`: the task's primary metric, example by example. `loss`: nats a token of the right answer, which needs
     no generation and tells arms apart sooner; it can misrank arms whose primary metric does not follow it."""
     level: Annotated[float, Field(gt=0, le=0.2)] = 0.05
-    """At most this share of races stops an arm that is not behind at that rung, over all pairs, rungs and looks. Whether
-    the order at a rung is that of the end is covered by no level: see `lead`."""
+    """At most this share of races stops an arm that is not behind at that rung, over all pairs, rungs and looks.
+    Whether the order at a rung is that of the end is covered by no level: see `lead`."""
     margin: Annotated[float, Field(ge=0)] | None = None
     """An arm is stopped when it is behind another by more than this; without it the winner rule's margin (of `loss`,
     which has another unit, 0)."""
