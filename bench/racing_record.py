@@ -24,7 +24,7 @@ from harness import pipeline, predict, worker
 from harness.errors import Diverged
 from harness.load import stock_folder
 from harness.prepare import prepare
-from harness.records import Example, RunPlan, TrainingData
+from harness.records import Example, Ledger, RunPlan, TrainingData
 
 SEED, VISITS = 3, 1000
 """Of the visits; the stock task draws with another seed."""
@@ -119,7 +119,8 @@ def trained(plan: RunPlan, data: TrainingData) -> dict[str, Any]:
         spent = training.run(trainable.model, job, lambda phase, done, total: None)
         steps, seconds = spent.optimiser_steps, spent.train_seconds
     except Diverged as caught:
-        error, steps, seconds = caught.message, len(found), 0.0
+        assert isinstance(caught.ledger, Ledger)
+        error, steps, seconds = caught.message, caught.ledger.optimiser_steps, caught.ledger.train_seconds
     means = ", ".join(f"{sum(row) / len(row):.4f}" for row in found)
     took = f"{seconds:.0f} s of training, {time.perf_counter() - started:.0f} s in all"
     return {
@@ -162,10 +163,11 @@ def write_grid(work: Path, out: Path, plans: list[RunPlan], data: TrainingData) 
         place = work / "grid" / f"{plan.arm_name}-{plan.seed}.json"
         if place.exists():
             row = json.loads(place.read_text())
-            rows.append({name: row[name] for name in ("arm", "seed", "losses", "error")})
+            rows.append({name: row[name] for name in ("arm", "seed", "steps", "losses", "error")})
     groups = list(dict.fromkeys(example.group for example in data.validation))
     grid = {
         "what": "validation loss (nats a target token) by rung and example; written by bench/racing.py --record",
+        "steps": -(-BUDGET // plans[0].arm.optimiser.batch_size),
         "rungs": [eighth / 8 for eighth in EIGHTHS],
         "budget": BUDGET,
         "groups": [groups.index(example.group) for example in data.validation],

@@ -14,6 +14,7 @@ import numpy as np
 from harness.stats.clusters import Floats
 from harness.stats.votes.sequential import bet_factors, bets, log_mean
 
+BLOCK = 16
 HALVINGS = 50
 """In search of a limit: beyond the last bit."""
 
@@ -23,9 +24,13 @@ def node_log_wealth(values: Floats, mean: float) -> Floats:
 
     Sums over n, so that evidence of more values is added to it.
     """
-    below = bets() < mean
-    logs = np.log(bet_factors(np.asarray(values, dtype=np.float64), mean)[..., below])
-    return np.asarray(np.where(np.isnan(logs), 0.0, logs).sum(axis=-2))
+    factors = bet_factors(np.asarray(values, dtype=np.float64), mean)[..., bets() < mean]
+    factors[np.isnan(factors)] = 1.0
+    # Logarithms are what this costs: sixteen factors, each above 1e-5, are multiplied first.
+    starts = np.arange(0, factors.shape[-2], BLOCK)
+    if not len(starts):
+        return np.zeros((*factors.shape[:-2], factors.shape[-1]))
+    return np.asarray(np.log(np.multiply.reduceat(factors, starts, axis=-2)).sum(axis=-2))
 
 
 def log_evidence(nodes: Floats) -> Floats:
