@@ -12,7 +12,8 @@ for each ordered pair and rung (Bonferroni), so that in at most `level` of races
 difference to the arm that it was stopped by is not below -margin at that rung.
 
 What no level covers: that the order at a rung is not the order at the end. A `lead` stands against that: an arm must
-be behind by margin + lead · (1 - share of the budget). `bench/racing.py` counts how often the best arm is lost.
+be behind by margin + lead · (1 - share of the budget). `bench/racing.py` counts how often the best arm is lost. Nor
+does it cover other seeds than those that are trained.
 
 Scoring stops early: for an arm that is stopped, for an arm none of whose pairs can be decided any more, and for all
 when no pair is left. A pair cannot be decided any more when even an optimistic reading of what was seen (one standard

@@ -41,7 +41,8 @@ def log_evidence(nodes: Floats) -> Floats:
 def upper_limit(values: Floats, log_threshold: float) -> float:
     """The smallest mean that values [n] speak against by `log_threshold`: the mean is below it, at every n at once.
 
-    1 where no mean can be excluded.
+    1 where no mean can be excluded. To within the spacing of the bets, which join the mixture one by one as the mean
+    passes them.
     """
     low, high = float(np.nanmean(values)), 1.0
     if low >= 1.0:
