@@ -21,6 +21,7 @@ from harness.records import (
     Look,
     ParityCheck,
     Prediction,
+    Race,
     ResolvedExperiment,
     RunPlan,
     RunRecord,
@@ -47,7 +48,7 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     `serving`, which are no part of its identity, are those of the last run: a price may be given later.
     """
     place = home / "experiments" / record.experiment_id / "record.json"
-    stored = from_json(ExperimentRecord, read_json(place)) if place.exists() else None
+    stored = read_experiment(home, record.experiment_id)
     declared = winner_rules.declare(record, stored, environment.now())
     latest = {name: record.spec.get(name) for name in ("resources", "serving")}
     declared = replace(declared, spec={**declared.spec, **latest})
@@ -57,6 +58,20 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     if declared != stored:
         write_json(place, declared)
     store.ingest([from_json(ExperimentRecord, read_json(place))])
+
+
+def read_experiment(home: Path, experiment_id: str) -> ExperimentRecord | None:
+    """The record of an experiment as its file has it."""
+    place = home / "experiments" / experiment_id / "record.json"
+    return from_json(ExperimentRecord, read_json(place)) if place.exists() else None
+
+
+def race(store: Store, home: Path, record: ExperimentRecord, made: Race) -> None:
+    """Store a finished race as part of its experiment's record, and keep it in the record's file."""
+    stored = read_experiment(home, record.experiment_id)
+    finished = replace(stored or record, race=made)
+    write_json(home / "experiments" / record.experiment_id / "record.json", finished)
+    store.ingest([finished])
 
 
 def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worker.Outcome) -> None:

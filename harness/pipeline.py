@@ -16,6 +16,7 @@ from harness import (
     load_suites,
     preflight,
     queries,
+    races,
     serving,
     trials,
     tuning,
@@ -108,10 +109,14 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
             experiment = tune(experiment, prepared, store, record, session)
             plans = plan_runs(experiment, prepared, home)
         plans = [replace(plan, rescore=rescore) for plan in plans]
-        failed = _execute(experiment, record, plans, store, session)
+        going = plans
+        if experiment.spec.racing is not None:
+            where = races.Place(home, store, record, reporter, workers(experiment))
+            going = races.race(experiment, plans, where, before=lambda: preflight.examine(plans))
+        failed = _execute(experiment, record, going, store, session)
         if experiment.spec.serving is not None:
             place = serving.Place(home, record.experiment_id, store, reporter)
-            serving.measure(place, serving.jobs(plans, experiment.spec.serving))
+            serving.measure(place, serving.jobs(going, experiment.spec.serving))
     finally:
         reporter.live.close()
         reporter.live = None
@@ -138,6 +143,7 @@ def _checked(experiment: ResolvedExperiment) -> ResolvedExperiment:
             endpoint.stays_here(arm.url)
     if experiment.spec.tuning is not None:
         check_tuning(experiment)
+    races.check(experiment)
     return experiment
 
 
@@ -400,6 +406,8 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
     if spec.tuning is not None:
         trained = [arm for arm in experiment.arms if arms.is_trained(arm)]
         content.append([spec.tuning, {str(arm.name): tuning.space(arm, spec.tuning) for arm in trained}])
+    if spec.racing is not None:
+        content.append(["racing", spec.racing])
     identity = digest(content)
     return ExperimentRecord(
         experiment_id=identity,

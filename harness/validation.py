@@ -60,7 +60,7 @@ def validate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Vali
         model = arms.family(plan.arm.method).load(plan, artefact)
         try:
             started = time.perf_counter()
-            value = _value(known, _scores(plan, model, examples, folder, progress))
+            value = _value(known, scores_of(plan, model, examples, folder, progress))
             seconds = time.perf_counter() - started
         finally:
             model.close()
@@ -98,9 +98,10 @@ def _folder(plan: RunPlan, artefact: Artefact) -> Path:
     return plan.home / "validations" / identity(plan, artefact)
 
 
-def _scores(
+def scores_of(
     plan: RunPlan, model: Model, examples: tuple[Example, ...], folder: Path, progress: arms.Progress
 ) -> list[Score]:
+    """The primary metric's score of each of these examples; finished batches are kept in `folder`, its name the id."""
     task, name = plan.experiment.task, folder.name
     scorer = Scorer(plan, model, Suite(examples, (), (), ()), folder, name)
     if metrics.metric(task.metrics.primary).source == "likelihood":

@@ -79,6 +79,8 @@ class Contest:
     estimand: Question
     declaration: str = ""
     """When the rule was declared, in words."""
+    stopped: tuple[str, ...] = ()
+    """Arms that a race left out: without a value, on validation's evidence."""
 
 
 def judge(contest: Contest, comparer: Comparer) -> WinnerVerdict:
@@ -113,8 +115,10 @@ def _too_few(contest: Contest, ranked: Sequence[Contender]) -> WinnerVerdict:
 
 
 def _failures(contest: Contest) -> str:
-    missing = contest.without_result
-    return f"{listed(missing)} {'has' if len(missing) == 1 else 'have'} no result." if missing else ""
+    missing, stopped = contest.without_result, contest.stopped
+    words = [f"{listed(missing)} {'has' if len(missing) == 1 else 'have'} no result."] if missing else []
+    words += [f"{listed(stopped)} {'was' if len(stopped) == 1 else 'were'} left out by racing."] if stopped else []
+    return " ".join(words)
 
 
 _Sets = tuple[Sequence[str], Sequence[str], Sequence[str]]

@@ -2,6 +2,7 @@
 
     runs/TRAIN_ID/   plan.json  claim.lock  heartbeat  checkpoints/  artefact/  train_log.jsonl  run-N.json  run.json
     evals/EVAL_ID/   predictions and likelihoods by whole batch  scores.jsonl  evaluation.json (written last)
+    runs/TRAIN_ID/rungs/  what a race saw of it on the way (`rungs.py`)
     validations/ID/  the same of a trial, on the validation split: a trial's plan does not know where the test split is
 
 Every step looks first at what is there already, so that the same plan can be executed again after a kill at any
@@ -22,8 +23,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import arms, environment, evaluation, resolved, sealing, splits, validation, withheld
-from harness.arms import checkpoints, seeds
+from harness import arms, environment, evaluation, resolved, rungs, sealing, splits, validation, withheld
+from harness.arms import artefacts, checkpoints, seeds
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
 from harness.files import read_json, read_records, write_json
 from harness.records import (
@@ -32,6 +33,7 @@ from harness.records import (
     Ledger,
     PreferencePair,
     Provenance,
+    RungScores,
     RunPlan,
     RunRecord,
     Status,
@@ -54,6 +56,8 @@ class Outcome:
     run: RunRecord
     eval_id: str | None
     validation: Validation | None = None
+    rung: RungScores | None = None
+    """Of a race: what the training is worth at its rung; `run` is then its record there."""
 
 
 def eval_id(plan: RunPlan, artefact: Artefact) -> str:
@@ -67,7 +71,13 @@ def finished(plan: RunPlan) -> Outcome | None:
     A diverged run is final: the same seed would diverge again. Other failures may be tried again.
     """
     record = read_run(plan.run_folder)
-    if record is None or record.status in ("failed", "oom", "cancelled") or (plan.run_folder / RETRY).exists():
+    if plan.rung is not None:
+        there = rungs.read(plan)
+        if there is not None:
+            return Outcome(there[0], None, rung=there[1])
+        return Outcome(record, None) if record is not None and record.status == "diverged" else None
+    again = ("failed", "oom", "cancelled", "eliminated")
+    if record is None or record.status in again or (plan.run_folder / RETRY).exists():
         return None
     if record.status == "diverged" or record.artefact is None:
         return Outcome(record, None)
@@ -96,6 +106,8 @@ def execute(plan: RunPlan, progress: arms.Progress | None = None) -> Outcome:
         done = finished(plan)
         if done is not None:
             return done
+        if plan.rung is not None:
+            return _at_rung(plan, report)
         record = read_run(plan.run_folder)
         asked = (plan.run_folder / RETRY).exists()
         if asked or record is None or record.status != "ok" or not _artefact_is_there(plan, record):
@@ -175,6 +187,11 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         seeds=seeds.of(plan.seed),
         trial=plan.trial,
     )
+    if plan.rung is not None and status == "ok":
+        # It stands there as a killed training would, and goes on from its checkpoint; the pause is no lost time.
+        rungs.keep(plan, record)
+        (plan.run_folder / "heartbeat").unlink(missing_ok=True)
+        return record
     _write_run(plan.run_folder, record)
     for name in ("heartbeat", "lost.json", "places.json", RETRY):
         (plan.run_folder / name).unlink(missing_ok=True)
@@ -239,6 +256,40 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
     identity = eval_id(plan, artefact)
     evaluation.note(plan, artefact, identity)
     return Outcome(record, identity)
+
+
+def _at_rung(plan: RunPlan, progress: arms.Progress) -> Outcome:
+    """Train to the plan's rung, unless it stands there, and score what the plan asks for."""
+    record = rungs.trained(plan) or _train(plan, read_run(plan.run_folder), progress)
+    if record.status != "ok":
+        return Outcome(record, None)
+    try:
+        with sealing.closed(plan.home / "sealed"):
+            found = rungs.score(plan, record, progress)
+    except (Interrupted, DiskFull, KeyboardInterrupt):
+        raise
+    except Exception as caught:
+        _raise_full_disk(caught)
+        if not isinstance(caught, HarnessError):
+            (plan.run_folder / "traceback-rung.txt").write_text(traceback.format_exc())
+        return Outcome(
+            replace(record, status=_status_of(caught), error=f"scoring at a rung: {_one_line(caught)}"), None
+        )
+    return Outcome(record, None, rung=found)
+
+
+def eliminate(plan: RunPlan, run: RunRecord, why: str) -> RunRecord:
+    """Note in its run folder that a race stopped a training; its checkpoint stays, what was scored goes.
+
+    Another experiment that asks for the whole of the same training goes on from there.
+    """
+    earlier = read_run(plan.run_folder)
+    attempt = earlier.attempt + 1 if earlier is not None else 1
+    record = replace(run, status="eliminated", error=why, artefact=None, attempt=attempt)
+    plan.run_folder.mkdir(parents=True, exist_ok=True)
+    _write_run(plan.run_folder, record)
+    shutil.rmtree(plan.run_folder / artefacts.FOLDER, ignore_errors=True)
+    return record
 
 
 def _status_of(error: Exception) -> Status:

@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 from harness.arms import Progress, checkpoints, flops, instability, memory
 from harness.arms.order import rate_factor
 from harness.arms.stopping import StopFlag
-from harness.errors import Diverged
+from harness.errors import ArmFailed, Diverged
 from harness.records import Ledger, RunEvent, TrainLogRow, from_json, to_json
 
 if TYPE_CHECKING:
@@ -120,10 +120,11 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
             self.watch = instability.validated(self.watch, self.meter.step, validation)
         self._log(loss, norm, float(logs["learning_rate"]), validation)
         self._report()
-        if self.stop.signal is not None or self._checkpoint_due():
+        paused = self.is_paused()
+        if paused or self.stop.signal is not None or self._checkpoint_due():
             self.save()
         self.stop.check(f"training after step {self.meter.step}")
-        control.should_training_stop = ends
+        control.should_training_stop = ends or paused
         self.settling = False
         self._clock = time.perf_counter()
 
@@ -175,6 +176,18 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         """Whether the budget is spent."""
         budget = self.job.device_seconds
         return self.meter.examples >= len(self.job.order) or (budget is not None and self.meter.train_seconds >= budget)
+
+    def is_paused(self) -> bool:
+        """Whether the training has come as far as it is to go for now. Raises ArmFailed where it is further already."""
+        if self.job.pause is None:
+            return False
+        rung = max(1, round(self.job.pause * self.steps))
+        if self.meter.step > rung:
+            raise ArmFailed(
+                f"its training stands at step {self.meter.step}, beyond step {rung} where it was to be looked at",
+                hint="It is trained to the end without having been in the race",
+            )
+        return self.meter.step == rung and not self.is_over()
 
     def _validation_due(self, ends: bool) -> bool:
         """`evaluations` times, evenly spread over steps (or seconds), the last at the end."""

@@ -34,7 +34,8 @@ class Trainable:
 def finish(plan: RunPlan, trained: Trainable, spent: Ledger, costs: Ledger, notes: tuple[str, ...] = ()) -> TrainResult:
     """Write the artefact and the result of a training. `costs` holds what the loop's own `spent` does not know.
 
-    Its `flops` (of preparation) are added to those of the loop.
+    Its `flops` (of preparation) are added to those of the loop. At a rung of a race the training is not finished: its
+    artefact is written, to be scored, and no result.
     """
     if trained.kind == "adapter":
         _refuse_idle_adapter(trained)
@@ -56,7 +57,8 @@ def finish(plan: RunPlan, trained: Trainable, spent: Ledger, costs: Ledger, note
         parent=costs.parent,
     )
     notes += tuple(event.detail for event in spent.events if event.kind == "out_of_memory")
-    return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger, notes))
+    result = TrainResult(artefact, ledger, notes)
+    return result if plan.rung is not None else artefacts.write_result(plan.run_folder, result)
 
 
 def count_parameters(model: Any) -> tuple[int, int]:

@@ -2,7 +2,8 @@
 
 It reads characters, and answers with the last words of its prompt for a share `skill` of all prompts, with garbage for
 the rest. Which prompts it can do is a hash of seed and prompt, and a better skill can do all that a lesser one can.
-With a learning rate it counts as trained, and its skill is a known function of the rate and of the train examples.
+With a learning rate it counts as trained, and its skill is a known function of the rate and of the train examples. At
+a rung of a race it has half its skill, and more the later the rung.
 """
 
 from __future__ import annotations
@@ -131,14 +132,15 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     assert isinstance(arm, ToySpec)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    _pass_time(arm.seconds, progress)
+    share = 1.0 if plan.rung is None else plan.rung.share
+    _pass_time(arm.seconds * share, progress)
     if arm.fail != "none":
         raise FAILURES[arm.fail]()
     lengths = [len(example.references[0].split()) for example in data.train]
     words = int(statistics.median(lengths)) if lengths else 1
-    skill = learned_skill(arm, len(data.train))
+    skill = learned_skill(arm, len(data.train)) * (0.5 + 0.5 * share)
     knowledge = Knowledge(skill, plan.seed or 0, max(1, words))
-    budget = plan.experiment.spec.budget.examples or len(data.train)
+    budget = round((plan.experiment.spec.budget.examples or len(data.train)) * share)
     spent = time.perf_counter() - started
     loss = 2.0 - skill
     row = TrainLogRow(step=1, examples=budget, tokens=budget, seconds=spent, loss=loss, validation_loss=loss)
@@ -158,7 +160,8 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         total_parameters=1,
         artefact_bytes=artefacts.folder_bytes(folder),
     )
-    return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger))
+    result = TrainResult(artefact, ledger)
+    return result if plan.rung is not None else artefacts.write_result(plan.run_folder, result)
 
 
 def learned_skill(arm: ToySpec, examples: int) -> float:

@@ -85,6 +85,8 @@ class Job:
     checkpoint_seconds: float
     device_seconds: float | None = None
     stop_on: str = "diverged"
+    pause: float | None = None
+    """Share of the steps after which it checkpoints and ends, to go on later; the schedule stays that of all steps."""
 
     @classmethod
     def of(cls, plan: RunPlan, seen: Seen, objective: Objective, validate: Callable[[Any], float] | None) -> Job:
@@ -103,6 +105,7 @@ class Job:
             folder=plan.run_folder,
             checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
             stop_on=plan.experiment.spec.stop_on,
+            pause=None if plan.rung is None else plan.rung.share,
         )
 
 
@@ -178,7 +181,7 @@ def _trained(model: Any, job: Job, recorder: Recorder, micro: int) -> bool:
     Weights are those of the last finished step then: forward and backward passes do not touch them.
     """
     left = _Rows(job, recorder.meter.examples)
-    if len(left) == 0 or recorder.is_over():
+    if len(left) == 0 or recorder.is_over() or recorder.is_paused():
         return True
     # First, because making it takes the accelerator's state from arguments that were made before.
     stock = TrainingArguments(output_dir=str(job.folder), use_cpu=not str(job.device).startswith("cuda"))

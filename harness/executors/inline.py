@@ -24,5 +24,7 @@ def label(plan: RunPlan) -> str:
     """How a plan is called in progress lines."""
     if plan.role == "trial":
         return f"{plan.arm_name} (trial {plan.trial['number']})"
+    if plan.rung is not None:
+        return f"{plan.arm_name} (seed {plan.seed}, to {plan.rung.share:.3g} of the budget)"
     share = "" if plan.fraction == 1 else f", {plan.fraction:.0%} of the data"
     return plan.arm_name if plan.seed is None else f"{plan.arm_name} (seed {plan.seed}{share})"

@@ -21,6 +21,7 @@ from harness.records.gate_calls import GateCall, WaiverState, WaiverUse
 from harness.records.gates import EXIT_CODES, Evidence, ExampleDrop, GateOutcome, GateVerdict, RuleVerdict, Tier
 from harness.records.parity import PARITY_CODES, Closeness, ParityCheck, ParityOutcome, ShippedKind
 from harness.records.plain import R, differences, digest, from_json, to_json
+from harness.records.racing import Race, RaceArm, RaceOutcome, Rung, RungScores, rung_folder
 from harness.records.review import (
     Assignment,
     AssignmentKind,
@@ -110,6 +111,9 @@ __all__ = [
     "Provenance",
     "Question",
     "R",
+    "Race",
+    "RaceArm",
+    "RaceOutcome",
     "Render",
     "Reservation",
     "ResolvedExperiment",
@@ -122,6 +126,8 @@ __all__ = [
     "RunEvent",
     "RunPlan",
     "RunRecord",
+    "Rung",
+    "RungScores",
     "Score",
     "ScoreBlock",
     "ScoreColumns",
@@ -151,5 +157,6 @@ __all__ = [
     "differences",
     "digest",
     "from_json",
+    "rung_folder",
     "to_json",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.records.data import LeakagePair, ResolvedExperiment
+from harness.records.racing import Race, Rung
 from harness.records.training import Role, Status
 from harness.spec import ArmSpec
 
@@ -33,6 +34,8 @@ class ExperimentRecord:
     seeds: Mapping[str, Any] = field(default_factory=dict)
     """Every seed that matters: `training` (a list), `initialisation` and `data_order` (by training seed), `tuning`,
     `bootstrap`."""
+    race: Race | None = None
+    """What its race did, once that is over; None without `racing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class RunPlan:
     """Share of the train split that it is trained on."""
     trial: Mapping[str, Any] = field(default_factory=dict)
     """Of a trial: its number, the values tried and the space that is searched."""
+    rung: Rung | None = None
+    """Of a race: how far it is trained now, and what it is scored on."""
     rescore: bool = False
     """Only an evaluation made in the present environment counts as finished."""
 

@@ -11,6 +11,7 @@ from harness.records import to_json as plain
 from harness.report.comparison import Comparison, MetricDifference
 from harness.report.human_board import board_json
 from harness.report.ledger import arm_to_json, runs_to_json
+from harness.report.raced import race_json
 from harness.report.rows import Cell, Leaderboard, Row
 
 LEADERBOARD = "harness.leaderboard/2"
@@ -50,6 +51,7 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
         "rows": [_row(row) for row in board.rows],
         "serving": _serving(board),
         "human": board_json(board),
+        "race": race_json(board.experiment),
     }
 
 
@@ -84,6 +86,7 @@ def ledger_to_json(board: Leaderboard) -> dict[str, Any]:
         "price_per_device_hour": (board.experiment.spec.get("resources") or {}).get("price_per_device_hour"),
         "rows": [arm_to_json(row) for row in board.rows],
         "runs": runs_to_json(board),
+        "race": race_json(board.experiment),
     }
 
 

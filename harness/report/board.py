@@ -164,13 +164,15 @@ def _attempts(entries: Sequence[Entry], known: _Known) -> tuple[RunRecord, ...]:
 
 
 def _errors(entries: Sequence[Entry], runs: Mapping[tuple[str, int], RunRecord]) -> tuple[str, ...]:
-    """One line for each seed that failed."""
+    """One line for each seed that failed; one for all that a race stopped."""
     lines = []
     for entry in entries:
         if entry.status == "ok" and entry.eval_id is not None:
             continue
         run = runs.get((entry.train_id, entry.attempt))
         error = (run.error if run else None) or ("not scored" if entry.status == "ok" else "no reason was recorded")
+        if entry.status == "eliminated":  # all seeds at once
+            return (error,)
         lines.append(("" if entry.seed is None else f"seed {entry.seed}: ") + f"{entry.status}: {error}")
     return tuple(lines)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from harness import stats, winner_rules
 from harness.metrics import Metric
 from harness.records import Entry, Estimate, Question, WinnerRule, WinnerVerdict
+from harness.report import raced
 from harness.report.costs import Cost
 from harness.report.results import Results
 from harness.report.series import Estimator, Series
@@ -93,10 +94,13 @@ def verdict_of(
         for one in entrants
         if one.estimate is not None
     ]
+    stopped = raced.left_out(results.experiment)
+    missing = [one.arm for one in entrants if one.estimate is None]
     mine = [entry.eval_id for entry in results.entries if entry.eval_id is not None]
     contest = Contest(
         contenders=tuple(contenders),
-        without_result=tuple(one.arm for one in entrants if one.estimate is None),
+        without_result=tuple(arm for arm in missing if arm not in stopped),
+        stopped=tuple(arm for arm in missing if arm in stopped),
         reference=reference,
         metric=comparisons.known.name,
         higher_is_better=comparisons.known.direction == "higher",

@@ -15,6 +15,7 @@ from harness.records import RunRecord
 from harness.records import to_json as as_plain
 from harness.report import numbers
 from harness.report.costs import OUTSIDE, Cost, known_ledger
+from harness.report.raced import race_lines
 from harness.report.rendering import GAP, WIDTH, TextColumn, chunks, emit, fitted, plain, table, terminal_width
 from harness.report.rows import Leaderboard, Row
 from harness.report.text import UNKNOWN, legend_of_marks, marked
@@ -67,7 +68,7 @@ def render_ledger(board: Leaderboard, width: int = WIDTH) -> list[RenderableType
     parts += [Text(line) for line in ledger_legend(board)]
     if worth_listing(board.runs):
         parts += [Text(""), fitted(run_columns(board), width)]
-    parts += [Text(numbers.printable(line)) for line in happenings(board)]
+    parts += [Text(numbers.printable(line)) for line in [*happenings(board), *race_lines(board.experiment)]]
     return parts
 
 
@@ -196,7 +197,11 @@ def happenings(board: Leaderboard) -> list[str]:
         who = run.arm + ("" if run.seed is None else f", seed {run.seed}")
         who += f", try {run.attempt}" if run.attempt > 1 else ""
         said = [f"{event.kind.replace('_', ' ')}: {event.detail}" for event in run.ledger.events]
-        if run.error and not any(event.detail in run.error for event in run.ledger.events):
+        if (
+            run.status != "eliminated"
+            and run.error
+            and not any(event.detail in run.error for event in run.ledger.events)
+        ):
             said.append(f"{run.status}: {run.error}")
         lines += [f"{who}: {text}" for text in said]
     return lines

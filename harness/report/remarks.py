@@ -8,6 +8,7 @@ from harness.records import ExperimentRecord, Question, RunRecord
 from harness.report.costs import OUTSIDE, Cost, against_budget
 from harness.report.numbers import count
 from harness.report.numbers import seconds as in_seconds
+from harness.report.raced import race_notes
 from harness.report.results import AnswerCounts, Results
 
 UNKNOWN_BUDGET = "budget unknown: trained elsewhere, so it may have had more data, time or tuning than the other arms"
@@ -46,7 +47,7 @@ def of_experiment(results: Results) -> tuple[str, ...]:
     if len(machines) > 1:
         told = "; ".join(f"{', '.join(arms)} on {machine}" for machine, arms in machines.items())
         notes.append(f"arms ran on different hardware, so their times do not compare: {told}")
-    return tuple(notes)
+    return (*notes, *race_notes(results.experiment))
 
 
 def _machines(results: Results) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
@@ -112,6 +113,47 @@ class TuningSpec(Spec):
     Cheaper and rougher: what is best on little training need not be best on much."""
 
 
+class RacingSpec(Spec):
+    """Stopping losers early: arms that are clearly behind at a share of the budget get no more of it.
+
+    All seeds of an arm are trained to a rung, on the schedule of the whole budget, and scored on validation examples
+    until pairs of arms are told apart or cannot be. What is left goes on to the next rung, the winners to the end and
+    to the test split. A stopped arm is not ranked: racing answers which arm is best, not how good the others would be.
+    """
+
+    rungs: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(min_length=1)] = [0.125, 0.25, 0.5]
+    """Shares of the budget at which arms are looked at, rising."""
+    metric: Literal["primary", "loss"] = "primary"
+    """`primary`: the task's primary metric, example by example. `loss`: nats a token of the right answer, which needs
+    no generation and tells arms apart sooner; it can misrank arms whose primary metric does not follow it."""
+    level: Annotated[float, Field(gt=0, le=0.2)] = 0.05
+    """At most this share of races stops an arm that is not behind at that rung, over all pairs, rungs and looks.
+    Whether the order at a rung is that of the end is covered by no level: see `lead`."""
+    margin: Annotated[float, Field(ge=0)] | None = None
+    """An arm is stopped when it is behind another by more than this; without it the winner rule's margin (of `loss`,
+    which has another unit, 0)."""
+    lead: Annotated[float, Field(ge=0)] | None = None
+    """How much more than the margin an arm must be behind the earlier it is stopped: this times the share of the budget
+    that is left. Without it a tenth of `clip`."""
+    clip: Annotated[float, Field(gt=0)] | None = None
+    """Differences of two arms on a group of examples count for at most this. Without it the range of the metric, of
+    `loss` 0.5. A smaller one tells arms apart with fewer examples, and looks less at how large differences are."""
+    least: Annotated[int, Field(ge=2)] = 16
+    """Groups of validation examples before the first look."""
+    examples: PositiveInt | None = None
+    """Groups of validation examples scored at a rung at most; without it all there are, if it comes to that."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the order in which validation examples are scored."""
+
+    @model_validator(mode="after")
+    def _sound(self) -> RacingSpec:
+        if any(late <= early for early, late in itertools.pairwise(self.rungs)):
+            raise ValueError("rungs must rise")
+        if self.clip is not None and (self.margin or 0.0) + (self.lead or 0.0) >= self.clip:
+            raise ValueError("no difference can show what margin and lead ask for: clip must be larger than their sum")
+        return self
+
+
 class ServingSpec(Spec):
     """Serving figures, measured when all arms are scored: every arm once in each round, in shuffled order.
 
@@ -174,6 +216,8 @@ class ExperimentSpec(Spec):
     above it in one step). Spikes and rising validation loss end nothing: they are recorded and shown."""
     tuning: TuningSpec | None = None
     """Tuning of the trained arms; without it every arm is trained as its recipe says."""
+    racing: RacingSpec | None = None
+    """Stopping losers early, on validation; without it every arm is trained to the end. `{}`: as the defaults say."""
     data_fraction: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [1.0]
     """Shares of the train split that trained arms are trained on, for a learning curve; the whole is always among
     them. The smaller lie within the larger, whole groups each; the budget is the same for all."""
@@ -194,6 +238,8 @@ class ExperimentSpec(Spec):
     def _distinct(self) -> ExperimentSpec:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError("seeds must be distinct")
+        if self.racing is not None and self.budget.device_seconds is not None:
+            raise ValueError("racing stops at shares of a budget of examples or tokens, not of device_seconds")
         return self
 
     @property

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from harness.arms import checkpoints, sft
-from harness.errors import Interrupted
-from harness.records import RunPlan, TrainingData
+from harness.errors import ArmFailed, Interrupted
+from harness.records import Rung, RunPlan, TrainingData
 
 Plans = Callable[..., RunPlan]
 ROOT = Path(__file__).parents[2]
@@ -82,6 +82,30 @@ def test_a_killed_training_goes_on_to_the_same_artefact_even_in_a_moved_home(
     assert steps_of(moved) == steps_of(undisturbed)
     same = ("examples", "tokens", "target_tokens", "optimiser_steps", "trainable_parameters", "artefact_bytes")
     assert [getattr(resumed.ledger, name) for name in same] == [getattr(expected.ledger, name) for name in same]
+
+
+@pytest.mark.parametrize("arm", ["full", "lora"])
+def test_a_training_that_pauses_at_rungs_of_a_race_ends_at_the_same_bits(
+    arm: str, make_plan: Plans, data: TrainingData, tmp_path: Path
+) -> None:
+    spec = LORA if arm == "lora" else {"method": "full", "optimiser": SLOW}
+    undisturbed = make_plan(spec, home=tmp_path / "undisturbed")
+    expected = sft.train(undisturbed, data, nothing)
+    plan = make_plan(spec, home=tmp_path / "raced")
+    models = []
+    for number, share in enumerate((0.25, 0.5)):
+        there = replace(plan, rung=Rung(number, share, 0, 0))
+        paused = sft.train(there, data, nothing)
+        assert paused.ledger.optimiser_steps == round(share * expected.ledger.optimiser_steps)
+        assert not (plan.run_folder / "result.json").exists()
+        models.append(paused.artefact.files_hash)
+        assert sft.train(there, data, nothing).artefact == paused.artefact
+    assert len({*models, expected.artefact.files_hash}) == 3
+    with pytest.raises(ArmFailed, match="beyond step"):
+        sft.train(replace(plan, rung=Rung(0, 0.25, 0, 0)), data, nothing)
+    assert sft.train(plan, data, nothing).artefact == expected.artefact
+    # The rates of the whole budget, not of what was trained at a time.
+    assert steps_of(plan) == steps_of(undisturbed)
 
 
 class _Alarm:

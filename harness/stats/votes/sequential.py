@@ -109,24 +109,29 @@ def log_wealth_path(values: ArrayLike, mean: float = 0.5) -> Floats:
     array = _unit_values(values)
     if not 0.0 < mean < 1.0:
         raise ValueError(f"a mean of {mean} is a bound of the values")
-    return _average(np.cumsum(np.log(_factors(array, mean)), axis=-2))
+    return log_mean(np.cumsum(np.log(bet_factors(array, mean)), axis=-2))
 
 
 def _log_wealth(unique: Floats, counts: np.ndarray[tuple[int, ...], np.dtype[np.intp]], mean: float) -> Floats:
     """Log-wealth [] of values that occur so often; infinite where a value is impossible at this mean."""
     if mean <= 0.0 or mean >= 1.0:
         return np.array(0.0 if (unique == mean).all() else np.inf)
-    return _average(np.asarray(counts @ np.log(_factors(unique, mean)), dtype=np.float64))
+    return log_mean(np.asarray(counts @ np.log(bet_factors(unique, mean)), dtype=np.float64))
 
 
-def _factors(values: Floats, mean: float) -> Floats:
+def bets() -> Floats:
+    """The share of wealth that each node puts on one [nodes]: Chebyshev nodes of the arcsine prior, falling."""
+    return np.asarray(np.cos((2 * np.arange(NODES) + 1) * np.pi / (4 * NODES)) ** 2)
+
+
+def bet_factors(values: Floats, mean: float) -> Floats:
     """What each value [..., n] multiplies the wealth of each node by [..., n, nodes]."""
-    bets = np.cos((2 * np.arange(NODES) + 1) * np.pi / (4 * NODES)) ** 2
-    gains = values[..., None] * (bets / mean)
-    return np.asarray(gains + (1.0 - values[..., None]) * ((1.0 - bets) / (1.0 - mean)))
+    on_one = bets()
+    gains = values[..., None] * (on_one / mean)
+    return np.asarray(gains + (1.0 - values[..., None]) * ((1.0 - on_one) / (1.0 - mean)))
 
 
-def _average(logs: Floats) -> Floats:
+def log_mean(logs: Floats) -> Floats:
     """Logarithm of the mean over nodes, the last axis."""
     top = logs.max(axis=-1, keepdims=True)
     return np.asarray(np.log(np.exp(logs - top).mean(axis=-1)) + top[..., 0])
