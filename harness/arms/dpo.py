@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.arms.losses import PairRow
     from harness.arms.saving import Trainable
 
-VERSION = 3
+VERSION = 4
 PAIRS = "pairs.json"
 BATCH = 16
 
@@ -236,10 +236,11 @@ def _scored(
     """The parent's log-probabilities of both answers of each pair."""
     import torch
 
-    from harness.arms import losses
+    from harness.arms import losses, packing
 
     model = trainable.model
     model.eval()
+    packing.examine(model, losses.target_logprobs)
     sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
     refuse_unknown_tokens(trainable, sides)
     by_length = sorted(range(len(sides)), key=lambda at: len(sides[at].input_ids))

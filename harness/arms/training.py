@@ -27,7 +27,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from harness import resolved
-from harness.arms import Progress, seeds
+from harness.arms import Progress, losses, packing, seeds
 from harness.arms.recorder import Recorder
 from harness.arms.stopping import StopFlag
 from harness.errors import ArmFailed, OutOfMemory, SpecError
@@ -145,6 +145,8 @@ def run(model: Any, job: Job, progress: Progress) -> Ledger:
     Raises Diverged, OutOfMemory (both with what was spent as `ledger`) or Interrupted.
     """
     asked = _micro_batch(job.optimiser)
+    # Before a checkpoint is read, so that a resumed training decides as the undisturbed one did.
+    packing.examine(model, losses.target_logprobs)
     trainable = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = _adamw(trainable, job.optimiser)
     recorder = Recorder(model, job, progress, trainable, optimiser)
