@@ -141,6 +141,8 @@ def _prepare_pairs(plan: RunPlan, trainable: Trainable, data: TrainingData, coun
     path = plan.run_folder / PAIRS
     if path.is_file():
         return from_json(PairFile, json.loads(path.read_text(encoding="utf-8")))
+    from harness.arms import training
+
     assert isinstance(plan.arm, DpoSpec)
     started = time.perf_counter()
     notes: tuple[str, ...] = ()
@@ -149,7 +151,8 @@ def _prepare_pairs(plan: RunPlan, trainable: Trainable, data: TrainingData, coun
     else:
         pairs, sampled, notes = _sampled_pairs(plan, trainable, data, count, progress)
     examples = {example.id: example for example in data.train}
-    scored = _scored(trainable, examples, pairs, progress)
+    with training.mixed(plan.device, plan.experiment.base.autocast):
+        scored = _scored(trainable, examples, pairs, progress)
     shape = flops.shape_of(trainable.model)
     spent = flops.forward(shape, sampled) + flops.forward(shape, _volume(trainable, examples, pairs))
     result = PairFile(scored, time.perf_counter() - started, notes, spent)

@@ -76,7 +76,7 @@ def attention(
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     if packed.slots is None or packed.places is None:
-        sides = (torch.split(side, packed.lengths, dim=2) for side in (query, key, value))
+        sides = (torch.split(side, list(packed.lengths), dim=2) for side in (query, key, value))
         rows = [sdpa_attention_forward(module, *row, None, **options)[0] for row in zip(*sides, strict=True)]
         return torch.cat(rows, dim=1), None
     count = len(packed.lengths)

@@ -85,6 +85,7 @@ class Job:
     checkpoint_seconds: float
     device_seconds: float | None = None
     stop_on: str = "diverged"
+    autocast: str | None = None
 
     @classmethod
     def of(cls, plan: RunPlan, seen: Seen, objective: Objective, validate: Callable[[Any], float] | None) -> Job:
@@ -103,6 +104,7 @@ class Job:
             folder=plan.run_folder,
             checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
             stop_on=plan.experiment.spec.stop_on,
+            autocast=plan.experiment.base.autocast,
         )
 
 
@@ -114,6 +116,12 @@ def seed_training(seed: int) -> None:
     from transformers import set_seed
 
     set_seed(seed)
+
+
+def mixed(device: str, autocast: str | None) -> torch.autocast:
+    """Where matrix products are computed in `autocast` and the rest in the weights' data type; nothing when None."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=getattr(torch, autocast or "bfloat16"), enabled=autocast is not None)
 
 
 @contextmanager
@@ -194,6 +202,7 @@ def _trained(model: Any, job: Job, recorder: Recorder, micro: int) -> bool:
         compute_loss_func=_unused,
         callbacks=[recorder],
     )
+    trainer.precision = (job.device, job.autocast)
     trainer.remove_callback(PrinterCallback)
     resolved.write(job.folder, configs_of(model, recorder.optimiser, (trainer.args, stock)))
     try:
@@ -323,6 +332,9 @@ def _unused(*args: Any, **kwargs: Any) -> Any:
 class _Trainer(Trainer):  # type: ignore[misc]
     """Trainer with the loss of an Objective, already a mean over the effective batch."""
 
+    precision: tuple[str, str | None]
+    """Device, and data type of matrix products."""
+
     def __init__(self, objective: Objective, **options: Any) -> None:
         self._objective = objective
         super().__init__(**options)
@@ -332,7 +344,8 @@ class _Trainer(Trainer):  # type: ignore[misc]
     ) -> torch.Tensor:
         """The objective's loss of one micro-batch."""
         batch = dict(inputs)
-        return self._objective.loss(model, batch, batch.pop("weight"))
+        with mixed(*self.precision):
+            return self._objective.loss(model, batch, batch.pop("weight"))
 
 
 class _Rows(torch.utils.data.Dataset[tuple[Any, float]]):
