@@ -379,6 +379,8 @@ def train_identity(
     if fraction < 1:
         content["fraction"] = fraction
     if arms.is_trained(arm):
+        if base.autocast is not None:
+            content["autocast"] = base.autocast
         content |= {"seed": seed, "parent": parent, "budget": experiment.spec.budget.model_dump(mode="json")}
         if experiment.spec.stop_on != "diverged":
             content["stop_on"] = experiment.spec.stop_on

@@ -1,8 +1,9 @@
 """Direct preference optimisation (Rafailov et al. 2023) of an arm that was fine-tuned before with the same seed.
 
 The parent's artefact is loaded and trained on: an adapter stays one adapter, a full model one model. The reference is
-the parent itself; its log-probabilities are computed once before training, so no second model is in memory. TRL's
-DPOTrainer takes no ready token ids; the loss is the same (a test compares them).
+the parent itself; its log-probabilities are computed once before training, so no second model is in memory, and are
+shared by arms that ask one parent about the same pairs. TRL's DPOTrainer takes no ready token ids; the loss is the same
+(a test compares them).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.arms import Progress, TrainResult, artefacts, flops, seeds
+from harness.arms import Progress, TrainResult, artefacts, flops, reference, seeds
 from harness.arms.order import training_order
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from harness.arms.losses import PairRow
     from harness.arms.saving import Trainable
 
-VERSION = 3
+VERSION = 4
 PAIRS = "pairs.json"
 BATCH = 16
 
@@ -80,7 +81,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     count = pair_budget(arm, plan, parent.ledger)
     loaded = time.perf_counter() - started
     with training.memory_errors("preparing preference pairs"):
-        prepared = _prepare_pairs(plan, trainable, data, count, progress)
+        prepared = _prepare_pairs(plan, (trainable, parent.artefact), data, count, progress)
     rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
     order = training_order(len(rows), count, seeds.derived(plan.seed, "data_order"))
     objective = losses.PreferenceLoss(_pad_id(trainable), arm.beta, arm.sft_weight)
@@ -136,8 +137,15 @@ def pair_tokens(prompter: Prompter, plan: RunPlan, data: TrainingData, count: in
     return sum(lengths[index] for index in training_order(len(pairs), count, seeds.derived(plan.seed, "data_order")))
 
 
-def _prepare_pairs(plan: RunPlan, trainable: Trainable, data: TrainingData, count: int, progress: Progress) -> PairFile:
-    """The pairs that will be seen, scored by the parent; read back when an earlier attempt prepared them."""
+def _prepare_pairs(
+    plan: RunPlan, parent: tuple[Trainable, Artefact], data: TrainingData, count: int, progress: Progress
+) -> PairFile:
+    """The pairs that will be seen, scored by the parent; read back when an earlier attempt prepared them.
+
+    Seconds and operations of what another training's file already held are counted as if they had been spent here:
+    what an arm costs does not depend on its neighbours.
+    """
+    trainable, artefact = parent
     path = plan.run_folder / PAIRS
     if path.is_file():
         return from_json(PairFile, json.loads(path.read_text(encoding="utf-8")))
@@ -149,21 +157,28 @@ def _prepare_pairs(plan: RunPlan, trainable: Trainable, data: TrainingData, coun
     else:
         pairs, sampled, notes = _sampled_pairs(plan, trainable, data, count, progress)
     examples = {example.id: example for example in data.train}
-    scored = _scored(trainable, examples, pairs, progress)
+    sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
+    refuse_unknown_tokens(trainable, sides)
+    file = plan.home / reference.FOLDER / f"{reference.identity(plan, artefact, sides)}.json"
+    found, kept = reference.shared(file, lambda: _reference(plan, trainable, sides, progress))
+    at = found.logprobs
+    scored = tuple(ScoredPair(pair, at[2 * n], at[2 * n + 1]) for n, pair in enumerate(pairs))
+    seconds = time.perf_counter() - started
+    if kept:
+        seconds += found.seconds
     shape = flops.shape_of(trainable.model)
-    spent = flops.forward(shape, sampled) + flops.forward(shape, _volume(trainable, examples, pairs))
-    result = PairFile(scored, time.perf_counter() - started, notes, spent)
+    spent = flops.forward(shape, sampled) + flops.forward(shape, _volume(sides))
+    result = PairFile(scored, seconds, notes, spent)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(to_json(result)), encoding="utf-8")
     part.replace(path)
     return result
 
 
-def _volume(trainable: Trainable, examples: Mapping[str, Example], pairs: Sequence[PreferencePair]) -> flops.Volume:
-    """What the parent's log-probabilities of `pairs` take."""
+def _volume(sides: Sequence[Encoded]) -> flops.Volume:
+    """What the parent's log-probabilities of `sides` take."""
     from harness.arms.losses import target_tokens
 
-    sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
     lengths = [len(side.input_ids) for side in sides]
     return flops.Volume(sum(lengths), sum(map(target_tokens, sides)), sum(length**2 for length in lengths))
 
@@ -230,21 +245,21 @@ def _sampled_pairs(
     return pairs, volume, (f"{len(pairs)} pairs from {len(prompts)} answers of the parent",)
 
 
-def _scored(
-    trainable: Trainable, examples: Mapping[str, Example], pairs: Sequence[PreferencePair], progress: Progress
-) -> tuple[ScoredPair, ...]:
-    """The parent's log-probabilities of both answers of each pair."""
+def _reference(
+    plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], progress: Progress
+) -> reference.Reference:
+    """The parent's log-probabilities of `sides`."""
     import torch
 
-    from harness.arms import losses
+    from harness.arms import losses, packing, training
 
+    started = time.perf_counter()
     model = trainable.model
     model.eval()
-    sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
-    refuse_unknown_tokens(trainable, sides)
+    packing.examine(model, losses.target_logprobs)
     by_length = sorted(range(len(sides)), key=lambda at: len(sides[at].input_ids))
     found = [0.0] * len(sides)
-    with torch.no_grad():
+    with torch.no_grad(), training.mixed(plan.device, plan.experiment.base.autocast):
         for start in range(0, len(by_length), BATCH):
             part = by_length[start : start + BATCH]
             batch = losses.pad([sides[at] for at in part], _pad_id(trainable))
@@ -252,7 +267,7 @@ def _scored(
             for at, value in zip(part, losses.target_logprobs(model, **placed).tolist(), strict=True):
                 found[at] = value
             progress("reference", min(start + BATCH, len(sides)), len(sides))
-    return tuple(ScoredPair(pair, found[2 * at], found[2 * at + 1]) for at, pair in enumerate(pairs))
+    return reference.Reference(tuple(found), time.perf_counter() - started)
 
 
 def _row(trainable: Trainable, examples: Mapping[str, Example], scored: ScoredPair) -> PairRow:

@@ -2,47 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from harness.arms import packing
 from harness.prompts import IGNORED, Encoded
 
 
-def target_logprobs(model: Any, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def target_logprobs(
+    model: Any, ids: torch.Tensor, labels: torch.Tensor, lengths: torch.Tensor | None = None
+) -> torch.Tensor:
     """Sum of natural-log probabilities of each row's labelled tokens, in float32: (rows,).
 
-    `ids` and `labels` are (rows, length), right-padded. No attention mask is passed: padding stands behind every token
-    that is scored, where a causal model does not look, and without one attention skips the upper half of its matrix
-    (an eighth of the training time on a CPU). The output head gets only the hidden states in front
-    of labelled tokens: most positions are prompt or padding, and logits over a large vocabulary are what costs
-    memory. Where a model reaches its head in another way, whole logits are indexed instead. Virtual tokens of an
-    adapter stand before the row, so positions are counted from the end.
+    `ids` and `labels` are (rows, width), right-padded; `lengths` (rows,) are the real tokens of each row. With them
+    rows go through the model end to end, without their padding, where `packing` has found that the model takes them
+    so. Without, no attention mask is passed: padding stands behind every token that is scored, where a causal model
+    does not look, and without one attention skips the upper half of its matrix. The output head gets only the hidden
+    states in front of labelled tokens: most positions are prompt, and logits over a large vocabulary are what costs
+    memory. Where a model reaches its head in another way, whole logits are indexed instead.
     """
     wanted = labels[:, 1:] != IGNORED
     row, column = wanted.nonzero(as_tuple=True)
-    length = ids.shape[1]
-
-    def narrow(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden = args[0]
-        return (hidden[row, column + hidden.shape[1] - length][None], *args[1:])
-
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(narrow) if head is not None else None
-    try:
-        logits = model(input_ids=ids, use_cache=False).logits
-    finally:
-        if hook is not None:
-            hook.remove()
-    if logits.shape[:2] != (1, len(row)):
-        logits = logits[row, column + logits.shape[1] - length]
-    losses = functional.cross_entropy(logits.reshape(len(row), -1).float(), labels[:, 1:][wanted], reduction="none")
+    known = () if lengths is None else tuple(lengths.tolist())
+    if lengths is not None and packing.fits(model, known):
+        logits = _packed_logits(model, ids, packing.layout(lengths, known), (row, column))
+    else:
+        logits = _padded_logits(model, ids, row, column)
+    losses = functional.cross_entropy(logits.float(), labels[:, 1:][wanted], reduction="none")
     table = torch.zeros(wanted.shape, dtype=losses.dtype, device=losses.device)
     table[wanted] = -losses
     return table.sum(1)
+
+
+def _packed_logits(
+    model: Any, ids: torch.Tensor, packed: packing.Packed, at: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    """Logits (targets, vocabulary) at (row, column) of rows that are laid end to end."""
+    (row, column), lengths = at, packed.sizes
+    inside = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+    places = lengths.cumsum(0)[row] - lengths[row] + column
+    with _narrowed(model, lambda hidden: hidden[:, places]):
+        logits = packing.forward(model, ids[inside][None], packed)
+    return logits[0] if logits.shape[1] == len(places) else logits[0, places]
+
+
+def _padded_logits(model: Any, ids: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
+    """Logits (targets, vocabulary) at (row, column). Virtual tokens stand before a row: counted from the end."""
+    length = ids.shape[1]
+    with _narrowed(model, lambda hidden: hidden[row, column + hidden.shape[1] - length][None]):
+        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
+    if logits.shape[:2] == (1, len(row)):
+        return logits[0]
+    return logits[row, column + logits.shape[1] - length]
+
+
+@contextmanager
+def _narrowed(model: Any, choose: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
+    """The output head is run on what `choose` takes of its hidden states."""
+    head = model.get_output_embeddings()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda module, args: (choose(args[0]), *args[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def target_tokens(row: Encoded) -> int:
@@ -51,13 +81,14 @@ def target_tokens(row: Encoded) -> int:
 
 
 def pad(rows: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
-    """Right-padded `ids` and `labels` of encoded rows, each (rows, longest)."""
+    """Right-padded `ids` and `labels` of encoded rows, each (rows, longest), and their `lengths` (rows,)."""
     width = max(len(row.input_ids) for row in rows)
     gaps = [width - len(row.input_ids) for row in rows]
     pairs = list(zip(rows, gaps, strict=True))
     return {
         "ids": torch.tensor([[*row.input_ids, *[pad_id] * gap] for row, gap in pairs]),
         "labels": torch.tensor([[*row.labels, *[IGNORED] * gap] for row, gap in pairs]),
+        "lengths": torch.tensor([width - gap for gap in gaps]),
     }
 
 
@@ -80,7 +111,7 @@ class CompletionLoss:
         return target_tokens(row)
 
     def collate(self, rows: Sequence[Encoded]) -> dict[str, torch.Tensor]:
-        """`ids`, `labels`."""
+        """`ids`, `labels`, `lengths`."""
         return pad(rows, self.pad_id)
 
     def loss(self, model: Any, batch: dict[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
@@ -123,19 +154,20 @@ class PreferenceLoss:
         return 1
 
     def collate(self, rows: Sequence[PairRow]) -> dict[str, torch.Tensor]:
-        """`ids`, `labels` with all chosen rows before all rejected ones; `reference` (chosen − rejected)."""
+        """`ids`, `labels`, `lengths`: all chosen rows before all rejected. `targets` of the chosen, and `reference`,
+        chosen − rejected."""
         batch = pad([*(row.chosen for row in rows), *(row.rejected for row in rows)], self.pad_id)
         reference = torch.tensor([row.chosen_reference - row.rejected_reference for row in rows])
-        lengths = torch.tensor([float(max(1, target_tokens(row.chosen))) for row in rows])
-        return {**batch, "reference": reference, "lengths": lengths}
+        targets = torch.tensor([float(max(1, target_tokens(row.chosen))) for row in rows])
+        return {**batch, "reference": reference, "targets": targets}
 
     def loss(self, model: Any, batch: dict[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
         """Weighted sum over pairs."""
-        logprobs = target_logprobs(model, batch["ids"], batch["labels"])
+        logprobs = target_logprobs(model, batch["ids"], batch["labels"], batch["lengths"])
         chosen, rejected = logprobs.chunk(2)
         losses = -functional.logsigmoid(self.beta * (chosen - rejected - batch["reference"]))
         if self.sft_weight:
-            losses = losses - self.sft_weight * chosen / batch["lengths"]
+            losses = losses - self.sft_weight * chosen / batch["targets"]
         return (weight * losses).sum()
 
 

@@ -201,9 +201,12 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         return due
 
     def _validate(self) -> float:
+        from harness.arms import training
+
         assert self.job.validate is not None
         started = time.perf_counter()
-        loss = self.job.validate(self.model)
+        with training.mixed(self.job.device, self.job.autocast):
+            loss = self.job.validate(self.model)
         spent = time.perf_counter() - started
         self.meter = replace(self.meter, validation_seconds=self.meter.validation_seconds + spent)
         return loss

@@ -24,7 +24,7 @@ from harness.spec import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec,
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
 
-VERSION = 3
+VERSION = 4
 VALIDATION_EXAMPLES = 64
 """At most so many validation examples are scored each time: enough for a curve, cheap beside the training."""
 

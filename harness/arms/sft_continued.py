@@ -21,7 +21,7 @@ from harness.prompts import Encoded, Prompter
 from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData
 from harness.spec import DpoSpec, SftContinuedSpec
 
-VERSION = 1
+VERSION = 2
 EXAMPLES_A_PAIR = 2
 """Sequences of a preference pair; what a pair counts where its tokens are not known beforehand."""
 

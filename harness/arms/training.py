@@ -27,7 +27,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from harness import resolved
-from harness.arms import Progress, seeds
+from harness.arms import Progress, losses, packing, seeds
 from harness.arms.recorder import Recorder
 from harness.arms.stopping import StopFlag
 from harness.errors import ArmFailed, OutOfMemory, SpecError
@@ -87,6 +87,7 @@ class Job:
     stop_on: str = "diverged"
     pause: float | None = None
     """Share of the steps after which it checkpoints and ends, to go on later; the schedule stays that of all steps."""
+    autocast: str | None = None
 
     @classmethod
     def of(cls, plan: RunPlan, seen: Seen, objective: Objective, validate: Callable[[Any], float] | None) -> Job:
@@ -106,6 +107,7 @@ class Job:
             checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
             stop_on=plan.experiment.spec.stop_on,
             pause=None if plan.rung is None else plan.rung.share,
+            autocast=plan.experiment.base.autocast,
         )
 
 
@@ -117,6 +119,12 @@ def seed_training(seed: int) -> None:
     from transformers import set_seed
 
     set_seed(seed)
+
+
+def mixed(device: str, autocast: str | None) -> torch.autocast:
+    """Where matrix products are computed in `autocast` and the rest in the weights' data type; nothing when None."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, dtype=getattr(torch, autocast or "bfloat16"), enabled=autocast is not None)
 
 
 @contextmanager
@@ -148,6 +156,8 @@ def run(model: Any, job: Job, progress: Progress) -> Ledger:
     Raises Diverged, OutOfMemory (both with what was spent as `ledger`) or Interrupted.
     """
     asked = _micro_batch(job.optimiser)
+    # Before a checkpoint is read, so that a resumed training decides as the undisturbed one did.
+    packing.examine(model, losses.target_logprobs)
     trainable = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = _adamw(trainable, job.optimiser)
     recorder = Recorder(model, job, progress, trainable, optimiser)
@@ -195,6 +205,7 @@ def _trained(model: Any, job: Job, recorder: Recorder, micro: int) -> bool:
         compute_loss_func=_unused,
         callbacks=[recorder],
     )
+    trainer.precision = (job.device, job.autocast)
     trainer.remove_callback(PrinterCallback)
     resolved.write(job.folder, configs_of(model, recorder.optimiser, (trainer.args, stock)))
     try:
@@ -324,6 +335,9 @@ def _unused(*args: Any, **kwargs: Any) -> Any:
 class _Trainer(Trainer):  # type: ignore[misc]
     """Trainer with the loss of an Objective, already a mean over the effective batch."""
 
+    precision: tuple[str, str | None]
+    """Device, and data type of matrix products."""
+
     def __init__(self, objective: Objective, **options: Any) -> None:
         self._objective = objective
         super().__init__(**options)
@@ -333,7 +347,8 @@ class _Trainer(Trainer):  # type: ignore[misc]
     ) -> torch.Tensor:
         """The objective's loss of one micro-batch."""
         batch = dict(inputs)
-        return self._objective.loss(model, batch, batch.pop("weight"))
+        with mixed(*self.precision):
+            return self._objective.loss(model, batch, batch.pop("weight"))
 
 
 class _Rows(torch.utils.data.Dataset[tuple[Any, float]]):

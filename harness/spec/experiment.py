@@ -36,6 +36,8 @@ class BaseModelSpec(Spec):
     """Commit of a hub model."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Data type of weights and training."""
+    autocast: Literal["bfloat16"] | None = None
+    """Mixed precision: the data type of matrix products in every training, where it is not that of the weights."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """Attention implementation."""
     context: PositiveInt | None = None

@@ -204,3 +204,67 @@ def test_losses_equal_those_of_trl_dpo_trainer(
     trainer.train()
     theirs = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert ours == pytest.approx(theirs, abs=1e-4) and len(ours) == 2
+
+
+def test_arms_over_one_parent_share_its_log_probabilities_and_each_counts_them(
+    make_plan: Plans, parents: Callable[[str], RunPlan], data: TrainingData, tmp_path: Path
+) -> None:
+    parent = parents("lora")
+
+    def trained(name: str, **changed: Any) -> tuple[list[str], Any, list[dict[str, Any]]]:
+        phases: list[str] = []
+        plan = make_plan({**DPO, "examples": 24, **changed}, parent=parent.train_id, train_id=name)
+        result = dpo.train(plan, data, lambda phase, *rest: phases.append(phase))
+        return phases, result, json.loads((plan.run_folder / "pairs.json").read_text())["pairs"]
+
+    def kept() -> list[Path]:
+        return sorted((tmp_path / "references").iterdir())
+
+    first, expected, scored = trained("first")
+    (file,) = kept()
+    assert "reference" in first and file.suffix == ".json"
+    # As if it had taken long: who finds it there counts the same.
+    file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": 1000.0}))
+    again, result, same = trained("again")
+    assert "reference" not in again and same == scored
+    assert result.artefact.hash == expected.artefact.hash and result.ledger.flops == expected.ledger.flops
+    assert 1000 < result.ledger.prepare_seconds < 1100 and expected.ledger.prepare_seconds < 1000
+    assert "reference" not in trained("beta", beta=0.4)[0] and kept() == [file]
+    assert "reference" in trained("fewer pairs", examples=16)[0] and len(kept()) == 2
+    file.write_text(file.read_text()[:40])
+    torn, result, same = trained("torn")
+    assert "reference" in torn and same == scored and result.artefact.hash == expected.artefact.hash
+
+
+def test_another_parent_or_precision_is_asked_anew(make_plan: Plans, parents: Callable[[str], RunPlan]) -> None:
+    from harness.arms import reference
+    from harness.prompts import Encoded
+
+    sides = [Encoded((1, 2), (3, 4), 0, "a"), Encoded((1, 2), (5,), 0, "b")]
+    parent = parents("lora")
+    plan = make_plan(DPO, parent=parent.train_id)
+    artefact = dpo.read_parent(plan).artefact
+    base = plan.experiment.base
+    mixed = replace(plan, experiment=replace(plan.experiment, base=base.model_copy(update={"autocast": "bfloat16"})))
+    keys = [
+        reference.identity(plan, artefact, sides),
+        reference.identity(plan, replace(artefact, hash="other"), sides),
+        reference.identity(mixed, artefact, sides),
+        reference.identity(plan, artefact, sides[::-1]),
+        reference.identity(plan, artefact, [replace(sides[0], prompt=(1,), target=(2, 3, 4)), sides[1]]),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert reference.identity(plan, artefact, [replace(side, prompt_hash="") for side in sides]) == keys[0]
+
+
+def test_under_autocast_the_policy_starts_where_its_reference_stands(
+    make_plan: Plans, parents: Callable[[str], RunPlan], data: TrainingData, base_folder: Callable[[str], Path]
+) -> None:
+    from harness.spec import BaseModelSpec
+
+    parent = parents("full")
+    base = BaseModelSpec(path=str(base_folder("llama")), autocast="bfloat16")
+    plan = make_plan({**DPO, "examples": 24}, parent=parent.train_id, base=base)
+    dpo.train(plan, data, nothing)
+    losses = losses_of(plan)
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-6) and losses[-1] < losses[0]
