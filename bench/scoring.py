@@ -18,7 +18,6 @@ greedy flags and the same choice everywhere; of whole texts, whose sums of hundr
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib.util
 import json
 import logging
@@ -149,7 +148,8 @@ def peer(batch_size: int) -> Any:
     from lm_eval.models import huggingface
 
     # Its bars ignore what they are told.
-    huggingface.tqdm = functools.partial(huggingface.tqdm, disable=True)
+    bars = huggingface.tqdm
+    huggingface.tqdm = lambda *args, **options: bars(*args, **{**options, "disable": True})
     return huggingface.HFLM(pretrained=str(BASE), dtype="float32", device="cpu", batch_size=batch_size)
 
 

@@ -62,6 +62,8 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         self._score = score or self._in_batches
         self._progress = progress
         self._asked: Sequence[Any] = ()
+        prefix = self.prefix_token_id
+        self._opening = self.tokenizer.decode([prefix]) if self.tokenizer is not None and prefix is not None else ""
         # The choices of a document ask for the same context one after another.
         self._encode = functools.lru_cache(maxsize=8)(self._encode_once)
 
@@ -103,8 +105,7 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
     def _encode_once(self, text: str, special: bool | None) -> tuple[int, ...]:
         if self.tokenizer is None:
             return tuple(self.model.encode(text))
-        prefix = self.prefix_token_id
-        if special is None and prefix is not None and text.startswith(self.tokenizer.decode([prefix])):
+        if special is None and self._opening and text.startswith(self._opening):
             special = False
         options = {} if special is None else {"add_special_tokens": special}
         return tuple(self.tokenizer.encode(text, verbose=False, **options))

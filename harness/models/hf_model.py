@@ -20,8 +20,8 @@ from harness.records import LibraryConfig
 
 LOGIT_BYTES = 1 << 30
 """Bytes of float32 logits held at a time; larger batches are scored in fixed parts."""
-CPU_TOKENS = 4096
-"""Padded tokens of one scoring pass on a CPU: activations of more leave the caches (40 % slower at 32,768)."""
+CPU_TOKENS = 2048
+"""Padded tokens of one scoring pass on a CPU: activations of more leave the caches."""
 
 
 class HFModel:
@@ -210,8 +210,9 @@ class HFModel:
             alone = [index for index, row in enumerate(rows) if len(row[0]) == 1 or not row[1]]
             if len(alone) < len(rows) and self.grows_trees:
                 grown = branches.grow(rows, leave=alone)
-                for part in passes.tree_parts(grown, self._most_tokens, LOGIT_BYTES // (4 * self._vocabulary)):
-                    found.update(self._tree.score(part, rows))
+                inputs, scored = [tree.inputs for tree in grown], [len(tree.tokens) for tree in grown]
+                for part in passes.parts(inputs, scored, self._most_tokens, self._most_scored):
+                    found.update(self._tree.score([grown[index] for index in part], rows))
             else:
                 alone = list(range(len(rows)))
             found.update(zip(alone, self._score_rows([rows[index] for index in alone]), strict=True))
@@ -221,15 +222,21 @@ class HFModel:
     def _most_tokens(self) -> int | None:
         return CPU_TOKENS if self.model.device.type == "cpu" else None
 
+    @property
+    def _most_scored(self) -> int:
+        return LOGIT_BYTES // (4 * self._vocabulary)
+
     def _score_rows(self, rows: Sequence[Row]) -> list[Logprob]:
         """Whole sequences, or continuations of cached contexts where they are worth it."""
         distinct = {context for context, _ in rows}
         shared = len(rows) > 1 and 4 * len(distinct) <= 3 * len(rows) and min(map(len, distinct)) > 1
         use = passes.shared if shared and self.shares_contexts else passes.plain
-        results: list[Logprob] = []
-        for part in self._parts(rows):
-            results += use(self.model, part, self._pad)
-        return results
+        found: dict[int, Logprob] = {}
+        lengths = [len(context) + len(target) for context, target in rows]
+        scored = [len(target) for _, target in rows]
+        for part in passes.parts(lengths, scored, self._most_tokens, self._most_scored):
+            found.update(zip(part, use(self.model, [rows[index] for index in part], self._pad), strict=True))
+        return [found[index] for index in range(len(rows))]
 
     @property
     def shares_contexts(self) -> bool:
@@ -253,23 +260,6 @@ class HFModel:
         if self.prefix_id is not None:
             return (self.prefix_id,), request.target
         return request.target[:1], request.target[1:]
-
-    def _parts(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
-        """Consecutive rows whose logits stay below LOGIT_BYTES and, on a CPU, tokens below CPU_TOKENS; at least one."""
-        most_scored = LOGIT_BYTES // (4 * self._vocabulary)
-        most_tokens = self._most_tokens
-        part: list[Row] = []
-        scored = longest = 0
-        for row in rows:
-            scored += len(row[1])
-            longest = max(longest, len(row[0]) + len(row[1]))
-            too_wide = most_tokens is not None and longest * (len(part) + 1) > most_tokens
-            if part and (scored > most_scored or too_wide):
-                yield part
-                part, scored, longest = [], len(row[1]), len(row[0]) + len(row[1])
-            part.append(row)
-        if part:
-            yield part
 
     def _agrees(self, score: Callable[[list[Row]], list[Logprob]], lengths: Sequence[int]) -> bool:
         """Compare a way of scoring with the plain one on fixed token ids: not every architecture can take every way.

@@ -15,6 +15,8 @@ from harness.models.branches import Branches, Row, common_prefix, grow
 
 PREFIX = 64
 """Contexts that begin with this many tokens in common (worked examples) share them."""
+PASS_TOKENS = 96
+"""Tokens whose padding costs as much as one more forward pass does on a CPU."""
 CHUNK_BYTES = 1 << 21
 """Bytes of float32 logits that are reduced to log-probabilities at a time: what stays in a processor's cache."""
 
@@ -218,20 +220,24 @@ class Tree:
         return mask, torch.from_numpy(positions).to(self._model.device)
 
 
-def tree_parts(trees: Sequence[Branches], most_tokens: int | None, most_scored: int) -> list[list[Branches]]:
-    """`trees` by length, in parts whose padded tokens and scored positions stay below the limits; at least one each."""
-    parts: list[list[Branches]] = []
-    longest = nodes = scored = 0
-    for tree in sorted(trees, key=lambda tree: (-tree.inputs, tree.rows)):
-        longest, nodes = max(longest, len(tree.context)), max(nodes, len(tree.tokens))
-        scored += len(tree.tokens)
-        count = len(parts[-1]) + 1 if parts else 1
-        too_wide = most_tokens is not None and (longest + nodes) * count > most_tokens
-        if not parts or too_wide or scored > most_scored:
-            parts.append([])
-            longest, nodes, scored = len(tree.context), len(tree.tokens), len(tree.tokens)
-        parts[-1].append(tree)
-    return parts
+def parts(lengths: Sequence[int], scored: Sequence[int], most_tokens: int | None, most_scored: int) -> list[list[int]]:
+    """Numbers of `lengths` in parts, longest first, for one pass each; at least one number in each.
+
+    Padded tokens stay within `most_tokens` (no limit: no part ends for the sake of padding either) and scored positions
+    within `most_scored`. A part also ends where its padding would cost more than another pass does.
+    """
+    found: list[list[int]] = []
+    positions = padding = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        longest = lengths[found[-1][0]] if found else 0
+        positions, padding = positions + scored[index], padding + longest - lengths[index]
+        full = most_tokens is not None and found and longest * (len(found[-1]) + 1) > most_tokens
+        loose = most_tokens is not None and padding > PASS_TOKENS
+        if not found or full or loose or positions > most_scored:
+            found.append([])
+            positions, padding = scored[index], 0
+        found[-1].append(index)
+    return found
 
 
 def _spread(places: Sequence[tuple[int, int, int]], device: Any) -> tuple[Any, Any]:
