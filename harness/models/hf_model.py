@@ -106,7 +106,7 @@ class HFModel:
         return sum({part.data_ptr(): part.numel() * part.element_size() for part in held}.values())
 
     def _in_batches(
-        self, prompts: Sequence[Sequence[int]], run: Callable[[tuple[Any, Any]], list[list[int]]]
+        self, prompts: Sequence[Sequence[int]], run: Callable[[list[Sequence[int]]], list[list[int]]]
     ) -> list[list[int]]:
         """Generated ids of each prompt, in the order given, from one padded batch wherever the model allows it."""
         # peft drops position ids when it adds virtual tokens, so padding would move a prompt away from them.
@@ -118,12 +118,16 @@ class HFModel:
 
         with self._memory("generation"), torch.inference_mode():
             for members in groups.values():
-                batch = passes.padded([prompts[index] for index in members], self._pad, True, self.model.device)
-                answers.update(zip(members, run(batch), strict=True))
+                answers.update(zip(members, run([prompts[index] for index in members]), strict=True))
         return [answers[index] for index in range(len(prompts))]
 
-    def _generate_fast(self, batch: tuple[Any, Any], limit: int, stops: Sequence[str] | None) -> list[list[int]]:
-        """Our own loop, for models whose cache can be split by rows; without `stops` nothing ends a row early."""
+    def _generate_fast(
+        self, prompts: Sequence[Sequence[int]], limit: int, stops: Sequence[str] | None
+    ) -> list[list[int]]:
+        """Our own loop, for models whose cache can be split by rows; without `stops` nothing ends a row early.
+
+        Worked examples that all prompts begin with go through the model once.
+        """
         import torch
 
         def forward(inputs: dict[str, Any]) -> Any:
@@ -131,13 +135,18 @@ class HFModel:
             every = torch.arange(rows, device=inputs["input_ids"].device)
             return passes.logits_at(self.model, every, torch.full_like(every, length - 1), **inputs)[0]
 
-        cache = decode.growing_cache(self.model.config)
+        common = passes.worth_sharing([prompt[:-1] for prompt in prompts])
+        common = common if common and self.grows_trees else 0
+        ids, mask = passes.padded([prompt[common:] for prompt in prompts], self._pad, True, self.model.device)
+        mask = torch.cat([mask.new_ones(len(prompts), common), mask], dim=1)
+        begun = self._tree.begin(tuple(prompts[0][:common]), len(prompts)) if common else None
+        cache = decode.growing_cache(self.model.config, begun)
         eos = self.eos_ids if stops is not None else ()
         ended = decode.ends(eos, self._stopping(stops) if stops else None)
-        return decode.greedy(forward, cache, batch, limit, ended)
+        return decode.greedy(forward, cache, (ids, mask), limit, ended)
 
     def _generate_any(
-        self, batch: tuple[Any, Any], limit: int, stops: Sequence[str], least: int | None = None
+        self, prompts: Sequence[Sequence[int]], limit: int, stops: Sequence[str], least: int | None = None
     ) -> list[list[int]]:
         """The loop of transformers, for every other model; rows go on (unread) until the last one has ended.
 
@@ -146,7 +155,7 @@ class HFModel:
         import torch
         from transformers import StoppingCriteriaList
 
-        ids, mask = batch
+        ids, mask = passes.padded(prompts, self._pad, True, self.model.device)
         start = ids.shape[1]
         settings = type(self._generation)(
             **{**self._generation.to_diff_dict(), "max_new_tokens": limit, "min_new_tokens": least}

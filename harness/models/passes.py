@@ -25,6 +25,12 @@ class _Filled(Exception):
     """Raised once the last layer has stored its keys and values."""
 
 
+def worth_sharing(sequences: Sequence[Sequence[int]]) -> int:
+    """How many tokens at the beginning of all of several `sequences` should go through once; 0 where few."""
+    common = common_prefix(sequences) if len(sequences) > 1 else 0
+    return common if common >= PREFIX else 0
+
+
 def padded(rows: Sequence[Sequence[int]], pad: int, left: bool, device: Any) -> tuple[Any, Any]:
     """Token ids and attention mask (rows, longest) on `device`."""
     import torch
@@ -155,8 +161,7 @@ class Tree:
         import torch
 
         model, device = self._model, self._model.device
-        common = common_prefix([tree.context[:-1] for tree in trees]) if len(trees) > 1 else 0
-        common = common if common >= PREFIX else 0
+        common = worth_sharing([tree.context[:-1] for tree in trees])
         cache = self.begin(trees[0].context[:common], len(trees))
         heads = [tree.context[common:-1] for tree in trees]
         if max(map(len, heads)):
@@ -186,7 +191,7 @@ class Tree:
         return dict(zip(order, sums(logits, wanted), strict=True))
 
     def begin(self, prefix: tuple[int, ...], rows: int) -> Any:
-        """A cache that begins with `prefix` in each of `rows` rows; the prefix goes through alone: the same bits always."""
+        """A cache that begins with `prefix` in each of `rows` rows; `prefix` goes through alone, for the same bits."""
         import torch
         from transformers import DynamicCache
 
