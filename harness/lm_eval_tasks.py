@@ -1,9 +1,6 @@
-"""lm-evaluation-harness tasks over our own Model protocol: the only import of lm_eval.
+"""lm-evaluation-harness tasks over our own Model protocol.
 
-Requests, encoding rule (trailing whitespace of a context moves to its continuation), filters and metrics are lm-eval's;
-the forward passes are ours: choices of one document share its context's pass, and the output head runs on the scored
-positions only. Generation is greedy whatever a task's `generation_kwargs` say, and no chat template is applied (the
-default of the `lm_eval` command).
+Requests, filters and metrics are lm-eval's; the forward passes are ours (lm_eval_model.py).
 
 A task whose data is the sealed test split names `DATA_FILE` in its YAML; here it is read from
 `SEALED/lm_eval/TASK.jsonl`, in memory, so nothing is copied into a shared cache.
@@ -17,14 +14,13 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness import withheld
 from harness.errors import DataError, HarnessError, SpecError
 from harness.models import Continuation, Logprob, Model
-from harness.models.batches import plan_batches, plan_continuations
 from harness.records import Likelihood, Score
 from harness.spec import LmEvalSpec
 
@@ -50,16 +46,6 @@ class LmEvalContext:
     score: Scorer | None = None
 
 
-@dataclass(slots=True)
-class _Session:
-    """What the LM adapter needs, and the token counts that it leaves: (task, document, index) → (tokens, bytes)."""
-
-    model: Model
-    context: LmEvalContext
-    progress: Progress
-    rows: dict[tuple[str, int, int], tuple[float, int, int]] = field(default_factory=dict)
-
-
 def evaluate(
     model: Model, spec: LmEvalSpec, context: LmEvalContext, progress: Progress
 ) -> tuple[list[Score], list[Likelihood]]:
@@ -68,13 +54,16 @@ def evaluate(
     Items are document hashes. Raises SpecError for a task that lm-eval does not know, DataError for one whose data
     cannot be read.
     """
-    session = _Session(model, context, progress)
     with _quiet():
         from lm_eval.evaluator import simple_evaluate
 
+        from harness.lm_eval_model import HarnessLM
+
+        batches = {"batch_tokens": context.batch_tokens, "max_rows": context.max_rows}
+        lm = HarnessLM(model, score=context.score, progress=progress, **batches)
         manager, tasks = _tasks(spec, context.task_dir, context.sealed)
         results: Any = simple_evaluate(
-            model=_adapter(session),
+            model=lm,
             tasks=list(tasks.values()),
             task_manager=manager,
             limit=spec.limit,
@@ -92,7 +81,7 @@ def evaluate(
         items = _items(samples)
         for sample in samples:
             scores += _scores(sample, context.eval_id, task, items[sample["doc_id"]], version)
-        for (name, document, index), (logprob, tokens, size) in sorted(session.rows.items()):
+        for (name, document, index), (logprob, tokens, size) in sorted(lm.seen.items()):
             if name == task and document in items:
                 row = (context.eval_id, f"lm_eval:{task}", items[document], index, "choice", logprob, tokens, size)
                 likelihoods.append(Likelihood(*row))
@@ -227,115 +216,6 @@ def _version(raw: Any) -> int:
         return int(float(raw))
     except (TypeError, ValueError):
         return 0
-
-
-# ---------------------------------------------------------------------------------------------------------- model
-
-
-def _adapter(session: _Session) -> Any:
-    """An lm-eval LM over `session.model`. Defined here so that importing this module does not import lm_eval."""
-    from lm_eval.api.model import TemplateLM
-    from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-
-    model = session.model
-    tokenizer = getattr(model, "tokenizer", None)
-    prefix = getattr(model, "prefix_id", None)
-    longest = int(getattr(model, "context", 2048))
-
-    # The choices of a document ask for the same context one after another.
-    @functools.lru_cache(maxsize=8)
-    def encode(text: str, special: bool | None) -> tuple[int, ...]:
-        if tokenizer is None:
-            return tuple(model.encode(text))
-        if special is None and prefix is not None and text.startswith(tokenizer.decode([prefix])):
-            special = False
-        options = {} if special is None else {"add_special_tokens": special}
-        return tuple(tokenizer.encode(text, verbose=False, **options))
-
-    class ProtocolLM(TemplateLM):  # type: ignore[misc]
-        """Encodes as lm-eval's HFLM does and scores through the Model protocol."""
-
-        @property
-        def eot_token_id(self) -> Any:
-            return getattr(tokenizer, "eos_token_id", None)
-
-        @property
-        def prefix_token_id(self) -> Any:
-            return prefix
-
-        def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-            return list(encode(string, add_special_tokens))
-
-        def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
-            self.asked = requests
-            return super().loglikelihood(requests, disable_tqdm=True)
-
-        def _loglikelihood_tokens(self, requests: Any, **kwargs: Any) -> list[tuple[float, bool]]:
-            pairs = [_fit(context, target, longest) for _, context, target in requests]
-            results = _score(session, "loglikelihood", pairs)
-            for instance, (texts, _, _), row in zip(self.asked, requests, results, strict=True):
-                key = (instance.task_name, instance.doc_id, instance.idx)
-                session.rows[key] = (row.logprob, row.tokens, len(texts[1].encode()))
-            return [(row.logprob, row.greedy) for row in results]
-
-        def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:
-            pairs: list[Continuation] = []
-            owners: list[int] = []
-            for number, request in enumerate(requests):
-                windows = get_rolling_token_windows(
-                    token_list=self.tok_encode(request.args[0]),
-                    prefix_token=self.prefix_token_id,
-                    max_seq_len=longest,
-                    context_len=1,
-                )
-                for context, target in map(make_disjoint_window, windows):
-                    pairs.append(_fit(context, target, longest))
-                    owners.append(number)
-            sums = [0.0] * len(requests)
-            for number, row in zip(owners, _score(session, "loglikelihood_rolling", pairs), strict=True):
-                sums[number] += row.logprob
-            return sums
-
-        def generate_until(self, requests: Any, disable_tqdm: bool = True) -> list[str]:
-            return _generate(session, [(self.tok_encode(r.args[0]), r.args[1]) for r in requests], longest)
-
-    return ProtocolLM()
-
-
-def _fit(context: Sequence[int | None], target: Sequence[int], longest: int) -> Continuation:
-    """Cut a context from the left to what fits, as HFLM does: `longest` inputs and one more token to predict."""
-    known = [token for token in context if token is not None]
-    room = max(1, longest + 1 - len(target))
-    return Continuation(tuple(known[-room:]), tuple(target))
-
-
-def _score(session: _Session, kind: str, requests: Sequence[Continuation]) -> list[Logprob]:
-    if session.context.score is not None:
-        return session.context.score(kind, requests)
-    results: dict[int, Logprob] = {}
-    for batch in plan_continuations(requests, session.context.batch_tokens, session.context.max_rows):
-        results.update(zip(batch, session.model.logprobs([requests[i] for i in batch]), strict=True))
-        session.progress("lm_eval", len(results), len(requests))
-    return [results[index] for index in range(len(requests))]
-
-
-def _generate(session: _Session, requests: Sequence[tuple[list[int], Mapping[str, Any]]], longest: int) -> list[str]:
-    """Greedy answers; requests with the same stop strings and length limit go through the model together."""
-    groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
-    for number, (_, options) in enumerate(requests):
-        until = options.get("until") or ()
-        stops = (until,) if isinstance(until, str) else tuple(until)
-        limit = int(options.get("max_gen_toks") or options.get("max_new_tokens") or 256)
-        groups.setdefault((stops, min(limit, longest - 1)), []).append(number)
-    texts: dict[int, str] = {}
-    for (stops, limit), members in groups.items():
-        prompts = [requests[number][0][-(longest - limit) :] for number in members]
-        lengths = [len(prompt) + limit for prompt in prompts]
-        for batch in plan_batches(lengths, session.context.batch_tokens, session.context.max_rows):
-            answers = session.model.generate([prompts[i] for i in batch], limit, stops)
-            texts.update((members[i], answer.text) for i, answer in zip(batch, answers, strict=True))
-            session.progress("lm_eval", len(texts), len(requests))
-    return [texts[number] for number in range(len(requests))]
 
 
 # ---------------------------------------------------------------------------------------------------------- noise

@@ -53,7 +53,8 @@ ALLOWED: dict[str, set[str]] = {
     "arms": {"models", "pair_files", "prompts", "spec", "records", "resolved"},
     "predict": {"models", "prompts", "records"},
     "metrics": {"records", "documents", "user_code"},
-    "lm_eval_tasks": {"records", "models", "spec"},
+    "lm_eval_model": {"models", "spec"},
+    "lm_eval_tasks": {"lm_eval_model", "records", "models", "spec"},
     "stats": {"records"},
     "store": {"records"},
     "judged": {"records"},
@@ -285,7 +286,7 @@ ALLOWED: dict[str, set[str]] = {
 """
 ONLY_HOME = {
     "duckdb": {"store"},
-    "lm_eval": {"lm_eval_tasks"},
+    "lm_eval": {"lm_eval_model", "lm_eval_tasks"},
     "streamlit": {"pages"},
     "optuna": {"tuning"},
     "matplotlib": {"figures"},

@@ -22,13 +22,14 @@ def greedy(
 ) -> list[list[int]]:
     """Up to `limit` argmax tokens for each row of `batch` (ids and mask, left-padded), until `ended` (its tokens).
 
+    Where `cache` holds a beginning of every row, the ids go on behind it and the mask covers both.
     The token that ends a row is its last. Rows do not influence each other, but the shapes of the batch do follow what
     is generated: the same batch always takes the same course.
     """
     import torch
 
     ids, mask = batch
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
     answers: list[list[int]] = [[] for _ in range(len(ids))]
     rows = list(range(len(ids)))
     going = set(rows)
@@ -53,13 +54,19 @@ def greedy(
     return answers
 
 
-def growing_cache(config: Any) -> Any:
-    """A transformers DynamicCache whose plain layers grow in place; sliding and other layers stay as they are."""
+def growing_cache(config: Any, begun: Any = None) -> Any:
+    """A transformers DynamicCache whose plain layers grow in place; sliding and other layers stay as they are.
+
+    It goes on from `begun`, another DynamicCache, where there is one.
+    """
     from transformers import DynamicCache
     from transformers.cache_utils import DynamicLayer
 
     cache = DynamicCache(config=config)
     cache.layers = [_growing_layer()() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    if begun is not None:
+        for layer, before in zip(cache.layers, begun.layers, strict=True):
+            layer.update(before.keys, before.values)
     return cache
 
 

@@ -14,13 +14,14 @@ from typing import Any
 
 from harness import resolved
 from harness.errors import ArmFailed, OutOfMemory
-from harness.models import Continuation, Generation, Logprob, decode
+from harness.models import Continuation, Generation, Logprob, branches, decode, passes
+from harness.models.branches import Row
 from harness.records import LibraryConfig
 
 LOGIT_BYTES = 1 << 30
 """Bytes of float32 logits held at a time; larger batches are scored in fixed parts."""
-CPU_TOKENS = 4096
-"""Padded tokens of one scoring pass on a CPU: activations of more leave the caches (40 % slower at 32,768)."""
+CPU_TOKENS = 2048
+"""Padded tokens of one scoring pass on a CPU: activations of more leave the caches."""
 
 
 class HFModel:
@@ -43,6 +44,8 @@ class HFModel:
         self._pad = int(tokenizer.pad_token_id or 0)
         self._virtual = bool(getattr(getattr(model, "active_peft_config", None), "is_prompt_learning", False))
         self._shares: bool | None = False if self._virtual else None
+        self._grows: bool | None = False if self._virtual else None
+        self._tree = passes.Tree(self.model, self._pad)
         self._reset_generation_config()
 
     def _reset_generation_config(self) -> None:
@@ -103,7 +106,7 @@ class HFModel:
         return sum({part.data_ptr(): part.numel() * part.element_size() for part in held}.values())
 
     def _in_batches(
-        self, prompts: Sequence[Sequence[int]], run: Callable[[tuple[Any, Any]], list[list[int]]]
+        self, prompts: Sequence[Sequence[int]], run: Callable[[list[Sequence[int]]], list[list[int]]]
     ) -> list[list[int]]:
         """Generated ids of each prompt, in the order given, from one padded batch wherever the model allows it."""
         # peft drops position ids when it adds virtual tokens, so padding would move a prompt away from them.
@@ -115,24 +118,35 @@ class HFModel:
 
         with self._memory("generation"), torch.inference_mode():
             for members in groups.values():
-                batch = self._padded([list(prompts[index]) for index in members], left=True)
-                answers.update(zip(members, run(batch), strict=True))
+                answers.update(zip(members, run([prompts[index] for index in members]), strict=True))
         return [answers[index] for index in range(len(prompts))]
 
-    def _generate_fast(self, batch: tuple[Any, Any], limit: int, stops: Sequence[str] | None) -> list[list[int]]:
-        """Our own loop, for models whose cache can be split by rows; without `stops` nothing ends a row early."""
+    def _generate_fast(
+        self, prompts: Sequence[Sequence[int]], limit: int, stops: Sequence[str] | None
+    ) -> list[list[int]]:
+        """Our own loop, for models whose cache can be split by rows; without `stops` nothing ends a row early.
+
+        Worked examples that all prompts begin with go through the model once.
+        """
+        import torch
 
         def forward(inputs: dict[str, Any]) -> Any:
             rows, length = inputs["input_ids"].shape
-            return self._logits([(row, length - 1, 1) for row in range(rows)], **inputs)[0]
+            every = torch.arange(rows, device=inputs["input_ids"].device)
+            return passes.logits_at(self.model, every, torch.full_like(every, length - 1), **inputs)[0]
 
-        cache = decode.growing_cache(self.model.config)
+        common = passes.worth_sharing([prompt[:-1] for prompt in prompts])
+        common = common if common and self.grows_trees else 0
+        ids, mask = passes.padded([prompt[common:] for prompt in prompts], self._pad, True, self.model.device)
+        mask = torch.cat([mask.new_ones(len(prompts), common), mask], dim=1)
+        begun = self._tree.begin(tuple(prompts[0][:common]), len(prompts)) if common else None
+        cache = decode.growing_cache(self.model.config, begun)
         eos = self.eos_ids if stops is not None else ()
         ended = decode.ends(eos, self._stopping(stops) if stops else None)
-        return decode.greedy(forward, cache, batch, limit, ended)
+        return decode.greedy(forward, cache, (ids, mask), limit, ended)
 
     def _generate_any(
-        self, batch: tuple[Any, Any], limit: int, stops: Sequence[str], least: int | None = None
+        self, prompts: Sequence[Sequence[int]], limit: int, stops: Sequence[str], least: int | None = None
     ) -> list[list[int]]:
         """The loop of transformers, for every other model; rows go on (unread) until the last one has ended.
 
@@ -141,7 +155,7 @@ class HFModel:
         import torch
         from transformers import StoppingCriteriaList
 
-        ids, mask = batch
+        ids, mask = passes.padded(prompts, self._pad, True, self.model.device)
         start = ids.shape[1]
         settings = type(self._generation)(
             **{**self._generation.to_diff_dict(), "max_new_tokens": limit, "min_new_tokens": least}
@@ -198,113 +212,66 @@ class HFModel:
         `prefix_id`; where a tokenizer has neither BOS nor EOS it is not scored, and not counted in `tokens`.
         """
         rows = [self._with_prefix(request) for request in requests]
-        distinct = {context for context, _ in rows}
-        shared = len(rows) > 1 and 4 * len(distinct) <= 3 * len(rows) and min(map(len, distinct)) > 1
-        use = self._score_shared if shared and self.shares_contexts else self._score_plain
-        results: list[Logprob] = []
+        found: dict[int, Logprob] = {}
         import torch
 
         with self._memory("scoring"), torch.inference_mode():
-            for part in self._parts(rows):
-                results += use(part)
-        return results
+            alone = [index for index, row in enumerate(rows) if len(row[0]) == 1 or not row[1]]
+            if len(alone) < len(rows) and self.grows_trees:
+                grown = branches.grow(rows, leave=alone)
+                inputs, scored = [tree.inputs for tree in grown], [len(tree.tokens) for tree in grown]
+                for part in passes.parts(inputs, scored, self._most_tokens, self._most_scored):
+                    found.update(self._tree.score([grown[index] for index in part], rows))
+            else:
+                alone = list(range(len(rows)))
+            found.update(zip(alone, self._score_rows([rows[index] for index in alone]), strict=True))
+        return [found[index] for index in range(len(rows))]
+
+    @property
+    def _most_tokens(self) -> int | None:
+        return CPU_TOKENS if self.model.device.type == "cpu" else None
+
+    @property
+    def _most_scored(self) -> int:
+        return LOGIT_BYTES // (4 * self._vocabulary)
+
+    def _score_rows(self, rows: Sequence[Row]) -> list[Logprob]:
+        """Whole sequences, or continuations of cached contexts where they are worth it."""
+        distinct = {context for context, _ in rows}
+        shared = len(rows) > 1 and 4 * len(distinct) <= 3 * len(rows) and min(map(len, distinct)) > 1
+        use = passes.shared if shared and self.shares_contexts else passes.plain
+        found: dict[int, Logprob] = {}
+        lengths = [len(context) + len(target) for context, target in rows]
+        scored = [len(target) for _, target in rows]
+        for part in passes.parts(lengths, scored, self._most_tokens, self._most_scored):
+            found.update(zip(part, use(self.model, [rows[index] for index in part], self._pad), strict=True))
+        return [found[index] for index in range(len(rows))]
 
     @property
     def shares_contexts(self) -> bool:
         """Whether scoring continuations from a cached context gives what whole sequences give, measured once."""
         if self._shares is None:
-            self._shares = self._sharing_is_exact()
+            self._shares = self._agrees(lambda rows: passes.shared(self.model, rows, self._pad), (5, 9))
         return self._shares
 
-    def _with_prefix(self, request: Continuation) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    @property
+    def grows_trees(self) -> bool:
+        """Whether scoring by trees gives what whole sequences give, measured once; never where layers see a window."""
+        if self._grows is None:
+            # Long enough for a window that no config tells of.
+            lengths = (5, 9, max(9, min(320, self.context - 40)))
+            self._grows = self._tree.fits and self._agrees(self._tree.score_all, lengths)
+        return self._grows
+
+    def _with_prefix(self, request: Continuation) -> Row:
         if request.context:
             return request.context, request.target
         if self.prefix_id is not None:
             return (self.prefix_id,), request.target
         return request.target[:1], request.target[1:]
 
-    def _parts(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
-        """Consecutive rows whose logits stay below LOGIT_BYTES and, on a CPU, tokens below CPU_TOKENS; at least one."""
-        most_scored = LOGIT_BYTES // (4 * self._vocabulary)
-        most_tokens = CPU_TOKENS if self.model.device.type == "cpu" else None
-        part: list[Row] = []
-        scored = longest = 0
-        for row in rows:
-            scored += len(row[1])
-            longest = max(longest, len(row[0]) + len(row[1]))
-            too_wide = most_tokens is not None and longest * (len(part) + 1) > most_tokens
-            if part and (scored > most_scored or too_wide):
-                yield part
-                part, scored, longest = [], len(row[1]), len(row[0]) + len(row[1])
-            part.append(row)
-        if part:
-            yield part
-
-    def _score_plain(self, rows: Sequence[Row]) -> list[Logprob]:
-        """Score whole sequences in one right-padded forward pass."""
-        ids, mask = self._padded([[*context, *target[:-1]] for context, target in rows], left=False)
-        places = [(r, len(context) - 1, len(target)) for r, (context, target) in enumerate(rows)]
-        logits, _ = self._logits(places, input_ids=ids, attention_mask=mask, use_cache=False)
-        return _sums(logits, [target for _, target in rows])
-
-    def _score_shared(self, rows: Sequence[Row]) -> list[Logprob]:
-        """Score continuations of few contexts: each context once (all but its last token), then every continuation.
-
-        Contexts are left-padded so that their caches end at the same place; positions follow the true lengths.
-        """
-        import torch
-
-        contexts = list(dict.fromkeys(context for context, _ in rows))
-        where = {context: index for index, context in enumerate(contexts)}
-        ids, mask = self._padded([list(context[:-1]) for context in contexts], left=True)
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        _, cache = self._logits([(0, 0, 1)], input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True)
-        index = torch.tensor([where[context] for context, _ in rows], device=ids.device)
-        cache.batch_select_indices(index)
-        more, more_mask = self._padded([[context[-1], *target[:-1]] for context, target in rows], left=False)
-        start = mask.sum(1)[index]
-        logits, _ = self._logits(
-            [(r, 0, len(target)) for r, (_, target) in enumerate(rows)],
-            input_ids=more,
-            attention_mask=torch.cat([mask[index], more_mask], dim=1),
-            position_ids=start[:, None] + torch.arange(more.shape[1], device=ids.device),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        return _sums(logits, [target for _, target in rows])
-
-    def _logits(self, places: Sequence[tuple[int, int, int]], **inputs: Any) -> tuple[Any, Any]:
-        """Float logits (scored positions, vocabulary) at `places` (row, first position, count), and the cache.
-
-        A hook hands the output head only the hidden states asked for. Models that reach their head in another way
-        give whole logits, which are indexed afterwards. Virtual tokens of an adapter stand before the rows and are
-        skipped by counting from the end.
-        """
-        import torch
-
-        device = inputs["input_ids"].device
-        row = torch.tensor([r for r, _, count in places for _ in range(count)], device=device)
-        column = torch.tensor([first + i for _, first, count in places for i in range(count)], device=device)
-        length = inputs["input_ids"].shape[1]
-
-        def narrow(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-            hidden = args[0]
-            return (hidden[row, column + hidden.shape[1] - length][None], *args[1:])
-
-        head = self.model.get_output_embeddings()
-        hook = head.register_forward_pre_hook(narrow) if head is not None else None
-        try:
-            output = self.model(**inputs)
-        finally:
-            if hook is not None:
-                hook.remove()
-        logits = output.logits
-        if logits.shape[:2] != (1, len(row)):
-            logits = logits[row, column + logits.shape[1] - length]
-        return logits.reshape(len(row), -1), getattr(output, "past_key_values", None)
-
-    def _sharing_is_exact(self) -> bool:
-        """Compare shared and plain scoring on fixed token ids: not every architecture keeps a cache that can be split.
+    def _agrees(self, score: Callable[[list[Row]], list[Logprob]], lengths: Sequence[int]) -> bool:
+        """Compare a way of scoring with the plain one on fixed token ids: not every architecture can take every way.
 
         The ids do not depend on the data, so that a resumed run decides as the first one did.
         """
@@ -313,14 +280,14 @@ class HFModel:
         def ids(start: int, count: int) -> tuple[int, ...]:
             return tuple((7919 * (start + i) + 17) % self._vocabulary for i in range(count))
 
-        rows = [(ids(0, n), ids(100 * n + k, k)) for n in (5, 9) for k in (2, 4)]
+        rows = [(ids(0, n), (*ids(50 * n, 2), *ids(100 * n + k, k))) for n in lengths for k in (2, 4)]
         tolerance = 1e-3 if self.model.dtype == torch.float32 else 0.3
         try:
             with torch.inference_mode():
-                pairs = zip(self._score_shared(rows), self._score_plain(rows), strict=True)
+                pairs = zip(score(rows), passes.plain(self.model, rows, self._pad), strict=True)
                 return all(abs(a.logprob - b.logprob) < tolerance for a, b in pairs)
         except (AttributeError, TypeError, ValueError, RuntimeError, NotImplementedError):
-            # No cache, or one that cannot be split by rows: whole sequences are always right.
+            # No cache, one that cannot be split by rows, no mask of one's own: whole sequences are always right.
             return False
 
     # ------------------------------------------------------------------------------------------------------ other
@@ -338,20 +305,6 @@ class HFModel:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _padded(self, rows: Sequence[list[int]], left: bool) -> tuple[Any, Any]:
-        """Token ids and attention mask (rows, longest) on the model's device."""
-        import torch
-
-        width = max(map(len, rows))
-        pads = [[self._pad] * (width - len(row)) for row in rows]
-        ids = [pad + row if left else row + pad for row, pad in zip(rows, pads, strict=True)]
-        mask = [
-            [0] * len(pad) + [1] * len(row) if left else [1] * len(row) + [0] * len(pad)
-            for row, pad in zip(rows, pads, strict=True)
-        ]
-        device = self.model.device
-        return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
-
     @contextmanager
     def _memory(self, what: str) -> Iterator[None]:
         import torch
@@ -365,36 +318,9 @@ class HFModel:
             raise ArmFailed(f"{what} went beyond the model's {self.context} tokens or vocabulary ({error})") from error
 
 
-Row = tuple[tuple[int, ...], tuple[int, ...]]
-"""Context and target of one request, the context never empty."""
-
-
 def _eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
     """Every token that ends a text: the tokenizer's and those of the model's generation config."""
     config = getattr(model, "generation_config", None)
     listed = getattr(config, "eos_token_id", None)
     found = list(listed) if isinstance(listed, (list, tuple)) else [listed]
     return tuple(dict.fromkeys(int(t) for t in [tokenizer.eos_token_id, *found] if t is not None))
-
-
-def _sums(logits: Any, targets: Sequence[tuple[int, ...]]) -> list[Logprob]:
-    """Per-row sums of log softmax at the target ids; `logits` (positions, vocabulary) hold the rows one after another.
-
-    log p(t) = logit(t) − logsumexp(logits), in float32 as the models compute; the sum over tokens in float64.
-    """
-    import torch
-
-    ids = torch.tensor([token for target in targets for token in target], device=logits.device)
-    values: list[Any] = []
-    for first in range(0, len(ids), 2048):
-        wide, wanted = logits[first : first + 2048].float(), ids[first : first + 2048]
-        picked = wide.gather(1, wanted[:, None])[:, 0] - wide.logsumexp(1)
-        values.append(torch.stack([picked, (wide.argmax(1) == wanted).float()]))
-    table = torch.cat(values, dim=1).cpu().double()
-    results: list[Logprob] = []
-    start = 0
-    for target in targets:
-        stop = start + len(target)
-        results.append(Logprob(float(table[0, start:stop].sum()), len(target), bool(table[1, start:stop].all())))
-        start = stop
-    return results

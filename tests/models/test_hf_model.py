@@ -140,7 +140,7 @@ def test_adapters_score_as_their_own_forward_pass(base: BaseModelSpec, name: str
 
 def test_head_sees_scored_positions_only(tiny: Folder) -> None:
     model = load(tiny("llama"))
-    assert model.shares_contexts
+    assert model.shares_contexts and model.grows_trees
     seen: list[int] = []
     model.model.get_output_embeddings().register_forward_hook(lambda m, args, out: seen.append(out.shape[:-1].numel()))
     model.logprobs([Continuation((5, 6, 7, 8), (9, 10)), Continuation((11, 12), (13,))])

@@ -1,0 +1,183 @@
+"""Our scorer as an lm-eval model: lm-eval's tasks stay lm-eval's, the forward passes are ours.
+
+    import lm_eval
+    from harness.lm_eval_model import HarnessLM
+
+    lm = HarnessLM.load("baselines/base")                     # or HarnessLM(any model of harness.models)
+    lm_eval.simple_evaluate(model=lm, tasks=["arc_easy"])     # the numbers of `lm_eval --model hf`, sooner
+
+Texts are encoded as lm-eval's `HFLM` does (trailing white space of a context moves to its continuation); choices of one
+document share the passes of whatever they have in common, and the output head runs on the scored positions only.
+Generation is greedy whatever a task's `generation_kwargs` say. Chat templates are not applied (the default of lm-eval).
+
+Importing this module imports lm_eval.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lm_eval.api.model import TemplateLM
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from harness.models import Continuation, Logprob, Model
+from harness.models.batches import plan_batches, plan_continuations
+from harness.spec import BaseModelSpec
+
+Progress = Callable[[str, int, int], None]
+"""Called with a phase, requests done and requests in all."""
+Scorer = Callable[[str, Sequence[Continuation]], list[Logprob]]
+"""Scores the requests of one kind (`loglikelihood`, `loglikelihood_rolling`), in the order given."""
+
+
+def _silent(phase: str, done: int, total: int) -> None:
+    return
+
+
+class HarnessLM(TemplateLM):  # type: ignore[misc]
+    """An lm-eval `LM` over any `Model` of harness.
+
+    Requests are planned into batches of at most `batch_tokens` padded tokens and `max_rows` rows, longest first, and
+    kept in memory until all are done; with `score` the caller does that. `seen` holds what each request of a task came
+    to: (task, document, index) → (sum of natural-log probabilities, tokens, UTF-8 bytes of the continuation).
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        batch_tokens: int = 16384,
+        max_rows: int = 128,
+        score: Scorer | None = None,
+        progress: Progress = _silent,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = getattr(model, "tokenizer", None)
+        self.longest = int(getattr(model, "context", 2048))
+        self.batch_tokens, self.max_rows = batch_tokens, max_rows
+        self.seen: dict[tuple[str, int, int], tuple[float, int, int]] = {}
+        self._score = score or self._in_batches
+        self._progress = progress
+        self._asked: Sequence[Any] = ()
+        prefix = self.prefix_token_id
+        self._opening = self.tokenizer.decode([prefix]) if self.tokenizer is not None and prefix is not None else ""
+        # The choices of a document ask for the same context one after another.
+        self._encode = functools.lru_cache(maxsize=8)(self._encode_once)
+
+    @classmethod
+    def load(
+        cls, base: str, *, adapter: str | None = None, dtype: str = "float32", device: str = "cpu", **options: Any
+    ) -> HarnessLM:
+        """The model in folder (or hub id) `base`, with the peft adapter in folder `adapter` on top; `options` as above.
+
+        Raises ModelError for what cannot be loaded, OutOfMemory.
+        """
+        from pathlib import Path
+
+        from harness.models import hf
+        from harness.models.hf_model import HFModel
+
+        model, tokenizer = hf.load_base(BaseModelSpec.model_validate({"path": base, "dtype": dtype}), device)
+        if adapter is not None:
+            model = hf.load_adapter(model, Path(adapter))
+        return cls(HFModel(model, tokenizer), **options)
+
+    @property
+    def eot_token_id(self) -> Any:
+        return getattr(self.tokenizer, "eos_token_id", None)
+
+    @property
+    def prefix_token_id(self) -> Any:
+        return getattr(self.model, "prefix_id", None)
+
+    @property
+    def max_length(self) -> int:
+        """Longest sequence that is used, in tokens."""
+        return self.longest
+
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
+        """Token ids of `string`; a text that begins with the prefix token gets no second one."""
+        return list(self._encode(string, add_special_tokens))
+
+    def _encode_once(self, text: str, special: bool | None) -> tuple[int, ...]:
+        if self.tokenizer is None:
+            return tuple(self.model.encode(text))
+        if special is None and self._opening and text.startswith(self._opening):
+            special = False
+        options = {} if special is None else {"add_special_tokens": special}
+        return tuple(self.tokenizer.encode(text, verbose=False, **options))
+
+    # ------------------------------------------------------------------------------------------------- likelihoods
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
+        """(sum of natural-log probabilities, every token the argmax) of each request's continuation."""
+        self._asked = requests
+        return super().loglikelihood(requests, disable_tqdm=True)
+
+    def _loglikelihood_tokens(self, requests: Any, **kwargs: Any) -> list[tuple[float, bool]]:
+        pairs = [_fit(context, target, self.longest) for _, context, target in requests]
+        results = self._score("loglikelihood", pairs)
+        for instance, (texts, _, _), row in zip(self._asked, requests, results, strict=True):
+            key = (instance.task_name, instance.doc_id, instance.idx)
+            self.seen[key] = (row.logprob, row.tokens, len(texts[1].encode()))
+        return [(row.logprob, row.greedy) for row in results]
+
+    def loglikelihood_rolling(self, requests: Any, disable_tqdm: bool = True) -> list[float]:
+        """Sum of natural-log probabilities of each whole text, in windows of the context length."""
+        pairs: list[Continuation] = []
+        owners: list[int] = []
+        for number, request in enumerate(requests):
+            windows = get_rolling_token_windows(
+                token_list=self.tok_encode(request.args[0]),
+                prefix_token=self.prefix_token_id,
+                max_seq_len=self.longest,
+                context_len=1,
+            )
+            for context, target in map(make_disjoint_window, windows):
+                pairs.append(_fit(context, target, self.longest))
+                owners.append(number)
+        sums = [0.0] * len(requests)
+        for number, row in zip(owners, self._score("loglikelihood_rolling", pairs), strict=True):
+            sums[number] += row.logprob
+        return sums
+
+    def _in_batches(self, kind: str, requests: Sequence[Continuation]) -> list[Logprob]:
+        results: dict[int, Logprob] = {}
+        for batch in plan_continuations(requests, self.batch_tokens, self.max_rows):
+            results.update(zip(batch, self.model.logprobs([requests[i] for i in batch]), strict=True))
+            self._progress("lm_eval", len(results), len(requests))
+        return [results[index] for index in range(len(requests))]
+
+    # -------------------------------------------------------------------------------------------------- generation
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = True) -> list[str]:
+        """Greedy answers, cut before the first stop string of their request."""
+        return self._generate([(self.tok_encode(request.args[0]), request.args[1]) for request in requests])
+
+    def _generate(self, requests: Sequence[tuple[list[int], Mapping[str, Any]]]) -> list[str]:
+        """Requests with the same stop strings and length limit go through the model together."""
+        groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
+        for number, (_, options) in enumerate(requests):
+            until = options.get("until") or ()
+            stops = (until,) if isinstance(until, str) else tuple(until)
+            limit = int(options.get("max_gen_toks") or options.get("max_new_tokens") or 256)
+            groups.setdefault((stops, min(limit, self.longest - 1)), []).append(number)
+        texts: dict[int, str] = {}
+        for (stops, limit), members in groups.items():
+            prompts = [requests[number][0][-(self.longest - limit) :] for number in members]
+            lengths = [len(prompt) + limit for prompt in prompts]
+            for batch in plan_batches(lengths, self.batch_tokens, self.max_rows):
+                answers = self.model.generate([prompts[i] for i in batch], limit, stops)
+                texts.update((members[i], answer.text) for i, answer in zip(batch, answers, strict=True))
+                self._progress("lm_eval", len(texts), len(requests))
+        return [texts[number] for number in range(len(requests))]
+
+
+def _fit(context: Sequence[int | None], target: Sequence[int], longest: int) -> Continuation:
+    """Cut a context from the left to what fits, as HFLM does: `longest` inputs and one more token to predict."""
+    known = [token for token in context if token is not None]
+    room = max(1, longest + 1 - len(target))
+    return Continuation(tuple(known[-room:]), tuple(target))
