@@ -158,11 +158,12 @@ def growth(part: str, sizes: Sequence[int], repeats: int) -> list[str]:
     exponent = math.log(seconds[many] / seconds[few]) / math.log(many / few)
     ratio = memory[many] / memory[few]
     each = (seconds[many] - seconds[few]) / (many - few)
+    before = (seconds[few] - seconds[sizes[0]]) / (few - sizes[0]) if len(sizes) > 2 else each
     start = seconds[few] - each * few
     unit = "arm" if part == "arms" else "example"
     print(
         f"{part}: from {few:,} to {many:,} wall time grows with the power {exponent:.2f} ({seconds[few]:.1f} to "
-        f"{seconds[many]:.1f} s: {start:.1f} s and {each:.3g} s an {unit}), memory {ratio:.3f} times "
+        f"{seconds[many]:.1f} s: {start:.1f} s and {each:.3g} s an {unit}; {before:.3g} s among the first {few:,}), memory {ratio:.3f} times "
         f"({memory[few]:.0f} to {memory[many]:.0f} MB)"
     )
     missed = [f"{part}: exponent {exponent:.3f} above {EXPONENT}"] if exponent > EXPONENT else []
