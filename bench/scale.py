@@ -217,7 +217,8 @@ def board(size: Size, repeats: int) -> list[str]:
     middle = statistics.median(warm)
     print(
         f"board: computed in {middle:.2f} s ({min(warm):.2f} to {max(warm):.2f}); as a new process "
-        f"{cold.seconds:.2f} s computed ({cold.megabytes:.0f} MB), {kept.seconds:.2f} s when nothing has changed ({again:.2f} s in a process that runs)"
+        f"{cold.seconds:.2f} s computed ({cold.megabytes:.0f} MB), {kept.seconds:.2f} s when nothing has "
+        f"changed ({again:.2f} s in a process that runs)"
     )
     return [f"board: {middle:.2f} s, above {BOARD_SECONDS:g}"] if middle > BOARD_SECONDS else []
 
