@@ -332,11 +332,13 @@ def _least(enough: Callable[[int], bool], start: int) -> int | None:
     """The least number from `start` on that is enough, where more is never worse."""
     if enough(start):
         return start
-    low, high = start, start * 2
-    while not enough(high):
-        if high >= MOST:
-            return None
-        low, high = high, high * 2
+    few, many = 0, max(0, (-(-MOST // start) - 1).bit_length())  # the least doubling that reaches MOST
+    if not enough(start << many):
+        return None
+    while many - few > 1:
+        middle = (few + many) // 2
+        few, many = (few, middle) if enough(start << middle) else (middle, many)
+    low, high = start << few, start << many
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
