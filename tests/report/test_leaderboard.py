@@ -251,6 +251,7 @@ def test_json_has_a_stable_schema(board):
         *("schema", "experiment", "task", "primary", "reference", "estimand", "clusters", "looks", "leaks", "notes"),
         *("metrics", "forgetting", "rows", "question", "verdict", "winner_rules", "environments", "serving"),
         "human",
+        "race",
     }
     assert set(data["rows"][0]) == {
         *("arm", "method", "status", "seeds", "evaluations", "metrics", "difference_to_best", "cost", "answers"),
