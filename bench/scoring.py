@@ -211,7 +211,7 @@ def compare(work: Workload, hflm: Any, lm: Any, repeats: int) -> tuple[str, bool
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer visits and three repeats")
-    parser.add_argument("--visits", type=int, default=0, help="how many visits (40; quick: 16)")
+    parser.add_argument("--visits", type=int, default=0, help="how many visits (24; quick: 16)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", choices=sorted(ASKED), help="one of the four alone")
     asked = parser.parse_args()
@@ -225,11 +225,11 @@ def main() -> int:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     lines, missed = [], 0
     with tempfile.TemporaryDirectory() as place:
-        found = workloads(asked.visits or (16 if asked.quick else 40), Path(place))
+        found = workloads(asked.visits or (16 if asked.quick else 24), Path(place))
         hflm, lm = peer(1), HarnessLM.load(str(BASE))
         for work in found:
             if asked.only in (None, work.name):
-                line, good = compare(work, hflm, lm, 3 if asked.quick else 7)
+                line, good = compare(work, hflm, lm, 3 if asked.quick else 5)
                 lines.append(line)
                 missed += not good
     print(f"\n{asked.threads} thread(s), float32, {torch.__version__}")

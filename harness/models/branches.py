@@ -91,7 +91,7 @@ def _tree(context: tuple[int, ...], members: Sequence[int], targets: Sequence[tu
 
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """How many tokens all of `sequences` begin with."""
-    least, most = min(sequences), max(sequences)
+    least, most = min(map(tuple, sequences)), max(map(tuple, sequences))
     for place, (a, b) in enumerate(zip(least, most, strict=False)):
         if a != b:
             return place
