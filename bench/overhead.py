@@ -49,11 +49,13 @@ def run(experiment: Path, home: Path, probes: Path | None) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--experiment", type=Path, default=stock_folder() / "baselines" / "visit_notes.yaml")
+    parser.add_argument("--keep", type=Path, help="an empty folder to work in, kept afterwards")
     asked = parser.parse_args()
     workers = pipeline.workers(pipeline.load(asked.experiment))
-    with tempfile.TemporaryDirectory(prefix="overhead_") as folder:
-        home, probes = Path(folder) / "home", Path(folder) / "probes"
-        probes.mkdir()
+    with tempfile.TemporaryDirectory(prefix="overhead_") as temporary:
+        folder = asked.keep or Path(temporary)
+        home, probes = folder / "home", folder / "probes"
+        probes.mkdir(parents=True)
         wall = run(asked.experiment, home, probes)
         cached = min(run(asked.experiment, home, None) for _ in range(3))
         told = [json.loads(path.read_text()) for path in probes.glob("*.json")]

@@ -46,6 +46,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 SQUARES = (512, 768, 1024, 1536, 2048)
 
 
+Seen = tuple[dict[int, Any], list[int]]
+"""Rows by index, and the order in which they are seen."""
+
+
 @dataclass(slots=True)
 class Trained:
     """What one short training of a side gave."""
@@ -82,9 +86,7 @@ def embedded() -> Any:
     return AutoModelForCausalLM.from_pretrained(base_folder(), dtype="float32", local_files_only=True)
 
 
-def ours(
-    model: Any, seen: tuple[dict[int, Any], list[int]], precision: str, rate: float = 1.4e-3, batch: int = BATCH
-) -> Trained:
+def ours(model: Any, seen: Seen, precision: str, rate: float = 1.4e-3, batch: int = BATCH) -> Trained:
     """Our loop, as every arm runs it."""
     import json
 
@@ -102,7 +104,7 @@ def ours(
             optimiser=optimiser,
             evaluations=1,
             seed=0,
-            device="cpu",
+            device=str(model.device),
             folder=Path(folder),
             checkpoint_seconds=1e9,
             autocast="bfloat16" if precision == "bf16" else None,
@@ -113,8 +115,10 @@ def ours(
     return Trained(log[-1]["seconds"] - log[0]["seconds"], [entry["loss"] for entry in log])
 
 
-def trl(seen: tuple[dict[int, Any], list[int]], precision: str, settings: dict[str, Any]) -> Trained:
-    """TRL's SFTTrainer on the same rows, with its own defaults but for `settings`."""
+def trl(
+    seen: Seen, precision: str, settings: dict[str, Any], rate: float = 1.4e-3, placed: tuple[Any, str] | None = None
+) -> Trained:
+    """TRL's SFTTrainer on the same rows, its own defaults but for `settings`; `placed`: a model and its device."""
     from datasets import Dataset
     from transformers import AutoTokenizer, TrainerCallback
     from transformers.trainer_callback import PrinterCallback
@@ -128,27 +132,28 @@ def trl(seen: tuple[dict[int, Any], list[int]], precision: str, settings: dict[s
             self.times.append(time.perf_counter())
 
     rows, order = seen
+    model, device = placed or (embedded(), "cpu")
     table = [{"input_ids": list(rows[at].input_ids), "labels": list(rows[at].labels)} for at in order]
     with tempfile.TemporaryDirectory() as folder:
         config = SFTConfig(
             output_dir=folder,
             per_device_train_batch_size=BATCH,
             num_train_epochs=1,
-            learning_rate=1.4e-3,
+            learning_rate=rate,
             lr_scheduler_type="constant",
             train_sampling_strategy="sequential",
             logging_steps=1,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
-            use_cpu=True,
-            dataloader_pin_memory=False,
+            use_cpu=device == "cpu",
+            dataloader_pin_memory=device != "cpu",
             **({} if precision == "bf16" else {"bf16": False}),
             **settings,
         )
         watch = Watch()
         trainer = SFTTrainer(
-            embedded(),
+            model,
             config,
             train_dataset=Dataset.from_list(table),
             processing_class=AutoTokenizer.from_pretrained(base_folder(), local_files_only=True),
@@ -160,7 +165,7 @@ def trl(seen: tuple[dict[int, Any], list[int]], precision: str, settings: dict[s
     return Trained(watch.times[len(steps) - 1] - watch.times[0], steps)
 
 
-def best_of(precision: str, seen: tuple[dict[int, Any], list[int]]) -> str:
+def best_of(precision: str, seen: Seen) -> str:
     """The fastest of SETTINGS, tried once each after a warm-up."""
     found = {name: trl(seen, precision, settings).seconds for name, settings in SETTINGS.items()}
     for name, seconds in found.items():
@@ -168,7 +173,7 @@ def best_of(precision: str, seen: tuple[dict[int, Any], list[int]]) -> str:
     return min(found, key=lambda name: found[name])
 
 
-def against_trl(precision: str, seen: tuple[dict[int, Any], list[int]], repeats: int) -> bool:
+def against_trl(precision: str, seen: Seen, repeats: int) -> bool:
     """Print both ratios of one precision; whether both bounds hold and all losses agree."""
     rows, order = seen
     best = best_of(precision, (rows, order[: 4 * BATCH]))

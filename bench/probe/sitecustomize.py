@@ -73,7 +73,7 @@ class Watch(importlib.abc.MetaPathFinder):
     """Wraps what is to be timed before the modules that use it are imported; finds nothing itself."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name == "harness.models.hf_model" and "torch" not in _state:
+        if name in ("harness.models.hf_model", "harness.arms.training") and "torch" not in _state:
             _state["torch"] = 1
             import torch
 

@@ -91,6 +91,28 @@ def test_a_second_run_repeats_nothing(
     assert json.loads(answer.out) == board
 
 
+def test_processes_give_the_same_bits_with_real_arms(
+    board: dict[str, Any], visits: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(visits)
+    text = (visits / "run.yaml").read_text().replace("resources: {", "resources: {executor: processes, workers: 2, ")
+    few = "[untrained, lora]"
+    (visits / "two.yaml").write_text(text.replace("[untrained, few_shot, full, lora, qlora, dpo.yaml]", few))
+    answer = shell("run", "two.yaml", "--home", "other")
+    assert answer.code == 0, answer.err
+    found = sorted(path.name for path in (visits / "other" / "evals").iterdir())
+    assert len(found) == 2  # named by the hash of what was trained: the weights are the same to the last bit
+    for evaluation in found:
+        for name in ("predictions.jsonl", "likelihoods.jsonl", "scores.jsonl"):
+            ours, theirs = (visits / home / "evals" / evaluation / name for home in (".harness", "other"))
+            assert scored(ours) == scored(theirs)
+
+
+def scored(path: Path) -> list[dict[str, Any]]:
+    """Records of a file without the seconds that they took."""
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
+
+
 def test_settings_that_libraries_were_given_are_stored_with_every_training(
     board: dict[str, Any], visits: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
