@@ -198,7 +198,7 @@ def generations(folder: Path, asked: argparse.Namespace) -> bool:
     model = HFModel(*hf.load_base(base, asked.device))
     ids = generation.prompts(tokenizer, asked.visits)["notes"]
     with torch.device(asked.device):
-        size, _ = generation.best_size(plain, tokenizer, ids, [n for n in (32, 64, 128) if n < 2 * len(ids)])
+        size, _ = generation.best_size(plain, tokenizer, ids, [n for n in (8, 32, 64, 128) if n < 2 * len(ids)])
 
     def theirs() -> None:
         with torch.device(asked.device):
