@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install run run-full test check app bench clean
+.PHONY: install run run-full test check app bench bench-all clean
 
 install: $(STAMP)
 
@@ -29,12 +29,24 @@ check: install
 app: install
 	$(BIN)/harness app
 
+# About 20 minutes on two idle cores; what misses a bound today (bench/README.md) does not stop the rest. `end_to_end.py` and the rest take longer: bench-all.
 bench: install
+	$(BIN)/python bench/stats_speed.py
+	$(BIN)/python bench/racing.py
+	$(BIN)/python bench/training.py --only fp32
+	$(BIN)/python bench/training.py --only processor
+	$(BIN)/python bench/generation.py
+	-$(BIN)/python bench/scoring.py
+	-$(BIN)/python bench/overhead.py
+
+bench-all: bench
+	$(BIN)/python bench/end_to_end.py
+	-$(BIN)/python bench/scale.py
+	-$(BIN)/python bench/training.py --only bf16
 	$(BIN)/python bench/store_race.py
 	$(BIN)/python bench/resume.py
 	$(BIN)/python bench/endpoint_parity.py
 	$(BIN)/python bench/coverage.py
-	$(BIN)/python bench/stats_speed.py
 	$(BIN)/python bench/gates.py
 	$(BIN)/python bench/blinding.py
 	$(BIN)/python bench/review_load.py

@@ -61,9 +61,7 @@ def main() -> int:
         told = [json.loads(path.read_text()) for path in probes.glob("*.json")]
     at_work = [one for one in told if one["busy"]]
     model = {kind: sum(one[kind] for one in at_work) for kind in ("forward", "backward", "optimiser")}
-    last = max(one["ended"] for one in at_work)
-    # A worker's file is written with each model call and arm: its last is when it had nothing more to do.
-    idle = sum(last - one["ended"] for one in at_work) if len(at_work) == workers else 0.0
+    idle = sum(max(one["left"] for one in at_work) - one["left"] for one in at_work)
     whole = workers * wall - idle
     own = 1 - sum(model.values()) / whole
     arms = sum(one["busy"] for one in at_work)

@@ -238,14 +238,15 @@ def _execute(
     if not waiting:
         reporter.say(f"{len(plans)} runs are finished already; nothing to train or score")
         return failed
-    preflight.examine(waiting)
     # Arms with other names may be the same training: it runs once and answers for all of them.
     by_train_id: dict[str, list[RunPlan]] = defaultdict(list)
     for plan in waiting:
         by_train_id[plan.train_id].append(plan)
     once = [same[0] for same in by_train_id.values()]
     resources = experiment.spec.resources
-    for number, outcome in enumerate(executor(resources.executor)(once, workers(experiment), reporter), 1):
+    execute = executor(resources.executor)
+    outcomes = execute(once, workers(experiment), reporter, before=lambda: preflight.examine(waiting))
+    for number, outcome in enumerate(outcomes, 1):
         same = by_train_id[outcome.run.train_id]
         for plan in same:
             ingest.outcome(store, record, plan, outcome)

@@ -410,6 +410,12 @@ def _claim(folder: Path) -> Iterator[None]:
         yield
 
 
+def warm(plan: RunPlan) -> None:
+    """Import what executing `plan` will import anyway, and load nothing."""
+    set_threads(plan)
+    arms.warm(plan)
+
+
 def set_threads(plan: RunPlan) -> None:
     """Fix the number of threads: results of CPU kernels depend on it, and waiting threads spin."""
     if plan.arm.method in ("toy", "endpoint"):

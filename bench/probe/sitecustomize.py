@@ -3,7 +3,7 @@
 Python imports a module of this name when it starts. Nothing is loaded here: when harness is about to import a module
 that needs torch, torch's outermost calls are wrapped. Seconds are written to OVERHEAD_FOLDER/PID.json about every half
 second and at the end: `forward` (outermost module calls, and our losses), `backward`, `optimiser`, and, of the process,
-`started` and `ended` on the machine's monotonic clock, `busy` (inside `worker.execute`).
+`busy` (inside `worker.execute`), and `left`, when that was over for the last time, on the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SECONDS = {"forward": 0.0, "backward": 0.0, "optimiser": 0.0, "busy": 0.0}
-STARTED = time.monotonic()
+SECONDS = {"forward": 0.0, "backward": 0.0, "optimiser": 0.0, "busy": 0.0, "left": 0.0}
 _state = {"inside": 0, "written": 0.0}
 
 
@@ -28,9 +27,8 @@ def write() -> None:
     """What has been counted so far."""
     _state["written"] = time.monotonic()
     path = Path(os.environ["OVERHEAD_FOLDER"]) / f"{os.getpid()}.json"
-    told = {**SECONDS, "started": STARTED, "ended": time.monotonic()}
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(told))
+    part.write_text(json.dumps(SECONDS))
     part.replace(path)
 
 
@@ -64,6 +62,7 @@ def busy(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*args, **kwargs)
         finally:
             SECONDS["busy"] += time.perf_counter() - started
+            SECONDS["left"] = time.monotonic()
             write()
 
     return wrapped

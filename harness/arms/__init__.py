@@ -34,6 +34,19 @@ TRAINED = frozenset({"full", "lora", "qlora", "peft", "dpo", "sft_continued"})
 """Methods that train, need a seed and are held to the budget."""
 
 
+def warm(plan: RunPlan) -> None:
+    """Import what training or loading the plan's arm will import anyway, and load nothing."""
+    if plan.arm.method in ("toy", "endpoint"):
+        return
+    from harness.models import hf
+
+    hf.quiet()
+    importlib.import_module("harness.models.hf_model")
+    if plan.seed is not None:
+        importlib.import_module("harness.arms.saving")
+        importlib.import_module("harness.arms.training")
+
+
 def is_trained(arm: ArmSpec) -> bool:
     """Whether an arm trains, needs a seed, is held to the budget and can be tuned; a toy does with a learning rate."""
     return arm.method in TRAINED or (isinstance(arm, ToySpec) and arm.learning_rate is not None)

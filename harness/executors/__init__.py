@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from typing import Protocol, cast
 
 from harness.progress import Reporter
 from harness.records import RunPlan
@@ -18,9 +18,20 @@ EXECUTORS: dict[str, str] = {
     "processes": "harness.executors.processes",
 }
 
-Execute = Callable[[Sequence[RunPlan], int, Reporter], Iterator[Outcome]]
+
+class Execute(Protocol):
+    """An executor's function."""
+
+    def __call__(
+        self, plans: Sequence[RunPlan], workers: int, reporter: Reporter, before: Callable[[], None] | None = None
+    ) -> Iterator[Outcome]:
+        """Outcomes of `plans` as they come, at most `workers` at a time.
+
+        `before` is called once before the first plan is begun; whatever it raises ends the whole.
+        """
+        ...
 
 
 def executor(name: str) -> Execute:
-    """The `execute` function of the executor called `name`: (plans, workers, reporter) → outcomes."""
+    """The `execute` function of the executor called `name`."""
     return cast(Execute, importlib.import_module(EXECUTORS[name]).execute)

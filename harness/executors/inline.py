@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from harness.progress import Reporter
 from harness.records import RunPlan
 from harness.worker import Outcome, execute_or_block
 
 
-def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Iterator[Outcome]:
+def execute(
+    plans: Sequence[RunPlan], workers: int, reporter: Reporter, before: Callable[[], None] | None = None
+) -> Iterator[Outcome]:
     """Yield the outcome of each plan, in order; `workers` is always one here."""
+    if before is not None:
+        before()
     failed: dict[str, str] = {}
     for plan in plans:
         reporter.label = label(plan)

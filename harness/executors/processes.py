@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from harness import environment
 from harness.executors.inline import label
 from harness.progress import Reporter
 from harness.records import RunPlan
-from harness.worker import Outcome, execute_or_block, not_run
+from harness.worker import Outcome, execute_or_block, not_run, warm
 
 Told = tuple[str, str, int, int]
 """Label, phase, steps done, steps in all."""
@@ -28,10 +28,13 @@ _queue: Any = None
 """In a worker process: where its progress goes."""
 
 
-def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Iterator[Outcome]:
+def execute(
+    plans: Sequence[RunPlan], workers: int, reporter: Reporter, before: Callable[[], None] | None = None
+) -> Iterator[Outcome]:
     """Yield outcomes as they come, at most `workers` at a time; a plan waits for its parent.
 
-    Every worker is a pool of one process, so that a process that dies breaks one plan only.
+    Every worker is a pool of one process, so that a process that dies breaks one plan only. While `before` is at work
+    the first workers import their libraries.
     """
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
@@ -42,16 +45,23 @@ def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Itera
     idle: list[_Worker] = []
     running: dict[Future[Outcome], tuple[RunPlan, _Worker]] = {}
     devices = devices_of(plans)
+
+    def begun(slot: int) -> _Worker:
+        device = devices[slot % len(devices)] if devices else None
+        return _Worker(slot, ProcessPoolExecutor(1, context, _start, (queue, device)))
+
     try:
+        if before is not None:
+            idle = [begun(slot) for slot in range(min(workers, len(waiting)))]
+            for worker, plan in zip(idle, waiting, strict=False):
+                worker.pool.submit(warm, plan)
+            _or_end(before, idle)
         while waiting or running:
             for plan in [plan for plan in waiting if plan.parent_train_id in settled | {None}]:
                 if len(running) < workers:
                     waiting.remove(plan)
-                    worker = idle.pop() if idle else None
-                    if worker is None:
-                        slot = free_slot([other.slot for _, other in running.values()])
-                        device = devices[slot % len(devices)] if devices else None
-                        worker = _Worker(slot, ProcessPoolExecutor(1, context, _start, (queue, device)))
+                    taken = [other.slot for _, other in running.values()]
+                    worker = idle.pop() if idle else begun(free_slot(taken))
                     running[worker.pool.submit(_execute, plan, dict(failed))] = (plan, worker)
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
@@ -65,9 +75,7 @@ def execute(plans: Sequence[RunPlan], workers: int, reporter: Reporter) -> Itera
                 yield outcome
     finally:
         # Idle processes leave by themselves, so that they give back their semaphores; those at work are told to.
-        for _, busy in running.values():
-            for process in list((busy.pool._processes or {}).values()):
-                process.terminate()
+        _terminate([busy for _, busy in running.values()])
         for worker in [*idle, *(worker for _, worker in running.values())]:
             worker.pool.shutdown(cancel_futures=True)
         queue.put(None)
@@ -93,6 +101,21 @@ class _Worker:
 
     slot: int
     pool: ProcessPoolExecutor
+
+
+def _terminate(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        for process in list((worker.pool._processes or {}).values()):
+            process.terminate()
+
+
+def _or_end(before: Callable[[], None], workers: Sequence[_Worker]) -> None:
+    """Call `before`; when it refuses, nobody waits for what the workers import."""
+    try:
+        before()
+    except BaseException:
+        _terminate(workers)
+        raise
 
 
 def devices_of(plans: Sequence[RunPlan]) -> list[str]:
