@@ -7,7 +7,7 @@ arm, what one would do instead, one command after the other in fresh processes:
     trl sft or trl dpo      the same rows, batch size, steps and learning rate; at its best settings here: float32
                             (as ours), no gradient checkpointing, two threads; rows not grouped by length, which is
                             quicker but another training (LoRA's perplexity: 1.116 in place of 1.083)
-    lm_eval                 the task's choice questions, at the batch size that is best here
+    lm_eval                 the task's choice questions, four a batch (the quickest of 1 to 64 in `scoring.py`)
     script_chain.py         answers to the 198 test examples, perplexity, ROUGE and BLEU, with public libraries
 
 An arm's script costs what another of its kind costs, so one arm of each of the five kinds is run (`--whole` runs all
@@ -226,7 +226,7 @@ def chain(place: Place, spec: dict[str, Any], threads: int, tag: str = "") -> fl
     seconds = call(place, training(place, spec, out, threads), threads) if trained else 0.0
     model = out if trained and not adapter else BASE
     arguments = f"pretrained={model},dtype=float32" + (f",peft={out}" if adapter else "")
-    words = ["lm_eval", "run", "--model", "hf", "--device", "cpu", "--batch_size", "32", "--model_args", arguments]
+    words = ["lm_eval", "run", "--model", "hf", "--device", "cpu", "--batch_size", "4", "--model_args", arguments]
     words += ["--tasks", "visit_choice", "--include_path", str(place.path("choices")), "--limit", "100"]
     seconds += call(place, [*words, "--output_path", f"{out}.lm_eval"], threads)
     script = Path(__file__).with_name("script_chain.py")
