@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Status = Literal["ok", "failed", "oom", "diverged", "cancelled", "eliminated"]
 """`eliminated`: stopped by a race before its budget was spent; its training can go on from there."""
-Role = Literal["trial", "race", "final"]
+Role = Literal["trial", "final"]
 ArtefactKind = Literal["base", "adapter", "full", "merged", "endpoint"]
 EventKind = Literal[
     "loss_spike", "gradient_explosion", "not_a_number", "diverged", "validation_rising", "out_of_memory"
