@@ -33,17 +33,17 @@ OWN, RUN_SECONDS, CACHED_SECONDS = 0.10, 240.0, 5.0
 PROBE = Path(__file__).with_name("probe")
 
 
-def run(experiment: Path, home: Path, probes: Path | None) -> float:
-    """Wall seconds of `harness run`."""
+def run(experiment: Path, home: Path, probes: Path | None) -> tuple[float, float]:
+    """When `harness run` began and ended, on the machine's monotonic clock."""
     environment = os.environ | {"HARNESS_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     if probes is not None:
         environment |= {"PYTHONPATH": str(PROBE), "OVERHEAD_FOLDER": str(probes)}
-    started = time.perf_counter()
+    started = time.monotonic()
     words = [sys.executable, "-m", "harness", "run", str(experiment)]
     done = subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         sys.exit(f"harness run ended with exit code {done.returncode}")
-    return time.perf_counter() - started
+    return started, time.monotonic()
 
 
 def main() -> int:
@@ -56,9 +56,10 @@ def main() -> int:
         folder = asked.keep or Path(temporary)
         home, probes = folder / "home", folder / "probes"
         probes.mkdir(parents=True)
-        wall = run(asked.experiment, home, probes)
-        cached = min(run(asked.experiment, home, None) for _ in range(3))
+        began, ended = run(asked.experiment, home, probes)
+        again = [run(asked.experiment, home, None) for _ in range(3)]
         told = [json.loads(path.read_text()) for path in probes.glob("*.json")]
+    wall, cached = ended - began, min(last - first for first, last in again)
     at_work = [one for one in told if one["busy"]]
     model = {kind: sum(one[kind] for one in at_work) for kind in ("forward", "backward", "optimiser")}
     idle = sum(max(one["left"] for one in at_work) - one["left"] for one in at_work)
@@ -67,7 +68,12 @@ def main() -> int:
     arms = sum(one["busy"] for one in at_work)
     parts = ", ".join(f"{kind} {seconds:.0f} s" for kind, seconds in model.items())
     print(f"{workers} workers for {wall:.1f} s, idle {idle:.1f} s: model {sum(model.values()):.0f} s ({parts})")
-    print(f"within arms {arms - sum(model.values()):.0f} s of our own; around them {whole - arms:.0f} s")
+    before = sum(one["entered"] - began for one in at_work)
+    after = workers * (ended - max(one["left"] for one in at_work))
+    print(
+        f"within arms {arms - sum(model.values()):.0f} s of our own; around them {whole - arms:.0f} s (of each worker, "
+        f"added up: {before:.0f} s before its first arm, {after:.0f} s after the last of all)"
+    )
     print(
         f"own time {100 * own:.1f} % of the run (at most {100 * OWN:.0f} %); run {wall:.0f} s (at most "
         f"{RUN_SECONDS:.0f}); cached rerun {cached:.1f} s (at most {CACHED_SECONDS:.0f}, best of three)"

@@ -15,7 +15,6 @@ Importing this module imports lm_eval.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from harness.models import Continuation, Logprob, Model
 from harness.models.batches import plan_batches, plan_continuations
 from harness.spec import BaseModelSpec
+from harness.tokens import Encoder
 
 Progress = Callable[[str, int, int], None]
 """Called with a phase, requests done and requests in all."""
@@ -64,8 +64,7 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         self._asked: Sequence[Any] = ()
         prefix = self.prefix_token_id
         self._opening = self.tokenizer.decode([prefix]) if self.tokenizer is not None and prefix is not None else ""
-        # The choices of a document ask for the same context one after another.
-        self._encode = functools.lru_cache(maxsize=8)(self._encode_once)
+        self._encode = None if self.tokenizer is None else Encoder(self.tokenizer)
 
     @classmethod
     def load(
@@ -100,15 +99,12 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
         """Token ids of `string`; a text that begins with the prefix token gets no second one."""
-        return list(self._encode(string, add_special_tokens))
-
-    def _encode_once(self, text: str, special: bool | None) -> tuple[int, ...]:
-        if self.tokenizer is None:
-            return tuple(self.model.encode(text))
-        if special is None and self._opening and text.startswith(self._opening):
+        special = add_special_tokens
+        if self._encode is None:
+            return list(self.model.encode(string))
+        if special is None and self._opening and string.startswith(self._opening):
             special = False
-        options = {} if special is None else {"add_special_tokens": special}
-        return tuple(self.tokenizer.encode(text, verbose=False, **options))
+        return list(self._encode(string, special))
 
     # ------------------------------------------------------------------------------------------------- likelihoods
 

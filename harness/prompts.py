@@ -13,10 +13,10 @@ A prompt that is too long loses its left (behind the beginning-of-sequence token
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from harness import templates, withheld
 from harness.errors import DataError, ModelError, SpecError
 from harness.records import Example, Message, digest
 from harness.spec import BaseModelSpec, ChatSpec, TaskSpec
+from harness.tokens import Encoder
 from harness.withheld import named
 
 IGNORED = -100
@@ -131,6 +132,7 @@ class Prompter:
         self.tokenizer, self.chat, self.task, self.context, self.override = tokenizer, chat, task, context, override
         self.template = _template(tokenizer, chat, needed=task.messages is not None)
         self.uses_chat = self.template is not None
+        self._ids = Encoder(tokenizer)
         self._eos = tokenizer.eos_token_id
         self._prefix = () if self.uses_chat else _special_prefix(tokenizer)
 
@@ -203,9 +205,6 @@ class Prompter:
         return Rendered(text, tuple(spoken), encoded.truncated, encoded.prompt_hash)
 
     # ------------------------------------------------------------------------------------------------------- parts
-
-    def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False, verbose=False))
 
     def _cut(self, prompt: tuple[int, ...], room: int) -> tuple[int, ...]:
         """The right end of `prompt`, `room` tokens long, with its beginning-of-sequence tokens kept in front."""
@@ -280,7 +279,7 @@ class Prompter:
             turns = [Message("user", self._text(example))]
         return self.chat.system if self.chat.system is not None else system, turns
 
-    @cached_property
+    @functools.cached_property
     def _knows_system(self) -> bool:
         """Whether the template writes system text at all."""
         probe = "system-text-probe"
@@ -310,7 +309,8 @@ class Prompter:
         return str(text)
 
 
-def prompt_hash(ids: Sequence[int]) -> str:
+@functools.lru_cache(maxsize=1 << 14)
+def prompt_hash(ids: tuple[int, ...]) -> str:
     """16 hexadecimal digits that identify a prompt's token ids."""
     return hashlib.sha256(",".join(map(str, ids)).encode()).hexdigest()[:16]
 

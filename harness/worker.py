@@ -101,11 +101,11 @@ def execute(plan: RunPlan, progress: arms.Progress | None = None) -> Outcome:
     """
     report = _with_heartbeat(plan, progress or (lambda phase, done, total: None))
     plan.run_folder.mkdir(parents=True, exist_ok=True)
-    set_threads(plan)
     with withheld.texts(plan.experiment.task.sensitive), _claim(plan.run_folder), _full_disk():
         done = finished(plan)
         if done is not None:
             return done
+        warm(plan)
         if plan.rung is not None:
             return _at_rung(plan, report)
         record = read_run(plan.run_folder)
@@ -411,20 +411,27 @@ def _claim(folder: Path) -> Iterator[None]:
 
 
 def warm(plan: RunPlan) -> None:
-    """Import what executing `plan` will import anyway, and load nothing."""
-    set_threads(plan)
-    arms.warm(plan)
+    """Import what training and scoring `plan` needs, and load nothing."""
+    if plan.arm.method not in ("toy", "endpoint"):
+        _tell_threads(plan)
+        arms.warm(plan)
+        set_threads(plan)
 
 
 def set_threads(plan: RunPlan) -> None:
     """Fix the number of threads: results of CPU kernels depend on it, and waiting threads spin."""
     if plan.arm.method in ("toy", "endpoint"):
         return
-    os.environ["OMP_NUM_THREADS"] = str(plan.threads)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    _tell_threads(plan)
     import torch
 
     torch.set_num_threads(plan.threads)
+
+
+def _tell_threads(plan: RunPlan) -> None:
+    """Say so to libraries that read it when they are imported."""
+    os.environ["OMP_NUM_THREADS"] = str(plan.threads)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 # --------------------------------------------------------------------------------------------------------- files

@@ -3,7 +3,8 @@
 Python imports a module of this name when it starts. Nothing is loaded here: when harness is about to import a module
 that needs torch, torch's outermost calls are wrapped. Seconds are written to OVERHEAD_FOLDER/PID.json about every half
 second and at the end: `forward` (outermost module calls, and our losses), `backward`, `optimiser`, and, of the process,
-`busy` (inside `worker.execute`), and `left`, when that was over for the last time, on the machine's monotonic clock.
+`busy` (inside `worker.execute`), and `entered` and `left`, when that began for the first time and was over for the
+last, on the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SECONDS = {"forward": 0.0, "backward": 0.0, "optimiser": 0.0, "busy": 0.0, "left": 0.0}
+SECONDS = {"forward": 0.0, "backward": 0.0, "optimiser": 0.0, "busy": 0.0, "entered": 0.0, "left": 0.0}
 _state = {"inside": 0, "written": 0.0}
 
 
@@ -58,6 +59,7 @@ def busy(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         started = time.perf_counter()
+        SECONDS["entered"] = SECONDS["entered"] or time.monotonic()
         try:
             return function(*args, **kwargs)
         finally:

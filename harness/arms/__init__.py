@@ -38,13 +38,14 @@ def warm(plan: RunPlan) -> None:
     """Import what training or loading the plan's arm will import anyway, and load nothing."""
     if plan.arm.method in ("toy", "endpoint"):
         return
-    from harness.models import hf
+    from harness.models import hf, libraries
 
-    hf.quiet()
-    importlib.import_module("harness.models.hf_model")
-    if plan.seed is not None:
-        importlib.import_module("harness.arms.saving")
-        importlib.import_module("harness.arms.training")
+    modules = libraries.SCORING if plan.seed is None else (*libraries.TRAINING, *libraries.SCORING)
+    if libraries.loaded(modules):
+        return
+    with libraries.uncollected():
+        hf.quiet()  # before the imports: some of these libraries talk while they are imported
+        libraries.load(modules)
 
 
 def is_trained(arm: ArmSpec) -> bool:

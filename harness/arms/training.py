@@ -36,7 +36,6 @@ from harness.spec import OptimiserSpec, TrainedBase
 
 # Trainer collects garbage when it starts, and walks half a million objects of the imported libraries (0.4 s). They live
 # as long as the process does, so they are set aside here, once, before any model is loaded.
-gc.collect()
 gc.freeze()
 
 

@@ -83,14 +83,17 @@ def execute(
 
 
 def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
-    """`plans` in the order in which they begin: those that others wait for, other trainings, then the untrained.
+    """`plans` in the order in which they begin: those that others wait for, other trainings, then the untrained, of
+    which those with worked examples have the longer prompts.
 
     What is long and begun last leaves processes idle at the end. Results do not depend on the order.
     """
     parents = {plan.parent_train_id for plan in plans}
 
     def late(plan: RunPlan) -> int:
-        return 0 if plan.train_id in parents else 1 if plan.seed is not None else 2
+        if plan.train_id in parents:
+            return 0
+        return 1 if plan.seed is not None else 2 if plan.arm.method == "few_shot" else 3
 
     return sorted(plans, key=late)
 

@@ -15,10 +15,21 @@ from typing import Any
 R = typing.TypeVar("R")
 
 
+_SCALARS = frozenset((str, int, float, bool, type(None)))
+"""What JSON has as it is; subclasses (enumerations, numpy's numbers) are no members."""
+
+
 def to_json(record: Any) -> Any:
     """A record (or a container of records) as plain JSON values."""
-    if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    kind = type(record)
+    if kind in _SCALARS:
+        return record
+    if kind is tuple or kind is list:
+        # Token ids by the thousand, which need no look each.
+        return list(record) if _SCALARS.issuperset(map(type, record)) else [to_json(value) for value in record]
+    names = _names(kind)  # type: ignore[arg-type]
+    if names is not None:
+        return {name: to_json(getattr(record, name)) for name in names}
     if hasattr(record, "model_dump"):
         return record.model_dump(mode="json")
     if isinstance(record, Mapping):
@@ -30,6 +41,12 @@ def to_json(record: Any) -> Any:
     if isinstance(record, Path):
         return str(record)
     return record
+
+
+@functools.cache
+def _names(kind: type[Any]) -> tuple[str, ...] | None:
+    """Names of a dataclass's fields; None for every other type."""
+    return tuple(f.name for f in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else None
 
 
 def from_json(kind: type[R], data: Any) -> R:
