@@ -26,7 +26,7 @@ from harness import (
 from harness.arms import seeds
 from harness.arms.artefacts import files_hash
 from harness.errors import SpecError
-from harness.executors import executor
+from harness.executors import executor, forking
 from harness.live import LiveFile
 from harness.load import load_experiment
 from harness.metrics import METRICS, check_names
@@ -66,7 +66,10 @@ def run(path: Path, home: Path, reporter: Reporter, *, retry: bool = False, resc
 
     With `rescore`, what was scored in another environment is scored again in this one.
     """
-    return run_experiment(load(path), home, reporter, retry=retry, rescore=rescore)
+    try:
+        return run_experiment(load(path), home, reporter, retry=retry, rescore=rescore)
+    finally:
+        forking.end()
 
 
 def run_suite(
@@ -75,9 +78,12 @@ def run_suite(
     """`run` for every experiment of a suite file, one after the other; all are read before the first begins."""
     experiments = load_suite(path)
     results = []
-    for number, experiment in enumerate(experiments, 1):
-        reporter.say(f"suite: {experiment.name} ({number} of {len(experiments)})")
-        results.append(run_experiment(experiment, home, reporter, retry=retry, rescore=rescore))
+    try:
+        for number, experiment in enumerate(experiments, 1):
+            reporter.say(f"suite: {experiment.name} ({number} of {len(experiments)})")
+            results.append(run_experiment(experiment, home, reporter, retry=retry, rescore=rescore))
+    finally:
+        forking.end()
     return results
 
 
@@ -93,6 +99,10 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
     from harness.store import Store
 
     home = home.absolute()
+    done = home / "finished" / digest([experiment.spec, experiment.task, experiment.base, *experiment.arms])
+    if experiment.spec.resources.executor == "processes" and not done.exists():
+        # Libraries are imported while the task is read and split, unless all is likely to be there already.
+        forking.begin(experiment.arms, device_of(experiment), threads(experiment))
     prepared = prepare(experiment, home)
     for note in prepared.notes:
         reporter.say(note)
@@ -123,6 +133,9 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
     board = queries.board(home, record.experiment_id)
     ingest.prune(experiment, plans, queries.leader(board))
     ingest.prune_trials(experiment, home, store.trials(record.experiment_id), plans)
+    if not failed:
+        done.parent.mkdir(exist_ok=True)
+        done.touch()
     return RunResult(board, failed)
 
 

@@ -34,13 +34,26 @@ TRAINED = frozenset({"full", "lora", "qlora", "peft", "dpo", "sft_continued"})
 """Methods that train, need a seed and are held to the budget."""
 
 
+def needs_libraries(arm: ArmSpec) -> bool:
+    """Whether an arm is trained or scored by torch in this process."""
+    return arm.method not in ("toy", "endpoint")
+
+
 def warm(plan: RunPlan) -> None:
     """Import what training or loading the plan's arm will import anyway, and load nothing."""
-    if plan.arm.method in ("toy", "endpoint"):
-        return
+    if needs_libraries(plan.arm):
+        _warm(trains=plan.seed is not None)
+
+
+def warm_all() -> None:
+    """Import what any arm may need."""
+    _warm(trains=True)
+
+
+def _warm(*, trains: bool) -> None:
     from harness.models import hf, libraries
 
-    modules = libraries.SCORING if plan.seed is None else (*libraries.TRAINING, *libraries.SCORING)
+    modules = (*libraries.TRAINING, *libraries.SCORING) if trains else libraries.SCORING
     if libraries.loaded(modules):
         return
     with libraries.uncollected():

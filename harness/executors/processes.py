@@ -9,13 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
 from harness import environment
+from harness.executors import forking
 from harness.executors.inline import label
 from harness.progress import Reporter
 from harness.records import RunPlan
@@ -34,9 +35,11 @@ def execute(
     """Yield outcomes as they come, at most `workers` at a time; a plan waits for its parent.
 
     Every worker is a pool of one process, so that a process that dies breaks one plan only. While `before` is at work
-    the first workers import their libraries.
+    libraries are imported, by the process that workers are forked from or by the first workers.
     """
-    context = multiprocessing.get_context("spawn")
+    # A driver that shows no accelerator to the plans has none to fork.
+    device = "cpu" if all(plan.device == "cpu" for plan in plans) else "cuda"
+    context = forking.context([plan.arm for plan in plans], device, max(plan.threads for plan in plans))
     queue = context.SimpleQueue()
     listener = threading.Thread(target=_listen, args=(queue, reporter), daemon=True)
     listener.start()
@@ -48,14 +51,16 @@ def execute(
 
     def begun(slot: int) -> _Worker:
         device = devices[slot % len(devices)] if devices else None
-        return _Worker(slot, ProcessPoolExecutor(1, context, _start, (queue, device)))
+        return _Worker(slot, ProcessPoolExecutor(1, context, _start, (queue, device, dict(os.environ))))
 
     try:
-        if before is not None:
+        if before is not None and context.get_start_method() == "spawn":
             idle = [begun(slot) for slot in range(min(workers, len(waiting)))]
             for worker, plan in zip(idle, waiting, strict=False):
                 worker.pool.submit(warm, plan)
             _or_end(before, idle)
+        elif before is not None:
+            before()  # the process that forks is importing meanwhile
         while waiting or running:
             for plan in [plan for plan in waiting if plan.parent_train_id in settled | {None}]:
                 if len(running) < workers:
@@ -133,10 +138,12 @@ def free_slot(taken: Sequence[int]) -> int:
     return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
 
-def _start(queue: Any, device: str | None) -> None:
-    """In a fresh process, before anything imports torch."""
+def _start(queue: Any, device: str | None, environ: Mapping[str, str]) -> None:
+    """In a new process, before anything uses torch; one that was forked has the environment of an earlier moment."""
     global _queue
     _queue = queue
+    os.environ.clear()
+    os.environ.update(environ)
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
     threading.Thread(target=_leave_with_parent, daemon=True).start()

@@ -39,7 +39,9 @@ def test_a_worker_sees_its_device_alone_and_this_process_sees_what_it_saw(monkey
     context = multiprocessing.get_context("spawn")
     seen = []
     for device in ("6", None):
-        with ProcessPoolExecutor(1, context, processes._start, (context.SimpleQueue(), device)) as pool:
+        with ProcessPoolExecutor(
+            1, context, processes._start, (context.SimpleQueue(), device, dict(os.environ))
+        ) as pool:
             seen.append(pool.submit(os.getenv, "CUDA_VISIBLE_DEVICES").result(timeout=120))
     assert seen == ["6", "5,6"]
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "5,6"

@@ -1,0 +1,64 @@
+"""Where worker processes come from. On Linux without accelerators: from one process that has imported the libraries.
+
+Importing what a training needs takes seconds of a processor. Paid by a process that forks (Python's fork server), it is
+paid once for all workers, beginning while the driver still reads and checks, and a worker that is started later (for
+the next look of a race, after a crash) is there at once. The process that forks computes nothing, so that no thread
+and no device is there to be forked.
+
+Elsewhere each worker is a fresh interpreter ("spawn"): a driver library of an accelerator does not survive a fork, and
+neither do some system libraries of macOS. So is it where no arm needs the libraries.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
+from typing import Any
+
+from harness import arms
+from harness.spec import ArmSpec
+
+IMPORTED = "harness.executors.imported"
+"""What the process that forks imports: all that a training needs."""
+
+
+def begin(specs: Sequence[ArmSpec], device: str, threads: int) -> None:
+    """Start the process that forks, if workers for these arms will come from it; does not wait for its imports."""
+    if not _forks(specs, device):
+        return
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the libraries are imported
+    try:
+        forkserver.set_forkserver_preload([IMPORTED])
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+def context(specs: Sequence[ArmSpec], device: str, threads: int) -> BaseContext:
+    """How workers for these arms are to be started."""
+    begin(specs, device, threads)
+    return multiprocessing.get_context("forkserver" if _forks(specs, device) else "spawn")
+
+
+def end() -> None:
+    """End the process that forks, whether or not it has finished importing; a later `begin` starts another one."""
+    server: Any = getattr(forkserver, "_forkserver", None)
+    pid = getattr(server, "_forkserver_pid", None)
+    if pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        server._stop()
+
+
+def _forks(specs: Sequence[ArmSpec], device: str) -> bool:
+    return sys.platform == "linux" and device == "cpu" and any(map(arms.needs_libraries, specs))

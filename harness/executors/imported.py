@@ -1,0 +1,8 @@
+"""Imported by the process that workers are forked from, before the first of them (see forking.py)."""
+
+from harness import arms
+from harness.executors import processes
+
+arms.warm_all()
+
+__all__ = ["processes"]
