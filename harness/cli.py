@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -39,6 +40,7 @@ def main() -> None:
     Leaves without taking the interpreter apart: with torch and DuckDB in one process that prints pages about leaked
     objects, and takes seconds. Everything is written and closed by then.
     """
+    gc.set_threshold(50_000, 20, 20)  # most of what a command makes lives until it ends: imports, records
     code = call(sys.argv[1:])
     atexit._run_exitfuncs()
     sys.stdout.flush()

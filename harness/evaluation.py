@@ -36,7 +36,7 @@ from harness.records import (
     from_json,
     to_json,
 )
-from harness.spec import LmEvalSpec
+from harness.spec import LmEvalSpec, TaskSpec
 
 DONE = "evaluation.json"
 SCORED = "scored.json"
@@ -227,6 +227,13 @@ def own_metrics(plan: RunPlan) -> dict[str, metrics.Metric]:
     task = plan.experiment.task
     declared = (task.metrics.primary, *task.metrics.also)
     return load_own(declared, plan.experiment.task_dir, sensitive=task.sensitive)
+
+
+def modules(task: TaskSpec) -> list[str]:
+    """Libraries that scoring an arm on `task` imports, beside those of its model."""
+    lm_eval = task.lm_eval is not None or (task.retention is not None and task.retention.tasks is not None)
+    found = metrics.modules([task.metrics.primary, *task.metrics.also])
+    return [*found, "datasets", "lm_eval.evaluator"] if lm_eval else found
 
 
 def wanted(*declared: str) -> list[str]:

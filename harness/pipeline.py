@@ -102,7 +102,7 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
     done = home / "finished" / digest([experiment.spec, experiment.task, experiment.base, *experiment.arms])
     if experiment.spec.resources.executor == "processes" and not done.exists():
         # Libraries are imported while the task is read and split, unless all is likely to be there already.
-        forking.begin(experiment.arms, device_of(experiment), threads(experiment))
+        forking.begin(experiment, device_of(experiment), threads(experiment))
     prepared = prepare(experiment, home)
     for note in prepared.notes:
         reporter.say(note)

@@ -95,7 +95,7 @@ ALLOWED: dict[str, set[str]] = {
     "preflight": {"arms", "evaluation", "worker", "models", "prompts", "records"},
     "sealing": set(),
     "live": {"records", "files"},
-    "executors": {"arms", "environment", "worker", "records", "progress", "spec"},
+    "executors": {"arms", "environment", "evaluation", "worker", "records", "progress"},
     "ingest": {"worker", "evaluation", "environment", "store", "files", "records", "winner_rules", "arms"},
     "trials": {
         "tuning",

@@ -21,21 +21,21 @@ from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from harness import arms
-from harness.spec import ArmSpec
+from harness import arms, evaluation
+from harness.records import ResolvedExperiment, RunPlan
 
 IMPORTED = "harness.executors.imported"
 """What the process that forks imports: all that a training needs."""
 
 
-def begin(specs: Sequence[ArmSpec], device: str, threads: int) -> None:
-    """Start the process that forks, if workers for these arms will come from it; does not wait for its imports."""
-    if not _forks(specs, device):
+def begin(experiment: ResolvedExperiment, device: str, threads: int) -> None:
+    """Start the process that forks, if workers of `experiment` will come from it; does not wait for its imports."""
+    if not _forks(experiment, device):
         return
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the libraries are imported
     try:
-        forkserver.set_forkserver_preload([IMPORTED])
+        forkserver.set_forkserver_preload([IMPORTED, *evaluation.modules(experiment.task)])
         forkserver.ensure_running()
     finally:
         if before is None:
@@ -44,10 +44,13 @@ def begin(specs: Sequence[ArmSpec], device: str, threads: int) -> None:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def context(specs: Sequence[ArmSpec], device: str, threads: int) -> BaseContext:
-    """How workers for these arms are to be started."""
-    begin(specs, device, threads)
-    return multiprocessing.get_context("forkserver" if _forks(specs, device) else "spawn")
+def context(plans: Sequence[RunPlan]) -> BaseContext:
+    """How workers for these plans, all of one experiment, are to be started."""
+    experiment = plans[0].experiment
+    # A driver that gives no accelerator to the plans has none to fork.
+    device = next((plan.device for plan in plans if plan.device != "cpu"), "cpu")
+    begin(experiment, device, max(plan.threads for plan in plans))
+    return multiprocessing.get_context("forkserver" if _forks(experiment, device) else "spawn")
 
 
 def end() -> None:
@@ -60,5 +63,5 @@ def end() -> None:
         server._stop()
 
 
-def _forks(specs: Sequence[ArmSpec], device: str) -> bool:
-    return sys.platform == "linux" and device == "cpu" and any(map(arms.needs_libraries, specs))
+def _forks(experiment: ResolvedExperiment, device: str) -> bool:
+    return sys.platform == "linux" and device == "cpu" and any(map(arms.needs_libraries, experiment.arms))

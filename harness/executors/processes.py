@@ -37,9 +37,7 @@ def execute(
     Every worker is a pool of one process, so that a process that dies breaks one plan only. While `before` is at work
     libraries are imported, by the process that workers are forked from or by the first workers.
     """
-    # A driver that shows no accelerator to the plans has none to fork.
-    device = "cpu" if all(plan.device == "cpu" for plan in plans) else "cuda"
-    context = forking.context([plan.arm for plan in plans], device, max(plan.threads for plan in plans))
+    context = forking.context(plans)
     queue = context.SimpleQueue()
     listener = threading.Thread(target=_listen, args=(queue, reporter), daemon=True)
     listener.start()

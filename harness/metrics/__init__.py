@@ -40,9 +40,16 @@ __all__ = [
     "facts_of",
     "is_own",
     "metric",
+    "modules",
     "score_likelihoods",
     "score_predictions",
 ]
+
+
+def modules(names: Iterable[str]) -> list[str]:
+    """What computing these metrics imports beside the harness, most of it at the first value."""
+    known = {"rouge": "rouge_score.rouge_scorer", "bleu": "sacrebleu.metrics.bleu", "chrf": "sacrebleu.metrics.helpers"}
+    return list(dict.fromkeys(module for name in names for start, module in known.items() if name.startswith(start)))
 
 
 def _rouge(kind: str, answer: Answer) -> Measured:
