@@ -43,7 +43,16 @@ class Diagnosis:
 
 def examine(home: Path) -> Diagnosis:
     """Look at packages, accelerator, disk, embedded base, home folder and hub log-in; changes nothing."""
-    findings = [*_packages(), _accelerator(), _memory(), _disk(home), _embedded_base(), _home(home), _hub()]
+    findings = [
+        *_packages(),
+        _accelerator(),
+        *_bfloat16(),
+        _memory(),
+        _disk(home),
+        _embedded_base(),
+        _home(home),
+        _hub(),
+    ]
     return Diagnosis(__version__, environment.hardware(), environment.packages(), tuple(findings))
 
 
@@ -77,6 +86,12 @@ def _accelerator() -> Finding:
     if torch.endswith("+cpu"):
         return Finding("accelerator", "note", f"{found[0]}, unused by torch {torch}", "pip install torch==2.13.0")
     return Finding("accelerator", "ok", "; ".join(found))
+
+
+def _bfloat16() -> list[Finding]:
+    if environment.multiplies("bfloat16") is not False or environment.accelerators():
+        return []
+    return [Finding("bfloat16", "note", "not in this processor: many times as slow", "base_model: {dtype: float32}")]
 
 
 def _memory() -> Finding:

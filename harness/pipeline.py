@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +42,16 @@ from harness.records import (
     TaskFiles,
     digest,
 )
-from harness.spec import ArmSpec, ContinuedBase, DpoSpec, EndpointSpec, ImportedSpec, PairsFileSpec, SftContinuedSpec
+from harness.spec import (
+    ArmSpec,
+    BaseModelSpec,
+    ContinuedBase,
+    DpoSpec,
+    EndpointSpec,
+    ImportedSpec,
+    PairsFileSpec,
+    SftContinuedSpec,
+)
 
 if TYPE_CHECKING:
     from harness.report import Leaderboard
@@ -104,7 +113,7 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
         # Libraries are imported while the task is read and split, unless all is likely to be there already.
         forking.begin(experiment, device_of(experiment), threads(experiment))
     prepared = prepare(experiment, home)
-    for note in prepared.notes:
+    for note in [*prepared.notes, *precision_notes(experiment.base, device_of(experiment), environment.multiplies)]:
         reporter.say(note)
     if experiment.spec.serving is not None:
         serving.check_prompts(prepared.sizes["validation"])
@@ -286,6 +295,17 @@ def device_of(experiment: ResolvedExperiment) -> str:
         return asked
     usable = environment.accelerators() and not environment.packages().get("torch", "").endswith("+cpu")
     return "cuda" if usable else "cpu"
+
+
+def precision_notes(base: BaseModelSpec, device: str, multiplies: Callable[[str], bool | None]) -> list[str]:
+    """A warning where the base is computed in a data type that the processor only emulates."""
+    asked = {"dtype": base.dtype, "autocast": base.autocast or "float32"}
+    slow = [f"{name}: {dtype}" for name, dtype in asked.items() if device == "cpu" and multiplies(dtype) is False]
+    return [
+        f"base_model.{one}: this processor has no such arithmetic, and emulating it takes tens of times as long; "
+        "it is quick in float32"
+        for one in slow[:1]
+    ]
 
 
 def workers(experiment: ResolvedExperiment) -> int:
