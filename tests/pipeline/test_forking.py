@@ -89,8 +89,8 @@ def test_a_killed_worker_breaks_its_own_arm_alone(folder: Path, driver: subproce
 
 
 def test_a_run_that_is_refused_leaves_nothing_that_imports(folder: Path) -> None:
-    task = folder / "task" / "task.yaml"
-    task.write_text(task.read_text().replace("visits: 40", "visits: 0"))
+    slow = "import time\n\n\ndef build(options):\n    time.sleep(2)\n    raise ValueError('no such visits')\n"
+    (folder / "task" / "build.py").write_text(slow)
     command = [sys.executable, "-m", "harness", "run", "run.yaml"]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         seen: dict[psutil.Process, str] = {}
