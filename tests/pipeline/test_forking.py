@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
 import pytest
+from shell_calls import Shell
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = f"""
@@ -88,20 +89,19 @@ def test_a_killed_worker_breaks_its_own_arm_alone(folder: Path, driver: subproce
     assert "untrained ok" in said and "its process was killed" in said
 
 
-def test_a_run_that_is_refused_leaves_nothing_that_imports(folder: Path) -> None:
-    slow = "import time\n\n\ndef build(options):\n    time.sleep(2)\n    raise ValueError('no such visits')\n"
-    (folder / "task" / "build.py").write_text(slow)
-    command = [sys.executable, "-m", "harness", "run", "run.yaml"]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
-        seen: dict[psutil.Process, str] = {}
-        while process.poll() is None:
-            with suppress(psutil.Error):
-                seen |= {one: " ".join(one.cmdline()) for one in psutil.Process(process.pid).children(recursive=True)}
-            time.sleep(0.02)
-        assert process.stderr is not None
-        said = process.stderr.read()
-        assert process.wait() == 2, said
-    assert "Traceback" not in said
-    assert any("forkserver" in words for words in seen.values()), "it was not even begun"
-    _, left = psutil.wait_procs(list(seen), timeout=2)
-    assert left == []
+def test_a_run_that_is_refused_leaves_nothing_that_imports(
+    folder: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    begin = forkserver.ensure_running
+
+    def noted() -> None:
+        begin()
+        begun.append(forkserver._forkserver._forkserver_pid)  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(forkserver, "ensure_running", noted)
+    monkeypatch.chdir(folder)
+    (folder / "task" / "build.py").write_text("def build(options):\n    raise ValueError('no such visits')\n")
+    answer = shell("run", "run.yaml")
+    assert answer.code == 2 and "no such visits" in answer.err
+    assert len(begun) == 1 and not psutil.pid_exists(begun[0])
