@@ -1,7 +1,8 @@
 """How much memory an arm is expected to need, before it begins: what the same recipe took before, else a rough formula.
 
 Measured: the largest `peak_memory_bytes` in this home of a training with the same base, data, precision, device and
-recipe (learning rate, schedule, seed and budget aside). Estimated, in bytes, without loading anything:
+recipe (learning rate, schedule, seed and budget aside); on a CPU that is the process with its libraries. Estimated, in
+bytes, without loading anything:
 
     weights      elements of the safetensors files × bytes of the data type; matrices of a 4-bit base at 4.5 bits
     training     full: gradient and two moments for each weight. Adapter: weight, gradient and moments in float32
@@ -85,10 +86,12 @@ def needs(plans: Sequence[RunPlan]) -> dict[str, int]:
         if plan.home not in known:
             known[plan.home] = measured(plan.home)
         try:
-            recipe = recipe_of(to_json(plan))
-            found[plan.train_id] = known[plan.home].get(recipe) or estimate(
-                plan, base_sizes(plan.experiment.base), longest_row(plan.files.folder)
-            )
+            peak = known[plan.home].get(recipe_of(to_json(plan)))
+            if peak is not None:
+                found[plan.train_id] = in_process(peak, plan.device) if plan.device.startswith("cuda") else peak
+            else:
+                sizes, longest = base_sizes(plan.experiment.base), longest_row(plan.files.folder)
+                found[plan.train_id] = estimate(plan, sizes, longest)
         except (HarnessError, OSError, ValueError, KeyError, TypeError, struct.error):
             continue  # whoever loads it says what is wrong
     return found
@@ -115,8 +118,12 @@ def estimate(plan: RunPlan, sizes: BaseSizes, characters: int) -> int:
             activations += tokens * longest * sizes.heads * sizes.layers * size
         head = 3 * 4 * tokens * sizes.vocabulary
         working = max(working, activations + head + _trained(root, sizes, size))
-    total = weights + working
-    return int(SLACK * total + CONTEXT) if plan.device.startswith("cuda") else int(total + LIBRARIES)
+    return in_process(weights + working, plan.device)
+
+
+def in_process(size: float, device: str) -> int:
+    """Bytes that a process takes in the memory of `device` when its tensors take `size`."""
+    return int(SLACK * size + CONTEXT) if device.startswith("cuda") else int(size + LIBRARIES)
 
 
 def _root(plan: RunPlan) -> Any:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness import environment, pipeline
 from harness.arms import footprint
 from harness.executors import processes
 from harness.executors.admission import Decision, Memory, Occupant, decide, note
-from harness.files import read_json
+from harness.files import read_json, write_json
 from harness.prepare import prepare
 from harness.progress import Reporter
 from harness.records import RunPlan
@@ -131,9 +132,6 @@ def test_what_the_recipe_took_before_counts_more_than_the_formula(real_plans: Pl
     assert all(footprint.LIBRARIES < need < footprint.LIBRARIES + GB for need in expected.values())
 
     lora = first["lora"]
-    lora.run_folder.mkdir(parents=True)
-    from harness.files import write_json
-
     write_json(lora.run_folder / "plan.json", lora)
     write_json(lora.run_folder / "run.json", {"ledger": {"peak_memory_bytes": 5 * GB}})
     write_json(lora.run_folder / "rungs" / "0.5" / "run.json", {"ledger": {"peak_memory_bytes": 6 * GB}})
@@ -148,6 +146,13 @@ def test_what_the_recipe_took_before_counts_more_than_the_formula(real_plans: Pl
     for other in ("{method: lora, lora: {r: 4}}", "{method: lora, optimiser: {batch_size: 4}}"):
         assert need(other) < 2 * GB
     assert need("{method: lora}", base="{path: tiny, dtype: bfloat16}") < 2 * GB
+
+
+def test_a_peak_on_a_device_is_of_tensors_and_its_process_takes_more(real_plans: Plans) -> None:
+    plan = replace(real_plans("{method: lora}")[-1], device="cuda")
+    write_json(plan.run_folder / "plan.json", plan)
+    write_json(plan.run_folder / "run.json", {"ledger": {"peak_memory_bytes": 5 * GB}})
+    assert footprint.needs([plan]) == {plan.train_id: pytest.approx(6.2 * GB)}
 
 
 def test_a_base_that_cannot_be_read_is_no_reason_to_stop(real_plans: Plans, project: Path) -> None:
