@@ -8,7 +8,7 @@ bytes, without loading anything:
     training     full: gradient and two moments for each weight. Adapter: weight, gradient and moments in float32
     activations  tokens × layers × (10 · width + 4 · inner width) × bytes, tokens = micro-batch × longest row (twice for
                  the two answers of a pair); with eager attention also rows² × heads × layers × micro-batch × bytes
-    head         tokens × vocabulary × 4 bytes × 3 (logits, their softmax, its gradient), at most as many as are scored
+    head         tokens × vocabulary × 4 bytes × 3 (logits, their softmax, its gradient), as if all were targets
 
 and what the libraries take themselves. Rows are taken at two characters a token, at most the context. The formula knows
 no architecture; it is off by a factor of two easily, so that nothing but the moment of beginning may depend on it.
