@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,56 @@ def accelerators() -> list[str]:
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [line.strip() for line in answer.stdout.splitlines() if line.strip()] if answer.returncode == 0 else []
+
+
+def free_memory(device: str | None = None) -> int | None:
+    """Bytes that a new process can have of main memory, or of an accelerator by its index or UUID; loads no torch.
+
+    None where the driver does not say. In a container it is what its limit leaves.
+    """
+    if device is None:
+        import psutil
+
+        return min(int(psutil.virtual_memory().available), _left_of_limit())
+    for line in _driver("--query-gpu=index,uuid,memory.free"):
+        index, uuid, free = (part.strip() for part in line.split(","))
+        if (index == device or uuid.startswith(device)) and free.isdigit():
+            return int(free) << 20
+    return None
+
+
+def used_memory(pid: int, device: str | None = None) -> int:
+    """Bytes that a process holds of main memory (resident), or of any accelerator; 0 where that is not known."""
+    if device is not None:
+        rows = [line.split(",") for line in _driver("--query-compute-apps=pid,used_memory")]
+        held = [row[1].strip() for row in rows if row[0].strip() == str(pid)]
+        return sum(int(size) << 20 for size in held if size.isdigit())
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _driver(query: str) -> list[str]:
+    """Lines that the NVIDIA driver answers with; none without a driver."""
+    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [line for line in answer.stdout.splitlines() if line.strip()] if answer.returncode == 0 else []
+
+
+def _left_of_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that the control group of a container leaves, file cache counted as free; very many without a limit."""
+    try:
+        limit, used = (root / "memory.max").read_text().strip(), int((root / "memory.current").read_text())
+        counted = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
+        return int(limit) - used + int(counted["inactive_file"]) if limit.isdigit() else sys.maxsize
+    except (OSError, ValueError, KeyError):
+        return sys.maxsize
 
 
 def visible_devices(count: int, given: str | None) -> list[str]:

@@ -23,15 +23,16 @@ from harness import (
     withheld,
     worker,
 )
-from harness.arms import seeds
+from harness.arms import footprint, seeds
 from harness.arms.artefacts import files_hash
 from harness.errors import SpecError
-from harness.executors import executor, forking
+from harness.executors import Execute, forking, opened
+from harness.executors.admission import Memory
 from harness.live import LiveFile
 from harness.load import load_experiment
 from harness.metrics import METRICS, check_names
 from harness.metrics.own import declaration, known_metric, load_own
-from harness.models import endpoint
+from harness.models import endpoint, held
 from harness.pair_files import pairs_hash
 from harness.prepare import Prepared, prepare
 from harness.progress import Reporter
@@ -121,18 +122,21 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
     record = experiment_record(experiment, prepared, plans)
     store = Store(queries.database(home))
     ingest.experiment(store, home, record)
-    session = Session(home, reporter, retry)
     reporter.live = LiveFile(home, record.experiment_id)
     try:
-        if experiment.spec.tuning is not None:
-            experiment = tune(experiment, prepared, store, record, session)
-            plans = plan_runs(experiment, prepared, home)
-        plans = [replace(plan, rescore=rescore) for plan in plans]
-        going = plans
-        if experiment.spec.racing is not None:
-            where = races.Place(home, store, record, reporter, workers(experiment))
-            going = races.race(experiment, plans, where, before=lambda: preflight.examine(plans))
-        failed = _execute(experiment, record, going, store, session)
+        name, count = experiment.spec.resources.executor, workers(experiment)
+        with opened(name, reporter, count, lambda plans: Memory(footprint.needs(plans))) as execute:
+            session = Session(home, reporter, retry, execute)
+            if experiment.spec.tuning is not None:
+                experiment = tune(experiment, prepared, store, record, session)
+                plans = plan_runs(experiment, prepared, home)
+            plans = [replace(plan, rescore=rescore) for plan in plans]
+            going = plans
+            if experiment.spec.racing is not None:
+                where = races.Place(home, store, record, reporter, execute)
+                going = races.race(experiment, plans, where, before=lambda: preflight.examine(plans))
+            failed = _execute(record, going, store, session)
+        held.BASE.drop()
         if experiment.spec.serving is not None:
             place = serving.Place(home, record.experiment_id, store, reporter)
             serving.measure(place, serving.jobs(going, experiment.spec.serving))
@@ -195,9 +199,7 @@ def tune(
         made = planner.plan(reduced, arm, (spec.seed, parent, 1.0))
         return replace(worker.without_test(made), role="trial", trial=trial)
 
-    place = trials.Place(
-        session.home, store, record.experiment_id, session.reporter, workers(experiment), session.retry
-    )
+    place = trials.Place(session.home, store, record.experiment_id, session.reporter, session.execute, session.retry)
     finals = plan_runs(experiment, prepared, session.home)
     tuned = trials.tune(experiment, plan, place, before=lambda: preflight.examine(finals))
     return replace(experiment, arms=tuned)
@@ -230,16 +232,15 @@ def untuned(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Where an invocation works, how it talks, and whether diverged arms are tried again."""
+    """Where an invocation works, how it talks, whether diverged arms are tried again, and what executes plans."""
 
     home: Path
     reporter: Reporter
     retry: bool
+    execute: Execute
 
 
-def _execute(
-    experiment: ResolvedExperiment, record: ExperimentRecord, plans: Sequence[RunPlan], store: Store, session: Session
-) -> bool:
+def _execute(record: ExperimentRecord, plans: Sequence[RunPlan], store: Store, session: Session) -> bool:
     """Hand unfinished plans to the executor and store each outcome as it comes; True when some arm failed."""
     reporter, failed = session.reporter, False
     waiting: list[RunPlan] = []
@@ -265,9 +266,7 @@ def _execute(
     for plan in waiting:
         by_train_id[plan.train_id].append(plan)
     once = [same[0] for same in by_train_id.values()]
-    resources = experiment.spec.resources
-    execute = executor(resources.executor)
-    outcomes = execute(once, workers(experiment), reporter, before=lambda: preflight.examine(waiting))
+    outcomes = session.execute(once, before=lambda: preflight.examine(waiting))
     for number, outcome in enumerate(outcomes, 1):
         same = by_train_id[outcome.run.train_id]
         for plan in same:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from harness import arms
 from harness.evaluation import read_suite
+from harness.models import held
 from harness.records import RunPlan, TrainingData
 from harness.worker import read_training
 
@@ -25,6 +26,8 @@ def examine(plans: Sequence[RunPlan]) -> None:
         if plan.arm.method == "imported":
             sealed = replace(plan, files=replace(plan.files, sealed=None))
             arms.family("imported").train(sealed, TrainingData((), (), ()), lambda phase, done, total: None)
+            # Others train and score, perhaps in processes of their own: this one keeps no base for them.
+            held.BASE.drop()
 
 
 def _targets_fit(plan: RunPlan) -> None:

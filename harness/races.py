@@ -21,7 +21,7 @@ import numpy as np
 from harness import arms, environment, ingest, racing, rungs, worker
 from harness.arms import artefacts
 from harness.errors import DataError, SpecError
-from harness.executors import executor
+from harness.executors import Execute
 from harness.metrics.own import known_metric
 from harness.progress import Reporter
 from harness.records import (
@@ -54,7 +54,7 @@ class Place:
     store: Store
     record: ExperimentRecord
     reporter: Reporter
-    workers: int
+    execute: Execute
 
 
 def rules(experiment: ResolvedExperiment, entrants: int) -> racing.Rules:
@@ -231,8 +231,7 @@ class _Driver:
         if waiting and not self._told:
             self._told = True
             self._before()
-        resources = self.experiment.spec.resources
-        for outcome in executor(resources.executor)(waiting, self.place.workers, self.place.reporter):
+        for outcome in self.place.execute(waiting):
             outcomes[outcome.run.train_id] = outcome
         found: dict[str, RungScores] = {}
         for train_id, outcome in outcomes.items():

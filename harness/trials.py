@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import arms, ingest, tuning, worker
-from harness.executors import executor
+from harness.executors import Execute
 from harness.files import read_json, write_json
 from harness.metrics.own import known_metric
 from harness.progress import Reporter
@@ -38,7 +38,7 @@ class Place:
     store: Store
     experiment_id: str
     reporter: Reporter
-    workers: int
+    execute: Execute
     retry: bool = False
 
     def file(self, arm: str) -> Path:
@@ -189,8 +189,7 @@ class _Driver:
             self._before()
         for train_id, outcome in outcomes.items():
             self._note(train_id, owners[train_id], outcome)
-        run = executor(self.experiment.spec.resources.executor)(waiting, self.place.workers, self.place.reporter)
-        for number, outcome in enumerate(run, 1):
+        for number, outcome in enumerate(self.place.execute(waiting), 1):
             line = self._note(outcome.run.train_id, owners[outcome.run.train_id], outcome)
             self.place.reporter.say(f"[{number}/{len(waiting)}] {line}")
         for state in states:

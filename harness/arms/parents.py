@@ -45,7 +45,7 @@ def load_parent(plan: RunPlan, artefact: Artefact, *, dropout: bool) -> Trainabl
         model, tokenizer = hf.load_full(folder, base, plan.device, None)
         model.requires_grad_(True)
     else:
-        model, tokenizer = hf.load_base(base, plan.device, quantisation)
+        model, tokenizer = hf.borrow_base(base, plan.device, quantisation)
         model = _trainable_adapter(model, folder)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout) and not dropout:

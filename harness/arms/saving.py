@@ -16,6 +16,7 @@ import torch
 
 from harness.arms import TrainResult, artefacts, flops
 from harness.errors import ArmFailed
+from harness.models import held
 from harness.prompts import Prompter
 from harness.records import Ledger, RunPlan
 
@@ -35,7 +36,7 @@ def finish(plan: RunPlan, trained: Trainable, spent: Ledger, costs: Ledger, note
     """Write the artefact and the result of a training. `costs` holds what the loop's own `spent` does not know.
 
     Its `flops` (of preparation) are added to those of the loop. At a rung of a race the training is not finished: its
-    artefact is written, to be scored, and no result.
+    artefact is written, to be scored, and no result. A base that was lent for it goes back: `trained` is used up.
     """
     if trained.kind == "adapter":
         _refuse_idle_adapter(trained)
@@ -56,6 +57,7 @@ def finish(plan: RunPlan, trained: Trainable, spent: Ledger, costs: Ledger, note
         truncated_prompts=costs.truncated_prompts,
         parent=costs.parent,
     )
+    held.BASE.take_back(trained.model)
     notes += tuple(event.detail for event in spent.events if event.kind == "out_of_memory")
     result = TrainResult(artefact, ledger, notes)
     return result if plan.rung is not None else artefacts.write_result(plan.run_folder, result)

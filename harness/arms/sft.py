@@ -78,7 +78,9 @@ def prepare(plan: RunPlan) -> Trainable:
     assert plan.seed is not None
     quantisation = arm.quantisation if isinstance(arm, QloraSpec) else None
     base = plan.experiment.base
-    model, tokenizer = hf.load_base(base, plan.device, quantisation)
+    # Full fine-tuning writes to the weights, so it has them for itself.
+    load = hf.load_base if isinstance(arm, FullSpec) else hf.borrow_base
+    model, tokenizer = load(base, plan.device, quantisation)
     prompter = make_prompter(plan, tokenizer, model)
     # Seeded after loading: an adapter's first weights must not depend on what loading drew.
     training.seed_training(seeds.derived(plan.seed, "initialisation"))

@@ -1,14 +1,17 @@
 """Where workers execute. An executor takes plans in dependency order and yields outcomes as they come.
 
-`inline`: one warm process, one arm after the other. `processes`: one fresh process an arm.
+`inline`: this process, one arm after the other. `processes`: several, each kept warm for the next arm. An executor is
+opened once a run: trials of a tuning, looks of a race and the finals share its processes.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
+from harness.executors.admission import Memory
 from harness.progress import Reporter
 from harness.records import RunPlan
 from harness.worker import Outcome
@@ -19,19 +22,27 @@ EXECUTORS: dict[str, str] = {
 }
 
 
-class Execute(Protocol):
-    """An executor's function."""
+Expected = Callable[[Sequence[RunPlan]], Memory]
+"""What is known of the memory that plans need."""
 
-    def __call__(
-        self, plans: Sequence[RunPlan], workers: int, reporter: Reporter, before: Callable[[], None] | None = None
-    ) -> Iterator[Outcome]:
-        """Outcomes of `plans` as they come, at most `workers` at a time.
+
+class Execute(Protocol):
+    """What an opened executor does."""
+
+    def __call__(self, plans: Sequence[RunPlan], before: Callable[[], None] | None = None) -> Iterator[Outcome]:
+        """Outcomes of `plans` as they come.
 
         `before` is called once before the first plan is begun; whatever it raises ends the whole.
         """
         ...
 
 
-def executor(name: str) -> Execute:
-    """The `execute` function of the executor called `name`."""
-    return cast(Execute, importlib.import_module(EXECUTORS[name]).execute)
+def opened(
+    name: str, reporter: Reporter, workers: int, expected: Expected | None = None
+) -> AbstractContextManager[Execute]:
+    """The executor called `name`, to be called as often as there are plans; what it keeps between goes at the end.
+
+    At most `workers` plans execute at a time, and fewer where those that are `expected` not to fit in memory wait.
+    """
+    made = importlib.import_module(EXECUTORS[name]).opened(reporter, workers, expected)
+    return cast(AbstractContextManager[Execute], made)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
+from harness.executors import Execute
 from harness.progress import Reporter
 from harness.records import RunPlan
 from harness.worker import Outcome, execute_or_block
 
 
-def execute(
-    plans: Sequence[RunPlan], workers: int, reporter: Reporter, before: Callable[[], None] | None = None
-) -> Iterator[Outcome]:
-    """Yield the outcome of each plan, in order; `workers` is always one here."""
-    if before is not None:
-        before()
-    failed: dict[str, str] = {}
-    for plan in plans:
-        reporter.label = label(plan)
-        outcome = execute_or_block(plan, failed, reporter)
-        if outcome.run.status != "ok":
-            failed[plan.train_id] = outcome.run.error or outcome.run.status
-        yield outcome
+@contextmanager
+def opened(reporter: Reporter, workers: int, expected: Any = None) -> Iterator[Execute]:
+    """See `executors.opened`. `workers` is always one here, and so nothing waits for memory."""
+
+    def execute(plans: Sequence[RunPlan], before: Callable[[], None] | None = None) -> Iterator[Outcome]:
+        if before is not None:
+            before()
+        failed: dict[str, str] = {}
+        for plan in plans:
+            reporter.label = label(plan)
+            outcome = execute_or_block(plan, failed, reporter)
+            if outcome.run.status != "ok":
+                failed[plan.train_id] = outcome.run.error or outcome.run.status
+            yield outcome
+
+    yield execute
 
 
 def label(plan: RunPlan) -> str:

@@ -12,11 +12,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.context import BaseContext
 from typing import Any
 
 from harness import environment
-from harness.executors import forking
+from harness.executors import Execute, Expected, forking
+from harness.executors.admission import Memory, Occupant, decide, note, room
 from harness.executors.inline import label
 from harness.progress import Reporter
 from harness.records import RunPlan
@@ -29,60 +32,185 @@ _queue: Any = None
 """In a worker process: where its progress goes."""
 
 
-def execute(
-    plans: Sequence[RunPlan], workers: int, reporter: Reporter, before: Callable[[], None] | None = None
-) -> Iterator[Outcome]:
-    """Yield outcomes as they come, at most `workers` at a time; a plan waits for its parent.
-
-    Every worker is a pool of one process, so that a process that dies breaks one plan only. While `before` is at work
-    libraries are imported, by the process that workers are forked from or by the first workers.
-    """
-    context = forking.context(plans)
-    queue = context.SimpleQueue()
-    listener = threading.Thread(target=_listen, args=(queue, reporter), daemon=True)
-    listener.start()
-    waiting, failed = longest_first(plans), dict[str, str]()
-    settled = {plan.parent_train_id for plan in plans} - {plan.train_id for plan in plans}
-    idle: list[_Worker] = []
-    running: dict[Future[Outcome], tuple[RunPlan, _Worker]] = {}
-    devices = devices_of(plans)
-
-    def begun(slot: int) -> _Worker:
-        device = devices[slot % len(devices)] if devices else None
-        return _Worker(slot, ProcessPoolExecutor(1, context, _start, (queue, device, dict(os.environ))))
-
+@contextmanager
+def opened(reporter: Reporter, workers: int, expected: Expected | None = None) -> Iterator[Execute]:
+    """See `executors.opened`; a plan waits for its parent."""
+    crew = Crew(reporter, workers, expected)
     try:
-        if before is not None and context.get_start_method() == "spawn":
-            idle = [begun(slot) for slot in range(min(workers, len(waiting)))]
-            for worker, plan in zip(idle, waiting, strict=False):
-                worker.pool.submit(warm, plan)
-            _or_end(before, idle)
-        elif before is not None:
-            before()  # the process that forks is importing meanwhile
-        while waiting or running:
-            for plan in [plan for plan in waiting if plan.parent_train_id in settled | {None}]:
-                if len(running) < workers:
-                    waiting.remove(plan)
-                    taken = [other.slot for _, other in running.values()]
-                    worker = idle.pop() if idle else begun(free_slot(taken))
-                    running[worker.pool.submit(_execute, plan, dict(failed))] = (plan, worker)
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                plan, worker = running.pop(future)
-                outcome, healthy = _outcome(plan, future)
-                idle += [worker] if healthy else []
-                settled.add(plan.train_id)
-                reporter.clear(label(plan))
-                if outcome.run.status != "ok":
-                    failed[plan.train_id] = outcome.run.error or outcome.run.status
-                yield outcome
+        yield crew.execute
     finally:
-        # Idle processes leave by themselves, so that they give back their semaphores; those at work are told to.
-        _terminate([busy for _, busy in running.values()])
-        for worker in [*idle, *(worker for _, worker in running.values())]:
+        crew.close()
+
+
+@dataclass(slots=True)
+class _Worker:
+    """A pool of one process, which of the workers it is, and the device that it sees alone."""
+
+    slot: int
+    device: str | None
+    pool: ProcessPoolExecutor
+
+    @property
+    def pids(self) -> list[int]:
+        """Its process, once that has begun."""
+        return list(self.pool._processes or {})
+
+    @property
+    def is_alive(self) -> bool:
+        """False when an idle process has died: memory ran out elsewhere, say."""
+        processes = list((self.pool._processes or {}).values())
+        return not self.pool._broken and all(process.is_alive() for process in processes)
+
+
+Running = dict[Future[Outcome], tuple[RunPlan, _Worker]]
+
+
+class Crew:
+    """Worker processes, begun when they are needed and idle between plans.
+
+    Every worker is a pool of one process, so that a process that dies breaks one plan only.
+    """
+
+    def __init__(self, reporter: Reporter, workers: int, expected: Expected | None = None) -> None:
+        self._context: BaseContext = multiprocessing.get_context("spawn")
+        self._queue = self._context.SimpleQueue()
+        self._reporter, self._workers, self._expected = reporter, workers, expected
+        self._listener = threading.Thread(target=_listen, args=(self._queue, reporter), daemon=True)
+        self._listener.start()
+        self._idle: list[_Worker] = []
+        self._running: Running = {}
+        self._devices: list[str] = []
+
+    def close(self) -> None:
+        """End all: those at work are told to, idle ones leave by themselves, which gives back their semaphores."""
+        self._dismiss()
+        for worker in self._idle:
             worker.pool.shutdown(cancel_futures=True)
-        queue.put(None)
-        listener.join()
+        self._idle.clear()
+        self._queue.put(None)
+        self._listener.join()
+
+    def execute(self, plans: Sequence[RunPlan], before: Callable[[], None] | None = None) -> Iterator[Outcome]:
+        """Outcomes as they come.
+
+        While `before` is at work libraries are imported, by the process that workers are forked from or by the first
+        workers.
+        """
+        waiting, failed = longest_first(plans), dict[str, str]()
+        settled = {plan.parent_train_id for plan in plans} - {plan.train_id for plan in plans}
+        running = self._running
+        self._devices = devices_of(plans) or self._devices
+        try:
+            if plans:
+                self._context = forking.context(plans)
+            if before is not None:
+                if self._context.get_start_method() == "spawn":
+                    self._warm(waiting[: self._workers])
+                self._or_end(before)
+            memory = self._expected(waiting) if self._expected is not None and waiting else None
+            while waiting or running:
+                for plan in [plan for plan in waiting if plan.parent_train_id in settled | {None}]:
+                    worker = self._worker_for(plan, memory) if len(running) < self._workers else None
+                    if worker is not None:
+                        waiting.remove(plan)
+                        running[worker.pool.submit(_execute, plan, dict(failed))] = (plan, worker)
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    plan, worker = running.pop(future)
+                    outcome, healthy = _outcome(plan, future)
+                    self._idle += [worker] if healthy else []
+                    settled.add(plan.train_id)
+                    self._reporter.clear(label(plan))
+                    if outcome.run.status != "ok":
+                        failed[plan.train_id] = outcome.run.error or outcome.run.status
+                    yield outcome
+        finally:
+            self._dismiss()
+
+    def _dismiss(self) -> None:
+        """Tell processes at work to leave."""
+        busy = [worker for _, worker in self._running.values()]
+        self._running.clear()
+        _terminate(busy)
+        for worker in busy:
+            worker.pool.shutdown(cancel_futures=True)
+
+    def _begun(self, slot: int) -> _Worker:
+        device = self._devices[slot % len(self._devices)] if self._devices else None
+        told = (self._queue, device, dict(os.environ))
+        return _Worker(slot, device, ProcessPoolExecutor(1, self._context, _start, told))
+
+    def _warm(self, plans: Sequence[RunPlan]) -> None:
+        """Begin as many workers as there are plans, each importing what its plan needs."""
+        for plan in plans[len(self._idle) :]:
+            worker = self._begun(free_slot([other.slot for other in self._idle]))
+            self._idle.append(worker)
+            worker.pool.submit(warm, plan)
+
+    def _or_end(self, before: Callable[[], None]) -> None:
+        """Call `before`; when it refuses, nobody waits for what the workers import."""
+        try:
+            before()
+        except BaseException:
+            _terminate(self._idle)
+            for worker in self._idle:
+                worker.pool.shutdown(cancel_futures=True)
+            self._idle.clear()
+            raise
+
+    # --------------------------------------------------------------------------------------------------- memory
+
+    def _worker_for(self, plan: RunPlan, memory: Memory | None) -> _Worker | None:
+        """An idle or new worker to execute `plan`; None where memory says that it should wait."""
+        self._idle = [worker for worker in self._idle if worker.is_alive]
+        taken = [worker.slot for _, worker in self._running.values()]
+        need = memory.needs.get(plan.train_id) if memory is not None else None
+        if memory is None or need is None:
+            return self._idle.pop() if self._idle else self._begun(free_slot(taken))
+        anyway: list[tuple[_Worker, int]] = []
+        fresh = [] if self._idle else [self._begun(free_slot(taken))]
+        for worker in [*reversed(self._idle), *fresh]:
+            device = worker.device if plan.device == "cuda" else None
+            there = _occupants(memory, self._running, device)
+            free, own = memory.free(device), _used(memory, worker, device)
+            decision = decide(need, free, there, own)
+            if decision != "start" and device is None and free is not None:
+                # What idle workers keep can be had as well: they are sent home, and others begin when they are needed.
+                others = [other for other in self._idle if other is not worker]
+                spare = sum(_used(memory, other, None) for other in others)
+                if others and decide(need, free + spare, there, own) == "start":
+                    for other in others:
+                        other.pool.shutdown()
+                    self._idle, decision = [worker], "start"
+            if decision == "start":
+                return self._taken(worker)
+            if decision == "start_anyway" and free is not None:
+                anyway.append((worker, room(free, there, own)))
+        if anyway:
+            worker, left = anyway[0]
+            self._reporter.say(note(label(plan), need, left))
+            return self._taken(worker)
+        for worker in fresh:
+            worker.pool.shutdown()
+        return None
+
+    def _taken(self, worker: _Worker) -> _Worker:
+        self._idle = [other for other in self._idle if other is not worker]
+        return worker
+
+
+def _used(memory: Memory, worker: _Worker, device: str | None) -> int:
+    """Bytes that a worker holds on `device`."""
+    return sum(memory.used(pid, device) for pid in worker.pids)
+
+
+def _occupants(memory: Memory, running: Running, device: str | None) -> list[Occupant]:
+    """Those at work in the memory of `device`; None is main memory."""
+    return [
+        Occupant(memory.needs.get(plan.train_id), _used(memory, worker, device))
+        for plan, worker in running.values()
+        if device is None or worker.device == device
+    ]
 
 
 def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
@@ -101,27 +229,10 @@ def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
     return sorted(plans, key=late)
 
 
-@dataclass(frozen=True, slots=True)
-class _Worker:
-    """A pool of one process, and which of the workers it is."""
-
-    slot: int
-    pool: ProcessPoolExecutor
-
-
 def _terminate(workers: Sequence[_Worker]) -> None:
     for worker in workers:
         for process in list((worker.pool._processes or {}).values()):
             process.terminate()
-
-
-def _or_end(before: Callable[[], None], workers: Sequence[_Worker]) -> None:
-    """Call `before`; when it refuses, nobody waits for what the workers import."""
-    try:
-        before()
-    except BaseException:
-        _terminate(workers)
-        raise
 
 
 def devices_of(plans: Sequence[RunPlan]) -> list[str]:

@@ -6,6 +6,7 @@ Only safetensors are read: a pickle can execute code when it is opened. No code 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import logging
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ModelError, OutOfMemory
+from harness.models import held
 from harness.records import Artefact, RunPlan
 from harness.spec import BaseModelSpec, QuantSpec
 
@@ -194,6 +196,18 @@ def load_base(base: BaseModelSpec, device: str, quantisation: QuantSpec | None =
     return load_weights(folder, base, device, quantisation), load_tokenizer(folder)
 
 
+def borrow_base(base: BaseModelSpec, device: str, quantisation: QuantSpec | None = None) -> tuple[Any, Any]:
+    """`load_base` for an adapter arm, or one without training: the weights may be those that this process keeps.
+
+    To be given back with `held.BASE.take_back`; its weights must never be written to.
+    """
+    folder = resolve_base(base)
+    files = sorted((one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in folder.iterdir() if one.is_file())
+    key = (str(folder), tuple(files), base.dtype, base.attention, device, quantisation)
+    model = held.BASE.lend(key, lambda: load_weights(folder, base, device, quantisation), probe)
+    return model, load_tokenizer(folder)
+
+
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer in `folder`, with a pad token."""
     quiet()
@@ -209,8 +223,10 @@ def load_tokenizer(folder: Path) -> Any:
 def load_weights(folder: Path, base: BaseModelSpec, device: str, quantisation: QuantSpec | None) -> Any:
     """The causal LM in `folder` with the dtype and attention of `base`, in eval mode on `device`.
 
-    A folder whose weights bitsandbytes has quantised is loaded as it was saved.
+    A folder whose weights bitsandbytes has quantised is loaded as it was saved. What this process keeps of an earlier
+    loading is dropped first: memory never holds both.
     """
+    held.BASE.drop()
     quiet()
     import torch
     from transformers import AutoModelForCausalLM
@@ -294,14 +310,14 @@ def load_artefact(plan: RunPlan, artefact: Artefact) -> HFModel:
     base: BaseModelSpec = plan.experiment.base
     quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
     folder = plan.run_folder / artefact.path if artefact.path is not None else None
-    if artefact.kind == "base" or folder is None:
-        model, tokenizer = load_base(base, plan.device, quantisation)
-    elif artefact.kind == "adapter":
-        model, tokenizer = load_base(base, plan.device, quantisation)
-        model = load_adapter(model, folder)
-    else:
+    if artefact.kind not in ("base", "adapter") and folder is not None:
         model, tokenizer = load_full(folder, base, plan.device, quantisation)
-    return HFModel(model, tokenizer, context=base.context)
+        return HFModel(model, tokenizer, context=base.context)
+    model, tokenizer = borrow_base(base, plan.device, quantisation)
+    closed = functools.partial(held.BASE.take_back, model)
+    if artefact.kind == "adapter" and folder is not None:
+        model = load_adapter(model, folder)
+    return HFModel(model, tokenizer, context=base.context, closed=closed)
 
 
 def load_full(folder: Path, base: BaseModelSpec, device: str, quantisation: QuantSpec | None) -> tuple[Any, Any]:
@@ -320,7 +336,8 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """
     quiet()
     _check_adapter_folder(folder)
-    before = probe(model)
+    known = held.BASE.logits_of(model)
+    before = probe(model) if known is None else known
     with _one_line(f"the adapter in {folder}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         from peft import PeftModel

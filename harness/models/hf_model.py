@@ -29,12 +29,16 @@ class HFModel:
 
     `context` is the longest sequence that is used: what the spec says, else what the config says. `prefix_id` stands
     before a text without context: the begin-of-sequence token, else end-of-sequence (as lm-eval does), else None.
+    `closed` is called when the model is closed.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, context: int | None = None) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, context: int | None = None, closed: Callable[[], None] | None = None
+    ) -> None:
         config = model.config.get_text_config()
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self._closed = closed
         self.context: int = context or getattr(config, "max_position_embeddings", None) or 2048
         self.eos_ids: tuple[int, ...] = _eos_ids(model, tokenizer)
         self.prefix_id: int | None = tokenizer.bos_token_id
@@ -301,6 +305,9 @@ class HFModel:
         import torch
 
         self.model = None
+        if self._closed is not None:
+            self._closed()
+            self._closed = None
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -16,6 +16,7 @@ from shell_calls import Shell
 from harness import pipeline, queries, trials, tuning, validation, worker
 from harness.errors import UsageError
 from harness.evaluation import read_suite
+from harness.executors import opened
 from harness.prepare import prepare
 from harness.progress import Reporter
 from harness.records import RunPlan
@@ -122,7 +123,9 @@ def test_tuning_takes_no_look_at_the_test_split_and_cannot(shell: Shell, project
     store = Store(queries.database(home))
     with Reporter() as reporter, pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "finished", spy)
-        pipeline.tune(experiment, prepared, store, record, pipeline.Session(home, reporter, False))
+        with opened("inline", reporter, 1) as execute:
+            session = pipeline.Session(home, reporter, False, execute)
+            pipeline.tune(experiment, prepared, store, record, session)
     assert len(store.trials(record.experiment_id)) == 8
     assert store.looks() == [] and not (home / "evals").exists()
     tried = [plan for plan in handed if plan.role == "trial"]

@@ -1,0 +1,256 @@
+"""A base that is kept between arms: loaded once, the same bits as a fresh one, and dropped when it was written to."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from harness.models import Continuation, hf
+from harness.models.held import BASE, BaseHolder
+from harness.records import Artefact
+from harness.spec import BaseModelSpec, QuantSpec
+
+Folder = Callable[[str], Path]
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "lora": {"r": 4, "target_modules": "all-linear"},
+    "dora": {"r": 4, "target_modules": "all-linear", "use_dora": True},
+    "tokens": {"r": 2, "target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+    "ia3": {"target_modules": ["k_proj", "down_proj"], "feedforward_modules": ["down_proj"]},
+    "loha": {"r": 2, "target_modules": ["q_proj", "v_proj"]},
+    "oft": {"oft_block_size": 8, "r": 0, "target_modules": ["q_proj"]},
+    "ln_tuning": {"target_modules": ["input_layernorm"]},
+    "prefix_tuning": {"num_virtual_tokens": 3},
+    "prompt_tuning": {"num_virtual_tokens": 3},
+}
+KINDS = {"dora": "LORA", "tokens": "LORA"}
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+QUESTIONS = [Continuation((5, 6, 7), (8, 9)), Continuation((5, 6, 7), (10,)), Continuation((), (11, 12))]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    BASE.drop()
+    yield
+    BASE.drop()
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders that weights were loaded from, in turn."""
+    seen: list[Path] = []
+    own = hf.load_weights
+
+    def load(folder: Path, *rest: Any) -> Any:
+        seen.append(folder)
+        return own(folder, *rest)
+
+    monkeypatch.setattr(hf, "load_weights", load)
+    return seen
+
+
+def config(name: str) -> Any:
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    kinds = {str(kind.value): made for kind, made in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    return kinds[KINDS.get(name, name.upper())](task_type="CAUSAL_LM", **ADAPTERS[name])
+
+
+def save(base: BaseModelSpec, name: str, folder: Path, quantisation: QuantSpec | None = None) -> None:
+    from peft import get_peft_model
+
+    model, _ = hf.load_base(base, "cpu", quantisation)
+    torch.manual_seed(1)
+    adapted = get_peft_model(model, config(name))
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.add_(0.3 * torch.randn_like(weight))
+    adapted.save_pretrained(str(folder), save_embedding_layers=False)
+
+
+def ask(base: BaseModelSpec, folder: Path | None, quantisation: QuantSpec | None = None) -> Any:
+    """Every way in which an artefact is asked, closed afterwards."""
+    place: Any = SimpleNamespace(experiment=SimpleNamespace(base=base), device="cpu", run_folder=Path("/"))
+    path = None if folder is None else str(folder)
+    kind: Any = "base" if folder is None else "adapter"
+    artefact = Artefact(kind, "", "", path, "", hf.quantisation_record(quantisation), "", "", "")
+    model = hf.load_artefact(place, artefact)
+    found = model.logprobs(QUESTIONS), model.generate([(5, 6, 7), (9, 10)], 6, ("zz",)), model.generation_settings
+    model.close()
+    return found
+
+
+def fresh(*arguments: Any) -> Any:
+    BASE.drop()
+    found = ask(*arguments)
+    BASE.drop()
+    return found
+
+
+@pytest.mark.parametrize("quantisation", [None, QuantSpec()], ids=["plain", "nf4"])
+def test_arms_in_turn_score_as_with_a_base_of_their_own_and_it_is_loaded_once(
+    base: BaseModelSpec, tmp_path: Path, loads: list[Path], quantisation: QuantSpec | None
+) -> None:
+    names = list(ADAPTERS) if quantisation is None else ["lora", "dora", "ia3", "prefix_tuning"]
+    for name in names:
+        save(base, name, tmp_path / name, quantisation)
+    folders = [None, *(tmp_path / name for name in names)]
+    expected = [fresh(base, folder, quantisation) for folder in folders]
+    loads.clear()
+    # Back to front as well: whatever an arm leaves behind meets every other one.
+    assert [ask(base, folder, quantisation) for folder in folders] == expected
+    assert [ask(base, folder, quantisation) for folder in reversed(folders)] == expected[::-1]
+    assert len(loads) == 1
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "gemma3_text", "mistral"])
+def test_other_architectures_are_kept_too(tiny: Folder, kind: str, tmp_path: Path, loads: list[Path]) -> None:
+    base = BaseModelSpec(path=str(tiny(kind)))
+    save(base, "lora", tmp_path / "lora")
+    expected = [fresh(base, folder) for folder in (None, tmp_path / "lora")]
+    loads.clear()
+    assert [ask(base, folder) for folder in (None, tmp_path / "lora", None)] == [*expected, expected[0]]
+    assert len(loads) == 1
+
+
+def borrowed(base: BaseModelSpec, quantisation: QuantSpec | None = None) -> Any:
+    return hf.borrow_base(base, "cpu", quantisation)[0]
+
+
+def test_whatever_a_borrower_sets_is_as_it_was(base: BaseModelSpec) -> None:
+    model = borrowed(base)
+    before, flags = hf.probe(model), [weight.requires_grad for weight in model.parameters()]
+    text, keys = repr(model), set(vars(model))
+    own = model.config.to_dict(), model.generation_config.to_dict(), model.generation_config
+    model.train()
+    model.requires_grad_(False)
+    model.model.layers[0].mlp.register_forward_hook(lambda module, given, out: 2 * out)
+    model.model.layers[0].mlp.forward = lambda x: x
+    model.model.layers[1].self_attn.o_proj = torch.nn.Identity()
+    model.config._attn_implementation, model.config.use_cache = "eager", False
+    model.config.rope_parameters["rope_theta"] = 3.0
+    model.generation_config.eos_token_id = [7]
+    model.generation_config, model.patched = None, True
+    model.lm_head.weight.grad = torch.ones_like(model.lm_head.weight)
+    BASE.take_back(model)
+    again = borrowed(base)
+    assert again is model and not model.training and repr(model) == text and set(vars(model)) == keys
+    assert (model.config.to_dict(), model.generation_config.to_dict(), model.generation_config) == own
+    assert [weight.requires_grad for weight in model.parameters()] == flags and model.lm_head.weight.grad is None
+    assert hf.probe(model).equal(before)
+
+
+def write_in_place(model: Any) -> None:
+    with torch.no_grad():
+        model.get_input_embeddings().weight[3, 3] += 1.0
+
+
+def write_unseen(model: Any) -> None:
+    """In a row of the embeddings that the probe does not read, past the counter of writes."""
+    probed = {(7919 * i + 17) % len(model.get_input_embeddings().weight) for i in range(16)}
+    row = next(row for row in range(400) if row not in probed)
+    model.get_input_embeddings().weight.data[row].add_(1e-3)
+
+
+def swap_the_storage(model: Any) -> None:
+    model.model.norm.weight.data = model.model.norm.weight.data.clone()
+
+
+def hook_a_weight(model: Any) -> None:
+    model.model.norm.weight.register_hook(lambda gradient: 2 * gradient)
+
+
+def change_a_class(model: Any) -> None:
+    model.model.norm.__class__ = type("Other", (type(model.model.norm),), {})
+
+
+@pytest.mark.parametrize(
+    "change", [write_in_place, write_unseen, swap_the_storage, hook_a_weight, change_a_class, lambda model: None]
+)
+def test_a_base_that_was_written_to_is_loaded_anew(base: BaseModelSpec, change: Callable[[Any], None]) -> None:
+    expected = hf.probe(hf.load_base(base, "cpu")[0])
+    model = borrowed(base)
+    change(model)
+    BASE.take_back(model)
+    again = borrowed(base)
+    assert (again is model) == (change.__name__ == "<lambda>")
+    assert hf.probe(again).equal(expected)
+
+
+def test_four_bit_scales_count_as_weights(base: BaseModelSpec) -> None:
+    model = borrowed(base, QuantSpec())
+    layer = model.model.layers[0].mlp.down_proj
+    BASE.take_back(model)
+    assert borrowed(base, QuantSpec()) is model
+    layer.weight.quant_state.absmax.data.add_(1)
+    BASE.take_back(model)
+    assert borrowed(base, QuantSpec()) is not model
+
+
+@pytest.mark.parametrize("settings", [{"bias": "all"}, {"init_lora_weights": "pissa"}], ids=["biases", "pissa"])
+def test_adapters_that_write_to_the_base_do_not_reach_the_next_arm(
+    tiny: Folder, settings: dict[str, Any], loads: list[Path]
+) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    base = BaseModelSpec(path=str(tiny("gpt2")))
+    expected = fresh(base, None)
+    loads.clear()
+    model = borrowed(base)
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["c_proj"], fan_in_fan_out=True, **settings))
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if weight.requires_grad and name.endswith("bias"):
+                weight.add_(0.1)
+    BASE.take_back(adapted)
+    assert ask(base, None) == expected
+    assert len(loads) == 2
+
+
+def test_one_at_a_time(base: BaseModelSpec, tiny: Folder) -> None:
+    first = borrowed(base)
+    second = borrowed(base)
+    assert second is not first, "the first is not back"
+    BASE.take_back(first)
+    assert borrowed(base) is not second, "what is taken back must be what was lent"
+    kept = borrowed(base)
+    BASE.take_back(kept)
+    gone = weakref.ref(kept)
+    del first, second, kept
+    # Other dtype, quantisation, folder, or weights for oneself: the kept base goes before they are loaded.
+    hf.load_full(tiny("llama"), base, "cpu", None)
+    gc.collect()
+    assert gone() is None
+    BASE.take_back(plain := borrowed(base))
+    assert borrowed(base) is plain
+    BASE.take_back(plain)
+    for other in (base.model_copy(update={"dtype": "bfloat16"}), base.model_copy(update={"attention": "eager"})):
+        assert borrowed(other) is not plain
+
+
+def test_the_old_base_is_gone_before_the_next_is_loaded() -> None:
+    holder = BaseHolder()
+    models: list[Any] = []
+
+    def load() -> Any:
+        gc.collect()
+        assert not any(ref() for ref in models)
+        made = torch.nn.Linear(2, 2)
+        models.append(weakref.ref(made))
+        return made
+
+    def probe(model: Any) -> Any:
+        return model(torch.ones(2)).detach()
+
+    for key in ("a", "b", "b"):
+        holder.take_back(holder.lend(key, load, probe))
+    assert len(models) == 2
+    holder.drop()
+    assert not any(ref() for ref in models)
