@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import connection
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -58,8 +59,9 @@ class _Worker:
     @property
     def is_alive(self) -> bool:
         """False when an idle process has died: memory ran out elsewhere, say."""
-        processes = list((self.pool._processes or {}).values())
-        return not self.pool._broken and all(process.is_alive() for process in processes)
+        # `Process.is_alive` says yes while another thread (the pool's own) is just learning of the death.
+        ends = [process.sentinel for process in (self.pool._processes or {}).values()]
+        return not self.pool._broken and not connection.wait(ends, timeout=0)
 
 
 Running = dict[Future[Outcome], tuple[RunPlan, _Worker]]
