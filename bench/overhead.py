@@ -26,7 +26,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import pipeline
+from harness import pipeline, run_plans
 from harness.load import stock_folder
 
 OWN, RUN_SECONDS, CACHED_SECONDS = 0.10, 240.0, 5.0
@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--experiment", type=Path, default=stock_folder() / "baselines" / "visit_notes.yaml")
     parser.add_argument("--keep", type=Path, help="an empty folder to work in, kept afterwards")
     asked = parser.parse_args()
-    workers = pipeline.workers(pipeline.load(asked.experiment))
+    workers = run_plans.workers(pipeline.load(asked.experiment))
     with tempfile.TemporaryDirectory(prefix="overhead_") as temporary:
         folder = asked.keep or Path(temporary)
         home, probes = folder / "home", folder / "probes"

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from harness import pipeline, predict, worker
+from harness import pipeline, predict, run_plans, worker
 from harness.errors import Diverged
 from harness.load import stock_folder
 from harness.prepare import prepare
@@ -80,7 +80,7 @@ def record(home: Path, out: Path, seeds: list[int]) -> None:
     experiment = pipeline.load(write_experiment(work, seeds))
     prepared = prepare(experiment, work)
     data = worker.read_training(prepared.files.folder)
-    plans = [plan for plan in pipeline.plan_runs(experiment, prepared, work) if plan.seed is not None]
+    plans = [plan for plan in run_plans.plan_runs(experiment, prepared, work) if plan.seed is not None]
     plans.sort(key=lambda plan: int(plan.seed or 0))
     for plan in plans:
         place = work / "grid" / f"{plan.arm_name}-{plan.seed}.json"

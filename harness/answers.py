@@ -15,7 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from harness import arms as families
-from harness import environment, evaluation, ingest, pipeline, queries, rows, sealing, templates, withheld, worker
+from harness import (
+    environment,
+    evaluation,
+    ingest,
+    pipeline,
+    queries,
+    rows,
+    run_plans,
+    sealing,
+    templates,
+    withheld,
+    worker,
+)
 from harness.duplicates import normalise
 from harness.errors import DataError, LeakageError, UsageError
 from harness.files import read_records, write_records
@@ -118,8 +130,8 @@ def made_answers(path: Path, home: Path, wanted: Wanted, reporter: Reporter) -> 
 
 def _made_answers(experiment: ResolvedExperiment, home: Path, wanted: Wanted, reporter: Reporter) -> Answers:
     prepared = prepare(experiment, home)
-    record = pipeline.experiment_record(experiment, prepared, pipeline.plan_runs(experiment, prepared, home))
-    plans = pipeline.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
+    record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, home))
+    plans = run_plans.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
     if wanted.prompts is None:
         examples = tuple(read_records(prepared.files.folder / "validation.jsonl", Example))
     else:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import ingest, pipeline, queries, released, worker
+from harness import ingest, pipeline, queries, released, run_plans, worker
 from harness.arms.artefacts import files_hash
 from harness.arms.imported import kind_of
 from harness.errors import ArmFailed, DataError, ModelError, UsageError
@@ -64,8 +64,8 @@ def rescore(place: Place) -> Scored:
     run = _own_run(place)
     experiment = _experiment(place)
     prepared = prepare(experiment, place.home)
-    record = pipeline.experiment_record(experiment, prepared, pipeline.plan_runs(experiment, prepared, place.home))
-    plans = pipeline.plan_runs(pipeline.settled(experiment, place.home, record), prepared, place.home)
+    record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, place.home))
+    plans = run_plans.plan_runs(pipeline.settled(experiment, place.home, record), prepared, place.home)
     plan = next((one for one in plans if one.train_id == run.train_id), None)
     if plan is None:
         raise UsageError(
@@ -157,13 +157,13 @@ def _derived(experiment: ResolvedExperiment, folder: Path, place: Place, untrain
 
 
 def _is_scored(experiment: ResolvedExperiment, arm: str, home: Path) -> bool:
-    plans: list[RunPlan] = pipeline.plan_runs(experiment, prepare(experiment, home), home)
+    plans: list[RunPlan] = run_plans.plan_runs(experiment, prepare(experiment, home), home)
     return any(plan.arm_name == arm and worker.finished(plan) is not None for plan in plans)
 
 
 def _base(place: Place, experiment: ResolvedExperiment) -> str:
     """Hash of the experiment's base, which must be the baseline's where its run is here. Raises ModelError."""
-    ours = pipeline.base_identity(experiment, place.home)
+    ours = run_plans.base_identity(experiment, place.home)
     run = worker.read_run(place.home / "runs" / place.baseline.scored.train_id)
     if run is not None and run.artefact is not None and run.artefact.base_hash != ours:
         raise ModelError(

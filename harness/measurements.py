@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import pipeline, queries, report, serving
+from harness import pipeline, queries, report, run_plans, serving
 from harness.errors import UsageError
 from harness.prepare import prepare
 from harness.progress import Reporter
@@ -20,11 +20,11 @@ def serve(path: Path, home: Path, reporter: Reporter, *, again: bool = False) ->
     home = home.absolute()
     experiment = pipeline.load(path)
     prepared = prepare(experiment, home)
-    record = pipeline.experiment_record(experiment, prepared, pipeline.plan_runs(experiment, prepared, home))
+    record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, home))
     store = queries.open_store(home)
     wanted = []
     if record.experiment_id in {known.experiment_id for known in store.experiments()}:
-        plans = pipeline.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
+        plans = run_plans.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
         wanted = serving.jobs(plans, serving.settings_of(experiment))
     if not wanted:
         raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")

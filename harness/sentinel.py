@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import environment, evaluation, ingest, metrics, pipeline, queries, report, worker
+from harness import environment, evaluation, ingest, metrics, pipeline, queries, report, run_plans, worker
 from harness.errors import UsageError
 from harness.prepare import prepare
 from harness.progress import Reporter
@@ -44,13 +44,13 @@ def check(path: Path, home: Path, reporter: Reporter, arm: str | None = None) ->
     home = home.absolute()
     experiment = pipeline.load(path)
     prepared = prepare(experiment, home)
-    record = pipeline.experiment_record(experiment, prepared, pipeline.plan_runs(experiment, prepared, home))
-    plans = pipeline.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
+    record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, home))
+    plans = run_plans.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
     store = queries.open_store(home)
     if record.experiment_id not in {known.experiment_id for known in store.experiments()}:
         raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
     session = _Session(home, store, record, plans, reporter)
-    here = digest(environment.scoring_environment(pipeline.device_of(experiment)))
+    here = digest(environment.scoring_environment(run_plans.device_of(experiment)))
     return [_check(session, entry) for entry in _frozen(session, here, arm)]
 
 

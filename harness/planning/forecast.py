@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import environment, pipeline, queries, worker
+from harness import environment, pipeline, queries, run_plans, worker
 from harness.arms import sft_continued
 from harness.planning.calibration import calibrate
 from harness.planning.history import Past, Rate, past_runs, rate
@@ -111,11 +111,11 @@ def _of(
     experiment: ResolvedExperiment, home: Path, calibration: bool, margin: float | None, say: Callable[[str], None]
 ) -> Forecast:
     prepared = prepare(experiment, home)
-    plans = pipeline.plan_runs(experiment, prepared, home)
+    plans = run_plans.plan_runs(experiment, prepared, home)
     record = pipeline.experiment_record(experiment, prepared, plans)
     settled = pipeline.settled(experiment, home, record)
     if settled is not experiment:  # what tuning has chosen is what will run
-        plans = pipeline.plan_runs(settled, prepared, home)
+        plans = run_plans.plan_runs(settled, prepared, home)
     store = Store(queries.database(home)) if queries.database(home).exists() else None
     rates = _rates(plans, _past(store), home if calibration else None, say)
     open_arms = pipeline.untuned(experiment, home, record)
@@ -129,7 +129,7 @@ def _of(
     left = [(arm, arm.runs - arm.finished) for arm in known]
     tuning_seconds = sum(arm.tuning_seconds or 0.0 for arm in known)
     device_seconds = sum((arm.seconds or 0.0) * runs for arm, runs in left) + tuning_seconds if known else None
-    workers = pipeline.workers(experiment)
+    workers = run_plans.workers(experiment)
     longest = max((arm.seconds or 0.0 for arm, runs in left if runs), default=0.0)
     price = experiment.spec.resources.price_per_device_hour
     peaks = [arm.peak_memory_bytes for arm in arms if arm.peak_memory_bytes is not None]
@@ -256,8 +256,8 @@ def _notes(experiment: ResolvedExperiment, peak: int | None, disk: int | None, h
 
     notes = []
     memory = environment.hardware()["memory_bytes"]
-    at_once = pipeline.workers(experiment)
-    on_cpu = pipeline.device_of(experiment) == "cpu"
+    at_once = run_plans.workers(experiment)
+    on_cpu = run_plans.device_of(experiment) == "cpu"
     if on_cpu and peak is not None and peak * at_once > memory:
         notes.append(f"{at_once} runs at a time may need more memory than this machine's {memory / 1e9:.1f} GB")
     if disk is not None and disk > shutil.disk_usage(home).free:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness import gates, pipeline, queries
+from harness import gates, queries, run_plans
 from harness.errors import ModelError, UsageError
 from harness.files import read_json
 from harness.records import (
@@ -121,7 +121,7 @@ def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | 
         home=home,
         files=files,
         base_hash=plain["base_hash"],
-        device=pipeline.device_of(experiment),
+        device=run_plans.device_of(experiment),
         threads=plain["threads"],
         fraction=entry.fraction,
     )

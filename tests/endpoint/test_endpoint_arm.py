@@ -10,7 +10,7 @@ import pytest
 from fake_server import Answer, Server, error, said, serving
 from shell_calls import Shell
 
-from harness import evaluation, pipeline, queries
+from harness import evaluation, pipeline, queries, run_plans
 from harness.arms.endpoint import PROBES
 from harness.prepare import prepare
 
@@ -130,7 +130,7 @@ def test_operational_settings_are_no_part_of_the_identity(tmp_path: Path, monkey
 
     def identity() -> str:
         experiment = pipeline.load(Path("x.yaml"))
-        plans = pipeline.plan_runs(experiment, prepare(experiment, tmp_path / "home"), tmp_path / "home")
+        plans = run_plans.plan_runs(experiment, prepare(experiment, tmp_path / "home"), tmp_path / "home")
         return {plan.arm_name: plan.train_id for plan in plans}["served"]
 
     first, file = identity(), tmp_path / "x.yaml"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fake_server import Answer, said, serving
 
-from harness import pipeline
+from harness import pipeline, run_plans
 from harness.errors import ArmFailed
 from harness.prepare import prepare
 from harness.records import Artefact
@@ -46,7 +46,7 @@ def job_of(folder: Path, url: str) -> Job:
     (folder / "task" / "task.yaml").write_text(TASK)
     (folder / "x.yaml").write_text(EXPERIMENT.replace("URL", url))
     experiment = pipeline.load(folder / "x.yaml")
-    plans = pipeline.plan_runs(experiment, prepare(experiment, folder / "home"), folder / "home")
+    plans = run_plans.plan_runs(experiment, prepare(experiment, folder / "home"), folder / "home")
     plan = next(plan for plan in plans if plan.arm_name == "served")
     artefact = Artefact("endpoint", "", "", None, "", None, "", "", hash="h")
     return Job(plan, artefact, ServingSpec(rounds=2, prompts=2, new_tokens=9, batches=4))

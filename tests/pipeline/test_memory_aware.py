@@ -16,7 +16,7 @@ import pytest
 from shell_calls import Shell
 from tiny_models import save_model
 
-from harness import environment, pipeline
+from harness import environment, pipeline, run_plans
 from harness.arms import footprint
 from harness.executors import processes
 from harness.executors.admission import Decision, Memory, Occupant, decide, note
@@ -73,7 +73,7 @@ def real_plans(project: Path, monkeypatch: pytest.MonkeyPatch) -> Plans:
         )
         experiment = pipeline.load(Path("real.yaml"))
         home = project / ".harness"
-        return pipeline.plan_runs(experiment, prepare(experiment, home), home)
+        return run_plans.plan_runs(experiment, prepare(experiment, home), home)
 
     return plans
 
@@ -221,7 +221,7 @@ def toys(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunPlan]:
     (project / "toys.yaml").write_text(f"{head}arms:\n{arms}{tail}")
     experiment = pipeline.load(Path("toys.yaml"))
     home = project / ".harness"
-    return pipeline.plan_runs(experiment, prepare(experiment, home), home)
+    return run_plans.plan_runs(experiment, prepare(experiment, home), home)
 
 
 def spans(plans: list[RunPlan], memory: Memory) -> tuple[dict[str, tuple[float, float]], str]:

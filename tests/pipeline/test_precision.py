@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import environment, pipeline
+from harness import environment, run_plans
 from harness.spec import BaseModelSpec
 
 X86 = "processor\t: 0\nflags\t\t: fpu avx2 {}\n"
@@ -40,8 +40,8 @@ def test_a_system_without_such_a_file_says_nothing(tmp_path: Path) -> None:
 def test_the_field_and_the_way_on_are_named(field: str) -> None:
     base = BaseModelSpec.model_validate({"path": "b", field: "bfloat16"})
     known = {"bfloat16": False, "float32": True}
-    [note] = pipeline.precision_notes(base, "cpu", known.get)
+    [note] = run_plans.precision_notes(base, "cpu", known.get)
     assert f"base_model.{field}: bfloat16" in note and "float32" in note
-    assert pipeline.precision_notes(base, "cuda", known.get) == []
-    assert pipeline.precision_notes(base, "cpu", {}.get) == []
-    assert pipeline.precision_notes(base, "cpu", lambda dtype: True) == []
+    assert run_plans.precision_notes(base, "cuda", known.get) == []
+    assert run_plans.precision_notes(base, "cpu", {}.get) == []
+    assert run_plans.precision_notes(base, "cpu", lambda dtype: True) == []

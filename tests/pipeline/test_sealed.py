@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import pipeline, queries, sealing, worker
+from harness import pipeline, queries, run_plans, sealing, worker
 from harness.arms import Progress, TrainResult, toy
 from harness.errors import UsageError
 from harness.evaluation import read_suite
@@ -44,7 +44,7 @@ def test_no_test_id_is_in_what_a_trainer_is_handed(project: Path) -> None:
     experiment = pipeline.load(Path("toys.yaml"))
     prepared = prepare(experiment, project / "home")
     test_ids = set(prepared.splits.test)
-    for plan in pipeline.plan_runs(experiment, prepared, project / "home"):
+    for plan in run_plans.plan_runs(experiment, prepared, project / "home"):
         handed = [worker.without_test(plan), worker.read_training(plan.files.folder)]
         seen = set(ids_in(to_json(handed)))
         assert set(prepared.splits.train) <= seen

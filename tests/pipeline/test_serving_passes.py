@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import pipeline
+from harness import pipeline, run_plans
 from harness.arms.toy import ToyModel
 from harness.errors import OutOfMemory
 from harness.prepare import prepare
@@ -35,7 +35,7 @@ def jobs(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The two toy arms, as if they had been trained."""
     monkeypatch.chdir(project)
     experiment = pipeline.load(Path("toys.yaml"))
-    plans = pipeline.plan_runs(experiment, prepare(experiment, project / "home"), project / "home")
+    plans = run_plans.plan_runs(experiment, prepare(experiment, project / "home"), project / "home")
     made = []
     for plan in plans:
         artefact = Artefact("full", "none", "toy", None, "", None, "", "", hash=plan.arm_name)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import pipeline, queries, report, serving
+from harness import pipeline, queries, report, run_plans, serving
 from harness.progress import Reporter
 from harness.records import ServingProbe, ServingVisit
 from harness.serving import probes
@@ -57,7 +57,7 @@ def test_figures_of_real_models(base: Path) -> None:
         file.write_text(EXPERIMENT + "serving: {rounds: 2, prompts: 3, new_tokens: 5, batches: 4}\n")
         experiment = pipeline.load(file)
         prepared = pipeline.prepare(experiment, home)
-        plans = pipeline.plan_runs(experiment, prepared, home)
+        plans = run_plans.plan_runs(experiment, prepared, home)
         store = queries.open_store(home)
         [known] = store.experiments()
         looks = store.looks()

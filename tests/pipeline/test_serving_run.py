@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import environment, pipeline, queries, serving
+from harness import environment, pipeline, queries, run_plans, serving
 from harness.errors import ArmFailed
 from harness.prepare import prepare
 from harness.serving.processes import KILLED, Processes
@@ -177,7 +177,7 @@ def test_a_task_without_validation_examples_is_refused_before_anything_runs(shel
 
 def test_a_killed_process_is_one_failure_and_the_next_visit_has_a_new_one(project: Path) -> None:
     experiment = pipeline.load(Path("toys.yaml"))
-    plans = pipeline.plan_runs(experiment, prepare(experiment, project / "home"), project / "home")
+    plans = run_plans.plan_runs(experiment, prepare(experiment, project / "home"), project / "home")
     from harness import worker
 
     for plan in plans:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import pipeline, queries, trials, tuning, validation, worker
+from harness import pipeline, queries, run_plans, trials, tuning, validation, worker
 from harness.errors import UsageError
 from harness.evaluation import read_suite
 from harness.executors import opened
@@ -116,7 +116,7 @@ def test_tuning_takes_no_look_at_the_test_split_and_cannot(shell: Shell, project
     experiment = pipeline.load(Path("tuned.yaml"))
     home = project / ".harness"
     prepared = prepare(experiment, home)
-    plans = pipeline.plan_runs(experiment, prepared, home)
+    plans = run_plans.plan_runs(experiment, prepared, home)
     record = pipeline.experiment_record(experiment, prepared, plans)
     from harness.store import Store
 
@@ -248,7 +248,7 @@ def test_the_same_validation_examples_for_every_trial(project: Path) -> None:
     write(project, ("trials: 4,", "trials: 4, examples: 5,"))
     experiment = pipeline.load(Path("tuned.yaml"))
     prepared = prepare(experiment, project / "home")
-    plans = [plan for plan in pipeline.plan_runs(experiment, prepared, project / "home") if plan.seed is not None]
+    plans = [plan for plan in run_plans.plan_runs(experiment, prepared, project / "home") if plan.seed is not None]
     picked = [validation.validation_examples(plan) for plan in plans]
     assert picked[0] == picked[1] and len(picked[0]) == 5
     assert {example.id for example in picked[0]} <= set(prepared.splits.validation)

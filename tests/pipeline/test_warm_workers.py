@@ -16,7 +16,7 @@ import psutil
 import pytest
 from shell_calls import Shell
 
-from harness import pipeline
+from harness import pipeline, run_plans
 from harness.executors import processes
 from harness.prepare import prepare
 from harness.progress import Reporter
@@ -49,7 +49,7 @@ def toys(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[RunPlan]:
     (project / "toys.yaml").write_text(f"{head}arms:\n{''.join(rows)}{tail}")
     experiment = pipeline.load(Path("toys.yaml"))
     home = project / ".harness"
-    return pipeline.plan_runs(experiment, prepare(experiment, home), home)
+    return run_plans.plan_runs(experiment, prepare(experiment, home), home)
 
 
 @contextmanager

@@ -1,0 +1,164 @@
+"""From a resolved experiment to the plans of its runs: where they execute, and what makes a training that training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import arms, environment
+from harness.arms.artefacts import files_hash
+from harness.pair_files import pairs_hash
+from harness.prepare import Prepared
+from harness.records import ResolvedExperiment, RunPlan, TaskFiles, digest
+from harness.spec import (
+    ArmSpec,
+    BaseModelSpec,
+    ContinuedBase,
+    DpoSpec,
+    ImportedSpec,
+    PairsFileSpec,
+    SftContinuedSpec,
+)
+
+NOT_IDENTITY = {"name", "path", "search", "key_env", "timeout", "retries", "concurrency"}
+"""Fields of an arm that do not change what it answers (what lies at `path` is hashed instead)."""
+
+
+def device_of(experiment: ResolvedExperiment) -> str:
+    """`cuda` where the driver shows a device and torch can use it, else `cpu`."""
+    asked = experiment.spec.resources.device
+    if asked != "auto":
+        return asked
+    usable = environment.accelerators() and not environment.packages().get("torch", "").endswith("+cpu")
+    return "cuda" if usable else "cpu"
+
+
+def precision_notes(base: BaseModelSpec, device: str, multiplies: Callable[[str], bool | None]) -> list[str]:
+    """A warning where the base is computed in a data type that the processor only emulates."""
+    asked = {"dtype": base.dtype, "autocast": base.autocast or "float32"}
+    slow = [f"{name}: {dtype}" for name, dtype in asked.items() if device == "cpu" and multiplies(dtype) is False]
+    return [
+        f"base_model.{one}: this processor has no such arithmetic, and emulating it takes tens of times as long; "
+        "it is quick in float32"
+        for one in slow[:1]
+    ]
+
+
+def workers(experiment: ResolvedExperiment) -> int:
+    """Processes at a time."""
+    resources = experiment.spec.resources
+    if resources.executor == "inline":
+        return 1
+    devices = environment.visible_devices(len(environment.accelerators()), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return resources.workers or max(1, len(devices))
+
+
+def threads(experiment: ResolvedExperiment) -> int:
+    """Threads of one worker."""
+    resources = experiment.spec.resources
+    return resources.threads or (1 if resources.executor == "processes" else os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Makes plans over one prepared task and one base."""
+
+    files: TaskFiles
+    home: Path
+    base_hash: str
+
+    def plan(
+        self, experiment: ResolvedExperiment, arm: ArmSpec, drawn: tuple[int | None, str | None, float]
+    ) -> RunPlan:
+        """The plan of an arm; `drawn` is (training seed, parent's identity, share of the train split)."""
+        seed, parent, fraction = drawn
+        return RunPlan(
+            experiment=experiment,
+            arm=arm,
+            arm_name=arm.name or arm.method,
+            seed=seed,
+            train_id=train_identity(experiment, self.files, arm, (*drawn, self.base_hash)),
+            parent_train_id=parent,
+            home=self.home,
+            files=self.files,
+            base_hash=self.base_hash,
+            device=device_of(experiment),
+            threads=threads(experiment),
+            fraction=fraction,
+        )
+
+
+def plan_runs(experiment: ResolvedExperiment, prepared: Prepared, home: Path) -> list[RunPlan]:
+    """One plan for each arm, seed and share of the train split, parents before children, the whole split first.
+
+    Arms without training get one plan and no seed.
+    """
+    planner = Planner(prepared.files, home, base_identity(experiment, home))
+    plans: list[RunPlan] = []
+    ids: dict[tuple[str, int | None, float], str] = {}
+    ordered = sorted(experiment.arms, key=lambda arm: isinstance(arm, ContinuedBase))
+    for fraction in experiment.spec.fractions:
+        for arm in ordered:
+            trained = arms.is_trained(arm)
+            if not trained and fraction < 1:
+                continue
+            for seed in experiment.spec.seeds if trained else [None]:
+                parent = ids[(arm.parent, seed, fraction)] if isinstance(arm, ContinuedBase) else None
+                plan = planner.plan(experiment, arm, (seed, parent, fraction))
+                ids[(plan.arm_name, seed, fraction)] = plan.train_id
+                plans.append(plan)
+    return plans
+
+
+def base_identity(experiment: ResolvedExperiment, home: Path) -> str:
+    """Hash of the base model's files, remembered under `home`; toy arms have no base."""
+    if all(arm.method == "toy" for arm in experiment.arms):
+        return "toy"
+    from harness.models import hf
+
+    return hf.base_hash(hf.resolve_base(experiment.base), home / "hashes.json")
+
+
+def train_identity(
+    experiment: ResolvedExperiment,
+    files: TaskFiles,
+    arm: ArmSpec,
+    drawn: tuple[int | None, str | None, float, str],
+) -> str:
+    """Hash of everything that determines a training; `drawn` is (seed, parent's identity, share of data, base hash).
+
+    Paths, names, threads, executors and what tuning searches are no part of it: a trial and an untuned run of one
+    setting and seed are the same training. Arms without training depend on neither data nor budget (few-shot: on the
+    train split that its examples come from).
+    """
+    seed, parent, fraction, base_hash = drawn
+    task, base = experiment.task, experiment.base
+    content: dict[str, Any] = {
+        "base": [base_hash, base.dtype, base.attention, base.context],
+        "arm": arm.model_dump(mode="json", exclude=NOT_IDENTITY),
+        "version": arms.family(arm.method).VERSION,
+        "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
+        "chat": experiment.spec.chat.model_dump(mode="json"),
+    }
+    if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
+        content["arm"]["pairs"] = {"sha256": pairs_hash(Path(arm.pairs.path))}
+    if isinstance(arm, ImportedSpec):
+        content["imported"] = files_hash(Path(arm.path))
+    if arm.method in arms.TRAINED or arm.method in ("few_shot", "toy"):
+        content["data"] = files.fingerprint
+    if fraction < 1:
+        content["fraction"] = fraction
+    if arms.is_trained(arm):
+        if base.autocast is not None:
+            content["autocast"] = base.autocast
+        content |= {"seed": seed, "parent": parent, "budget": experiment.spec.budget.model_dump(mode="json")}
+        if experiment.spec.stop_on != "diverged":
+            content["stop_on"] = experiment.spec.stop_on
+    if isinstance(arm, SftContinuedSpec) and arm.examples is None:
+        # How many examples it sees follows from the DPO arm that it is held against.
+        others = [other for other in experiment.arms if other.name == arm.like]
+        content["like"] = [other.model_dump(mode="json", include={"pairs", "examples"}) for other in others]
+    return digest(content)
