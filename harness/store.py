@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import store_batches as batches
-from harness import store_journal, store_rounds, store_scores
+from harness import store_journal, store_lists, store_rounds, store_scores
 from harness.errors import StoreError
 from harness.records import (
     Assignment,
@@ -416,7 +416,10 @@ class Store:
             "ORDER BY b.batch_row",
             parameters,
         )
-        return int(result.fetchone()[0])
+        new = int(result.fetchone()[0])
+        if new:
+            store_lists.take_in(cursor, table.record)
+        return new
 
 
 def _name(name: str) -> str:
