@@ -204,11 +204,11 @@ class Store:
 
     def runs(self, train_ids: Sequence[str]) -> list[RunRecord]:
         """All attempts at these trainings."""
-        return self._read(TABLES[RunRecord], "list_contains($1, train_id)", [list(train_ids)])
+        return self._read(TABLES[RunRecord], "train_id IN (SELECT unnest($1::VARCHAR[]))", [list(train_ids)])
 
     def evaluations(self, eval_ids: Sequence[str]) -> list[Evaluation]:
         """Evaluations by id."""
-        return self._read(TABLES[Evaluation], "list_contains($1, eval_id)", [list(eval_ids)])
+        return self._read(TABLES[Evaluation], "eval_id IN (SELECT unnest($1::VARCHAR[]))", [list(eval_ids)])
 
     def predictions(self, eval_ids: Sequence[str]) -> list[Prediction]:
         """Predictions of these evaluations, in stored order."""

@@ -186,8 +186,9 @@ def score_columns(cursor: Any, evaluations: Sequence[str]) -> ScoreColumns | Non
         return None
     done, late = waiting
     wanted = set(evaluations)
-    query = "SELECT * FROM score_lists WHERE eval_id IN (SELECT unnest($1::VARCHAR[])) ORDER BY last_seq"
-    lists = _lists(cursor, query, [list(evaluations)])
+    query = "SELECT * FROM score_lists WHERE eval_id IN (SELECT unnest($1::VARCHAR[]))"
+    # Ordered here: the database would move the lists about.
+    lists = sorted(_lists(cursor, query, [list(evaluations)]), key=lambda one: one.last_seq)
     items = {name: tuple(own) for name, own in cursor.execute("SELECT id, items FROM item_lists").fetchall()}
     for select, parameters in _SCORES.late(cursor, done) if late else ():
         lists += [one for one in _lists(cursor, select, parameters) if one.eval_id in wanted]

@@ -210,6 +210,8 @@ class Arm:
     """What is subtracted, where seeds cannot pair because their numbers differ."""
     parts: Parts | None = None
     """Its variances, where they are known already."""
+    point: float | None = None
+    """The mean of `values`, where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +367,7 @@ def _corpus_difference(
 
 
 def _point(arm: Arm) -> float:
-    value = float(arm.values.mean())
+    value = float(arm.values.mean()) if arm.point is None else arm.point
     return value if arm.other is None else value - float(arm.other.values.mean())
 
 
