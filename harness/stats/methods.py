@@ -240,7 +240,8 @@ class Parts:
     @property
     def variance(self) -> float:
         """As `combined_variance`, of one estimate."""
-        return max(0.0, self.example - self.interaction) + self.seed
+        examples = self.example - self.interaction
+        return examples + self.seed if examples > 0 else self.seed
 
     @property
     def share(self) -> float:
@@ -383,10 +384,11 @@ def arm_estimate(
         how = "no interval from a single cluster"
     else:
         parts = parts_of(arm)
-        if parts.error <= LAST_BITS * arm.scale:
+        error = parts.error
+        if error <= LAST_BITS * arm.scale:
             low, high, how = without_spread(value, clusters.count, bounds, level)
         else:
-            half = parts.quantile(level) * parts.error
+            half = parts.quantile(level) * error
             low, high = cut(value - half, bounds), cut(value + half, bounds)
             how = f"t interval from clusters ({parts.example_freedom:.1f} degrees of freedom)"
             if arm.trained:
