@@ -322,8 +322,8 @@ class Store:
                 (SELECT max(seq) FROM runs WHERE train_id IN (SELECT train_id FROM mine)),
                 (SELECT max(seq) FROM trials WHERE experiment_id = $1),
                 (SELECT max(seq) FROM evaluations WHERE eval_id IN (SELECT eval_id FROM mine)),
-                (SELECT max(seq) FROM predictions WHERE eval_id IN (SELECT eval_id FROM mine)),
-                (SELECT max(seq) FROM scores WHERE eval_id IN (SELECT eval_id FROM mine)),
+                {answers},
+                {scores},
                 (SELECT max(seq) FROM looks WHERE experiment IN (SELECT experiment_id FROM alike)),
                 (SELECT max(seq) FROM serving WHERE experiment_id = $1),
                 (SELECT max(seq) FROM sentinels),
@@ -335,6 +335,8 @@ class Store:
                 (SELECT max(seq) FROM guesses WHERE round IN
                     (SELECT id FROM current_rounds WHERE experiment = $1 AND unblinded IS NOT NULL))
         """
+        mine = "SELECT eval_id FROM mine"
+        query = query.format(answers=store_lists.ANSWERS.newest(mine), scores=store_lists.SCORES.newest(mine))
         with self._file.open() as cursor:
             return "-".join(str(part) for part in cursor.execute(query, [experiment_id]).fetchone())
 

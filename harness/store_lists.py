@@ -23,7 +23,7 @@ _KIND = "suite, metric, filter, version"
 _CELLS = 100_000_000
 """Evaluations × items of a block that is mostly empty, and is not made."""
 
-_MANY = 50_000
+MANY = 50_000
 """Rows that wait before they are taken in together: it costs a small batch as much as a large one."""
 
 _LISTS = f"""
@@ -47,7 +47,7 @@ _COUNTS = """
 
 
 @dataclass(frozen=True, slots=True)
-class _Derived:
+class Derived:
     """A table that sums up the rows of another."""
 
     rows: str
@@ -71,6 +71,12 @@ class _Derived:
         ).fetchall()
         return (last, late) if known + late == count else None
 
+    def newest(self, mine: str) -> str:
+        """SQL: the number of the last row whose evaluation is in the column `mine`, from few rows."""
+        taken_in = f"SELECT max(last_seq) FROM {self.lists} WHERE eval_id IN ({mine})"
+        late = f"seq > (SELECT coalesce(max(last_seq), 0) FROM {self.lists})"
+        return f"greatest(({taken_in}), (SELECT max(seq) FROM {self.rows} WHERE {late} AND eval_id IN ({mine})))"
+
     def late(self, cursor: Any, done: int) -> list[tuple[str, list[Any]]]:
         """SQL that sums up the rows after `done`, in order, each with its parameters."""
         superseded = [row[0] for row in cursor.execute(self.again, [done]).fetchall()]
@@ -89,7 +95,7 @@ class _Derived:
         return found
 
 
-_SCORES = _Derived(
+SCORES = Derived(
     "scores",
     "score_lists",
     _LISTS,
@@ -97,7 +103,7 @@ _SCORES = _Derived(
     f"SELECT DISTINCT eval_id FROM (SELECT DISTINCT eval_id, {_KIND} FROM scores WHERE seq > $1) "
     f"SEMI JOIN score_lists USING (eval_id, {_KIND})",
 )
-_ANSWERS = _Derived(
+ANSWERS = Derived(
     "predictions",
     "answer_lists",
     _COUNTS,
@@ -105,7 +111,7 @@ _ANSWERS = _Derived(
     "SELECT eval_id FROM predictions WHERE seq > $1 GROUP BY eval_id "
     "HAVING count(*) > count(DISTINCT example) OR eval_id IN (SELECT eval_id FROM answer_lists)",
 )
-_DERIVED = {Score: _SCORES, Prediction: _ANSWERS}
+_DERIVED = {Score: SCORES, Prediction: ANSWERS}
 
 # ----------------------------------------------------------------------------------------------------------- writing
 
@@ -118,11 +124,11 @@ def take_in(cursor: Any, record: type[Any]) -> None:
     [(done, last)] = cursor.execute(
         f"SELECT (SELECT coalesce(max(last_seq), 0) FROM {known.lists}), (SELECT max(seq) FROM {known.rows})"
     ).fetchall()
-    if last - done < _MANY:
+    if last - done < MANY:
         return
     for select, parameters in known.late(cursor, done):
         cursor.execute(f"INSERT INTO {known.lists} {select}", parameters)
-    if known is _SCORES:
+    if known is SCORES:
         named = _items(cursor, "SELECT * FROM score_lists WHERE last_seq > $1", [done])
         for name, items in named.items():
             cursor.execute("INSERT INTO item_lists VALUES ($1, $2)", [name, items])
@@ -147,13 +153,13 @@ def _items(cursor: Any, lists: str, parameters: list[Any]) -> dict[str, list[str
 
 def answer_counts(cursor: Any, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int]] | None:
     """Evaluation → answers, answers cut off, prompts that lost their left; None where the rows must be asked."""
-    waiting = _ANSWERS.waiting(cursor)
+    waiting = ANSWERS.waiting(cursor)
     if waiting is None or not waiting[0]:
         return None
     done, late = waiting
     names = "eval_id, answers, length_limited, truncated"
     rows = cursor.execute(f"SELECT {names} FROM answer_lists ORDER BY last_seq").fetchall()
-    for select, parameters in _ANSWERS.late(cursor, done) if late else ():
+    for select, parameters in ANSWERS.late(cursor, done) if late else ():
         rows += cursor.execute(f"SELECT {names} FROM ({select})", parameters).fetchall()
     wanted = set(eval_ids)
     return {row[0]: (row[1], row[2], row[3]) for row in rows if row[0] in wanted}
@@ -181,7 +187,7 @@ class _List(NamedTuple):
 
 def score_columns(cursor: Any, evaluations: Sequence[str]) -> ScoreColumns | None:
     """The Scores of these evaluations, each named once, as columns; None where the rows must be asked."""
-    waiting = _SCORES.waiting(cursor)
+    waiting = SCORES.waiting(cursor)
     if waiting is None or not waiting[0]:
         return None
     done, late = waiting
@@ -190,7 +196,7 @@ def score_columns(cursor: Any, evaluations: Sequence[str]) -> ScoreColumns | Non
     # Ordered here: the database would move the lists about.
     lists = sorted(_lists(cursor, query, [list(evaluations)]), key=lambda one: one.last_seq)
     items = {name: tuple(own) for name, own in cursor.execute("SELECT id, items FROM item_lists").fetchall()}
-    for select, parameters in _SCORES.late(cursor, done) if late else ():
+    for select, parameters in SCORES.late(cursor, done) if late else ():
         lists += [one for one in _lists(cursor, select, parameters) if one.eval_id in wanted]
         items.update((name, tuple(own)) for name, own in _items(cursor, select, parameters).items())
     kinds: dict[tuple[Any, ...], dict[str, _List]] = {}

@@ -110,7 +110,9 @@ def corpus_arms_of(tables: Sequence[Floats], combine: Combine, clusters: Cluster
             raise ValueError("corpus value is not finite")
         pulls = np.moveaxis(without_one.mean(axis=1, keepdims=True) - without_one, 1, 2) * ((count - 1) / count) ** 0.5
         scales = np.abs(values).max(axis=1).tolist()
-        arms += [Arm(*one, freedom, trained, scale) for *one, scale in zip(values, pulls, scales, strict=True)]
+        arms += [
+            Arm(own, pull, freedom, trained, scale) for own, pull, scale in zip(values, pulls, scales, strict=True)
+        ]
     return arms
 
 
