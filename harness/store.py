@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import store_batches as batches
-from harness import store_journal, store_rounds, store_scores
+from harness import store_journal, store_lists, store_rounds, store_scores
 from harness.errors import StoreError
 from harness.records import (
     Assignment,
@@ -204,11 +204,11 @@ class Store:
 
     def runs(self, train_ids: Sequence[str]) -> list[RunRecord]:
         """All attempts at these trainings."""
-        return self._read(TABLES[RunRecord], "list_contains($1, train_id)", [list(train_ids)])
+        return self._read(TABLES[RunRecord], "train_id IN (SELECT unnest($1::VARCHAR[]))", [list(train_ids)])
 
     def evaluations(self, eval_ids: Sequence[str]) -> list[Evaluation]:
         """Evaluations by id."""
-        return self._read(TABLES[Evaluation], "list_contains($1, eval_id)", [list(eval_ids)])
+        return self._read(TABLES[Evaluation], "eval_id IN (SELECT unnest($1::VARCHAR[]))", [list(eval_ids)])
 
     def predictions(self, eval_ids: Sequence[str]) -> list[Prediction]:
         """Predictions of these evaluations, in stored order."""
@@ -322,8 +322,8 @@ class Store:
                 (SELECT max(seq) FROM runs WHERE train_id IN (SELECT train_id FROM mine)),
                 (SELECT max(seq) FROM trials WHERE experiment_id = $1),
                 (SELECT max(seq) FROM evaluations WHERE eval_id IN (SELECT eval_id FROM mine)),
-                (SELECT max(seq) FROM predictions WHERE eval_id IN (SELECT eval_id FROM mine)),
-                (SELECT max(seq) FROM scores WHERE eval_id IN (SELECT eval_id FROM mine)),
+                {answers},
+                {scores},
                 (SELECT max(seq) FROM looks WHERE experiment IN (SELECT experiment_id FROM alike)),
                 (SELECT max(seq) FROM serving WHERE experiment_id = $1),
                 (SELECT max(seq) FROM sentinels),
@@ -335,6 +335,8 @@ class Store:
                 (SELECT max(seq) FROM guesses WHERE round IN
                     (SELECT id FROM current_rounds WHERE experiment = $1 AND unblinded IS NOT NULL))
         """
+        mine = "SELECT eval_id FROM mine"
+        query = query.format(answers=store_lists.ANSWERS.newest(mine), scores=store_lists.SCORES.newest(mine))
         with self._file.open() as cursor:
             return "-".join(str(part) for part in cursor.execute(query, [experiment_id]).fetchone())
 
@@ -416,7 +418,10 @@ class Store:
             "ORDER BY b.batch_row",
             parameters,
         )
-        return int(result.fetchone()[0])
+        new = int(result.fetchone()[0])
+        if new:
+            store_lists.take_in(cursor, table.record)
+        return new
 
 
 def _name(name: str) -> str:

@@ -1,5 +1,7 @@
 """Scores and counts of answers column by column, for boards of many runs: no object for a row, no string for a cell.
 
+They are read from lists (store_lists.py), and from rows where those do not fit. Of rows:
+
 Texts come as 32 bits of the database's hash, which it computes once for each entry of a segment's dictionary. The
 distinct texts of a column come beside them; where two of them share those bits, the answer is None, and the caller
 reads rows. So every code stands for one text, exactly.
@@ -11,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness import store_lists
 from harness.records.score_columns import ScoreBlock, ScoreColumns
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ MANY = 100_000
 
 def answer_counts(cursor: Any, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
     """Evaluation → answers, answers cut off at their length limit, prompts that lost their left; last rows count."""
+    found = store_lists.answer_counts(cursor, eval_ids)
+    if found is not None:
+        return found
     mine = [list(eval_ids)]
     query = (
         "SELECT eval_id, count(*), count_if(finish = 'length'), count_if(truncated) FROM {} "
@@ -47,6 +53,12 @@ def answer_counts(cursor: Any, eval_ids: Sequence[str]) -> dict[str, tuple[int, 
 def score_columns(cursor: Any, eval_ids: Sequence[str]) -> ScoreColumns | None:
     """The last Score of every key of these evaluations, as `current_scores` has them; None where columns do not fit."""
     evaluations = tuple(dict.fromkeys(eval_ids))
+    listed = store_lists.score_columns(cursor, evaluations)
+    return columns_of_rows(cursor, evaluations) if listed is None else listed
+
+
+def columns_of_rows(cursor: Any, evaluations: tuple[str, ...]) -> ScoreColumns | None:
+    """As `score_columns`, from the rows of these evaluations, each named once."""
     [(stored, count)] = cursor.execute("SELECT count(DISTINCT eval_id), count(*) FROM scores").fetchall()
     # Where (nearly) all rows are wanted, the join that picks them costs more than those that it spares.
     whole = stored <= 1.25 * len(evaluations)

@@ -159,7 +159,7 @@ def _attempts(entries: Sequence[Entry], known: _Known) -> tuple[RunRecord, ...]:
     found = []
     for entry in entries:
         mine = sorted(known.runs.get(entry.train_id, ()), key=lambda run: run.attempt)
-        found += [replace(run, arm=entry.arm) for run in mine]
+        found += [run if run.arm == entry.arm else replace(run, arm=entry.arm) for run in mine]
     return tuple(found)
 
 

@@ -91,7 +91,7 @@ class Judge:
         if isinstance(found, str):
             return replace(cell, difference_reason=found)
         p_value = self.estimator.p_value(known, one, other, who) if column.primary else None
-        return replace(cell, difference=found, p_value=p_value)
+        return Cell(cell.estimate, difference=found, p_value=p_value, missing=cell.missing)
 
     def forgetting(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[Forgetting, ...]:
         """Retention of every arm that changed the base, against the untrained arm."""

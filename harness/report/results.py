@@ -227,7 +227,8 @@ def collect(reader: Reader, name_or_id: str, *, columns: bool = False) -> Result
     looks = [look for look in reader.looks() if look.experiment in same_split]
     trials = reader.trials(experiment.experiment_id)
     tried = {trial.train_id for trial in trials} - {entry.train_id for entry in entries}
-    seen = {row.eval_id for row in reader.evaluations([look.eval_id for look in looks]) if row.train_id in tried}
+    looked = [look.eval_id for look in looks] if tried else []
+    seen = {row.eval_id for row in reader.evaluations(looked) if row.train_id in tried}
     return Results(
         experiment=experiment,
         entries=[entry for entry in entries if entry.fraction == 1],

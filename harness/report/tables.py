@@ -36,7 +36,7 @@ class Series:
 
     def over(self, items: Sequence[str]) -> stats.Floats:
         """The data of these items, in this order."""
-        if items == self.items:
+        if items is self.items or items == self.items:
             return self.data
         place = {item: index for index, item in enumerate(self.items)}
         return self.data[:, [place[item] for item in items]]
@@ -114,6 +114,16 @@ class ColumnTable(Mapping[str, Mapping[str, Mapping[str, Score]]]):
     rows: Mapping[str, Mapping[str, int]]
     """Metric's name → evaluation → its row."""
     evaluations: tuple[str, ...]
+    wholes: dict[tuple[str, bool], bool] = field(default_factory=dict)
+    """What `whole` found."""
+
+    def whole(self, name: str, corpus: bool) -> bool:
+        """Whether every evaluation of a block has something usable of every item, in the block's order."""
+        if (name, corpus) not in self.wholes:
+            block = self.blocks[name]
+            has = block.counted if corpus else block.valued
+            self.wholes[name, corpus] = has is not None and not block.orders and bool((has & block.ok).all())
+        return self.wholes[name, corpus]
 
     @classmethod
     def of(cls, scores: ScoreColumns) -> ColumnTable | None:
@@ -152,6 +162,8 @@ class ColumnTable(Mapping[str, Mapping[str, Mapping[str, Score]]]):
         has, data = (block.counted, block.statistics) if corpus else (block.valued, block.values)
         if has is None or data is None:
             return "no item has a value"
+        if self.whole(name, corpus):
+            return Series(block.items, data[rows], 0, trained)
         usable = np.asarray((has[rows] & block.ok[rows]).all(axis=0))
         order = block.order(rows[0])
         good = order[usable[order]]

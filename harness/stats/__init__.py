@@ -50,7 +50,7 @@ from harness.stats.methods import (
     method_p_value,
     subtract,
 )
-from harness.stats.pairs import PairTable, arms_of, less_reference, pair_table, with_parts
+from harness.stats.pairs import PairTable, arms_of, corpus_arms_of, less_reference, pair_table, with_parts
 from harness.stats.planning import (
     Design,
     Spread,
@@ -88,6 +88,7 @@ __all__ = [
     "best_probabilities",
     "binary_difference_sd",
     "clusters_without_spread",
+    "corpus_arms_of",
     "corpus_draws",
     "corpus_estimate",
     "corpus_joint_draws",

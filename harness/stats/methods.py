@@ -210,6 +210,8 @@ class Arm:
     """What is subtracted, where seeds cannot pair because their numbers differ."""
     parts: Parts | None = None
     """Its variances, where they are known already."""
+    point: float | None = None
+    """The mean of `values`, where it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,8 @@ class Parts:
     @property
     def variance(self) -> float:
         """As `combined_variance`, of one estimate."""
-        return max(0.0, self.example - self.interaction) + self.seed
+        examples = self.example - self.interaction
+        return examples + self.seed if examples > 0 else self.seed
 
     @property
     def share(self) -> float:
@@ -365,7 +368,7 @@ def _corpus_difference(
 
 
 def _point(arm: Arm) -> float:
-    value = float(arm.values.mean())
+    value = float(arm.values.mean()) if arm.point is None else arm.point
     return value if arm.other is None else value - float(arm.other.values.mean())
 
 
@@ -381,10 +384,11 @@ def arm_estimate(
         how = "no interval from a single cluster"
     else:
         parts = parts_of(arm)
-        if parts.error <= LAST_BITS * arm.scale:
+        error = parts.error
+        if error <= LAST_BITS * arm.scale:
             low, high, how = without_spread(value, clusters.count, bounds, level)
         else:
-            half = parts.quantile(level) * parts.error
+            half = parts.quantile(level) * error
             low, high = cut(value - half, bounds), cut(value + half, bounds)
             how = f"t interval from clusters ({parts.example_freedom:.1f} degrees of freedom)"
             if arm.trained:

@@ -75,9 +75,10 @@ def with_seeds(draws: ArrayLike, seed_values: Sequence[ArrayLike | None], rng: n
     Raises:
         ValueError: fewer than three seeds of a trained arm, or another number of arms.
     """
-    table = finite_table(draws).copy()
+    table = finite_table(draws)
     if table.shape[1] != len(seed_values):
         raise ValueError(f"draws of {table.shape[1]} arms, seeds of {len(seed_values)}")
+    moved = table.T.copy()  # an arm after the other lies together
     for arm, values in enumerate(seed_values):
         if values is None:
             continue
@@ -85,8 +86,8 @@ def with_seeds(draws: ArrayLike, seed_values: Sequence[ArrayLike | None], rng: n
         if len(own) < MINIMUM_SEEDS:
             raise ValueError(f"{len(own)} seeds say too little about their own spread: it takes {MINIMUM_SEEDS}")
         error = float(own.std(ddof=1)) / len(own) ** 0.5
-        table[:, arm] += error * rng.standard_t(len(own) - 1, size=len(table))
-    return table
+        moved[arm] += error * rng.standard_t(len(own) - 1, size=moved.shape[1])
+    return np.ascontiguousarray(moved.T)
 
 
 def rank_intervals(draws: ArrayLike, higher: bool, level: float = 0.95) -> list[tuple[int, int]]:
@@ -99,12 +100,17 @@ def rank_intervals(draws: ArrayLike, higher: bool, level: float = 0.95) -> list[
     nearly equal are the hard case: there bootstrap ranks vary less than they should (Xie, Singh & Zhang 2009), so a
     claim rests on the paired intervals, and these show how stable the order is.
     """
-    table = _ordered(draws, higher)
-    above, at_least = _counts_above(table)
+    order, above, at_least = _places(_ordered(draws, higher))
+    rows, arms = order.shape
     tail = (1 - level) / 2
-    first = np.quantile(above + 1, tail, axis=0, method="lower")
-    last = np.quantile(at_least, 1 - tail, axis=0, method="higher")
-    return [(int(low), int(high)) for low, high in zip(first, last, strict=True)]
+    ends = (rows - 1) * np.array([tail, 1 - tail])
+    # Of the resamples of an arm the one in this place, as quantiles of `method="lower"` and `"higher"` have it.
+    lower, upper = int(np.floor(ends[0])), int(np.ceil(ends[1]))
+    own = order * arms
+    first_ranks = np.bincount((own + above).ravel(), minlength=arms * arms).reshape(arms, arms).cumsum(axis=1)
+    last_ranks = np.bincount((own + at_least - 1).ravel(), minlength=arms * arms).reshape(arms, arms).cumsum(axis=1)
+    low, high = (first_ranks > lower).argmax(axis=1) + 1, (last_ranks > upper).argmax(axis=1) + 1
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def best_probabilities(draws: ArrayLike, higher: bool) -> list[float]:
@@ -122,25 +128,23 @@ def _ordered(draws: ArrayLike, higher: bool) -> Floats:
     return table if higher else -table
 
 
-def _counts_above(table: Floats) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """For each value of a row of [resamples, arms] how many values of the row are above it, and how many are not below.
+def _places(table: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Arms of each row of [resamples, arms], the best first; and of each place in that order how many values of the row
+    are above the one there, and how many are not below. The last two may be [arms], where all rows have the same.
 
     Rows are sorted once, so that a thousand arms take a sort and not a million comparisons for each resample.
     """
     rows, arms = table.shape
     order = np.argsort(-table, axis=1)
     ranked = np.take_along_axis(table, order, axis=1)
-    place = np.arange(arms, dtype=np.int32)
-    fresh = np.ones(table.shape, dtype=bool)
-    np.not_equal(ranked[:, 1:], ranked[:, :-1], out=fresh[:, 1:])
-    above, at_least = np.empty(table.shape, np.int32), np.empty(table.shape, np.int32)
-    if fresh.all():
-        np.put_along_axis(above, order, np.broadcast_to(place, table.shape), axis=1)
-        return above, above + 1
+    place = np.arange(arms)
+    same = ranked[:, 1:] == ranked[:, :-1]
+    if not same.any():
+        return order, place, place + 1
     # Equal values share the place of the first of them, and the place after the last.
-    first = np.maximum.accumulate(np.where(fresh, place, 0), axis=1).astype(np.int32)
+    fresh = np.ones(table.shape, dtype=bool)
+    fresh[:, 1:] = ~same
     ends = np.concatenate([fresh[:, 1:], np.ones((rows, 1), dtype=bool)], axis=1)
-    last = np.minimum.accumulate(np.where(ends, place + 1, arms)[:, ::-1], axis=1)[:, ::-1].astype(np.int32)
-    np.put_along_axis(above, order, first, axis=1)
-    np.put_along_axis(at_least, order, last, axis=1)
-    return above, at_least
+    first = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, place + 1, arms)[:, ::-1], axis=1)[:, ::-1]
+    return order, first, last

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import stats
+from harness.metrics import METRICS
 from harness.records import Estimate
+from harness.stats import clusters
 from harness.stats.methods import mean_arm, parts_of
 from harness.stats.pairs import squared_distances
 
@@ -81,6 +83,24 @@ def test_arms_at_once_are_arms_one_by_one_to_the_last_bit() -> None:
         assert stats.arm_p_value(difference, CLUSTERS) == expected_p
 
 
+@pytest.mark.parametrize("cells", [10**6, 1])
+def test_corpus_arms_at_once_are_arms_one_by_one_to_the_last_bit(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "PART_CELLS", cells)
+    rng = np.random.default_rng(5)
+    made = [np.abs(rng.normal(size=(3, EXAMPLES, 2))) + 1 for _ in range(5)]
+    combine = METRICS["perplexity"].combine
+    assert combine is not None
+    together = stats.corpus_arms_of(made, combine, CLUSTERS, trained=True)
+    assert len(together) == len(made)
+    for table, arm in zip(made, together, strict=True):
+        alone, _ = stats.corpus_method_arm(table, combine, CLUSTERS, trained=True)
+        assert (alone.values == arm.values).all() and (alone.pulls == arm.pulls).all()
+        assert (alone.scale, alone.freedom, alone.trained) == (arm.scale, arm.freedom, arm.trained)
+    made[3][1, 7, 0] = np.nan
+    with pytest.raises(ValueError, match="finite"):
+        stats.corpus_arms_of(made, combine, CLUSTERS, trained=True)
+
+
 def test_pairs_take_two_arms_and_two_clusters() -> None:
     arm = mean_arm(np.ones((1, EXAMPLES)), CLUSTERS, False)
     with pytest.raises(ValueError, match="two arms"):
@@ -108,3 +128,18 @@ def test_rank_intervals_count_the_arms_above(rows: list[list[int]], higher: bool
     last = np.quantile(at_least, 0.975, axis=0, method="higher")
     expected = [(int(low), int(high)) for low, high in zip(first, last, strict=True)]
     assert stats.rank_intervals(draws, higher) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.lists(st.integers(0, 5), min_size=3, max_size=3), min_size=1, max_size=45),
+    level=st.sampled_from((0.5, 0.9, 0.95, 1.0)),
+)
+def test_rank_intervals_are_quantiles_of_the_ranks(rows: list[list[int]], level: float) -> None:
+    draws = np.array(rows, dtype=float)
+    above = 1 + (draws[:, None, :] > draws[:, :, None]).sum(axis=2)
+    not_below = (draws[:, None, :] >= draws[:, :, None]).sum(axis=2)
+    low = np.quantile(above, (1 - level) / 2, axis=0, method="lower")
+    high = np.quantile(not_below, 1 - (1 - level) / 2, axis=0, method="higher")
+    expected = list(zip(low.tolist(), high.tolist(), strict=True))
+    assert stats.rank_intervals(draws, higher=True, level=level) == expected
