@@ -37,6 +37,14 @@ class Branches:
         """Tokens that go through the model."""
         return len(self.context) - 1 + len(self.tokens)
 
+    @property
+    def trunk(self) -> int:
+        """How many nodes from node 0 on each follow their predecessor: with the context they are one row."""
+        for node, parent in enumerate(self.parents):
+            if node and parent != node - 1:
+                return node
+        return len(self.parents)
+
     def depths(self) -> NDArray[np.int64]:
         """Distance of each node from node 0 [nodes]."""
         import numpy as np
