@@ -49,10 +49,11 @@ class Branches:
         """Distance of each node from node 0 [nodes]."""
         import numpy as np
 
-        found = np.zeros(len(self.tokens), dtype=np.int64)
-        for node in range(1, len(self.tokens)):
-            found[node] = found[self.parents[node]] + 1
-        return found
+        trunk = self.trunk
+        found = list(range(trunk))
+        for node in range(trunk, len(self.tokens)):
+            found.append(found[self.parents[node]] + 1)
+        return np.array(found, dtype=np.int64)
 
     def ancestors(self) -> NDArray[np.bool_]:
         """Which nodes each node sees: itself and those on its way from node 0 [nodes, nodes]."""
@@ -75,6 +76,13 @@ def grow(rows: Sequence[Row], leave: Collection[int] = ()) -> list[Branches]:
         if index not in left:
             groups.setdefault(context, []).append(index)
     return [_tree(context, members, [rows[i][1] for i in members]) for context, members in groups.items()]
+
+
+def alone(row: Row, number: int) -> Branches:
+    """The tree of one request, number `number`: a single way. Its target is not empty."""
+    context, target = row
+    ways = tuple(range(len(target)))
+    return Branches(context, (context[-1], *target[:-1]), (0, *ways[:-1]), (number,), (ways,))
 
 
 def _tree(context: tuple[int, ...], members: Sequence[int], targets: Sequence[tuple[int, ...]]) -> Branches:

@@ -63,7 +63,7 @@ class Linears:
 
     def refresh(self) -> None:
         """Take notice of what has changed since the last call."""
-        tensors = tuple((source.data_ptr(), source._version) for source in self._sources)
+        tensors = tuple((source.data_ptr(), 0 if source.is_inference() else source._version) for source in self._sources)
         state = (*tensors, *map(_switches, self._modules))
         if state != self.state:
             self.state = state
@@ -225,10 +225,11 @@ class Heads:
 class Decoder:
     """Embedding to last norm of one model."""
 
-    def __init__(self, stack: Any, head: Any, heads: Heads, layers: Sequence[Layer]) -> None:
+    def __init__(self, around: Sequence[Any], head: Any, heads: Heads, layers: Sequence[Layer]) -> None:
+        stack = around[-1].model
         self._stack, self.head, self.heads, self.layers = stack, head, heads, tuple(layers)
         self._norm = _norm(stack.norm)
-        self._around = list(_around(stack))
+        self._around = [*around, *_around(stack)]
 
     @classmethod
     def of(cls, model: Any) -> Decoder | None:
@@ -248,15 +249,18 @@ class Decoder:
         heads = Heads(int(config.num_attention_heads), int(config.num_key_value_heads), size)
         made = [linears for layer in stack.layers for linears in _linears(layer, True)]
         copy = sum(linears.bytes for linears in made) <= COPIED_BYTES
-        return cls(stack, head, heads, [_layer(layer, copy) for layer in stack.layers])
+        return cls([model, bare], head, heads, [_layer(layer, copy) for layer in stack.layers])
 
     def ready(self) -> bool:
         """Whether nothing has been hooked onto the modules that are gone around; takes notice of changed weights."""
         if any(_hooked(module) or module.training for module in self._around):
             return False
-        for layer in self.layers:
-            for linears in layer.linears():
-                linears.refresh()
+        import torch
+
+        with torch.inference_mode():
+            for layer in self.layers:
+                for linears in layer.linears():
+                    linears.refresh()
         return True
 
     @property

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.models import Logprob
-from harness.models.branches import Branches, Row
+from harness.models.branches import Branches, Row, alone, grow
 from harness.models.lean import Decoder
 from harness.models.passes import sums, worth_sharing
 
@@ -20,6 +20,8 @@ Tensor = Any
 Kept = list[tuple[Tensor, Tensor]]
 """Keys and values (tokens, key heads, size) of each layer."""
 
+PART_TOKENS = 1024
+"""Tokens of one pass: enough for full matrix products, few enough for activations to stay near the processor."""
 BLOCK = 64
 """Queries that go through attention together."""
 
@@ -43,6 +45,19 @@ class Stretch:
     blocks: tuple[Block, ...]
     wanted: tuple[Block, ...]
     """Blocks of the queries of the last layer, counted among all queries of the pass."""
+
+
+def _parts(trees: Sequence[Branches], most_scored: int) -> list[list[Branches]]:
+    """`trees` in parts, in the order given; at least one in each."""
+    found: list[list[Branches]] = []
+    tokens = scored = 0
+    for tree in trees:
+        tokens, scored = tokens + tree.inputs, scored + len(tree.tokens)
+        if not found or tokens > PART_TOKENS or scored > most_scored:
+            found.append([])
+            tokens, scored = tree.inputs, len(tree.tokens)
+        found[-1].append(tree)
+    return found
 
 
 class Causal:
@@ -71,18 +86,15 @@ def causal_blocks(causal: Causal, first: int, last: int, held: int) -> list[Bloc
     return [Block(a, b, held + b, causal(held + a, held + b)) for a, b in zip(cuts, ends, strict=True)]
 
 
-def attend_block(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """(queries, heads, size), (keys, key heads, size) twice and a mask → (queries, heads · size).
+def by_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(tokens, heads, size) → (key heads, query heads of each, tokens, size), all three, without a copy.
 
-    Key heads stand where batches do, so that the query heads of one key head share it without a copy.
+    Key heads stand where torch's attention has batches, so that the query heads of one key head share it.
     """
-    import torch
-
     groups = query.shape[1] // key.shape[1]
     query = query.unflatten(1, (key.shape[1], groups)).permute(1, 2, 0, 3)
     key, value = (side.transpose(0, 1)[:, None].expand(-1, groups, -1, -1) for side in (key, value))
-    found = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)
-    return found.permute(2, 0, 1, 3).flatten(1)
+    return query, key, value
 
 
 class Within:
@@ -94,17 +106,30 @@ class Within:
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         import torch
 
-        out = query.new_empty(len(query), query.shape[1] * query.shape[2])
+        attend = torch.nn.functional.scaled_dot_product_attention
+        out = query.new_empty(query.shape)
+        filled = by_heads(out, key, value)[0]
+        query, key, value = by_heads(query, key, value)
         for stretch in self._stretches:
-            keys, values = key[stretch.first : stretch.last], value[stretch.first : stretch.last]
+            first = stretch.first
+            keys, values = key, value
             if self._kept is not None:
-                before = self._kept[layer]
-                keys, values = torch.cat([before[0], keys]), torch.cat([before[1], values])
+                before = by_heads(out, *self._kept[layer])
+                keys = torch.cat([before[1], key[:, :, first : stretch.last]], 2)
+                values = torch.cat([before[2], value[:, :, first : stretch.last]], 2)
+                first = 0
             start = 0 if layer == self._last else stretch.first
             for block in stretch.wanted if layer == self._last else stretch.blocks:
-                own = slice(start + block.first, start + block.last)
-                out[own] = attend_block(query[own], keys[: block.keys], values[: block.keys], block.mask)
-        return out
+                begin, count, end = start + block.first, block.last - block.first, first + block.keys
+                filled.narrow(2, begin, count).copy_(
+                    attend(
+                        query.narrow(2, begin, count),
+                        keys[:, :, first:end],
+                        values[:, :, first:end],
+                        block.mask,
+                    )
+                )
+        return out.flatten(1)
 
 
 class _Filled(Exception):
@@ -119,14 +144,11 @@ class Filling:
         self._blocks, self._layers = causal_blocks(causal, 0, length, 0), layers
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        import torch
-
         self.kept.append((key.clone(), value.clone()))
         if layer + 1 == self._layers:
             raise _Filled
-        return torch.cat(
-            [attend_block(query[b.first : b.last], key[: b.keys], value[: b.keys], b.mask) for b in self._blocks]
-        )
+        stretch = Stretch(0, len(query), tuple(self._blocks), ())
+        return Within([stretch], self._layers, None)(layer, query, key, value)
 
 
 class LeanTree:
@@ -136,6 +158,20 @@ class LeanTree:
         self.decoder = decoder
         self.causal = Causal()
         self._prefix: tuple[tuple[int, ...], Kept, tuple[Any, ...]] | None = None
+
+    def score_all(self, rows: Sequence[Row]) -> list[Logprob]:
+        """Results of `rows`, from parts of at most PART_TOKENS tokens."""
+        return self.score_parts(rows, sum(len(target) + 1 for _, target in rows))
+
+    def score_parts(self, rows: Sequence[Row], most_scored: int) -> list[Logprob]:
+        """Results of `rows`, from parts of at most PART_TOKENS tokens and about `most_scored` scored positions."""
+        found = {number: Logprob(0.0, 0, True) for number, (_, target) in enumerate(rows) if not target}
+        # Rows whose context is a mere prefix token have nothing to share that is worth a mask.
+        apart = [number for number, (context, target) in enumerate(rows) if target and len(context) == 1]
+        trees = grow(rows, leave=[*found, *apart]) + [alone(rows[number], number) for number in apart]
+        for part in _parts(trees, most_scored):
+            found.update(self.score(part, rows))
+        return [found[number] for number in range(len(rows))]
 
     def score(self, trees: Sequence[Branches], rows: Sequence[Row]) -> dict[int, Logprob]:
         """Results of the requests of `trees` (numbers in `rows`), from one pass."""
@@ -152,7 +188,7 @@ class LeanTree:
             nodes = sorted({node for path in tree.places for node in path})
             index.update(((number, node), len(wanted) + place) for place, node in enumerate(nodes))
             held = len(tree.context) - 1
-            stretches.append(self._stretch(tree, nodes, (common, len(ids), len(wanted))))
+            stretches.append(self.stretch(tree, nodes, (common, len(ids), len(wanted))))
             wanted += [len(ids) + held - common + node for node in nodes]
             ids += [*tree.context[common:-1], *tree.tokens]
             places += [torch.arange(common, held), torch.from_numpy(tree.depths()).add_(held)]
@@ -165,7 +201,7 @@ class LeanTree:
                 order.append(row)
         return dict(zip(order, sums(self.decoder.head(hidden), asked), strict=True))
 
-    def _stretch(self, tree: Branches, nodes: Sequence[int], starts: tuple[int, int, int]) -> Stretch:
+    def stretch(self, tree: Branches, nodes: Sequence[int], starts: tuple[int, int, int]) -> Stretch:
         """`starts`: kept keys before the tree, tokens of the pass before it, wanted tokens before it."""
         import torch
 
