@@ -280,8 +280,8 @@ class HFModel:
     def lean(self) -> LeanTree | None:
         """Scoring through lean layers, where the model has such, nothing is hooked onto what they go around, and they
         were seen to give what whole sequences give."""
-        if self._lean_agrees is None and self._tree.fits:
-            decoder = Decoder.of(self.model)
+        if self._lean_agrees is None:
+            decoder = Decoder.of(self.model) if self._tree.fits else None
             self._lean = None if decoder is None else LeanTree(decoder)
             if self._lean is None or self._lean.decoder.ready():
                 self._lean_agrees = self._lean is not None and self._agrees(self._lean.score_all, self._lengths)

@@ -63,8 +63,7 @@ class Linears:
 
     def refresh(self) -> None:
         """Take notice of what has changed since the last call."""
-        tensors = tuple((source.data_ptr(), 0 if source.is_inference() else source._version) for source in self._sources)
-        state = (*tensors, *map(_switches, self._modules))
+        state = (*map(_version, self._sources), *map(_switches, self._modules))
         if state != self.state:
             self.state = state
             self._build()
@@ -132,6 +131,11 @@ class Linears:
 
 def _sources(module: Any) -> list[Any]:
     return [] if _linear(module) is None else list(module.parameters())
+
+
+def _version(weight: Any) -> tuple[int, int]:
+    # What was made under inference mode counts no versions.
+    return weight.data_ptr(), 0 if weight.is_inference() else weight._version
 
 
 def _linear(module: Any) -> Any:
@@ -238,9 +242,15 @@ class Decoder:
 
         config = model.config.get_text_config()
         bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-        stack, head = getattr(bare, "model", None), model.get_output_embeddings()
+        stack: Any = getattr(bare, "model", None)
+        head = model.get_output_embeddings()
         suited = model.device.type == "cpu" and config._attn_implementation == "sdpa" and head is not None
-        if not suited or model.dtype != torch.float32 or not _is_stack(stack) or _children(bare) != {"model", "lm_head"}:
+        if (
+            not suited
+            or model.dtype != torch.float32
+            or not _is_stack(stack)
+            or _children(bare) != {"model", "lm_head"}
+        ):
             return None
         attention = stack.layers[0].self_attn
         size = int(getattr(attention, "head_dim", 0))
@@ -301,7 +311,6 @@ class Decoder:
             half = inner.shape[1] // 2
             layer.down.onto(layer.act(inner[:, :half]).mul_(inner[:, half:]), x)
         return self._norm(x)
-
 
     def _first(self, layer: Layer, ids: Tensor, x: Tensor) -> Tensor:
         """Queries, keys and values of the first layer: before their positions turn them they follow from a token alone,

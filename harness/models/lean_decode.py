@@ -130,7 +130,9 @@ def _fill(tree: LeanTree, rows: Rows, prompts: Sequence[Sequence[int]], kept: Ke
     found, row = [], 0
     while row < len(prompts):
         ids: list[int] = []
-        places, wanted, placed = [], [], []
+        places: list[Tensor] = []
+        wanted: list[int] = []
+        placed: list[tuple[int, Stretch]] = []
         while row < len(prompts) and (not ids or len(ids) + len(prompts[row]) - common <= PART_TOKENS):
             prompt = tuple(prompts[row])
             stretch = tree.stretch(alone((prompt, (0,)), row), [0], (common, len(ids), len(wanted)))

@@ -7,6 +7,7 @@ a causal mask hides as well.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -238,9 +239,7 @@ class LeanTree:
         state = self.decoder.state
         if self._prefix is None or self._prefix[0] != prefix or self._prefix[2] != state:
             filling = Filling(self.causal, len(prefix), len(self.decoder.layers))
-            try:
+            with contextlib.suppress(_Filled):
                 self.decoder(torch.tensor(prefix), torch.arange(len(prefix)), filling)
-            except _Filled:
-                pass
             self._prefix = prefix, filling.kept, state
         return self._prefix[1]
