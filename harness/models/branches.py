@@ -37,14 +37,23 @@ class Branches:
         """Tokens that go through the model."""
         return len(self.context) - 1 + len(self.tokens)
 
+    @property
+    def trunk(self) -> int:
+        """How many nodes from node 0 on each follow their predecessor: with the context they are one row."""
+        for node, parent in enumerate(self.parents):
+            if node and parent != node - 1:
+                return node
+        return len(self.parents)
+
     def depths(self) -> NDArray[np.int64]:
         """Distance of each node from node 0 [nodes]."""
         import numpy as np
 
-        found = np.zeros(len(self.tokens), dtype=np.int64)
-        for node in range(1, len(self.tokens)):
-            found[node] = found[self.parents[node]] + 1
-        return found
+        trunk = self.trunk
+        found = list(range(trunk))
+        for node in range(trunk, len(self.tokens)):
+            found.append(found[self.parents[node]] + 1)
+        return np.array(found, dtype=np.int64)
 
     def ancestors(self) -> NDArray[np.bool_]:
         """Which nodes each node sees: itself and those on its way from node 0 [nodes, nodes]."""
@@ -67,6 +76,13 @@ def grow(rows: Sequence[Row], leave: Collection[int] = ()) -> list[Branches]:
         if index not in left:
             groups.setdefault(context, []).append(index)
     return [_tree(context, members, [rows[i][1] for i in members]) for context, members in groups.items()]
+
+
+def alone(row: Row, number: int) -> Branches:
+    """The tree of one request, number `number`: a single way. Its target is not empty."""
+    context, target = row
+    ways = tuple(range(len(target)))
+    return Branches(context, (context[-1], *target[:-1]), (0, *ways[:-1]), (number,), (ways,))
 
 
 def _tree(context: tuple[int, ...], members: Sequence[int], targets: Sequence[tuple[int, ...]]) -> Branches:

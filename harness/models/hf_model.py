@@ -14,8 +14,10 @@ from typing import Any
 
 from harness import resolved
 from harness.errors import ArmFailed, OutOfMemory
-from harness.models import Continuation, Generation, Logprob, branches, decode, passes
+from harness.models import Continuation, Generation, Logprob, branches, decode, lean_decode, passes
 from harness.models.branches import Row
+from harness.models.lean import Decoder
+from harness.models.lean_passes import LeanTree
 from harness.records import LibraryConfig
 
 LOGIT_BYTES = 1 << 30
@@ -50,6 +52,8 @@ class HFModel:
         self._shares: bool | None = False if self._virtual else None
         self._grows: bool | None = False if self._virtual else None
         self._tree = passes.Tree(self.model, self._pad)
+        self._lean: LeanTree | None = None
+        self._lean_agrees: bool | None = False if self._virtual else None
         self._reset_generation_config()
 
     def _reset_generation_config(self) -> None:
@@ -82,13 +86,13 @@ class HFModel:
         `max_new_tokens`: finish `length`.
         """
         stops = [text for text in stop if text]
-        use = self._generate_fast if self.shares_contexts else self._generate_any
+        use = self._generate_fast if self._decodes_fast else self._generate_any
         rows = self._in_batches(prompts, lambda batch: use(batch, max_new_tokens, stops))
         return [self._finish(row, stops) for row in rows]
 
     def forced(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> int:
         """Generate exactly `new_tokens` for each prompt as `generate` does, end-of-sequence or not; their number."""
-        fast = self.shares_contexts
+        fast = self._decodes_fast
         rows = self._in_batches(
             prompts,
             lambda batch: (
@@ -98,6 +102,11 @@ class HFModel:
             ),
         )
         return sum(map(len, rows))
+
+    @property
+    def _decodes_fast(self) -> bool:
+        """Whether one of our own loops serves the model."""
+        return self.lean is not None or self.shares_contexts
 
     @property
     def weights_bytes(self) -> int:
@@ -139,14 +148,17 @@ class HFModel:
             every = torch.arange(rows, device=inputs["input_ids"].device)
             return passes.logits_at(self.model, every, torch.full_like(every, length - 1), **inputs)[0]
 
+        eos = self.eos_ids if stops is not None else ()
+        ended = decode.ends(eos, self._stopping(stops) if stops else None)
+        lean = self.lean
+        if lean is not None:
+            return lean_decode.greedy(lean, prompts, limit, ended)
         common = passes.worth_sharing([prompt[:-1] for prompt in prompts])
         common = common if common and self.grows_trees else 0
         ids, mask = passes.padded([prompt[common:] for prompt in prompts], self._pad, True, self.model.device)
         mask = torch.cat([mask.new_ones(len(prompts), common), mask], dim=1)
         begun = self._tree.begin(tuple(prompts[0][:common]), len(prompts)) if common else None
         cache = decode.growing_cache(self.model.config, begun)
-        eos = self.eos_ids if stops is not None else ()
-        ended = decode.ends(eos, self._stopping(stops) if stops else None)
         return decode.greedy(forward, cache, (ids, mask), limit, ended)
 
     def _generate_any(
@@ -220,6 +232,9 @@ class HFModel:
         import torch
 
         with self._memory("scoring"), torch.inference_mode():
+            lean = self.lean
+            if lean is not None:
+                return lean.score_parts(rows, self._most_scored)
             alone = [index for index, row in enumerate(rows) if len(row[0]) == 1 or not row[1]]
             if len(alone) < len(rows) and self.grows_trees:
                 grown = branches.grow(rows, leave=alone)
@@ -262,10 +277,24 @@ class HFModel:
     def grows_trees(self) -> bool:
         """Whether scoring by trees gives what whole sequences give, measured once; never where layers see a window."""
         if self._grows is None:
-            # Long enough for a window that no config tells of.
-            lengths = (5, 9, max(9, min(320, self.context - 40)))
-            self._grows = self._tree.fits and self._agrees(self._tree.score_all, lengths)
+            self._grows = self._tree.fits and self._agrees(self._tree.score_all, self._lengths)
         return self._grows
+
+    @property
+    def lean(self) -> LeanTree | None:
+        """Scoring through lean layers, where the model has such, nothing is hooked onto what they go around, and they
+        were seen to give what whole sequences give."""
+        if self._lean_agrees is None:
+            decoder = Decoder.of(self.model) if self._tree.fits else None
+            self._lean = None if decoder is None else LeanTree(decoder)
+            if self._lean is None or self._lean.decoder.ready():
+                self._lean_agrees = self._lean is not None and self._agrees(self._lean.score_all, self._lengths)
+        return self._lean if self._lean_agrees and self._lean is not None and self._lean.decoder.ready() else None
+
+    @property
+    def _lengths(self) -> tuple[int, ...]:
+        """Lengths of trial contexts; one is long enough for a window that no config tells of."""
+        return 5, 9, max(9, min(320, self.context - 40))
 
     def _with_prefix(self, request: Continuation) -> Row:
         if request.context:

@@ -77,8 +77,12 @@ def test_parts_hold_everything_once_within_the_limits(
             assert most_tokens is None or padding <= passes.PASS_TOKENS
 
 
-def load(folder: Path) -> HFModel:
-    return HFModel(*load_base(BaseModelSpec(path=str(folder)), "cpu"))
+def load(folder: Path, lean: bool = False) -> HFModel:
+    """A model that goes through transformers' own layers, unless `lean`."""
+    model = HFModel(*load_base(BaseModelSpec(path=str(folder)), "cpu"))
+    if not lean:
+        model._lean_agrees = False
+    return model
 
 
 def counted(model: HFModel) -> list[tuple[int, int]]:
@@ -118,10 +122,12 @@ def test_a_long_common_beginning_goes_through_once(tiny: Folder, kind: str) -> N
     assert [row.greedy for row in found] == [row.greedy for row in alone]
 
 
-def test_what_was_asked_before_does_not_change_a_bit(tiny: Folder) -> None:
+@pytest.mark.parametrize("lean", [False, True])
+def test_what_was_asked_before_does_not_change_a_bit(tiny: Folder, lean: bool) -> None:
     requests = [Continuation(text, (5, 6, 7)) for text in prompts(4, 90)]
-    fresh = load(tiny("llama")).logprobs(requests)
-    model = load(tiny("llama"))
+    fresh = load(tiny("llama"), lean).logprobs(requests)
+    model = load(tiny("llama"), lean)
+    assert (model.lean is not None) == lean
     model.generate(prompts(3, 90), 5, [])
     model.logprobs([Continuation(text[5:], (9, 8)) for text in prompts(4, 80)])
     assert model.logprobs(requests) == fresh

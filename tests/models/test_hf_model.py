@@ -23,6 +23,8 @@ from harness.spec import BaseModelSpec
 
 Folder = Callable[[str], Path]
 KINDS = sorted(EXTRA)
+LEAN = ("llama", "qwen3")
+"""Kinds that go through lean layers."""
 
 
 def load(folder: Path, **options: Any) -> HFModel:
@@ -138,9 +140,14 @@ def test_adapters_score_as_their_own_forward_pass(base: BaseModelSpec, name: str
     assert wrapped.generate(prompts, 8, []) == [wrapped.generate([prompt], 8, [])[0] for prompt in prompts]
 
 
-def test_head_sees_scored_positions_only(tiny: Folder) -> None:
+@pytest.mark.parametrize("lean", [False, True])
+def test_head_sees_scored_positions_only(tiny: Folder, lean: bool) -> None:
     model = load(tiny("llama"))
-    assert model.shares_contexts and model.grows_trees
+    if lean:
+        assert model.lean is not None
+    else:
+        model._lean_agrees = False
+        assert model.shares_contexts and model.grows_trees
     seen: list[int] = []
     model.model.get_output_embeddings().register_forward_hook(lambda m, args, out: seen.append(out.shape[:-1].numel()))
     model.logprobs([Continuation((5, 6, 7, 8), (9, 10)), Continuation((11, 12), (13,))])
@@ -240,9 +247,13 @@ def test_own_loop_equals_generate_while_rows_leave_the_batch(tiny: Folder, kind:
     model._reset_generation_config()
     for stop in ([], [free[0].text[5:7], free[1].text[2:4]]):
         fast = model.generate(prompts, 40, stop)
+        agreed = model._lean_agrees
+        assert agreed == (kind in LEAN)
+        model._lean_agrees = False
+        assert fast == model.generate(prompts, 40, stop)
         model._shares = False
         assert fast == model.generate(prompts, 40, stop)
-        model._shares = True
+        model._shares, model._lean_agrees = True, agreed
         assert len({len(row.tokens) for row in fast}) > 3
 
 
@@ -251,6 +262,8 @@ def test_cache_grows_beyond_its_first_buffer(tiny: Folder) -> None:
     prompts = [(5, 6, 7), (8, 9)]
     [long, other] = model.generate(prompts, 200, [])
     assert len(long.tokens) == len(other.tokens) == 200
+    model._lean_agrees = False
+    assert model.generate(prompts, 200, []) == [long, other]
     model._shares = False
     assert model.generate(prompts, 200, []) == [long, other]
 

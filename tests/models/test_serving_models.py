@@ -19,15 +19,17 @@ def loaded(folder: Path, quantisation: QuantSpec | None = None) -> HFModel:
     return HFModel(*hf.load_base(BaseModelSpec(path=str(folder)), "cpu", quantisation))
 
 
-@pytest.mark.parametrize("fast", [True, False])
-def test_exactly_as_many_tokens_as_asked_for_even_where_the_model_would_stop(tmp_path: Path, fast: bool) -> None:
+@pytest.mark.parametrize(("fast", "lean"), [(True, True), (True, False), (False, False)])
+def test_exactly_as_many_tokens_as_asked_for_even_where_the_model_would_stop(
+    tmp_path: Path, fast: bool, lean: bool
+) -> None:
     model = loaded(save_model(tmp_path / "m"))
-    assert model.shares_contexts
+    assert model.shares_contexts and model.lean is not None
     [free] = model.generate(PROMPTS[:1], 12, ())
     # Whatever it says third ends it from now on.
     model.eos_ids = (free.tokens[2],)
     model._reset_generation_config()
-    model._shares = fast
+    model._shares, model._lean_agrees = fast, lean
     assert [len(answer.tokens) for answer in model.generate(PROMPTS[:1], 12, ())] == [free.tokens.index(free.tokens[2])]
     assert model.forced(PROMPTS[:1], 12) == 12
     assert model.forced(PROMPTS, 5) == 15
