@@ -78,7 +78,10 @@ class Watch(importlib.abc.MetaPathFinder):
             _state["torch"] = 1
             import torch
 
+            from harness.models import lean
+
             module: Any = torch.nn.Module
+            lean.Decoder.__call__ = timed("forward", lean.Decoder.__call__)  # type: ignore[method-assign]
             module.__call__ = timed("forward", module.__call__)
             torch.autograd.backward = timed("backward", torch.autograd.backward)
             torch.optim.AdamW.step = timed("optimiser", torch.optim.AdamW.step)  # type: ignore[method-assign]
