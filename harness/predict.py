@@ -300,7 +300,7 @@ class _BatchFile:
         with self.path.open("rb") as lines:
             for line in lines:
                 row = _parse(line)
-                if row is None or (end == 0 and row.get("plan") != self.name):
+                if row is None or (row.get("plan") != self.name if end == 0 else not {"batch", "rows"} <= set(row)):
                     break
                 if end:
                     self.done[row["batch"]] = row["rows"]
