@@ -38,6 +38,7 @@ os.environ.update(
 
 from side_by_side import interleaved, ratio, ratio_line
 
+from harness import tokens
 from harness.load import stock_folder
 
 TASK = stock_folder() / "tasks" / "visit_notes"
@@ -154,7 +155,8 @@ def peer(batch_size: int) -> Any:
 
 
 def ask(model: Any, work: Workload) -> list[Any]:
-    """Answers by the method that lm-eval calls."""
+    """Answers by the method that lm-eval calls; every text is tokenised anew."""
+    tokens.forget()
     answers: list[Any] = getattr(model, work.method)(work.requests, disable_tqdm=True)
     return answers
 
@@ -174,11 +176,11 @@ def best_size(hflm: Any, work: Workload) -> tuple[int, dict[int, float]]:
     return min(found, key=lambda size: found[size]), found
 
 
-def differences(work: Workload, theirs: list[Any], ours: list[Any], tokens: Callable[[str], int]) -> tuple[str, bool]:
+def differences(work: Workload, theirs: list[Any], ours: list[Any], count: Callable[[str], int]) -> tuple[str, bool]:
     """A line about parity, and whether it holds."""
     if work.method == "loglikelihood_rolling":
         apart = [abs(a - b) for a, b in zip(theirs, ours, strict=True)]
-        sizes = [tokens(request.args[0]) for request in work.requests]
+        sizes = [count(request.args[0]) for request in work.requests]
         good = all(d <= max(TOLERANCE, TOLERANCE_A_TOKEN * n) for d, n in zip(apart, sizes, strict=True))
         a_token = max(d / n for d, n in zip(apart, sizes, strict=True))
         return f"largest difference of a text {max(apart):.1e} (a token {a_token:.1e})", good

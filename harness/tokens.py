@@ -22,15 +22,23 @@ class _Known:
         """As machine integers: a tuple of Python's takes about nine times as much."""
         self.characters = 0
 
+    def clear(self) -> None:
+        self.ids.clear()
+        self.characters = 0
+
     def add(self, key: tuple[str, str, bool | None], ids: tuple[int, ...]) -> None:
         if self.characters > MOST_CHARACTERS:
-            self.ids.clear()
-            self.characters = 0
+            self.clear()
         self.ids[key] = array("i", ids)
         self.characters += len(key[1])
 
 
 _known = _Known()
+
+
+def forget() -> None:
+    """Remember nothing of what was asked so far."""
+    _known.clear()
 
 
 class Encoder:
