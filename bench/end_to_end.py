@@ -101,10 +101,13 @@ def call(place: Place, words: list[str], threads: int | None = None) -> float:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false"}
     environment |= {"TRL_EXPERIMENTAL_SILENCE": "1", "HF_HOME": str(place.path("cache"))}
     environment["HARNESS_HOME"] = str(place.path("home"))
+    # The commands of this environment, activated or not.
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     log = place.path(f"log-{time.monotonic_ns()}.txt")
     started = time.perf_counter()
     with log.open("w") as out:
-        done = subprocess.run(words, env=environment, stdout=out, stderr=subprocess.STDOUT, check=False)
+        found = shutil.which(words[0], path=environment["PATH"]) or words[0]
+        done = subprocess.run([found, *words[1:]], env=environment, stdout=out, stderr=subprocess.STDOUT, check=False)
     if done.returncode not in (0, 6):
         sys.exit(f"{' '.join(words[:6])} … failed:\n{log.read_text()[-2000:]}")
     return time.perf_counter() - started
