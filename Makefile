@@ -35,13 +35,14 @@ bench: install
 	$(BIN)/python bench/racing.py
 	$(BIN)/python bench/training.py --only fp32
 	$(BIN)/python bench/training.py --only processor
-	$(BIN)/python bench/generation.py
+	$(BIN)/python bench/generation.py --quick
 	-$(BIN)/python bench/scoring.py
-	-$(BIN)/python bench/overhead.py
+	$(BIN)/python bench/overhead.py
 
 bench-all: bench
+	$(BIN)/python bench/generation.py
 	$(BIN)/python bench/end_to_end.py
-	-$(BIN)/python bench/scale.py
+	$(BIN)/python bench/scale.py
 	-$(BIN)/python bench/training.py --only bf16
 	$(BIN)/python bench/store_race.py
 	$(BIN)/python bench/resume.py
