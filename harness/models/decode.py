@@ -17,6 +17,34 @@ KEPT_SHARE = 0.75
 """Finished rows leave the batch once at most this share of it goes on: leaving costs one copy of the cache."""
 
 
+class Answers:
+    """What the rows of a batch have been answered so far, and which of them go on."""
+
+    def __init__(self, rows: int, ended: Callable[[list[int]], bool]) -> None:
+        self.tokens: list[list[int]] = [[] for _ in range(rows)]
+        self._ended = ended
+        self._rows = list(range(rows))
+        """Rows that are in the batch still, by place."""
+        self._going = set(self._rows)
+
+    def take(self, tokens: Sequence[int]) -> bool:
+        """Add the next token of each row in the batch; whether any row goes on."""
+        for row, token in zip(self._rows, tokens, strict=True):
+            if row in self._going:
+                self.tokens[row].append(token)
+                if self._ended(self.tokens[row]):
+                    self._going.discard(row)
+        return bool(self._going)
+
+    def staying(self) -> list[int] | None:
+        """Places in the batch that go on, once so few do that the others leave it; None while all stay."""
+        if len(self._going) > KEPT_SHARE * len(self._rows):
+            return None
+        places = [place for place, row in enumerate(self._rows) if row in self._going]
+        self._rows = [self._rows[place] for place in places]
+        return places
+
+
 def greedy(
     forward: Forward, cache: Any, batch: tuple[Any, Any], limit: int, ended: Callable[[list[int]], bool]
 ) -> list[list[int]]:
@@ -30,28 +58,21 @@ def greedy(
 
     ids, mask = batch
     positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-    answers: list[list[int]] = [[] for _ in range(len(ids))]
-    rows = list(range(len(ids)))
-    going = set(rows)
+    answers = Answers(len(ids), ended)
     for step in range(limit):
         inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
         best = forward({**inputs, "past_key_values": cache, "use_cache": True}).argmax(-1)
-        for row, token in zip(rows, best.tolist(), strict=True):
-            if row in going:
-                answers[row].append(token)
-                if ended(answers[row]):
-                    going.discard(row)
-        if not going or step + 1 == limit:
+        if not answers.take(best.tolist()) or step + 1 == limit:
             break
         positions = positions[:, -1:] + 1
-        if len(going) <= KEPT_SHARE * len(rows):
-            kept = torch.tensor([place for place, row in enumerate(rows) if row in going], device=ids.device)
-            rows = [row for row in rows if row in going]
+        staying = answers.staying()
+        if staying is not None:
+            kept = torch.tensor(staying, device=ids.device)
             cache.batch_select_indices(kept)
             best, mask, positions = best[kept], mask[kept], positions[kept]
         ids = best[:, None]
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-    return answers
+        mask = torch.cat([mask, mask.new_ones(len(best), 1)], dim=1)
+    return answers.tokens
 
 
 def growing_cache(config: Any, begun: Any = None) -> Any:

@@ -14,6 +14,7 @@ weights may have been trained, an adapter switched, a hook set in the meantime.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -78,7 +79,7 @@ class Linears:
             return
         found = [part for part in parts if part is not None]
         weights = [linear.weight for linear, _ in found]
-        self._ends = _running([len(weight) for weight in weights])
+        self._ends = list(itertools.accumulate([len(weight) for weight in weights]))
         self._weight = weights[0] if len(weights) == 1 else torch.cat(weights)
         if any(linear.bias is not None for linear, _ in found):
             self._bias = torch.cat(
@@ -89,7 +90,7 @@ class Linears:
             )
         low = [(number, terms) for number, (_, terms) in enumerate(found) if terms is not None]
         if low:
-            ranks = _running([len(terms[0]) for _, terms in low])
+            ranks = list(itertools.accumulate([len(terms[0]) for _, terms in low]))
             self._downs = torch.cat([terms[0] for _, terms in low])
             self._adapters = tuple(
                 (slice(*self._span(number)), slice(end - len(terms[0]), end), terms[1].t(), terms[2])
@@ -186,14 +187,6 @@ def _parts(module: Any) -> tuple[Any, tuple[Tensor, Tensor, float] | None] | Non
     if others or down.weight.dtype != torch.float32 or up.weight.dtype != torch.float32 or module.training:
         return None
     return linear, (down.weight, up.weight, float(module.scaling[name]))
-
-
-def _running(sizes: Sequence[int]) -> list[int]:
-    total, ends = 0, []
-    for size in sizes:
-        total += size
-        ends.append(total)
-    return ends
 
 
 # ---------------------------------------------------------------------------------------------------------- layers

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness.models.branches import alone
-from harness.models.decode import KEPT_SHARE
+from harness.models.decode import Answers
 from harness.models.lean_passes import PART_TOKENS, Kept, LeanTree, Stretch, Within
 from harness.models.passes import worth_sharing
 
@@ -93,27 +93,20 @@ def greedy(
     held = Rows(tree, [len(prompt) for prompt in prompts], min(limit, ROOM))
     best = _fill(tree, held, prompts, kept)
     positions = torch.tensor([len(prompt) for prompt in prompts])
-    answers: list[list[int]] = [[] for _ in prompts]
-    rows = list(range(len(prompts)))
-    going = set(rows)
+    answers = Answers(len(prompts), ended)
     for step in range(limit):
-        for row, token in zip(rows, best.tolist(), strict=True):
-            if row in going:
-                answers[row].append(token)
-                if ended(answers[row]):
-                    going.discard(row)
-        if not going or step + 1 == limit:
+        if not answers.take(best.tolist()) or step + 1 == limit:
             break
-        if len(going) <= KEPT_SHARE * len(rows):
-            left = torch.tensor([place for place, row in enumerate(rows) if row in going])
-            rows = [row for row in rows if row in going]
+        staying = answers.staying()
+        if staying is not None:
+            left = torch.tensor(staying)
             held.keep(left)
             best, positions = best[left], positions[left]
         held.make_room()
         held.width += 1
         best = tree.decoder.head(tree.decoder(best, positions, held)).argmax(-1)
         positions = positions + 1
-    return answers
+    return answers.tokens
 
 
 def _fill(tree: LeanTree, rows: Rows, prompts: Sequence[Sequence[int]], kept: Kept | None) -> Tensor:

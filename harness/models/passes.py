@@ -7,6 +7,7 @@ the last layer does after storing the keys and values of a context is left out, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,7 +97,7 @@ def plain(model: Any, rows: Sequence[Row], pad: int) -> list[Logprob]:
     ids, _ = padded([[*context, *target[:-1]] for context, target in rows], pad, False, model.device)
     places = [(r, len(context) - 1, len(target)) for r, (context, target) in enumerate(rows)]
     logits, _ = logits_at(model, *_spread(places, ids.device), input_ids=ids, use_cache=False)
-    ends = _running([len(target) for _, target in rows])
+    ends = list(itertools.accumulate([len(target) for _, target in rows]))
     return sums(logits, [(range(a, b), row[1]) for a, b, row in zip([0, *ends], ends, rows, strict=False)])
 
 
@@ -128,7 +129,7 @@ def shared(model: Any, rows: Sequence[Row], pad: int) -> list[Logprob]:
         past_key_values=cache,
         use_cache=True,
     )
-    ends = _running([len(target) for _, target in rows])
+    ends = list(itertools.accumulate([len(target) for _, target in rows]))
     return sums(logits, [(range(a, b), row[1]) for a, b, row in zip([0, *ends], ends, rows, strict=False)])
 
 
@@ -256,14 +257,6 @@ def _spread(places: Sequence[tuple[int, int, int]], device: Any) -> tuple[Any, A
     return torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)
 
 
-def _running(sizes: Sequence[int]) -> list[int]:
-    total, ends = 0, []
-    for size in sizes:
-        total += size
-        ends.append(total)
-    return ends
-
-
 def sums(logits: Any, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Logprob]:
     """For each of `wanted` (positions in `logits`, token scored at each) the sum of log softmax at the tokens.
 
@@ -287,7 +280,7 @@ def sums(logits: Any, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]) -> 
     picked = logits[places, tokens].float()
     is_top = picked == torch.cat(tops)[places]
     table = torch.stack([picked - torch.cat(logs)[places], is_top.float()]).cpu().double().numpy()
-    ends = _running([len(target) for _, target in wanted])
+    ends = list(itertools.accumulate([len(target) for _, target in wanted]))
     spans = list(zip([0, *ends], ends, strict=False))
     # Equal to the largest is the argmax, unless two are equally large: then the first one is.
     tops_only = [slice(a, b) for a, b in spans if b > a and table[1, a:b].all()]
