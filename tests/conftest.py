@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -28,3 +31,29 @@ def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
         return Answer(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def nothing_kept() -> Iterator[None]:
+    """No base model that a test before has left in this process, and none that this one leaves."""
+    from harness.models.held import BASE
+
+    BASE.drop()
+    yield
+    BASE.drop()
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders that weights were loaded from, in turn."""
+    from harness.models import hf
+
+    seen: list[Path] = []
+    own = hf.load_weights
+
+    def load(folder: Path, *rest: Any) -> Any:
+        seen.append(folder)
+        return own(folder, *rest)
+
+    monkeypatch.setattr(hf, "load_weights", load)
+    return seen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from harness import arms
 from harness.arms import fused, packing, sft
 from harness.errors import Diverged
-from harness.models import Continuation, hf
+from harness.models import Continuation
 from harness.models.held import BASE
 from harness.records import RunPlan, TrainingData
 
@@ -33,27 +33,7 @@ SAMPLED = {**DPO, "pairs": "parent_samples", "name": "sampled"}
 QLORA: dict[str, Any] = {"method": "qlora", "lora": {"r": 4}, "name": "qlora"}
 UNTRAINED: dict[str, Any] = {"method": "untrained", "name": "untrained"}
 FULL: dict[str, Any] = {"method": "full", "name": "full"}
-
-
-@pytest.fixture(autouse=True)
-def _nothing_kept() -> Iterator[None]:
-    BASE.drop()
-    yield
-    BASE.drop()
-
-
-@pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Folders that weights were loaded from, in turn."""
-    seen: list[Path] = []
-    own = hf.load_weights
-
-    def load(folder: Path, *rest: Any) -> Any:
-        seen.append(folder)
-        return own(folder, *rest)
-
-    monkeypatch.setattr(hf, "load_weights", load)
-    return seen
+pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 
 def execute(plan: RunPlan, data: TrainingData) -> tuple[str, Any]:

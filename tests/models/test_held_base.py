@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,29 +30,8 @@ ADAPTERS: dict[str, dict[str, Any]] = {
     "prompt_tuning": {"num_virtual_tokens": 3},
 }
 KINDS = {"dora": "LORA", "tokens": "LORA"}
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+pytestmark = [pytest.mark.usefixtures("nothing_kept"), pytest.mark.filterwarnings("ignore::UserWarning")]
 QUESTIONS = [Continuation((5, 6, 7), (8, 9)), Continuation((5, 6, 7), (10,)), Continuation((), (11, 12))]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_kept() -> Iterator[None]:
-    BASE.drop()
-    yield
-    BASE.drop()
-
-
-@pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Folders that weights were loaded from, in turn."""
-    seen: list[Path] = []
-    own = hf.load_weights
-
-    def load(folder: Path, *rest: Any) -> Any:
-        seen.append(folder)
-        return own(folder, *rest)
-
-    monkeypatch.setattr(hf, "load_weights", load)
-    return seen
 
 
 def config(name: str) -> Any:
