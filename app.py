@@ -15,8 +15,8 @@ from pathlib import Path
 import streamlit as st
 
 import harness
+from harness.app import entrance, frame
 from harness.errors import HarnessError
-from harness.pages import entrance, frame
 
 PAGES = Path(harness.__file__).parent / "pages"
 OWNER = {

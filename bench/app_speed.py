@@ -29,9 +29,8 @@ from typing import NamedTuple
 from app_session import AppServer, AppSession, Screen, free_port
 from made_rounds import WORDS, load_words, open_made, percentile, reviewers
 
-from harness import boards, review
-from harness.access import owner_token
-from harness.files import write_json, write_records
+from harness import review
+from harness.app.access import owner_token
 from harness.metrics import score_predictions
 from harness.records import (
     Assignment,
@@ -48,6 +47,8 @@ from harness.records import (
     TrainLog,
     TrainLogRow,
 )
+from harness.records.files import write_json, write_records
+from harness.results import cache
 from harness.review.plan import Design
 from harness.store import Store
 
@@ -141,7 +142,7 @@ def fill(home: Path, experiments: int, runs: int, votes: int) -> str:
         )
     small = open_made(store, "going", Design(100, 2, 16), rng)
     for record in known:
-        boards.board(store, home, record.experiment_id)
+        cache.board(store, home, record.experiment_id)
     counts = store.counts()
     print(f"{counts['experiments']} experiments, {counts['runs']} runs, {counts['scores']:,} scores, "
           f"{counts['judgments']:,} votes", flush=True)  # fmt: skip
@@ -264,8 +265,8 @@ def unblind(home: Path, experiment_id: str) -> None:
     """What `harness review unblind big` does."""
     store = Store(home / "harness.duckdb")
     started = time.perf_counter()
-    boards.human(store, home, review.unblind(store, "big", "bench", "all votes are in"))
-    boards.board(store, home, experiment_id)
+    cache.human(store, home, review.unblind(store, "big", "bench", "all votes are in"))
+    cache.board(store, home, experiment_id)
     print(f"unblinding, once: {time.perf_counter() - started:.1f} s", flush=True)
 
 

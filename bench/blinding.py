@@ -27,9 +27,11 @@ from typing import Any
 import app_process
 from page_client import Client, Tap
 
-from harness import pipeline, queries, review
+from harness import review
+from harness.experiments import pipeline
 from harness.progress import Reporter
 from harness.records import Assignment, Judgment
+from harness.results import queries
 from harness.review import bundles, opening
 
 ARMS = ("kanari-alpha", "kanari-omega")
@@ -64,7 +66,7 @@ CUSTOM = """
 import os, sys
 words = getattr(sys, "orig_argv", [])
 leak, wanted = os.environ.get("BLINDING_LEAK"), os.environ.get("BLINDING_FAULT", "")
-if "harness.pages.server" in words:
+if "harness.app.server" in words:
     from dataclasses import replace
     from harness import access, review
     from harness.errors import StoreError

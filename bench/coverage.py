@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import stats
-from harness.planning.power import Known, Power, with_numbers
+from harness.experiments.forecast.power import Known, Power, with_numbers
 from harness.records import Estimate, Question
 from harness.stats.clusters import cr2_freedom
 

@@ -40,11 +40,12 @@ import numpy as np
 import yaml
 from scipy.stats import t
 
-from harness import pipeline, queries
-from harness.arms import seeds
-from harness.arms.order import training_order
-from harness.load import stock_folder
-from harness.prepare import prepare
+from harness.arms.training import seeds
+from harness.arms.training.order import training_order
+from harness.data.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.loading.load import stock_folder
+from harness.results import queries
 
 WANTED, BATCH, PAIRS = 3.0, 8, 96
 BASE = stock_folder() / "baselines" / "base"

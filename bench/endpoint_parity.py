@@ -23,8 +23,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from harness import queries
-from harness.load import stock_folder
+from harness.experiments.loading.load import stock_folder
+from harness.results import queries
 
 EXPERIMENT = """\
 task: task
@@ -106,11 +106,11 @@ def main() -> None:
 
 def compare(folder: Path, base: Path) -> int:
     """Print every difference with its explanation, and the share of equal answers last."""
-    from harness import pipeline
-    from harness.models import hf
-    from harness.models.hf_model import HFModel
-    from harness.predict import generation_requests
-    from harness.prompts import Prompter
+    from harness.data.prompts import Prompter
+    from harness.experiments import pipeline
+    from harness.experiments.evaluation.predict import generation_requests
+    from harness.models.transformers import loading
+    from harness.models.transformers.causal import HFModel
 
     home = folder / ".harness"
     store = queries.open_store(home)
@@ -120,7 +120,7 @@ def compare(folder: Path, base: Path) -> int:
     local, remote = answers["untrained"], answers["endpoint"]
     os.chdir(folder)
     experiment = pipeline.load(Path("run.yaml"))
-    model = HFModel(*hf.load_base(experiment.base, "cpu"))
+    model = HFModel(*loading.load_base(experiment.base, "cpu"))
     prompter = Prompter(model.tokenizer, experiment.spec.chat, experiment.task, model.context)
     examples = list(queries.sealed_examples(home, record).values())
     limit = experiment.task.generate.max_new_tokens

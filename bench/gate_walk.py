@@ -27,7 +27,7 @@ from pathlib import Path
 
 import filelock
 
-from harness import queries
+from harness.results import queries
 
 ROOT = Path(__file__).resolve().parents[1]
 GATES = """# harness gate gates.yaml --candidate RUN

@@ -26,9 +26,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import gate, stats
+from harness import stats
 from harness.records import Evidence
 from harness.records.gates import Question
+from harness.release import gate
 
 Floats = NDArray[np.float64]
 RELEASES, CONFIDENCE, RULES = 1000, 0.95, 5

@@ -71,8 +71,8 @@ def peer(model: Any, tokenizer: Any, asked: Sequence[Ids], size: int) -> list[Id
 
 def ours(model: Any, asked: Sequence[Ids]) -> list[Ids]:
     """What `harness run` does with the same prompts."""
-    from harness.models.batches import plan_batches
-    from harness.predict import Settings
+    from harness.experiments.evaluation.predict import Settings
+    from harness.models.transformers.batching import plan_batches
 
     answers: dict[int, Ids] = {}
     settings = Settings(eval_id="")
@@ -118,14 +118,14 @@ def main() -> int:
     asked = parser.parse_args()
     import torch
 
-    from harness.models import hf
-    from harness.models.hf_model import HFModel
-    from harness.spec import BaseModelSpec
+    from harness.config import BaseModelSpec
+    from harness.models.transformers import loading
+    from harness.models.transformers.causal import HFModel
 
     torch.set_num_threads(asked.threads)
     base = BaseModelSpec(path=str(BASE))
-    plain, tokenizer = hf.load_base(base, "cpu")
-    model = HFModel(*hf.load_base(base, "cpu"))
+    plain, tokenizer = loading.load_base(base, "cpu")
+    model = HFModel(*loading.load_base(base, "cpu"))
     count, repeats = asked.visits or (48 if asked.quick else 96), 3 if asked.quick else 5
     lines, missed = [], 0
     for name, ids in prompts(tokenizer, count).items():

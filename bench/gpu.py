@@ -88,7 +88,7 @@ def best_square(device: str, sizes: tuple[int, ...]) -> float:
 
 def rows_of(count: int, longest: int) -> training.Seen:
     """Rows of random tokens of a quarter of `longest` up to it, half of each carrying loss."""
-    from harness.prompts import Encoded
+    from harness.data.prompts import Encoded
 
     rng = np.random.default_rng(0)
     rows = {}
@@ -154,7 +154,7 @@ def scorings(folder: Path, asked: argparse.Namespace) -> bool:
     """Print the scoring figures; whether all bounds hold. Answers may differ where bfloat16 makes ties: counted."""
     from lm_eval.models.huggingface import HFLM
 
-    from harness.lm_eval_model import HarnessLM
+    from harness.models.lm_eval_model import HarnessLM
 
     good = True
     with tempfile.TemporaryDirectory() as place:
@@ -189,13 +189,13 @@ def generations(folder: Path, asked: argparse.Namespace) -> bool:
     import generation
     import torch
 
-    from harness.models import hf
-    from harness.models.hf_model import HFModel
-    from harness.spec import BaseModelSpec
+    from harness.config import BaseModelSpec
+    from harness.models.transformers import loading
+    from harness.models.transformers.causal import HFModel
 
     base = BaseModelSpec(path=str(folder), dtype="bfloat16")
-    plain, tokenizer = hf.load_base(base, asked.device)
-    model = HFModel(*hf.load_base(base, asked.device))
+    plain, tokenizer = loading.load_base(base, asked.device)
+    model = HFModel(*loading.load_base(base, asked.device))
     ids = generation.prompts(tokenizer, asked.visits)["notes"]
     with torch.device(asked.device):
         size, _ = generation.best_size(plain, tokenizer, ids, [n for n in (8, 32, 64, 128) if n < 2 * len(ids)])
@@ -230,9 +230,9 @@ def main() -> int:
         return 1
     import datasets
 
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    hf.quiet()
+    loading.quiet()
     datasets.disable_progress_bars()
     name = torch.cuda.get_device_name() if asked.device == "cuda" else "a walk-through: no figure to quote"
     with tempfile.TemporaryDirectory() as place:

@@ -10,17 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.metrics import METRICS as METRICS_OF_THE_HARNESS
-from harness.records import (
-    Entry,
-    Evaluation,
-    ExperimentRecord,
-    Ledger,
-    Look,
-    Prediction,
-    Provenance,
-    RunRecord,
-    Score,
-)
+from harness.records import Entry, Evaluation, ExperimentRecord, Ledger, Look, Prediction, Provenance, RunRecord, Score
 from harness.store import Store
 
 METRICS = ("fact_recall", "rouge_l", "fabrications", "perplexity")

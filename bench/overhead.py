@@ -26,8 +26,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import pipeline, run_plans
-from harness.load import stock_folder
+from harness.experiments import pipeline
+from harness.experiments.loading.load import stock_folder
+from harness.experiments.running import plans
 
 OWN, RUN_SECONDS, CACHED_SECONDS = 0.10, 240.0, 5.0
 PROBE = Path(__file__).with_name("probe")
@@ -51,7 +52,7 @@ def main() -> int:
     parser.add_argument("--experiment", type=Path, default=stock_folder() / "baselines" / "visit_notes.yaml")
     parser.add_argument("--keep", type=Path, help="an empty folder to work in, kept afterwards")
     asked = parser.parse_args()
-    workers = run_plans.workers(pipeline.load(asked.experiment))
+    workers = plans.workers(pipeline.load(asked.experiment))
     with tempfile.TemporaryDirectory(prefix="overhead_") as temporary:
         folder = asked.keep or Path(temporary)
         home, probes = folder / "home", folder / "probes"

@@ -29,7 +29,7 @@ from typing import Any
 
 from endpoint_parity import free_port, serve
 
-from harness.load import stock_folder
+from harness.experiments.loading.load import stock_folder
 
 MARGIN = 0.02
 BASE = stock_folder() / "baselines" / "base"

@@ -3,7 +3,7 @@
 Replays races over a recorded full grid: real trainings of the embedded base by three methods at four learning rates
 each, two seeds, none stopped, with the validation loss of every example at four rungs (`racing_grid.json`; `--record`
 makes it anew, about 20 minutes of one processor, and goes on when it is killed). Each replay runs the decisions that
-`harness run` runs (`harness/racing.py`), with the spec's defaults and a margin of 0.005 nats a token, on the recorded
+`harness run` runs (`harness/stats/elimination.py`), with the spec's defaults and a margin of 0.005 nats a token, on the recorded
 values in a shuffled order:
 
     whole       all 12 arms, both seeds
@@ -35,9 +35,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import racing
-from harness.races import LEAD, LOSS_CLIP
-from harness.spec import RacingSpec
+from harness.config import RacingSpec
+from harness.experiments.racing import LEAD, LOSS_CLIP
+from harness.stats import elimination
 
 GRID = Path(__file__).parent / "racing_grid.json"
 MOST_STEPS, MOST_EXAMPLES, MOST_WRONG = 0.35, 0.30, 0.05
@@ -118,12 +118,12 @@ def read(file: Path) -> Grid:
     return Grid(tuple(found["rungs"]), found["steps"], sizes, runs)
 
 
-def rules_of(grid: Grid, arms: int) -> racing.Rules:
+def rules_of(grid: Grid, arms: int) -> elimination.Rules:
     """The spec's defaults for validation loss."""
     spec = RacingSpec(metric="loss", margin=MARGIN)
     assert tuple(spec.rungs) == grid.shares[:-1], "the grid was recorded at other rungs"
     lead = LEAD * LOSS_CLIP
-    return racing.Rules(tuple(spec.rungs), arms, spec.level, MARGIN, LOSS_CLIP, lead, spec.least, spec.examples)
+    return elimination.Rules(tuple(spec.rungs), arms, spec.level, MARGIN, LOSS_CLIP, lead, spec.least, spec.examples)
 
 
 def whole(grid: Grid, rng: np.random.Generator) -> Draw:
@@ -148,8 +148,8 @@ def values(grid: Grid, draw: Draw, arm: str, rung: int) -> Floats:
     return -np.mean([grid.runs[arm, seed].losses[rung] for seed in draw.seeds], axis=0)
 
 
-def race(grid: Grid, draw: Draw, rules: racing.Rules) -> Outcome:
-    """One race, decided by harness/racing.py; an arm that diverges leaves it, as it does there."""
+def race(grid: Grid, draw: Draw, rules: elimination.Rules) -> Outcome:
+    """One race, decided by harness/stats/elimination.py; an arm that diverges leaves it, as it does there."""
     alive = list(draw.arms)
     reached = dict.fromkeys(draw.arms, 1.0)
     scored = 0.0
@@ -162,7 +162,7 @@ def race(grid: Grid, draw: Draw, rules: racing.Rules) -> Outcome:
         def scores(wanted: Sequence[str], first: int, end: int, table: Mapping[str, Floats] = table) -> Any:
             return {arm: table[arm][first:end] for arm in wanted}
 
-        found = racing.run_rung(alive, rules, rung, scores, len(grid.sizes))
+        found = elimination.run_rung(alive, rules, rung, scores, len(grid.sizes))
         scored += sum(float(grid.sizes[draw.orders[rung][:n]].sum()) for n in found.scored.values())
         for stop in found.stopped:
             reached[stop.arm] = share
@@ -170,7 +170,7 @@ def race(grid: Grid, draw: Draw, rules: racing.Rules) -> Outcome:
     return judged(grid, draw, reached, scored, alive)
 
 
-def halving(grid: Grid, draw: Draw, rules: racing.Rules, groups: int) -> Outcome:
+def halving(grid: Grid, draw: Draw, rules: elimination.Rules, groups: int) -> Outcome:
     """Successive halving: the better half by the mean over `groups` groups at each rung."""
     alive, reached, scored = list(draw.arms), dict.fromkeys(draw.arms, 1.0), 0.0
     for rung, share in enumerate(rules.shares):
@@ -202,7 +202,7 @@ def judged(grid: Grid, draw: Draw, reached: Mapping[str, float], scored: float, 
     )
 
 
-def equal_arms(grid: Grid, rng: np.random.Generator, rules: racing.Rules) -> bool:
+def equal_arms(grid: Grid, rng: np.random.Generator, rules: elimination.Rules) -> bool:
     """Whether any of 12 arms is stopped that differ by chance alone."""
     pair = [np.mean([grid.runs[arm, seed].losses for seed in grid.seeds], axis=0) for arm in NULL]
     stopped = False
@@ -215,7 +215,7 @@ def equal_arms(grid: Grid, rng: np.random.Generator, rules: racing.Rules) -> boo
         def scores(wanted: Sequence[str], first: int, end: int, table: Mapping[str, Floats] = table) -> Any:
             return {arm: table[arm][first:end] for arm in wanted}
 
-        stopped |= bool(racing.run_rung(list(table), rules, rung, scores, len(spread)).stopped)
+        stopped |= bool(elimination.run_rung(list(table), rules, rung, scores, len(spread)).stopped)
     return stopped
 
 

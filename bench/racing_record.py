@@ -20,10 +20,13 @@ from typing import Any
 
 import yaml
 
-from harness import pipeline, predict, run_plans, worker
+from harness.data.prepare import prepare
 from harness.errors import Diverged
-from harness.load import stock_folder
-from harness.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.evaluation import predict
+from harness.experiments.loading.load import stock_folder
+from harness.experiments.running import plans as run_plans
+from harness.experiments.running import worker
 from harness.records import Example, Ledger, RunPlan, TrainingData
 
 SEED, VISITS = 3, 1000
@@ -94,7 +97,8 @@ def record(home: Path, out: Path, seeds: list[int]) -> None:
 
 def trained(plan: RunPlan, data: TrainingData) -> dict[str, Any]:
     """One training to the end: validation loss [rungs, examples] of each example, in nats a target token."""
-    from harness.arms import losses, sft, training
+    from harness.arms import sft
+    from harness.arms.training import loop, losses
 
     worker.set_threads(plan)
     started, busy = time.perf_counter(), time.process_time()
@@ -112,11 +116,11 @@ def trained(plan: RunPlan, data: TrainingData) -> dict[str, Any]:
             found.append(example_losses(model, trainable.prompter, data.validation, pad_id))
         return sum(found[-1]) / len(found[-1])
 
-    job = training.Job.of(plan, (rows, order), losses.CompletionLoss(pad_id), validate)
+    job = loop.Job.of(plan, (rows, order), losses.CompletionLoss(pad_id), validate)
     job = dataclasses.replace(job, checkpoint_seconds=1e9)
     error = None
     try:
-        spent = training.run(trainable.model, job, lambda phase, done, total: None)
+        spent = loop.run(trainable.model, job, lambda phase, done, total: None)
         steps, seconds = spent.optimiser_steps, spent.train_seconds
     except Diverged as caught:
         assert isinstance(caught.ledger, Ledger)
@@ -137,8 +141,8 @@ def example_losses(model: Any, prompter: Any, examples: tuple[Example, ...], pad
     """Mean negative log-probability of each example's target tokens, without the end-of-sequence token: [examples]."""
     import torch
 
-    from harness.arms import losses
-    from harness.prompts import Encoded
+    from harness.arms.training import losses
+    from harness.data.prompts import Encoded
 
     requests = predict.target_requests(prompter, examples)
     rows = [Encoded(one.context, one.target, truncated=0, prompt_hash="") for one in requests]

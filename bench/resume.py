@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import queries
-from harness.load import stock_folder
+from harness.experiments.loading.load import stock_folder
 from harness.records import to_json
+from harness.results import queries
 
 PHASES = ("train", "generate", "score")
 EXPERIMENT = """\

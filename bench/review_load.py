@@ -36,11 +36,12 @@ from pathlib import Path
 from app_session import AppServer, AppSession, Screen, free_port
 from made_rounds import load_words, open_made, percentile, reviewers
 
-from harness import review, store_journal
+from harness import review
 from harness.records import Score
 from harness.review.blind import Ballot, BlindItem
 from harness.review.plan import Design
 from harness.store import Store
+from harness.store import journal as store_journal
 
 REVIEWERS = 16
 BATCH = 200

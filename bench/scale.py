@@ -185,7 +185,8 @@ def scratch() -> Iterator[Path]:
 
 def board(size: Size, repeats: int) -> list[str]:
     """Fill a store, compute its leaderboard warm and cold, and say what missed."""
-    from harness import boards, report
+    from harness import results as report
+    from harness.results import cache
 
     with scratch() as folder:
         home, started = folder / ".harness", time.perf_counter()
@@ -212,7 +213,7 @@ def board(size: Size, repeats: int) -> list[str]:
         (home / "boards" / "made-many.json").unlink()
         cold, kept = (harness(["leaderboard", "many", "--json"], folder, number) for number in (1, 2))
         started = time.perf_counter()
-        boards.board(store, home, "made-many")
+        cache.board(store, home, "made-many")
         again = time.perf_counter() - started
     middle = statistics.median(warm)
     print(

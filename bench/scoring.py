@@ -38,8 +38,8 @@ os.environ.update(
 
 from side_by_side import interleaved, ratio, ratio_line
 
-from harness import tokens
-from harness.load import stock_folder
+from harness.experiments.loading.load import stock_folder
+from harness.models import token_cache
 
 TASK = stock_folder() / "tasks" / "visit_notes"
 BASE = stock_folder() / "baselines" / "base"
@@ -156,7 +156,7 @@ def peer(batch_size: int) -> Any:
 
 def ask(model: Any, work: Workload) -> list[Any]:
     """Answers by the method that lm-eval calls; every text is tokenised anew."""
-    tokens.forget()
+    token_cache.forget()
     answers: list[Any] = getattr(model, work.method)(work.requests, disable_tqdm=True)
     return answers
 
@@ -219,11 +219,11 @@ def main() -> int:
     asked = parser.parse_args()
     import torch
 
-    from harness.lm_eval_model import HarnessLM
-    from harness.models import hf
+    from harness.models.lm_eval_model import HarnessLM
+    from harness.models.transformers import loading
 
     torch.set_num_threads(asked.threads)
-    hf.quiet()
+    loading.quiet()
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     lines, missed = [], 0
     with tempfile.TemporaryDirectory() as place:

@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from harness import pipeline
-from harness.load import stock_folder
+from harness.experiments import pipeline
+from harness.experiments.loading.load import stock_folder
 from harness.progress import Reporter
-from harness.report import Leaderboard
+from harness.results import Leaderboard
 
 SEED = 2
 """Of the visits that trials are trained and compared on; the stock task draws with another."""

@@ -60,21 +60,23 @@ class Trained:
 
 def rows_of_task(examples: int) -> tuple[dict[int, Any], list[int]]:
     """Encoded rows of visit_notes for the embedded base, and the order in which they are seen."""
-    from harness import load, sources, splits
     from harness.arms import sft
-    from harness.models import hf
-    from harness.prompts import Prompter
-    from harness.spec import BudgetSpec, ChatSpec
+    from harness.config import BudgetSpec, ChatSpec
+    from harness.data import examples as sources
+    from harness.data import splits
+    from harness.data.prompts import Prompter
+    from harness.experiments.loading import load
+    from harness.models.transformers import loading
 
     task, folder = load.load_task(load.stock_folder() / "tasks" / "visit_notes")
     source = sources.read_examples(task, folder)
     data = splits.training_view(source, splits.split_source(source, task.splits))
-    prompter = Prompter(hf.load_tokenizer(base_folder()), ChatSpec(), task, 2048)
+    prompter = Prompter(loading.load_tokenizer(base_folder()), ChatSpec(), task, 2048)
     return sft.encode_budget(prompter, data.train, BudgetSpec(examples=examples), 0)
 
 
 def base_folder() -> Path:
-    from harness.load import stock_folder
+    from harness.experiments.loading.load import stock_folder
 
     return stock_folder() / "baselines" / "base"
 
@@ -90,13 +92,13 @@ def ours(model: Any, seen: Seen, precision: str, rate: float = 1.4e-3, batch: in
     """Our loop, as every arm runs it."""
     import json
 
-    from harness.arms import losses, training
-    from harness.spec import OptimiserSpec
+    from harness.arms.training import loop, losses
+    from harness.config import OptimiserSpec
 
     rows, order = seen
     optimiser = OptimiserSpec(learning_rate=rate, schedule="constant", warmup=0.0, batch_size=batch)
     with tempfile.TemporaryDirectory() as folder:
-        job = training.Job(
+        job = loop.Job(
             rows=rows,
             order=order,
             objective=losses.CompletionLoss(1),
@@ -110,7 +112,7 @@ def ours(model: Any, seen: Seen, precision: str, rate: float = 1.4e-3, batch: in
             autocast="bfloat16" if precision == "bf16" else None,
         )
         model.requires_grad_(True)
-        training.run(model, job, lambda *step: None)
+        loop.run(model, job, lambda *step: None)
         log = [json.loads(line) for line in (Path(folder) / "train_log.jsonl").read_text().splitlines()]
     return Trained(log[-1]["seconds"] - log[0]["seconds"], [entry["loss"] for entry in log])
 
@@ -234,7 +236,7 @@ def random_llama() -> Any:
 
 def random_rows(count: int) -> tuple[dict[int, Any], list[int]]:
     """Rows of 64 to 256 random tokens, all of them targets but the first."""
-    from harness.prompts import Encoded
+    from harness.data.prompts import Encoded
 
     rng = np.random.default_rng(0)
     rows = {}
@@ -297,9 +299,9 @@ def main() -> int:
     import torch
 
     torch.set_num_threads(asked.threads)
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    hf.quiet()
+    loading.quiet()
     import datasets
 
     datasets.disable_progress_bars()

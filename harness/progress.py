@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TextIO
 
-from harness.live import LiveFile
+from harness.records.live import LiveFile
 
 
 @dataclass(slots=True)

@@ -23,10 +23,10 @@ hypothesis.settings.load_profile("shared_machine")
 @pytest.fixture
 def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
     """Call the command line in this process: `shell("run", "x.yaml")` → exit code, standard output and error."""
-    from harness import cli
+    from harness.cli import main
 
     def call(*words: object) -> Answer:
-        code = cli.call([str(word) for word in words])
+        code = main.call([str(word) for word in words])
         captured = capsys.readouterr()
         return Answer(code, captured.out, captured.err)
 
@@ -36,7 +36,7 @@ def shell(capsys: pytest.CaptureFixture[str]) -> Shell:
 @pytest.fixture
 def nothing_kept() -> Iterator[None]:
     """No base model that a test before has left in this process, and none that this one leaves."""
-    from harness.models.held import BASE
+    from harness.models.transformers.base_cache import BASE
 
     BASE.drop()
     yield
@@ -46,14 +46,14 @@ def nothing_kept() -> Iterator[None]:
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Folders that weights were loaded from, in turn."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     seen: list[Path] = []
-    own = hf.load_weights
+    own = loading.load_weights
 
     def load(folder: Path, *rest: Any) -> Any:
         seen.append(folder)
         return own(folder, *rest)
 
-    monkeypatch.setattr(hf, "load_weights", load)
+    monkeypatch.setattr(loading, "load_weights", load)
     return seen

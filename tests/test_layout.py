@@ -350,7 +350,7 @@ def test_library_has_one_home(library: str) -> None:
 
 
 def test_command_line_is_light() -> None:
-    script = "import sys, harness.cli; print([m for m in sys.argv[1:] if m in sys.modules])"
+    script = "import sys, harness.cli.main; print([m for m in sys.argv[1:] if m in sys.modules])"
     heavy = ["torch", "transformers", "duckdb", "streamlit", "datasets", "lm_eval", "numpy", "pydantic", "matplotlib"]
     answer = subprocess.run([sys.executable, "-c", script, *heavy], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"

@@ -41,7 +41,7 @@ def test_stock_files_are_found_outside_a_clone(installed: Path, tmp_path: Path) 
     answer = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
     assert "visit_notes" in answer.stdout
-    where = [sys.executable, "-c", "from harness.load import stock_folder; print(stock_folder())"]
+    where = [sys.executable, "-c", "from harness.experiments.loading.load import stock_folder; print(stock_folder())"]
     place = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert place.stdout.strip() == str(installed / "harness" / "stock")
 

@@ -46,7 +46,7 @@ def save_model(folder: Path, kind: str = "llama", **changes: int) -> Path:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from harness.models.hf import quiet
+    from harness.models.transformers.loading import quiet
 
     quiet()
 

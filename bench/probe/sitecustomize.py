@@ -74,27 +74,30 @@ class Watch(importlib.abc.MetaPathFinder):
     """Wraps what is to be timed before the modules that use it are imported; finds nothing itself."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name in ("harness.models.hf_model", "harness.arms.training") and "torch" not in _state:
+        if name in ("harness.models.transformers.causal", "harness.arms.training.loop") and "torch" not in _state:
             _state["torch"] = 1
             import torch
 
-            from harness.models import lean
+            from harness.models.cpu import layers
 
             module: Any = torch.nn.Module
-            lean.Decoder.__call__ = timed("forward", lean.Decoder.__call__)  # type: ignore[method-assign]
+            layers.Decoder.__call__ = timed("forward", layers.Decoder.__call__)  # type: ignore[method-assign]
             module.__call__ = timed("forward", module.__call__)
             torch.autograd.backward = timed("backward", torch.autograd.backward)
             torch.optim.AdamW.step = timed("optimiser", torch.optim.AdamW.step)  # type: ignore[method-assign]
-        if name == "harness.arms.training" and "losses" not in _state:
+        if name == "harness.arms.training.loop" and "losses" not in _state:
             _state["losses"] = 1
-            from harness.arms import losses
+            from harness.arms.training import losses
 
             for known in (losses.CompletionLoss, losses.PreferenceLoss):
                 known.loss = timed("forward", known.loss)  # type: ignore[method-assign]
             losses.completion_loss = timed("forward", losses.completion_loss)
-        if name in ("harness.executors.inline", "harness.executors.processes") and "worker" not in _state:
+        if (
+            name in ("harness.experiments.running.executors.inline", "harness.experiments.running.executors.processes")
+            and "worker" not in _state
+        ):
             _state["worker"] = 1
-            from harness import worker
+            from harness.experiments.running import worker
 
             worker.execute_or_block = busy(worker.execute_or_block)
 

@@ -1,6 +1,6 @@
 """Charts of the app: pure functions from a report's records to a plotly figure.
 
-Colours are those of print (`harness.report.palette`); an arm keeps its colour on every page. Streamlit's theme gives
+Colours are those of print (`harness.results.render.charts.palette`); an arm keeps its colour on every page. Streamlit's theme gives
 background and text, light or dark.
 """
 
@@ -12,9 +12,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.report import CostView, HumanReview, HumanTable, Leaderboard, TrainingCurve
-from harness.report.figure_data import CostPoint
-from harness.report.palette import MARKERS, PALETTE
+from harness.results import CostView, HumanReview, HumanTable, Leaderboard, TrainingCurve
+from harness.results.render.charts.palette import MARKERS, PALETTE
+from harness.results.studies.figure_data import CostPoint
 
 LAYOUT: Mapping[str, Any] = {"margin": {"l": 10, "r": 10, "t": 30, "b": 10}, "hoverlabel": {"namelength": -1}}
 SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "P": "cross"}

@@ -8,8 +8,7 @@ from typing import Literal, cast
 
 import streamlit as st
 
-from harness import access
-from harness.pages import frame
+from harness.app import access, frame
 from harness.records import Invitation
 from harness.review import authenticate, invited
 

@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeVar, cast
 
 import streamlit as st
 
-from harness import boards, queries, report
+from harness import results as report
 from harness.errors import HarnessError
 from harness.records import Example, ExperimentRecord
-from harness.report import Leaderboard, Results
+from harness.results import Leaderboard, Results, cache, queries
 from harness.store import Store
 
 Look = Literal["large", "scroll", "code"]
@@ -132,7 +132,7 @@ def board(found: Store, experiment_id: str) -> Leaderboard:
 
 @cached(32)
 def _board(folder: str, experiment_id: str, state: str, _store: Store) -> Leaderboard:
-    return boards.board(_store, Path(folder), experiment_id)
+    return cache.board(_store, Path(folder), experiment_id)
 
 
 def results(found: Store, experiment_id: str) -> Results:

@@ -14,8 +14,9 @@ import webbrowser
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from harness import access, load
+from harness.app import access
 from harness.errors import UsageError
+from harness.experiments.loading import load
 
 LOCAL = ("localhost",)
 WAIT_SECONDS = 60.0
@@ -78,7 +79,8 @@ def serve_bundle(folder: Path, host: str, port: int, public_url: str | None) -> 
 
     Raises ReviewError for a folder that holds no bundle, or one that was changed.
     """
-    from harness import queries, review
+    from harness import review
+    from harness.results import queries
     from harness.store import Store
 
     home = folder / review.VOTES
@@ -105,7 +107,7 @@ def serve(
     environment = {**os.environ, "HARNESS_HOME": str(home.absolute()), "HARNESS_HOST": host}
     environment["HARNESS_REVIEW_ONLY"] = "1" if review_only else "0"
     small = ["--review-only"] if review_only else []
-    command = [sys.executable, "-m", "harness.pages.server", *small, str(load.stock_folder() / "app.py"), *flags]
+    command = [sys.executable, "-m", "harness.app.server", *small, str(load.stock_folder() / "app.py"), *flags]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the server must not outlive this process
     process = subprocess.Popen(command, env=environment, stdout=sys.stderr.fileno())  # a page that fails says so there
     try:

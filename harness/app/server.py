@@ -1,4 +1,4 @@
-"""`python -m harness.pages.server APP FLAGS…`: Streamlit's server, with what the pages need loaded before it answers.
+"""`python -m harness.app.server APP FLAGS…`: Streamlit's server, with what the pages need loaded before it answers.
 
 Streamlit collects garbage after every run of a script, through everything that is loaded: with its libraries and ours
 0.15 s of a processor for each vote, while nobody else is answered. What is loaded at the start is garbage never, so it
@@ -12,12 +12,12 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-REVIEW = ("duckdb", "pandas", "pyarrow", "harness.pages.entrance")
+REVIEW = ("duckdb", "pandas", "pyarrow", "harness.app.entrance")
 """What a reviewer's session would otherwise load at its first page."""
 EVERYTHING = (
     *REVIEW,
-    "harness.live",
-    "harness.pages.charts",
+    "harness.records.live",
+    "harness.app.charts",
     "harness.review.results",
     "harness.stats.votes",
     "plotly.offline",
@@ -34,7 +34,7 @@ def main(words: Sequence[str]) -> None:
     for name in REVIEW if small else EVERYTHING:
         importlib.import_module(name)
     if not small:
-        importlib.import_module("harness.pages.charts").prepare()
+        importlib.import_module("harness.app.charts").prepare()
     gc.collect()
     gc.freeze()
     cli.main(args=["run", *words[small:]], prog_name="streamlit")

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from harness.config import ArmSpec, ToySpec
 from harness.models import Model
 from harness.records import Artefact, Ledger, RunPlan, TrainingData
-from harness.spec import ArmSpec, ToySpec
 
 FAMILIES: dict[str, str] = {
     "untrained": "harness.arms.untrained",
@@ -51,14 +51,14 @@ def warm_all() -> None:
 
 
 def _warm(*, trains: bool) -> None:
-    from harness.models import hf, libraries
+    from harness.models.transformers import imports, loading
 
-    modules = (*libraries.TRAINING, *libraries.SCORING) if trains else libraries.SCORING
-    if libraries.loaded(modules):
+    modules = (*imports.TRAINING, *imports.SCORING) if trains else imports.SCORING
+    if imports.loaded(modules):
         return
-    with libraries.uncollected():
-        hf.quiet()  # before the imports: some of these libraries talk while they are imported
-        libraries.load(modules)
+    with imports.uncollected():
+        loading.quiet()  # before the imports: some of these libraries talk while they are imported
+        imports.load(modules)
 
 
 def is_trained(arm: ArmSpec) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.arms import TrainResult
-from harness.arms.checkpoints import sync
+from harness.arms.training.checkpoints import sync
 from harness.records import Artefact, ArtefactKind, RunPlan, digest, from_json, to_json
 
 FOLDER = "artefact"

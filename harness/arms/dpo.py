@@ -15,20 +15,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.arms import Progress, TrainResult, artefacts, flops, reference, seeds
-from harness.arms.order import training_order
+from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
+from harness.arms.training import flops, reference, seeds
+from harness.arms.training.order import training_order
+from harness.config import DpoSpec
+from harness.data.preference_files import read_pairs
+from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
 from harness.models import Model
-from harness.pair_files import read_pairs
-from harness.prompts import Encoded, Prompter
 from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, from_json, to_json
-from harness.spec import DpoSpec
 
 if TYPE_CHECKING:
-    from harness.arms.losses import PairRow
     from harness.arms.saving import Trainable
+    from harness.arms.training.losses import PairRow
 
 VERSION = 4
 PAIRS = "pairs.json"
@@ -60,11 +61,12 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     done = artefacts.read_result(plan.run_folder)
     if done is not None:
         return done
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     # Before the imports below: some of these libraries talk while they are imported.
-    hf.quiet()
-    from harness.arms import losses, saving, training
+    loading.quiet()
+    from harness.arms import saving
+    from harness.arms.training import loop, losses
 
     arm = plan.arm
     assert isinstance(arm, DpoSpec) and plan.seed is not None
@@ -73,20 +75,20 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     data, from_file = with_file_pairs(arm, plan, data)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     parent = read_parent(plan)
-    with training.memory_errors("loading the parent"):
+    with loop.memory_errors("loading the parent"):
         # Dropout would make policy and reference differ by noise from the first step (TRL turns it off too).
         trainable = load_parent(plan, parent.artefact, dropout=False)
-    training.seed_training(seeds.derived(plan.seed, "initialisation"))
+    loop.seed_training(seeds.derived(plan.seed, "initialisation"))
     examples = {example.id: example for example in data.train}
     count = pair_budget(arm, plan, parent.ledger)
     loaded = time.perf_counter() - started
-    with training.memory_errors("preparing preference pairs"):
+    with loop.memory_errors("preparing preference pairs"):
         prepared = _prepare_pairs(plan, (trainable, parent.artefact), data, count, progress)
     rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
     order = training_order(len(rows), count, seeds.derived(plan.seed, "data_order"))
     objective = losses.PreferenceLoss(_pad_id(trainable), arm.beta, arm.sft_weight)
-    job = training.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
-    spent = training.run(trainable.model, job, progress)
+    job = loop.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    spent = loop.run(trainable.model, job, progress)
     costs = Ledger(
         prepare_seconds=loaded + prepared.seconds,
         truncated_prompts=sum(rows[index].chosen.truncated > 0 for index in set(order)),
@@ -98,9 +100,9 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:
     """The trained model, ready to score."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    return hf.load_artefact(plan, artefact)
+    return loading.load_artefact(plan, artefact)
 
 
 # ---------------------------------------------------------------------------------------------------------- pairs
@@ -177,7 +179,7 @@ def _prepare_pairs(
 
 def _volume(sides: Sequence[Encoded]) -> flops.Volume:
     """What the parent's log-probabilities of `sides` take."""
-    from harness.arms.losses import target_tokens
+    from harness.arms.training.losses import target_tokens
 
     lengths = [len(side.input_ids) for side in sides]
     return flops.Volume(sum(lengths), sum(map(target_tokens, sides)), sum(length**2 for length in lengths))
@@ -205,7 +207,7 @@ def _sampled_pairs(
 
     Greedy, because greedy answers are what is scored in the end, and they need no random numbers.
     """
-    from harness.models.hf_model import HFModel
+    from harness.models.transformers.causal import HFModel
 
     assert plan.seed is not None
     generate = plan.experiment.task.generate
@@ -251,7 +253,7 @@ def _reference(
     """The parent's log-probabilities of `sides`."""
     import torch
 
-    from harness.arms import losses, packing, training
+    from harness.arms.training import loop, losses, packing
 
     started = time.perf_counter()
     model = trainable.model
@@ -259,7 +261,7 @@ def _reference(
     packing.examine(model, losses.target_logprobs)
     by_length = sorted(range(len(sides)), key=lambda at: len(sides[at].input_ids))
     found = [0.0] * len(sides)
-    with torch.no_grad(), training.mixed(plan.device, plan.experiment.base.autocast):
+    with torch.no_grad(), loop.mixed(plan.device, plan.experiment.base.autocast):
         for start in range(0, len(by_length), BATCH):
             part = by_length[start : start + BATCH]
             batch = losses.pad([sides[at] for at in part], _pad_id(trainable))
@@ -271,7 +273,7 @@ def _reference(
 
 
 def _row(trainable: Trainable, examples: Mapping[str, Example], scored: ScoredPair) -> PairRow:
-    from harness.arms.losses import PairRow
+    from harness.arms.training.losses import PairRow
 
     chosen, rejected = _encode(trainable, examples, scored.pair)
     return PairRow(chosen, rejected, scored.chosen, scored.rejected)

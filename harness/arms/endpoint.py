@@ -14,10 +14,10 @@ from typing import Any
 
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.untrained import template_hash
-from harness.models.endpoint import Client, EndpointModel
-from harness.prompts import PromptOverride
+from harness.config import EndpointSpec
+from harness.data.prompts import PromptOverride
+from harness.models.engines.endpoint import Client, EndpointModel
 from harness.records import Artefact, Ledger, RunPlan, TrainingData
-from harness.spec import EndpointSpec
 
 VERSION = 1
 FILE = "endpoint.json"
@@ -48,13 +48,13 @@ def load(plan: RunPlan, artefact: Artefact) -> EndpointModel:
     """A model that asks the server; prompts are cut by the base model's tokenizer, as every other arm's are."""
     from transformers import AutoConfig
 
-    from harness.models import hf
-    from harness.prompts import context_length
+    from harness.data.prompts import context_length
+    from harness.models.transformers import loading
 
-    folder = hf.resolve_base(plan.experiment.base)
+    folder = loading.resolve_base(plan.experiment.base)
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
     context = context_length(plan.experiment.base, config)
-    return EndpointModel(client(plan), hf.load_tokenizer(folder), context)
+    return EndpointModel(client(plan), loading.load_tokenizer(folder), context)
 
 
 def client(plan: RunPlan) -> Client:

@@ -10,11 +10,11 @@ from typing import Literal
 
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.untrained import template_hash
+from harness.config import ImportedSpec
+from harness.data.prompts import NO_OVERRIDE
 from harness.errors import ModelError
 from harness.models import Model
-from harness.prompts import NO_OVERRIDE
 from harness.records import Artefact, Ledger, RunPlan, TrainingData
-from harness.spec import ImportedSpec
 
 VERSION = 1
 KEPT = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -43,9 +43,9 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:
     """The imported model, ready to score. Raises ModelError for an adapter of another base."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    return hf.load_artefact(plan, artefact)
+    return loading.load_artefact(plan, artefact)
 
 
 def kind_of(folder: Path) -> Literal["adapter", "full"]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.arms import TrainResult, artefacts
 from harness.arms.sft import make_prompter
+from harness.config import ContinuedBase, QuantSpec
 from harness.errors import ArmFailed, SpecError
 from harness.records import Artefact, RunPlan
-from harness.spec import ContinuedBase, QuantSpec
 
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
@@ -35,17 +35,17 @@ def load_parent(plan: RunPlan, artefact: Artefact, *, dropout: bool) -> Trainabl
     import torch
 
     from harness.arms import saving
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     base = plan.experiment.base
     assert plan.parent_folder is not None and artefact.path is not None
     folder = plan.parent_folder / artefact.path
     quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
     if artefact.kind == "full":
-        model, tokenizer = hf.load_full(folder, base, plan.device, None)
+        model, tokenizer = loading.load_full(folder, base, plan.device, None)
         model.requires_grad_(True)
     else:
-        model, tokenizer = hf.borrow_base(base, plan.device, quantisation)
+        model, tokenizer = loading.borrow_base(base, plan.device, quantisation)
         model = _trainable_adapter(model, folder)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout) and not dropout:

@@ -14,10 +14,11 @@ from typing import Any, Literal
 
 import torch
 
-from harness.arms import TrainResult, artefacts, flops
+from harness.arms import TrainResult, artefacts
+from harness.arms.training import flops
+from harness.data.prompts import Prompter
 from harness.errors import ArmFailed
-from harness.models import held
-from harness.prompts import Prompter
+from harness.models.transformers import base_cache
 from harness.records import Ledger, RunPlan
 
 
@@ -57,7 +58,7 @@ def finish(plan: RunPlan, trained: Trainable, spent: Ledger, costs: Ledger, note
         truncated_prompts=costs.truncated_prompts,
         parent=costs.parent,
     )
-    held.BASE.take_back(trained.model)
+    base_cache.BASE.take_back(trained.model)
     notes += tuple(event.detail for event in spent.events if event.kind == "out_of_memory")
     result = TrainResult(artefact, ledger, notes)
     return result if plan.rung is not None else artefacts.write_result(plan.run_folder, result)

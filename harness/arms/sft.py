@@ -13,13 +13,14 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.arms import Progress, TrainResult, artefacts, seeds
-from harness.arms.order import budgeted_order, training_order
+from harness.arms import Progress, TrainResult, artefacts
+from harness.arms.training import seeds
+from harness.arms.training.order import budgeted_order, training_order
+from harness.config import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec, QuantSpec, TrainedBase
+from harness.data.prompts import Encoded, Prompter, context_length
 from harness.errors import ModelError, SpecError
 from harness.models import Model
-from harness.prompts import Encoded, Prompter, context_length
 from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData, digest
-from harness.spec import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec, QuantSpec, TrainedBase
 
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
@@ -34,28 +35,29 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     done = artefacts.read_result(plan.run_folder)
     if done is not None:
         return done
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     # Before the imports below: some of these libraries talk while they are imported.
-    hf.quiet()
-    from harness.arms import losses, saving, training
+    loading.quiet()
+    from harness.arms import saving
+    from harness.arms.training import loop, losses
 
     assert isinstance(plan.arm, TrainedBase) and plan.seed is not None
     started = time.perf_counter()
     progress("prepare", 0, 1)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
-    with training.memory_errors("loading the base model"):
+    with loop.memory_errors("loading the base model"):
         trainable = prepare(plan)
     budget: BudgetSpec = plan.experiment.spec.budget
     rows, order = encode_budget(trainable.prompter, data.train, budget, plan.seed)
     refuse_unknown_tokens(trainable, rows.values())
     refuse_virtual_overflow(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
-    job = training.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    job = loop.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     job = dataclasses.replace(job, device_seconds=budget.device_seconds)
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
-    spent = training.run(trainable.model, job, progress)
+    spent = loop.run(trainable.model, job, progress)
     seen = set(order[: spent.examples])
     costs = Ledger(prepare_seconds=prepared, truncated_prompts=sum(rows[index].truncated > 0 for index in seen))
     notes = _notes(budget, spent.examples, spent.train_seconds, order) + _adapter_notes(trainable.model)
@@ -64,26 +66,27 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:
     """The trained model, ready to score."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    return hf.load_artefact(plan, artefact)
+    return loading.load_artefact(plan, artefact)
 
 
 def prepare(plan: RunPlan) -> Trainable:
     """The base model with what is to be trained of it: the only thing in which the SFT arms differ."""
-    from harness.arms import saving, training
-    from harness.models import hf
+    from harness.arms import saving
+    from harness.arms.training import loop
+    from harness.models.transformers import loading
 
     arm = plan.arm
     assert plan.seed is not None
     quantisation = arm.quantisation if isinstance(arm, QloraSpec) else None
     base = plan.experiment.base
     # Full fine-tuning writes to the weights, so it has them for itself.
-    load = hf.load_base if isinstance(arm, FullSpec) else hf.borrow_base
+    load = loading.load_base if isinstance(arm, FullSpec) else loading.borrow_base
     model, tokenizer = load(base, plan.device, quantisation)
     prompter = make_prompter(plan, tokenizer, model)
     # Seeded after loading: an adapter's first weights must not depend on what loading drew.
-    training.seed_training(seeds.derived(plan.seed, "initialisation"))
+    loop.seed_training(seeds.derived(plan.seed, "initialisation"))
     if isinstance(arm, FullSpec):
         model.requires_grad_(True)
         return saving.Trainable(model, tokenizer, prompter, "full", None)
@@ -227,7 +230,7 @@ def encode_budget(
 
 def validator(trainable: Trainable, validation: Sequence[Example]) -> Callable[[Any], float] | None:
     """A function model → mean loss (nats a target token) over at most VALIDATION_EXAMPLES; None without examples."""
-    from harness.arms import losses
+    from harness.arms.training import losses
 
     chosen = sorted(validation, key=lambda example: digest(["validation", example.id]))[:VALIDATION_EXAMPLES]
     if not chosen:

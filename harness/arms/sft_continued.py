@@ -11,15 +11,16 @@ import time
 from collections.abc import Sequence
 from itertools import accumulate
 
-from harness.arms import Progress, TrainResult, artefacts, dpo, seeds
-from harness.arms.order import training_order
+from harness.arms import Progress, TrainResult, artefacts, dpo
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
+from harness.arms.training import seeds
+from harness.arms.training.order import training_order
+from harness.config import DpoSpec, SftContinuedSpec
+from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
 from harness.models import Model
-from harness.prompts import Encoded, Prompter
 from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData
-from harness.spec import DpoSpec, SftContinuedSpec
 
 VERSION = 2
 EXAMPLES_A_PAIR = 2
@@ -31,11 +32,12 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     done = artefacts.read_result(plan.run_folder)
     if done is not None:
         return done
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     # Before the imports below: some of these libraries talk while they are imported.
-    hf.quiet()
-    from harness.arms import losses, saving, training
+    loading.quiet()
+    from harness.arms import saving
+    from harness.arms.training import loop, losses
 
     arm = plan.arm
     assert isinstance(arm, SftContinuedSpec) and plan.seed is not None
@@ -43,17 +45,17 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     progress("prepare", 0, 1)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     parent = read_parent(plan)
-    with training.memory_errors("loading the parent"):
+    with loop.memory_errors("loading the parent"):
         trainable = load_parent(plan, parent.artefact, dropout=True)
-    training.seed_training(seeds.derived(plan.seed, "initialisation"))
+    loop.seed_training(seeds.derived(plan.seed, "initialisation"))
     order, note = _order(trainable.prompter, plan, data, parent.ledger)
     rows = {index: trainable.prompter.encode(data.train[index]) for index in sorted(set(order))}
     refuse_unknown_tokens(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
-    job = training.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    job = loop.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
-    spent = training.run(trainable.model, job, progress)
+    spent = loop.run(trainable.model, job, progress)
     costs = Ledger(
         prepare_seconds=prepared,
         truncated_prompts=sum(rows[index].truncated > 0 for index in set(order)),
@@ -64,9 +66,9 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:
     """The trained model, ready to score."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    return hf.load_artefact(plan, artefact)
+    return loading.load_artefact(plan, artefact)
 
 
 def compared_with(plan: RunPlan) -> DpoSpec:

@@ -18,14 +18,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import resolved
 from harness.arms import Progress, TrainResult, artefacts
-from harness.arms.stopping import StopFlag
+from harness.arms.training.stopping import StopFlag
+from harness.config import ToySpec
+from harness.data.prompts import Prompter
 from harness.errors import ArmFailed, Diverged, HarnessError, OutOfMemory
-from harness.models import Continuation, Generation, Logprob
-from harness.prompts import Prompter
+from harness.models import Continuation, Generation, Logprob, library_configs
 from harness.records import Artefact, Ledger, RunPlan, TrainingData, TrainLogRow, to_json
-from harness.spec import ToySpec
 
 VERSION = 1
 BOS, EOS, FIRST = 1, 2, 3
@@ -145,7 +144,9 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loss = 2.0 - skill
     row = TrainLogRow(step=1, examples=budget, tokens=budget, seconds=spent, loss=loss, validation_loss=loss)
     (plan.run_folder / "train_log.jsonl").write_text(json.dumps(to_json(row)) + "\n", encoding="utf-8")
-    resolved.write(plan.run_folder, [resolved.describe("toy", knowledge, Knowledge(0.5, plan.seed or 0, 1))])
+    library_configs.write(
+        plan.run_folder, [library_configs.describe("toy", knowledge, Knowledge(0.5, plan.seed or 0, 1))]
+    )
     folder = artefacts.write_folder(plan, lambda place: _write(place, knowledge))
     experiment = plan.experiment
     prompter = Prompter(ToyTokenizer(), experiment.spec.chat, experiment.task, CONTEXT)

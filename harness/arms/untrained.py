@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.arms import Progress, TrainResult, artefacts
+from harness.config import BaseModelSpec, FewShotSpec
+from harness.data.prompts import Prompter, PromptOverride
 from harness.errors import DataError
 from harness.models import Model
-from harness.prompts import Prompter, PromptOverride
 from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData, digest, from_json, to_json
-from harness.spec import BaseModelSpec, FewShotSpec
 
 VERSION = 1
 SHOTS = "shots.jsonl"
@@ -39,9 +39,9 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:
     """The base model."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    return hf.load_artefact(plan, artefact)
+    return loading.load_artefact(plan, artefact)
 
 
 def prompt_override(plan: RunPlan) -> PromptOverride:
@@ -91,10 +91,10 @@ def _write_shots(folder: Path, shots: Sequence[Example]) -> None:
 
 def template_hash(plan: RunPlan, override: PromptOverride) -> str:
     """Hash of the chat template as scoring will use it; needs the tokenizer, not the model."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     base: BaseModelSpec = plan.experiment.base
-    tokenizer = hf.load_tokenizer(hf.resolve_base(base))
+    tokenizer = loading.load_tokenizer(loading.resolve_base(base))
     experiment = plan.experiment
     # The context plays no part in the hash, so the model's config need not be read for it.
     return Prompter(tokenizer, experiment.spec.chat, experiment.task, base.context or 1, override).template_hash

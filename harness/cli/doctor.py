@@ -111,7 +111,7 @@ def _disk(home: Path) -> Finding:
 
 
 def _embedded_base() -> Finding:
-    from harness.load import stock_folder
+    from harness.experiments.loading.load import stock_folder
 
     folder = stock_folder() / "baselines" / "base"
     if not (folder / "model.safetensors").exists():

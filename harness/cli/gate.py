@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli_options import HOME, Home, print_json
+from harness.cli.options import HOME, Home, print_json
 
 if TYPE_CHECKING:
-    from harness.gates import Judged
+    from harness.release.gate.run import Judged
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,7 @@ def release(
     home: Home = HOME,
 ) -> None:
     """Pin a finished run as the baseline that candidates are held against."""
-    from harness import gates
+    from harness.release.gate import run as gates
 
     for line in gates.release(home, run, called, folder=folder, anyway=anyway):
         print(line)
@@ -51,8 +51,8 @@ def gate(
     ] = None,
 ) -> int:
     """Say whether a candidate may be released: exit code 0 pass, 1 fail, 3 inconclusive, 4 invalid, 5 not stored."""
-    from harness import gates
     from harness.progress import Reporter
+    from harness.release.gate import run as gates
 
     with Reporter() as reporter:
         found = gates.gate(home, file, candidate, gates.Scoring(rescore_baseline, experiment), reporter)
@@ -64,9 +64,9 @@ def gate(
 
 def _report(found: Judged, candidate: str, files: tuple[Path | None, Path | None], as_json: bool) -> None:
     """Print the verdict and write it to `files` (JUnit XML, Markdown)."""
-    from harness.files import write_text
-    from harness.gate import reports
     from harness.records import to_json
+    from harness.records.files import write_text
+    from harness.release.gate import reports
 
     call, (junit, markdown) = found.call, files
     title = f"{candidate} against {found.baseline.name} ({call.reason})"

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from harness import cli_gate, cli_paper, cli_review, cli_shipping
-from harness.cli_options import HOME, Bundle, Experiment, Home, Json, print_json
-from harness.cli_paper import show_suite
-from harness.cli_serving import serving
+from harness.cli import gate, paper, review, shipping
+from harness.cli.options import HOME, Bundle, Experiment, Home, Json, print_json
+from harness.cli.paper import show_suite
+from harness.cli.serving import serving
 from harness.errors import DiskFull, HarnessError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -28,9 +28,9 @@ app = typer.Typer(
 )
 store_app = typer.Typer(no_args_is_help=True, help="Look after the database file.")
 app.add_typer(store_app, name="store")
-app.add_typer(cli_review.app, name="review")
-cli_gate.register(app)
-cli_shipping.register(app)
+app.add_typer(review.app, name="review")
+gate.register(app)
+shipping.register(app)
 app.command()(serving)
 
 
@@ -85,11 +85,11 @@ def _fail(error: HarnessError) -> int:
 def _crash(error: Exception) -> int:
     import traceback
 
-    from harness import withheld
+    from harness import redaction
 
-    if withheld.marked(error):  # what it says may be somebody's data
+    if redaction.marked(error):  # what it says may be somebody's data
         traceback.print_tb(error.__traceback__)
-        print(withheld.reason_of(error), file=sys.stderr)
+        print(redaction.reason_of(error), file=sys.stderr)
     else:
         traceback.print_exception(error)
     print("harness: this is a bug in the harness; what was stored is kept", file=sys.stderr)
@@ -110,10 +110,12 @@ def run(
 
     What is finished is never repeated: the same command goes on after a kill. Exit code 6: some arm failed.
     """
-    from harness import load_suites, pipeline, report
+    from harness import results as report
+    from harness.experiments import pipeline
+    from harness.experiments.loading import suites
     from harness.progress import Reporter
 
-    if load_suites.is_suite(Path(experiment)):
+    if suites.is_suite(Path(experiment)):
         with Reporter() as reporter:
             results = pipeline.run_suite(Path(experiment), home, reporter, retry=retry, rescore=rescore)
         show_suite(report.suite_table([one.board for one in results]), as_json)
@@ -136,10 +138,11 @@ def check(
     path: Annotated[Path | None, typer.Argument(help="A task, arm, experiment or gates file, or a folder.")] = None,
 ) -> None:
     """Validate files that people write, and the data they name, without loading a model."""
-    from harness import load, metrics
+    from harness import metrics
+    from harness.experiments.loading import load
 
     if path is not None and path.is_file() and load.is_gates(path):
-        from harness import gates
+        from harness.release.gate import run as gates
 
         gates.load(path)  # its rules' and waivers' names, too
     for line in load.check(path or Path(), known_metrics=metrics.METRICS):
@@ -154,7 +157,7 @@ def preview(
     seed: Annotated[int, typer.Option("--seed", help="Which three examples.")] = 0,
 ) -> None:
     """Print three rendered prompts with their label masks, length percentiles and truncation counts."""
-    from harness import previews
+    from harness.experiments.loading import preview as previews
 
     for line in previews.lines(task, model, context, seed):
         print(line)
@@ -169,7 +172,8 @@ def leaderboard(
     bundle: Bundle = None,
 ) -> None:
     """Print the verdict and the leaderboard of a stored experiment, with paired intervals against the reference arm."""
-    from harness import queries, report
+    from harness import results as report
+    from harness.results import queries
 
     forms = {"text": report.to_text, "markdown": report.render_markdown, "csv": report.to_csv, "latex": report.to_latex}
     if form not in forms:
@@ -194,18 +198,19 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what an experiment will take (runs, time, memory, disk, money) and what it will be able to show."""
-    from harness import load_suites, planning
+    from harness.experiments import forecast
+    from harness.experiments.loading import suites
 
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
     path = Path(experiment)
-    if load_suites.is_suite(path):
-        plans = planning.forecast_suite(path, home, calibration=calibrate, margin=margin, say=say)
-        told, as_lines = planning.suite_to_json(plans), planning.suite_lines(plans)
+    if suites.is_suite(path):
+        plans = forecast.forecast_suite(path, home, calibration=calibrate, margin=margin, say=say)
+        told, as_lines = forecast.suite_to_json(plans), forecast.suite_lines(plans)
     else:
-        plan = planning.forecast(path, home, calibration=calibrate, margin=margin, say=say)
-        told, as_lines = planning.to_json(plan), planning.lines(plan)
+        plan = forecast.forecast(path, home, calibration=calibrate, margin=margin, say=say)
+        told, as_lines = forecast.to_json(plan), forecast.lines(plan)
     if as_json:
         print_json(told)
     else:
@@ -222,7 +227,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Paired difference of two arms (a minus b) per metric, and the examples where they differ most."""
-    from harness import queries, report
+    from harness import results as report
+    from harness.results import queries
 
     comparison = queries.compare(home, experiment, (a, b), samples)
     if as_json:
@@ -234,7 +240,8 @@ def compare(
 @app.command()
 def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False, bundle: Bundle = None) -> None:
     """Print what every run was given and what it cost."""
-    from harness import queries, report
+    from harness import results as report
+    from harness.results import queries
 
     board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
     if as_json:
@@ -246,7 +253,8 @@ def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fal
 @app.command()
 def tuning(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
     """Print every arm's tuning trials, what was chosen on validation, and what lies at the edge of its space."""
-    from harness import queries, report
+    from harness import results as report
+    from harness.results import queries
 
     found = queries.tuning(home, experiment)
     if as_json:
@@ -258,7 +266,8 @@ def tuning(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fal
 @app.command()
 def curve(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
     """Print the learning curve: each arm by share of the train split, and whether more data would help."""
-    from harness import queries, report
+    from harness import results as report
+    from harness.results import queries
 
     found = queries.curve(home, experiment)
     if as_json:
@@ -270,7 +279,8 @@ def curve(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fals
 @app.command()
 def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
     """List every look at the sealed test split: when, who, which arm, and why."""
-    from harness import queries, report
+    from harness import results as report
+    from harness.results import queries
 
     found = queries.looks(home, experiment)
     if as_json:
@@ -287,7 +297,7 @@ def score(
     home: Home = HOME,
 ) -> None:
     """Add a metric to a stored experiment from its stored predictions and likelihoods; loads no model."""
-    from harness import queries
+    from harness.results import queries
 
     for line in queries.score(home, experiment, metric):
         print(line)
@@ -304,8 +314,8 @@ def sentinel(
 
     Exit code 1: it moved by more than its interval. A counted look at the test split.
     """
-    from harness import report
-    from harness import sentinel as drift
+    from harness import results as report
+    from harness.experiments import drift
     from harness.progress import Reporter
 
     with Reporter() as reporter:
@@ -321,7 +331,7 @@ def sentinel(
 @app.command()
 def doctor(home: Home = HOME, as_json: Json = False) -> int:
     """Show hardware and versions, what is missing and how to get it."""
-    from harness import doctor as checks
+    from harness.cli import doctor as checks
 
     report = checks.examine(home)
     if as_json:
@@ -343,15 +353,15 @@ def app_command(
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page here.")] = True,
 ) -> int:
     """Open leaderboard and review in a browser, and print the owner's link."""
-    from harness import serve
+    from harness.app import launch
 
-    return serve.serve(home, host, port, public_url, browser=browser)
+    return launch.serve(home, host, port, public_url, browser=browser)
 
 
 @store_app.command(name="info")
 def store_info(home: Home = HOME, as_json: Json = False) -> None:
     """Print the rows of every table and the stored experiments."""
-    from harness import queries
+    from harness.results import queries
 
     info = queries.store_info(home)
     if as_json:
@@ -366,7 +376,7 @@ def store_info(home: Home = HOME, as_json: Json = False) -> None:
 @store_app.command(name="rebuild")
 def store_rebuild(home: Home = HOME) -> None:
     """Make the database again from the run folders and the journal of votes; adds what is missing, removes nothing."""
-    from harness import queries
+    from harness.results import queries
 
     print(queries.rebuild(home))
 
@@ -376,12 +386,12 @@ def store_export(
     folder: Annotated[Path, typer.Argument(help="New folder for parquet files and the schema.")], home: Home = HOME
 ) -> None:
     """Write every table as a parquet file, readable by any later DuckDB."""
-    from harness import queries
+    from harness.results import queries
 
     print(queries.export(home, folder))
 
 
-cli_paper.register(app)
+paper.register(app)
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli_options import HOME, Bundle, Experiment, Home, Json, print_json
+from harness.cli.options import HOME, Bundle, Experiment, Home, Json, print_json
 from harness.errors import UsageError
 
 
@@ -23,12 +23,12 @@ def register(app: typer.Typer) -> None:
 
 def show_suite(table: Any, as_json: bool) -> None:
     """Print the table of a suite, or its JSON."""
-    from harness import report
+    from harness import results
 
     if as_json:
-        print_json(report.suite_to_json(table))
+        print_json(results.suite_to_json(table))
     else:
-        print(report.suite_to_markdown(table), end="")
+        print(results.suite_to_markdown(table), end="")
 
 
 def suite(
@@ -37,9 +37,10 @@ def suite(
     as_json: Json = False,
 ) -> None:
     """Print every arm's value and rank, with intervals, on each experiment of a suite that has run."""
-    from harness import load_suites, queries
+    from harness.experiments.loading import suites
+    from harness.results import queries
 
-    show_suite(queries.suite(home, load_suites.suite_names(file)), as_json)
+    show_suite(queries.suite(home, suites.suite_names(file)), as_json)
 
 
 def figures(
@@ -53,7 +54,8 @@ def figures(
 
     The same results give the same bytes. Needs matplotlib: pip install 'finetune-harness[figures]'.
     """
-    from harness import figures, queries
+    from harness.results import queries
+    from harness.results.render import figures
 
     figures.check(form)
     for line in figures.write(queries.results(home, experiment, bundle), out, form):
@@ -67,11 +69,12 @@ def appendix(
     bundle: Bundle = None,
 ) -> None:
     """Print every setting that was in force, arm by arm, and what differs from the libraries' own defaults."""
-    from harness import queries, report
+    from harness import results
+    from harness.results import queries
 
-    if form not in report.APPENDIX_FORMS:
-        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(report.APPENDIX_FORMS)}")
-    sys.stdout.write(report.APPENDIX_FORMS[form](report.appendix(queries.results(home, experiment, bundle))))
+    if form not in results.APPENDIX_FORMS:
+        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(results.APPENDIX_FORMS)}")
+    sys.stdout.write(results.APPENDIX_FORMS[form](results.appendix(queries.results(home, experiment, bundle))))
 
 
 def report_command(
@@ -91,7 +94,7 @@ def report_command(
     Verdict, leaderboard, cost, ledger, curves, people's votes, sample answers, looks, how to reproduce. Of a sensitive
     task no text of an example. The same results give the same bytes.
     """
-    from harness import queries
+    from harness.results import queries
 
     for line in queries.write_report(home, experiment, to, samples, bundle):
         print(line)
@@ -108,11 +111,11 @@ def bundle_command(
     `--check FILE` makes every table again from the archive, without a store or a model, and compares it byte for byte.
     """
     if check is not None:
-        from harness import bundle
+        from harness.results.render import bundle
 
         for line in bundle.check(check):
             print(line)
     else:
-        from harness import queries
+        from harness.results import queries
 
         print(queries.pack(home, experiment, out))

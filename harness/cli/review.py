@@ -30,7 +30,7 @@ def _who() -> str:
 
 
 def _store(home: Path) -> Store:
-    from harness import queries
+    from harness.results import queries
 
     return queries.open_store(home)
 
@@ -221,13 +221,14 @@ def unblind(
     home: Home = HOME,
 ) -> None:
     """Close the round, log who asked and why, and show which arm won how often."""
-    from harness import boards, review
+    from harness import review
+    from harness.results import cache
 
     store = _store(home)
     there = review.unblind(store, review.find_round(store, round_id).id, _who(), reason)
     _show_results(store, home, there)
     if there.experiment in {record.experiment_id for record in store.experiments()}:
-        boards.board(store, home, there.experiment)  # so that nobody waits for it in the app
+        cache.board(store, home, there.experiment)  # so that nobody waits for it in the app
 
 
 @app.command()
@@ -240,9 +241,10 @@ def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
 
 
 def _show_results(store: Store, home: Path, there: RoundRecord, as_json: bool = False) -> None:
-    from harness import boards, report
+    from harness import results as report
+    from harness.results import cache
 
-    found = boards.human(store, home, there)
+    found = cache.human(store, home, there)
     if as_json:
         _print_json(report.human_to_json(found))
     else:
@@ -273,7 +275,7 @@ def serve(
     ] = None,
 ) -> int:
     """Serve a bundle to its reviewers, on a machine without models. Their links are those of `invite`."""
-    from harness import serve
+    from harness.app import launch as serve
 
     return serve.serve_bundle(folder, host, port, public_url)
 
@@ -286,7 +288,7 @@ def import_command(
     home: Home = HOME,
 ) -> None:
     """Take in votes from elsewhere; again is harmless. A finished annotation file becomes a round of its own."""
-    from harness import queries
+    from harness.results import queries
     from harness.review import exchange
     from harness.store import Store
 
@@ -310,7 +312,7 @@ def export(
     if form not in ("votes-csv", "votes-jsonl", "preferences"):
         raise UsageError(f"--as {form!r} is unknown", hint="Give votes-csv, votes-jsonl or preferences")
     from harness import review
-    from harness.files import write_text
+    from harness.records.files import write_text
     from harness.review import exchange
     from harness.review.preferences import preferences
 

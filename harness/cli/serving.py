@@ -23,12 +23,13 @@ def serving(
     """
     import json
 
-    from harness import measurements, report
+    from harness import results
+    from harness.experiments.speed import on_demand
     from harness.progress import Reporter
 
     with Reporter() as reporter:
-        board = measurements.serve(Path(experiment), home, reporter, again=again)
+        board = on_demand.serve(Path(experiment), home, reporter, again=again)
     if as_json:
-        print(json.dumps(report.serving_to_json(board), indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(results.serving_to_json(board), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        report.print_serving(board)
+        results.print_serving(board)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, cast
 
 import typer
 
-from harness.cli_options import HOME, Home, print_json
+from harness.cli.options import HOME, Home, print_json
 from harness.errors import UsageError
 
 Run = Annotated[str, typer.Argument(help="EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED.")]
@@ -32,8 +32,8 @@ def export(
     home: Home = HOME,
 ) -> None:
     """Write what ships of a finished run: weights, a model card with its results, and the hashes of all files."""
-    from harness.shipping.export import Wanted
-    from harness.shipping.export import export as write
+    from harness.release.shipping.export import Wanted
+    from harness.release.shipping.export import export as write
 
     if quantise not in (None, "nf4", "int8"):
         raise UsageError(f"--quantise {quantise!r} is unknown", hint="Give nf4 or int8")
@@ -64,9 +64,9 @@ def parity(
     """
     from harness.progress import Reporter
     from harness.records import PARITY_CODES
-    from harness.shipping import told
-    from harness.shipping.parity import Asked, check
-    from harness.shipping.shipped import Server
+    from harness.release.shipping import told
+    from harness.release.shipping.parity import Asked, check
+    from harness.release.shipping.shipped import Server
 
     asked = Asked(artefact, margin, metric, confidence, Server(model, api, key_env), base)
     with Reporter() as reporter:

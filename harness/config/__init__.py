@@ -4,7 +4,7 @@ Nothing here touches the disk: `load.py` turns YAML into these and adds file and
 Unknown fields are errors (`extra="forbid"`), so a typo never becomes a silent default.
 """
 
-from harness.spec.arms import (
+from harness.config.arms import (
     ArmBase,
     ArmSpec,
     Choices,
@@ -29,8 +29,8 @@ from harness.spec.arms import (
     TrainedBase,
     UntrainedSpec,
 )
-from harness.spec.base import Spec
-from harness.spec.experiment import (
+from harness.config.base import Spec
+from harness.config.experiment import (
     SERVING_COSTS,
     BaseModelSpec,
     BudgetSpec,
@@ -43,9 +43,9 @@ from harness.spec.experiment import (
     WinnerCost,
     WinnerSpec,
 )
-from harness.spec.gates import GateRule, GateSpec
-from harness.spec.suite import SuiteItem
-from harness.spec.task import (
+from harness.config.gates import GateRule, GateSpec
+from harness.config.suite import SuiteItem
+from harness.config.task import (
     DataSpec,
     GenerateSpec,
     LeakageSpec,
@@ -59,7 +59,7 @@ from harness.spec.task import (
     SplitsSpec,
     TaskSpec,
 )
-from harness.spec.waivers import WaiverSpec
+from harness.config.waivers import WaiverSpec
 
 __all__ = [
     "SERVING_COSTS",

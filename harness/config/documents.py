@@ -20,8 +20,8 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from harness.config import Spec
 from harness.errors import SpecError
-from harness.spec import Spec
 
 S = TypeVar("S", bound=Spec)
 FieldPath = tuple[str | int, ...]

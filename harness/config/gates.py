@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.spec.base import Spec
-from harness.spec.waivers import WaiverSpec
+from harness.config.base import Spec
+from harness.config.waivers import WaiverSpec
 
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 MeasureName = Literal[
@@ -25,7 +25,7 @@ MeasureName = Literal[
     "tokens_per_second",
     "batch_tokens_per_second",
 ]
-"""What a run cost, and how its artefact serves; `harness/gate/measures.py` says where each comes from."""
+"""What a run cost, and how its artefact serves; `harness/release/gate/measures.py` says where each comes from."""
 ParityName = Literal["adapter", "merged", "nf4", "fp4", "int8", "endpoint"]
 """What ships: the newest `harness parity` check of this kind counts."""
 SPEEDS = ("tokens_per_second", "batch_tokens_per_second")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from harness.spec.base import Spec
-from harness.spec.experiment import BaseModelSpec
+from harness.config.base import Spec
+from harness.config.experiment import BaseModelSpec
 
 
 class SuiteItem(Spec):

@@ -17,7 +17,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from harness.errors import DataError
-from harness.withheld import reason
+from harness.redaction import reason
 
 _VARIABLE_MARK = "\n"
 _environment = ImmutableSandboxedEnvironment(

@@ -12,7 +12,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
 
-from harness.documents import shown
+from harness.config.documents import shown
 
 
 class _Loader(SourceFileLoader):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from harness.spec.base import Spec
+from harness.config.base import Spec
 
 Words = Annotated[str, Field(pattern=r"\S")]
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from harness import rows, templates
-from harness.documents import find_field, list_names, nearest, shown
+from harness.config import TaskSpec, templates
+from harness.config.documents import find_field, list_names, nearest, shown
+from harness.data import rows
+from harness.data.rows import Row
 from harness.errors import DataError, SpecError
 from harness.records import Example, Message, PreferencePair, RetentionText, SourceData, Split, digest
-from harness.rows import Row
-from harness.spec import TaskSpec
-from harness.withheld import quoted
+from harness.redaction import quoted
 
 __all__ = ["SourceData", "read_examples", "read_retention"]
 

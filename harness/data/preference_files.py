@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import rows
-from harness.documents import shown
+from harness.config import TaskSpec
+from harness.config.documents import shown
+from harness.data import rows
 from harness.errors import DataError
 from harness.records import Example, Message, PreferencePair
-from harness.spec import TaskSpec
 
 
 @dataclass(frozen=True, slots=True)

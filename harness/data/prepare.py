@@ -15,15 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import withheld
-from harness.duplicates import normalise
-from harness.errors import LeakageError
-from harness.files import read_json, write_json, write_records, write_text
-from harness.pair_files import read_pairs
-from harness.records import Example, ResolvedExperiment, SourceData, Splits, TaskFiles, digest
-from harness.sources import read_examples, read_retention
-from harness.spec import DpoSpec, LmEvalSpec, PairsFileSpec, TaskSpec
-from harness.splits import (
+from harness import redaction
+from harness.config import DpoSpec, LmEvalSpec, PairsFileSpec, TaskSpec
+from harness.data.examples import read_examples, read_retention
+from harness.data.near_duplicates import normalise
+from harness.data.preference_files import read_pairs
+from harness.data.splits import (
     against_documents,
     heldout_pairs,
     leak_line,
@@ -31,6 +28,9 @@ from harness.splits import (
     split_source,
     training_view,
 )
+from harness.errors import LeakageError
+from harness.records import Example, ResolvedExperiment, SourceData, Splits, TaskFiles, digest
+from harness.records.files import read_json, write_json, write_records, write_text
 
 DATA_FILE = "DATA_FILE"
 """Stands in a local lm-eval task's YAML where the sealed test split's rows belong."""
@@ -58,7 +58,7 @@ def prepare(experiment: ResolvedExperiment, home: Path) -> Prepared:
 
     Raises SpecError, DataError, or LeakageError for a leak that the task neither drops nor allows.
     """
-    with withheld.texts(experiment.task.sensitive):
+    with redaction.texts(experiment.task.sensitive):
         return _prepare(experiment, home)
 
 
@@ -87,7 +87,7 @@ def _refuse_test_prompts(experiment: ResolvedExperiment, test: tuple[Example, ..
             for example in found.examples:
                 if normalise(prompt_text(example)) in sealed:
                     where = f"{arm.pairs.path}: line {int(example.id.partition('/')[2]) + 1}"
-                    name = withheld.named(sealed[normalise(prompt_text(example))])
+                    name = redaction.named(sealed[normalise(prompt_text(example))])
                     raise LeakageError(
                         f"{where} has the prompt of a test example ({name})",
                         hint="Remove it: what is trained on cannot be measured on",
@@ -144,7 +144,7 @@ def _lm_eval_documents(task: TaskSpec, task_dir: Path, home: Path) -> dict[str, 
         spec = spec.model_copy(update={"tasks": foreign})
         kept = home / "lm_eval_documents" / f"{digest([spec, files])}.json"
         if not kept.exists():
-            from harness import lm_eval_tasks
+            from harness.models import lm_eval_tasks
 
             found = lm_eval_tasks.documents(spec, task_dir, home)
             write_json(kept, {f"{name}#{n}": text for name, texts in found.items() for n, text in enumerate(texts)})

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import templates, withheld
+from harness import redaction
+from harness.config import BaseModelSpec, ChatSpec, TaskSpec, templates
 from harness.errors import DataError, ModelError, SpecError
+from harness.models.token_cache import Encoder
 from harness.records import Example, Message, digest
-from harness.spec import BaseModelSpec, ChatSpec, TaskSpec
-from harness.tokens import Encoder
-from harness.withheld import named
+from harness.redaction import named
 
 IGNORED = -100
 """Label of a token that carries no loss (the value that torch's cross-entropy ignores)."""
@@ -301,7 +301,7 @@ class Prompter:
             )
         except Exception as error:  # a template is somebody's program: it may raise anything
             roles = ", ".join(named(message.role) for message in messages)
-            reason = withheld.reason(error, " ".join(str(error).split())[:200] or type(error).__name__)
+            reason = redaction.reason(error, " ".join(str(error).split())[:200] or type(error).__name__)
             raise ModelError(
                 f"the chat template refuses a conversation of {roles}: {reason}",
                 hint="Give another chat.template, or conversations in the form that this one wants",

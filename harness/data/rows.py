@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import user_code, withheld
-from harness.documents import nearest, shown
+from harness import redaction
+from harness.config import DataSpec, user_code
+from harness.config.documents import nearest, shown
 from harness.errors import DataError
-from harness.spec import DataSpec
 
 SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -98,9 +98,9 @@ def _jsonl(path: Path) -> Iterator[Row]:
                 hint = "This is a JSON array: write one object a line" if array else "Each line is one JSON object"
                 raise DataError(f"{where}: broken JSON: {error.msg} at column {error.colno}", hint=hint) from None
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{where}: broken JSON: {withheld.reason(error, str(error))}") from None
+                raise DataError(f"{where}: broken JSON: {redaction.reason(error, str(error))}") from None
             if not isinstance(value, dict):
-                kind = "a list" if isinstance(value, list) else withheld.quoted(value)[:40]
+                kind = "a list" if isinstance(value, list) else redaction.quoted(value)[:40]
                 raise DataError(f"{where}: found {kind} in place of a JSON object", hint="Each line is one JSON object")
             yield make_row(value, where)
 
@@ -147,7 +147,7 @@ def _parquet(path: Path) -> Iterator[Row]:
         table = pyarrow.parquet.read_table(path)
     except (pyarrow.ArrowException, ValueError) as error:
         raise DataError(
-            f"{shown(path)}: not a readable parquet file: {withheld.reason(error, user_code.one_line(error))}"
+            f"{shown(path)}: not a readable parquet file: {redaction.reason(error, user_code.one_line(error))}"
         ) from None
     for number, values in enumerate(table.to_pylist(), 1):
         yield make_row(values, f"{shown(path)} row {number}")
@@ -283,7 +283,7 @@ def _check_options(function: Any, options: Mapping[str, Any], where: str) -> Non
 
 def _builder_error(error: BaseException, file: Path, what: str) -> DataError:
     place, reason = user_code.place_and_reason(error, file)
-    return DataError(f"{place}: the builder {what}: {withheld.reason(error, reason)}")
+    return DataError(f"{place}: the builder {what}: {redaction.reason(error, reason)}")
 
 
 # --------------------------------------------------------------------------------------------------------- values

@@ -13,21 +13,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from harness import duplicates
-from harness.duplicates import TextPair
+from harness.config import LeakageSpec, SplitsSpec
+from harness.data import near_duplicates
+from harness.data.near_duplicates import TextPair
 from harness.errors import DataError, LeakageError
-from harness.records import (
-    Example,
-    LeakagePair,
-    PreferencePair,
-    SourceData,
-    Split,
-    Splits,
-    TrainingData,
-    digest,
-)
-from harness.spec import LeakageSpec, SplitsSpec
-from harness.withheld import named
+from harness.records import Example, LeakagePair, PreferencePair, SourceData, Split, Splits, TrainingData, digest
+from harness.redaction import named
 
 ORDER: tuple[Split, ...] = ("train", "validation", "test")
 """From the side that gives way in a leak to the side that is kept."""
@@ -99,12 +90,12 @@ def against_documents(
     sides.update({name: "validation" for name in splits.validation})
     names = [*sides, *documents]
     every = [texts[name] if name in sides else documents[name] for name in names]
-    classes = duplicates.same_texts(every)
+    classes = near_duplicates.same_texts(every)
     found: list[tuple[int, int, float, Literal["prompt", "near-duplicate"]]] = [
         (a, b, 1.0, "prompt") for group in classes for a in group for b in group if a < b
     ]
     firsts = [group[0] for group in classes]
-    near = duplicates.near_texts([every[first] for first in firsts])
+    near = near_duplicates.near_texts([every[first] for first in firsts])
     for pair in near:
         members = (classes[pair.first], classes[pair.second])
         found += [(min(a, b), max(a, b), pair.similarity, "near-duplicate") for a in members[0] for b in members[1]]
@@ -271,10 +262,10 @@ def _similar(examples: Sequence[Example], texts: Mapping[str, str] | None) -> li
     first ones: whoever has a partner appears, without the square of a large class.
     """
     compared = [texts[e.id] if texts is not None else _prompt_text(e) for e in examples]
-    classes = duplicates.same_texts(compared)
+    classes = near_duplicates.same_texts(compared)
     pairs = [TextPair(same[0], other, 1.0, "prompt") for same in classes for other in same[1:]]
     firsts = [same[0] for same in classes]
-    for pair in duplicates.near_texts([compared[position] for position in firsts]):
+    for pair in near_duplicates.near_texts([compared[position] for position in firsts]):
         first, second = sorted((firsts[pair.first], firsts[pair.second]))
         pairs.append(TextPair(first, second, pair.similarity, "near-duplicate"))
     return pairs

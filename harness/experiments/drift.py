@@ -12,13 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import environment, evaluation, ingest, metrics, pipeline, queries, report, run_plans, worker
+from harness import environment, metrics
+from harness import results as report
+from harness.data.prepare import prepare
 from harness.errors import UsageError
-from harness.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.evaluation import evaluate
+from harness.experiments.running import ingest, worker
+from harness.experiments.running import plans as run_plans
 from harness.progress import Reporter
 from harness.records import Entry, Estimate, ExperimentRecord, Move, Prediction, RunPlan, Score, SentinelCheck, digest
-from harness.report.environments import examine, fingerprint
-from harness.report.series import Estimator, series, tabulate
+from harness.results import queries
+from harness.results.estimator import Estimator, series, tabulate
+from harness.results.leaderboard.environments import examine, fingerprint
 from harness.store import Store
 
 
@@ -97,7 +103,7 @@ def _check(session: _Session, entry: Entry) -> SentinelCheck:
         before=entry.eval_id,
         after=after,
         environment_before=frozen.environment,
-        environment_after=evaluation.environment_of(plan),
+        environment_after=evaluate.environment_of(plan),
         moves=moves,
         answers=len(old),
         changed_answers=sum(text != new.get(example) for example, text in old.items()),

@@ -8,38 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import (
-    arms,
-    environment,
-    ingest,
-    load_suites,
-    preflight,
-    queries,
-    races,
-    serving,
-    trials,
-    tuning,
-    withheld,
-    worker,
-)
-from harness.arms import footprint, seeds
+from harness import arms, environment, redaction
+from harness.arms.training import footprint, seeds
+from harness.config import ArmSpec, DpoSpec, EndpointSpec
+from harness.data.prepare import Prepared, prepare
 from harness.errors import SpecError
-from harness.executors import Execute, forking, opened
-from harness.executors.admission import Memory
-from harness.live import LiveFile
-from harness.load import load_experiment
-from harness.metrics import METRICS, check_names
-from harness.metrics.own import declaration, known_metric, load_own
-from harness.models import endpoint, held
-from harness.prepare import Prepared, prepare
-from harness.progress import Reporter
-from harness.records import (
-    ExperimentRecord,
-    ResolvedExperiment,
-    RunPlan,
-    digest,
-)
-from harness.run_plans import (
+from harness.experiments import racing, speed
+from harness.experiments.loading import suites
+from harness.experiments.loading.load import load_experiment
+from harness.experiments.running import ingest, preflight, worker
+from harness.experiments.running.executors import Execute, forking, opened
+from harness.experiments.running.executors.admission import Memory
+from harness.experiments.running.plans import (
     Planner,
     base_identity,
     device_of,
@@ -48,14 +28,18 @@ from harness.run_plans import (
     threads,
     workers,
 )
-from harness.spec import (
-    ArmSpec,
-    DpoSpec,
-    EndpointSpec,
-)
+from harness.experiments.tuning import search, trials
+from harness.metrics import METRICS, check_names
+from harness.metrics.own import declaration, known_metric, load_own
+from harness.models.engines import endpoint
+from harness.models.transformers import base_cache
+from harness.progress import Reporter
+from harness.records import ExperimentRecord, ResolvedExperiment, RunPlan, digest
+from harness.records.live import LiveFile
+from harness.results import queries
 
 if TYPE_CHECKING:
-    from harness.report import Leaderboard
+    from harness.results import Leaderboard
     from harness.store import Store
 
 
@@ -97,7 +81,7 @@ def run_experiment(
     experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retry: bool = False, rescore: bool = False
 ) -> RunResult:
     """`run` for an experiment that is read already."""
-    with withheld.texts(experiment.task.sensitive):
+    with redaction.texts(experiment.task.sensitive):
         return _run(experiment, home, reporter, retry=retry, rescore=rescore)
 
 
@@ -113,7 +97,7 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
     for note in [*prepared.notes, *precision_notes(experiment.base, device_of(experiment), environment.multiplies)]:
         reporter.say(note)
     if experiment.spec.serving is not None:
-        serving.check_prompts(prepared.sizes["validation"])
+        speed.check_prompts(prepared.sizes["validation"])
     plans = plan_runs(experiment, prepared, home)
     record = experiment_record(experiment, prepared, plans)
     store = Store(queries.database(home))
@@ -129,13 +113,13 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
             plans = [replace(plan, rescore=rescore) for plan in plans]
             going = plans
             if experiment.spec.racing is not None:
-                where = races.Place(home, store, record, reporter, execute)
-                going = races.race(experiment, plans, where, before=lambda: preflight.examine(plans))
+                where = racing.Place(home, store, record, reporter, execute)
+                going = racing.race(experiment, plans, where, before=lambda: preflight.examine(plans))
             failed = _execute(record, going, store, session)
-        held.BASE.drop()
+        base_cache.BASE.drop()
         if experiment.spec.serving is not None:
-            place = serving.Place(home, record.experiment_id, store, reporter)
-            serving.measure(place, serving.jobs(going, experiment.spec.serving))
+            place = speed.Place(home, record.experiment_id, store, reporter)
+            speed.measure(place, speed.jobs(going, experiment.spec.serving))
     finally:
         reporter.live.close()
         reporter.live = None
@@ -150,7 +134,7 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
 
 def load_suite(path: Path) -> list[ResolvedExperiment]:
     """`load` for every experiment of a suite file."""
-    return [_checked(experiment) for experiment in load_suites.load_suite(path, METRICS)]
+    return [_checked(experiment) for experiment in suites.load_suite(path, METRICS)]
 
 
 def load(path: Path) -> ResolvedExperiment:
@@ -165,7 +149,7 @@ def _checked(experiment: ResolvedExperiment) -> ResolvedExperiment:
             endpoint.stays_here(arm.url)
     if experiment.spec.tuning is not None:
         check_tuning(experiment)
-    races.check(experiment)
+    racing.check(experiment)
     return experiment
 
 
@@ -207,7 +191,7 @@ def settled(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord
         return experiment
     chosen = {str(arm.name): trials.decided(home, record.experiment_id, str(arm.name)) for arm in experiment.arms}
     found = {name: next((one for one in rows or () if one.chosen), None) for name, rows in chosen.items()}
-    arms = [tuning.apply(arm, trial.values) if (trial := found[str(arm.name)]) else arm for arm in experiment.arms]
+    arms = [search.apply(arm, trial.values) if (trial := found[str(arm.name)]) else arm for arm in experiment.arms]
     return replace(experiment, arms=tuple(arms))
 
 
@@ -299,7 +283,7 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
     ]
     if spec.tuning is not None:
         trained = [arm for arm in experiment.arms if arms.is_trained(arm)]
-        content.append([spec.tuning, {str(arm.name): tuning.space(arm, spec.tuning) for arm in trained}])
+        content.append([spec.tuning, {str(arm.name): search.space(arm, spec.tuning) for arm in trained}])
     if spec.racing is not None:
         content.append(["racing", spec.racing])
     identity = digest(content)

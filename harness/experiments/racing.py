@@ -18,23 +18,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness import arms, environment, ingest, racing, rungs, worker
+from harness import arms, environment
 from harness.arms import artefacts
+from harness.config import ContinuedBase
 from harness.errors import DataError, SpecError
-from harness.executors import Execute
+from harness.experiments.evaluation import rungs
+from harness.experiments.running import ingest, worker
+from harness.experiments.running.executors import Execute
 from harness.metrics.own import known_metric
 from harness.progress import Reporter
-from harness.records import (
-    ExperimentRecord,
-    Race,
-    RaceArm,
-    ResolvedExperiment,
-    Rung,
-    RungScores,
-    RunPlan,
-    RunRecord,
-)
-from harness.spec import ContinuedBase
+from harness.records import ExperimentRecord, Race, RaceArm, ResolvedExperiment, Rung, RungScores, RunPlan, RunRecord
+from harness.stats import elimination
 from harness.stats.clusters import Floats
 
 if TYPE_CHECKING:
@@ -57,7 +51,7 @@ class Place:
     execute: Execute
 
 
-def rules(experiment: ResolvedExperiment, entrants: int) -> racing.Rules:
+def rules(experiment: ResolvedExperiment, entrants: int) -> elimination.Rules:
     """The rules of an experiment's race, defaults filled in.
 
     Raises SpecError for a metric without a value for each example, or without a range where no clip is given.
@@ -87,7 +81,7 @@ def rules(experiment: ResolvedExperiment, entrants: int) -> racing.Rules:
         raise refusal(
             f"no difference can be {margin + lead:g}, as it is clipped to {clip:g}", "clip", "Give a larger one"
         )
-    made = racing.Rules(tuple(spec.rungs), entrants, spec.level, margin, clip, lead, spec.least, spec.examples)
+    made = elimination.Rules(tuple(spec.rungs), entrants, spec.level, margin, clip, lead, spec.least, spec.examples)
     return replace(made, kept=(experiment.spec.reference,))
 
 
@@ -141,7 +135,7 @@ class _Driver:
         self.sign = self._sign()
         self.runs: dict[str, RunRecord] = {}
         """Training → its record at the last rung that it came to."""
-        self.stopped: dict[str, tuple[int, racing.Stop]] = {}
+        self.stopped: dict[str, tuple[int, elimination.Stop]] = {}
         """Arm → the rung where it was stopped, and why."""
         self.examples = dict.fromkeys(self.plans, 0)
         self.seconds = 0.0
@@ -174,11 +168,11 @@ class _Driver:
             groups = len(rungs.by_group(next(iter(self.plans.values()))[0]))
             if groups == 0:
                 raise DataError("a race needs validation examples", hint="Give the task a validation split")
-            found = racing.run_rung(self.alive, self.rules, number, self._scores(number, share), groups)
+            found = elimination.run_rung(self.alive, self.rules, number, self._scores(number, share), groups)
             scored[f"{share:g}"] = sum(found.scored.values())
             for stop in found.stopped:
                 stops[stop.arm] = (number, stop)
-                self.place.reporter.say(f"{stop.arm}: {racing.reason(self._arm(stop.arm), self.metric)}")
+                self.place.reporter.say(f"{stop.arm}: {elimination.reason(self._arm(stop.arm), self.metric)}")
             self.alive = [arm for arm in self.alive if arm not in stops and arm not in self.left_out]
         made = tuple(self._arm(arm) for arm in self.plans)
         for one in made:
@@ -203,7 +197,7 @@ class _Driver:
         loss = self.experiment.spec.racing is not None and self.experiment.spec.racing.metric == "loss"
         return "loss" if loss else str(self.experiment.task.metrics.primary)
 
-    def _scores(self, number: int, share: float) -> racing.Score:
+    def _scores(self, number: int, share: float) -> elimination.Score:
         def ask(wanted: Sequence[str], first: int, end: int) -> Mapping[str, Floats]:
             found = self._round(wanted, Rung(number, share, first, end))
             none = np.full(end - first, np.nan)
@@ -281,7 +275,7 @@ class _Driver:
         """Write down that an arm was stopped, with its runs."""
         if one.outcome not in ("eliminated", "not_run"):
             return
-        why = racing.reason(one, self.metric)
+        why = elimination.reason(one, self.metric)
         for plan in self.plans[one.arm]:
             run = self.runs.get(plan.train_id) or worker.not_run(plan, why).run
             record = worker.eliminate(plan, run, why)

@@ -22,7 +22,7 @@ from harness.metrics import facts, likelihood, text
 from harness.metrics.elsewhere import is_own, lm_eval_metric, own_metric
 from harness.metrics.kinds import Answer, Bounds, Facts, Measured, Metric
 from harness.records import Example, Likelihood, Prediction, Score
-from harness.withheld import named
+from harness.redaction import named
 
 if TYPE_CHECKING:
     import numpy as np

@@ -28,12 +28,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import metrics, user_code
-from harness.documents import nearest, shown
+from harness import metrics
+from harness.config import user_code
+from harness.config.documents import nearest, shown
 from harness.errors import DataError, UsageError
 from harness.metrics.elsewhere import is_own
 from harness.metrics.kinds import Answer, Measured, Metric
-from harness.withheld import WITHHELD
+from harness.redaction import WITHHELD
 
 DIRECTIONS = ("higher", "lower")
 _REFERENCE = re.compile(r"(?P<file>(?:[\w.-]+/)*[\w.-]+\.py|[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.files import read_json, write_json
 from harness.records import LibraryConfig, Provenance, from_json
+from harness.records.files import read_json, write_json
 
 FILE = "resolved.json"
 LEFT_OUT = frozenset(

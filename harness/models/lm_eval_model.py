@@ -21,10 +21,10 @@ from typing import Any
 from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
+from harness.config import BaseModelSpec
 from harness.models import Continuation, Logprob, Model
-from harness.models.batches import plan_batches, plan_continuations
-from harness.spec import BaseModelSpec
-from harness.tokens import Encoder
+from harness.models.token_cache import Encoder
+from harness.models.transformers.batching import plan_batches, plan_continuations
 
 Progress = Callable[[str, int, int], None]
 """Called with a phase, requests done and requests in all."""
@@ -76,12 +76,12 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         """
         from pathlib import Path
 
-        from harness.models import hf
-        from harness.models.hf_model import HFModel
+        from harness.models.transformers import loading
+        from harness.models.transformers.causal import HFModel
 
-        model, tokenizer = hf.load_base(BaseModelSpec.model_validate({"path": base, "dtype": dtype}), device)
+        model, tokenizer = loading.load_base(BaseModelSpec.model_validate({"path": base, "dtype": dtype}), device)
         if adapter is not None:
-            model = hf.load_adapter(model, Path(adapter))
+            model = loading.load_adapter(model, Path(adapter))
         return cls(HFModel(model, tokenizer), **options)
 
     @property

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import withheld
+from harness import redaction
+from harness.config import LmEvalSpec
 from harness.errors import DataError, HarnessError, SpecError
 from harness.models import Continuation, Logprob, Model
 from harness.records import Likelihood, Score
-from harness.spec import LmEvalSpec
 
 Progress = Callable[[str, int, int], None]
 """Called with a phase, requests done and requests in all."""
@@ -57,7 +57,7 @@ def evaluate(
     with _quiet():
         from lm_eval.evaluator import simple_evaluate
 
-        from harness.lm_eval_model import HarnessLM
+        from harness.models.lm_eval_model import HarnessLM
 
         batches = {"batch_tokens": context.batch_tokens, "max_rows": context.max_rows}
         lm = HarnessLM(model, score=context.score, progress=progress, **batches)
@@ -141,7 +141,7 @@ def _load(manager: Any, name: str, sealed: Path) -> dict[str, Any]:
     except HarnessError:
         raise
     except Exception as error:
-        text = withheld.reason(error, (str(error).strip() or type(error).__name__).splitlines()[0][:200])
+        text = redaction.reason(error, (str(error).strip() or type(error).__name__).splitlines()[0][:200])
         raise DataError(f"the lm-eval task {name} cannot be loaded ({text})", hint="Check its YAML and data") from error
 
 

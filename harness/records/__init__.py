@@ -20,7 +20,6 @@ from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFi
 from harness.records.gate_calls import GateCall, WaiverState, WaiverUse
 from harness.records.gates import EXIT_CODES, Evidence, ExampleDrop, GateOutcome, GateVerdict, RuleVerdict, Tier
 from harness.records.parity import PARITY_CODES, Closeness, ParityCheck, ParityOutcome, ShippedKind
-from harness.records.plain import R, differences, digest, from_json, to_json
 from harness.records.racing import Race, RaceArm, RaceOutcome, Rung, RungScores, rung_folder
 from harness.records.review import (
     Assignment,
@@ -50,6 +49,8 @@ from harness.records.scoring import (
     SentinelCheck,
     Winner,
 )
+from harness.records.search import Trial, Validation
+from harness.records.serialise import R, differences, digest, from_json, to_json
 from harness.records.serving import BatchTry, ServedArm, ServingPass, ServingProbe, ServingVisit
 from harness.records.training import (
     Artefact,
@@ -66,7 +67,6 @@ from harness.records.training import (
     TrainLog,
     TrainLogRow,
 )
-from harness.records.tuning import Trial, Validation
 from harness.records.verdicts import Outcome, Question, WinnerRule, WinnerVerdict
 
 __all__ = [

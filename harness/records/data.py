@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from harness.config import ArmSpec, ExperimentSpec, TaskSpec
 from harness.errors import UsageError
-from harness.spec import ArmSpec, ExperimentSpec, TaskSpec
 
 Split = Literal["train", "validation", "test"]
 

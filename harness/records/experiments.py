@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.config import ArmSpec
 from harness.records.data import LeakagePair, ResolvedExperiment
 from harness.records.racing import Race, Rung
 from harness.records.training import Role, Status
-from harness.spec import ArmSpec
 
 
 @dataclass(frozen=True, slots=True)

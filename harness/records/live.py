@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.files import read_json, write_json
 from harness.records import from_json
+from harness.records.files import read_json, write_json
 
 EVERY_SECONDS = 1.0
 

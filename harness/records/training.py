@@ -76,7 +76,7 @@ class Ledger:
     truncated_prompts: int = 0
     parent: Ledger | None = None
     flops: float | None = None
-    """Estimated floating-point operations of training; `harness/arms/flops.py` has the formula."""
+    """Estimated floating-point operations of training; `harness/arms/training/flops.py` has the formula."""
     micro_batch_size: int | None = None
     """Examples of one forward pass at the end; smaller than asked for where memory ran out."""
     events: tuple[RunEvent, ...] = ()

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError, UsageError
-from harness.files import read_json, write_json, write_text
 from harness.metrics import METRICS, Metric
 from harness.records import (
     Entry,
@@ -34,7 +33,8 @@ from harness.records import (
     from_json,
     to_json,
 )
-from harness.records.released import MetricFact, Release, Scored
+from harness.records.files import read_json, write_json, write_text
+from harness.records.release import MetricFact, Release, Scored
 
 SCHEMA = "harness.release/1"
 COLUMNS = ("suite", "item", "group", "metric", "filter", "version", "status", "value", "statistics")

@@ -10,30 +10,7 @@ which `collect` needs only what `Reader` names.
 
 from __future__ import annotations
 
-from harness.report.appendix import Appendix, appendix
-from harness.report.appendix_forms import APPENDIX_FORMS
-from harness.report.as_csv import to_csv
-from harness.report.as_json import comparison_to_json, ledger_to_json, sentinel_to_json, to_json
-from harness.report.board import leaderboard
-from harness.report.columns import Column
-from harness.report.comparison import Comparison, MetricDifference, Sample, Texts, compare
-from harness.report.costs import Cost
-from harness.report.curve import ArmCurve, LearningCurve, Point, curve_to_json, learning_curve
-from harness.report.environments import Environments, sentinel_lines
-from harness.report.figure_data import CostView, TrainingCurve, cost_views, figure_tables, training_curves
-from harness.report.forgetting import Forgetting
-from harness.report.human import HumanArm, HumanRater, HumanReview, HumanTable, anonymous
-from harness.report.human_views import human_sections, human_to_json, human_to_text, print_human
-from harness.report.judging import human_review
-from harness.report.latex import to_latex
-from harness.report.ledger import ledger_to_text, print_ledger
-from harness.report.looks import looks_to_json, looks_to_lines
-from harness.report.markdown import render_markdown
-from harness.report.page import report_page
-from harness.report.page_forms import GENERATOR, to_page_html, to_page_markdown
-from harness.report.page_records import Page, Told
-from harness.report.paths import without_paths
-from harness.report.results import (
+from harness.results.collect import (
     AnswerCounts,
     LogReader,
     Reader,
@@ -44,22 +21,39 @@ from harness.report.results import (
     with_human,
     with_logs,
 )
-from harness.report.rows import Cell, Leaderboard, Row
-from harness.report.samples import Shown, shown_samples
-from harness.report.serving import ServingRow, ServingTable
-from harness.report.serving_views import print_serving, serving_to_json, serving_to_text
-from harness.report.slices import Slice, slices
-from harness.report.studies import curve_to_text, print_curve, print_tuning, tuning_to_text
-from harness.report.suite import SuiteTable, suite_table, suite_to_json, suite_to_markdown
-from harness.report.text import (
-    comparison_to_text,
-    print_board,
-    print_comparison,
-    render_text,
-    to_text,
-)
-from harness.report.tuned import ArmTuning, TuningReport, tuning_report, tuning_to_json
-from harness.report.worddiff import word_diff
+from harness.results.human.records import HumanArm, HumanRater, HumanReview, HumanTable, anonymous
+from harness.results.human.statistics import human_review
+from harness.results.leaderboard.board import leaderboard
+from harness.results.leaderboard.columns import Column
+from harness.results.leaderboard.costs import Cost
+from harness.results.leaderboard.environments import Environments, sentinel_lines
+from harness.results.leaderboard.forgetting import Forgetting
+from harness.results.leaderboard.rows import Cell, Leaderboard, Row
+from harness.results.leaderboard.serving import ServingRow, ServingTable
+from harness.results.paths import without_paths
+from harness.results.render.appendix import APPENDIX_FORMS
+from harness.results.render.csv import to_csv
+from harness.results.render.human import human_sections, human_to_json, human_to_text, print_human
+from harness.results.render.json import comparison_to_json, ledger_to_json, sentinel_to_json, to_json
+from harness.results.render.latex import to_latex
+from harness.results.render.looks import looks_to_json, looks_to_lines
+from harness.results.render.markdown import render_markdown
+from harness.results.render.page.forms import GENERATOR, to_page_html, to_page_markdown
+from harness.results.render.page.page import report_page
+from harness.results.render.page.records import Page, Told
+from harness.results.render.speed import print_serving, serving_to_json, serving_to_text
+from harness.results.render.text import comparison_to_text, print_board, print_comparison, render_text, to_text
+from harness.results.render.text_ledger import ledger_to_text, print_ledger
+from harness.results.render.text_studies import curve_to_text, print_curve, print_tuning, tuning_to_text
+from harness.results.studies.appendix import Appendix, appendix
+from harness.results.studies.comparison import Comparison, MetricDifference, Sample, Texts, compare
+from harness.results.studies.curve import ArmCurve, LearningCurve, Point, curve_to_json, learning_curve
+from harness.results.studies.figure_data import CostView, TrainingCurve, cost_views, figure_tables, training_curves
+from harness.results.studies.samples import Shown, shown_samples
+from harness.results.studies.slices import Slice, slices
+from harness.results.studies.suite import SuiteTable, suite_table, suite_to_json, suite_to_markdown
+from harness.results.studies.tuning import ArmTuning, TuningReport, tuning_report, tuning_to_json
+from harness.results.studies.worddiff import word_diff
 
 __all__ = [
     "APPENDIX_FORMS",

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import harness
-from harness import report
-from harness.files import write_bytes
-from harness.judged import joined, require_unblinded
+from harness import results
 from harness.records import Round, from_json, to_json
+from harness.records.files import write_bytes
+from harness.results.human.votes import joined, require_unblinded
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -29,28 +29,28 @@ CODE = ("report", "stats", "metrics", "records", "judged.py", "verdict.py", "win
 """What a leaderboard is computed by."""
 
 
-def board(store: Store, home: Path, experiment_id: str) -> report.Leaderboard:
+def board(store: Store, home: Path, experiment_id: str) -> results.Leaderboard:
     """The leaderboard of an experiment, from the file where nothing has changed since."""
 
-    def make() -> report.Leaderboard:
+    def make() -> results.Leaderboard:
         with store.opened() as held:
-            found = report.collect(held, experiment_id, columns=True)
-        return report.leaderboard(report.with_human(found, store, lambda there: human(store, home, there)))
+            found = results.collect(held, experiment_id, columns=True)
+        return results.leaderboard(results.with_human(found, store, lambda there: human(store, home, there)))
 
-    return _kept(home, experiment_id, store.state(experiment_id), report.Leaderboard, make)
+    return _kept(home, experiment_id, store.state(experiment_id), results.Leaderboard, make)
 
 
-def human(store: Store, home: Path, there: Round) -> report.HumanReview:
+def human(store: Store, home: Path, there: Round) -> results.HumanReview:
     """The statistics of an unblinded round, from the file where nothing has changed since.
 
     Raises ReviewError before unblinding.
     """
     require_unblinded(there)
 
-    def make() -> report.HumanReview:
-        return report.human_review(joined(there, store.ballots(there.id)))
+    def make() -> results.HumanReview:
+        return results.human_review(joined(there, store.ballots(there.id)))
 
-    return _kept(home, f"round-{there.id}", store.round_state(there.id), report.HumanReview, make)
+    return _kept(home, f"round-{there.id}", store.round_state(there.id), results.HumanReview, make)
 
 
 def _kept(home: Path, name: str, state: str, kind: type[T], make: Callable[[], T]) -> T:

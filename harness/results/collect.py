@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from harness.judged import Ballots, joined
 from harness.records import (
     Entry,
     Evaluation,
@@ -22,8 +21,9 @@ from harness.records import (
     TrainLog,
     Trial,
 )
-from harness.report.human import HumanReview
-from harness.report.judging import human_review
+from harness.results.human.records import HumanReview
+from harness.results.human.statistics import human_review
+from harness.results.human.votes import Ballots, joined
 
 
 @dataclass(frozen=True, slots=True)

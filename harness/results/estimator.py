@@ -14,8 +14,8 @@ import numpy as np
 from harness import stats
 from harness.metrics import Metric
 from harness.records import Estimate, Question, digest
-from harness.report.tables import Series, Table, name_of, series, tabulate
-from harness.winner_rules import SEEDS_OF_A_METHOD
+from harness.results.score_table import Series, Table, name_of, series, tabulate
+from harness.results.winner.rules import SEEDS_OF_A_METHOD
 
 __all__ = ["Estimator", "Series", "Table", "name_of", "series", "tabulate"]
 

@@ -8,11 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import boards, bundle, ingest, metrics, report, withheld
+from harness import metrics, redaction
+from harness import results as report
 from harness.errors import HarnessError, UsageError
-from harness.files import read_json, read_records, write_bytes, write_text
+from harness.experiments.running import ingest
 from harness.metrics.own import declaration, load_metric
 from harness.records import Example, ExperimentRecord, Look, Score
+from harness.records.files import read_json, read_records, write_bytes, write_text
+from harness.results import cache
+from harness.results.render import bundle
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -63,7 +67,7 @@ def _whole(store: Store, experiment_id: str) -> report.Results:
 def board(home: Path, experiment: str | None) -> report.Leaderboard:
     """The leaderboard of a stored experiment."""
     store = open_store(home)
-    return boards.board(store, home, find(store, experiment).experiment_id)
+    return cache.board(store, home, find(store, experiment).experiment_id)
 
 
 def tuning(home: Path, experiment: str | None) -> report.TuningReport:
@@ -117,7 +121,7 @@ def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]
         raise UsageError(
             f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again; it is quick"
         )
-    with withheld.texts(bool(record.task.get("sensitive"))):
+    with redaction.texts(bool(record.task.get("sensitive"))):
         lines = _score(home, store, record, names, own)
     if own:
         added_task = {**record.task, "own_metrics": {name: declaration(known) for name, known in own.items()}}

@@ -15,23 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from harness import arms as families
-from harness import (
-    environment,
-    evaluation,
-    ingest,
-    pipeline,
-    queries,
-    rows,
-    run_plans,
-    sealing,
-    templates,
-    withheld,
-    worker,
-)
-from harness.duplicates import normalise
+from harness import environment, redaction
+from harness.config import TaskSpec, templates
+from harness.data import rows, sealing
+from harness.data.near_duplicates import normalise
+from harness.data.prepare import prepare, prompt_text
 from harness.errors import DataError, LeakageError, UsageError
-from harness.files import read_records, write_records
-from harness.prepare import prepare, prompt_text
+from harness.experiments import pipeline
+from harness.experiments.evaluation import evaluate
+from harness.experiments.running import ingest, worker
+from harness.experiments.running import plans as run_plans
 from harness.progress import Reporter
 from harness.records import (
     Entry,
@@ -45,7 +38,8 @@ from harness.records import (
     RunPlan,
     digest,
 )
-from harness.spec import TaskSpec
+from harness.records.files import read_records, write_records
+from harness.results import queries
 
 DONE = "predictions.jsonl"
 
@@ -124,7 +118,7 @@ def made_answers(path: Path, home: Path, wanted: Wanted, reporter: Reporter) -> 
     What was answered before is read back. Raises UsageError for an arm without a finished model.
     """
     experiment = pipeline.load(path)
-    with withheld.texts(experiment.task.sensitive):
+    with redaction.texts(experiment.task.sensitive):
         return _made_answers(experiment, home.absolute(), wanted, reporter)
 
 
@@ -176,7 +170,7 @@ def _answer(
     suite = digest(["answers", examples])
     generation = task.generate.model_dump(mode="json")
     subject = [artefact.hash, suite, generation, plan.experiment.base.context]
-    name = digest([*subject, evaluation.environment_of(plan)])
+    name = digest([*subject, evaluate.environment_of(plan)])
     folder = home / "answers" / name
     if not (folder / DONE).exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +178,7 @@ def _answer(
         with sealing.closed(home / "sealed"):
             model = families.family(plan.arm.method).load(plan, artefact)
             try:
-                scorer = evaluation.Scorer(plan, model, evaluation.Suite(examples, (), (), ()), folder, name)
+                scorer = evaluate.Scorer(plan, model, evaluate.Suite(examples, (), (), ()), folder, name)
                 write_records(folder / DONE, scorer.predictions(reporter))
             finally:
                 model.close()
@@ -195,7 +189,7 @@ def _answer(
         artefact_hash=artefact.hash,
         suite_fingerprint=suite,
         generation=generation,
-        environment=evaluation.environment_of(plan),
+        environment=evaluate.environment_of(plan),
         created=environment.now(),
         subject=digest(subject),
     )

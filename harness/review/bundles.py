@@ -19,17 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReviewError
-from harness.files import write_text
-from harness.judged import standing
-from harness.records import (
-    Assignment,
-    Invitation,
-    Judgment,
-    ReviewText,
-    Round,
-    from_json,
-    to_json,
-)
+from harness.records import Assignment, Invitation, Judgment, ReviewText, Round, from_json, to_json
+from harness.records.files import write_text
+from harness.results.human.votes import standing
 from harness.review.desk import AMONG, is_closed
 from harness.review.lifecycle import round_of
 from harness.review.serve import pair_texts

@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
-from harness.judged import is_vote, standing
 from harness.records import Assignment, Invitation, Judgment, Reservation, Round
+from harness.results.human.votes import is_vote, standing
 from harness.review.blind import Progress, iso
 from harness.review.plan import new_token
 
 if TYPE_CHECKING:
-    from harness.store_session import Session
+    from harness.store.session import Session
 
 AMONG = "IN (SELECT unnest($1::VARCHAR[]))"
 """SQL: one of the texts in `$1`."""

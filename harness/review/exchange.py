@@ -11,29 +11,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import rows, store_journal
-from harness.documents import shown
+from harness.config.documents import shown
+from harness.data import rows
+from harness.data.rows import Row
 from harness.errors import ReviewError
-from harness.records import (
-    Assignment,
-    ExclusionRule,
-    Guess,
-    Invitation,
-    Judgment,
-    Round,
-    Stamp,
-    digest,
-)
+from harness.records import Assignment, ExclusionRule, Guess, Invitation, Judgment, Round, Stamp, digest
 from harness.review.blind import CHOICES, iso, utc_now
 from harness.review.bundles import VOTES
 from harness.review.desk import AMONG
 from harness.review.lifecycle import round_of
 from harness.review.results import RoundVotes
-from harness.rows import Row
+from harness.store import journal
 
 if TYPE_CHECKING:
     from harness.store import Store
-    from harness.store_session import Session
+    from harness.store.session import Session
 
 BLIND_COLUMNS = (
     "token", "rater", "winner", "seconds", "when", "revision", "id", "flags", "criteria", "comment"
@@ -121,7 +113,7 @@ def import_file(store: Store, path: Path, who: str) -> Imported:
     if not path.is_file():
         raise ReviewError(f"no such file: {path}", hint="Give a csv or jsonl file of votes")
     if path.name.endswith(".journal.jsonl"):
-        votes, others, problems = store_journal.read(path)
+        votes, others, problems = journal.read(path)
         return _take_in(store, [(shown(path), vote) for vote in votes], others, problems)
     found = rows.read_file(path)
     columns = {name for row in found for name in row.values}

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReviewError
-from harness.judged import RoundVotes, counts, standing
 from harness.records import Assignment, Invitation, ReviewText, Round, Stamp
+from harness.results.human.votes import RoundVotes, counts, standing
 from harness.review.blind import iso, make_token, matches, utc_now
 from harness.review.serve import Clock
 
 if TYPE_CHECKING:
     from harness.store import Store
-    from harness.store_rounds import Standing, Tally
-    from harness.store_session import Session
+    from harness.store.rounds import Standing, Tally
+    from harness.store.session import Session
 
 LONGEST_NAME = 60
 Monitor = Callable[[RoundVotes], Any]

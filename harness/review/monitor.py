@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.judged import RoundVotes
+from harness.results.human.votes import RoundVotes
 from harness.stats.votes import Vote, VoteTable, monitored_win_rate
 
 

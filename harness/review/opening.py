@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import queries, rows
-from harness.answers import Answers, Wanted, count_looks, made_answers, stored_answers
+from harness.data import rows
 from harness.errors import ReviewError
-from harness.load import find_experiment, load_experiment
-from harness.load_suites import is_suite
+from harness.experiments.loading.load import find_experiment, load_experiment
+from harness.experiments.loading.suites import is_suite
 from harness.progress import Reporter
 from harness.records import Example, ExclusionRule, Practice, ReviewText, Round, Stamp, to_json
+from harness.results import queries
+from harness.review.answers import Answers, Wanted, count_looks, made_answers, stored_answers
 from harness.review.blind import DEFAULT_INSTRUCTIONS, DEFAULT_QUESTION, iso, utc_now
 from harness.review.lifecycle import open_round
 from harness.review.plan import Design, GoldPair, Item, Material, fillers_for, plan_round

@@ -1,10 +1,10 @@
-"""A round read from a store with the votes that stand on it; what is made of them is in `harness.judged`."""
+"""A round read from a store with the votes that stand on it; what is made of them is in `harness.results.human.votes`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.judged import (
+from harness.results.human.votes import (
     BAD,
     GOOD,
     OpenVote,

@@ -14,8 +14,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
-from harness.judged import is_vote, standing
 from harness.records import Assignment, Guess, Invitation, Judgment, ReviewText, Round
+from harness.results.human.votes import is_vote, standing
 from harness.review.blind import (
     Answer,
     Ballot,
@@ -28,21 +28,11 @@ from harness.review.blind import (
     iso,
     utc_now,
 )
-from harness.review.desk import (
-    AMONG,
-    Desk,
-    admitted,
-    arrive,
-    is_closed,
-    lasts,
-    ordinary,
-    refuse_closed,
-    sit_down,
-)
+from harness.review.desk import AMONG, Desk, admitted, arrive, is_closed, lasts, ordinary, refuse_closed, sit_down
 
 if TYPE_CHECKING:
     from harness.store import Store
-    from harness.store_session import Session
+    from harness.store.session import Session
 
 Clock = Callable[[], datetime]
 

@@ -13,29 +13,7 @@ Two estimands exist and are never mixed, and `Estimate.method` says which one it
     clusters  ←  intervals, bootstrap, significance, methods  ←  pairs, ranks, planning
 """
 
-from harness.stats.bootstrap import (
-    Combine,
-    Resampling,
-    corpus_draws,
-    corpus_estimate,
-    corpus_paired_difference,
-    paired_bootstrap_p_value,
-)
-from harness.stats.clusters import Clusters, Floats, clusters_without_spread
-from harness.stats.equivalence import Equivalence, equivalence
-from harness.stats.intervals import average_seeds, estimate, paired_difference
-from harness.stats.limits import (
-    PLANNED_POWER,
-    SideTest,
-    median_test,
-    more_to_settle,
-    planned_examples,
-    rate_ceiling,
-    rate_test,
-    side_test,
-)
-from harness.stats.medians import median
-from harness.stats.methods import (
+from harness.stats.across_seeds import (
     Arm,
     arm_estimate,
     arm_p_value,
@@ -50,8 +28,30 @@ from harness.stats.methods import (
     method_p_value,
     subtract,
 )
-from harness.stats.pairs import PairTable, arms_of, corpus_arms_of, less_reference, pair_table, with_parts
-from harness.stats.planning import (
+from harness.stats.all_pairs import PairTable, arms_of, corpus_arms_of, less_reference, pair_table, with_parts
+from harness.stats.bootstrap import (
+    Combine,
+    Resampling,
+    corpus_draws,
+    corpus_estimate,
+    corpus_paired_difference,
+    paired_bootstrap_p_value,
+)
+from harness.stats.clusters import Clusters, Floats, clusters_without_spread
+from harness.stats.equivalence import Equivalence, equivalence
+from harness.stats.intervals import average_seeds, estimate, paired_difference
+from harness.stats.medians import median
+from harness.stats.one_sided import (
+    PLANNED_POWER,
+    SideTest,
+    median_test,
+    more_to_settle,
+    planned_examples,
+    rate_ceiling,
+    rate_test,
+    side_test,
+)
+from harness.stats.power import (
     Design,
     Spread,
     assumed_spread,

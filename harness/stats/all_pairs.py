@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.stats.across_seeds import SHARE_POWER, Arm, Parts, combined_variance, subtract
 from harness.stats.bootstrap import Combine
 from harness.stats.clusters import LAST_BITS, Clusters, Floats, cr2_freedom, part_sizes, t_quantile, unseen_share
 from harness.stats.intervals import span
-from harness.stats.methods import SHARE_POWER, Arm, Parts, combined_variance, subtract
 
 CANCELLED = 0.01
 """A squared distance that is a smaller share of the two squares than this has lost more than two digits."""

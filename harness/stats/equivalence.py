@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from harness.records import Estimate
 from harness.stats.clusters import Clusters
-from harness.stats.limits import side_test
+from harness.stats.one_sided import side_test
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from harness.stats.bootstrap import Combine, paired_sums
-from harness.stats.clusters import Clusters, Floats, finite_table, t_quantile
-from harness.stats.methods import (
+from harness.stats.across_seeds import (
     MINIMUM_SEEDS,
     SHARE_POWER,
     Arm,
@@ -28,6 +26,8 @@ from harness.stats.methods import (
     parts_of,
     subtract,
 )
+from harness.stats.bootstrap import Combine, paired_sums
+from harness.stats.clusters import Clusters, Floats, finite_table, t_quantile
 
 FINE_NODES, SEED_NODES, EXAMPLE_NODES = 100, 60, 9
 """Quantiles of the estimated variances over which power is averaged."""
@@ -42,7 +42,7 @@ class Spread:
     """Variances of one paired difference a - b."""
 
     cluster: float
-    """Of what one cluster adds whatever the seed, times clusters: E - X of `harness.stats.methods` is this / G."""
+    """Of what one cluster adds whatever the seed, times clusters: E - X of `harness.stats.across_seeds` is this / G."""
     interaction: float = 0.0
     """Of what one cluster adds in one seed alone: X is this / (G · S)."""
     seed: float | None = None

@@ -11,9 +11,9 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from harness.stats.across_seeds import MINIMUM_SEEDS
 from harness.stats.bootstrap import RESAMPLES, Combine, weights
 from harness.stats.clusters import Clusters, Floats, finite_table, statistic_sums
-from harness.stats.methods import MINIMUM_SEEDS
 
 
 def joint_draws(

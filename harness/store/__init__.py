@@ -18,8 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import store_batches as batches
-from harness import store_journal, store_lists, store_rounds, store_scores
 from harness.errors import StoreError
 from harness.records import (
     Assignment,
@@ -41,10 +39,13 @@ from harness.records import (
     TrainLog,
     Trial,
 )
-from harness.store_file import HeldFile, StoreFile, quoted, remove_database, transaction
-from harness.store_rounds import Tally
-from harness.store_session import Session
-from harness.store_tables import JUDGMENTS, TABLES, TRAIN_LOG, Row, Table, columns, decode, encode
+from harness.store import batches, journal, lists
+from harness.store import columns as store_scores
+from harness.store import rounds as store_rounds
+from harness.store.file import HeldFile, StoreFile, quoted, remove_database, transaction
+from harness.store.rounds import Tally
+from harness.store.session import Session
+from harness.store.tables import JUDGMENTS, TABLES, TRAIN_LOG, Row, Table, columns, decode, encode
 
 
 class Store:
@@ -95,7 +96,7 @@ class Store:
             raise TypeError(f"the store has no table for {', '.join(sorted(unknown))}")
         if any(table is JUDGMENTS for table, _ in batches):
             raise TypeError("votes are stored with add_vote, which writes the journal first")
-        if any(table.record.__name__ in store_journal.KINDS for table, _ in batches):
+        if any(table.record.__name__ in journal.KINDS for table, _ in batches):
             raise TypeError("records of review rounds are stored in a session, which writes the journal first")
         if not batches:
             return 0
@@ -116,7 +117,7 @@ class Store:
             if known:
                 return False
             rows = encode(JUDGMENTS, [vote])
-            store_journal.append(self.journal_path, vote)
+            journal.append(self.journal_path, vote)
             with transaction(cursor):
                 self._insert(cursor, JUDGMENTS, rows)
             return True
@@ -146,7 +147,7 @@ class Store:
             )
             yield session
             if session.journaled:
-                store_journal.append(self.journal_path, *session.journaled)
+                journal.append(self.journal_path, *session.journaled)
 
     def rebuild_journal(self) -> int:
         """Take in the votes and review rounds of the journal that the database lacks; returns how many records.
@@ -154,7 +155,7 @@ class Store:
         Lines that cannot be read (the last one may be cut short by a crash) are reported in `messages`.
         """
         with self._file.open() as cursor:
-            votes, others, problems = store_journal.read(self.journal_path)
+            votes, others, problems = journal.read(self.journal_path)
             for problem in problems:
                 self._file.tell(problem)
             first: dict[tuple[str, int], Judgment] = {}
@@ -167,7 +168,7 @@ class Store:
             batches += [
                 (table, encode(table, [record for record in others if type(record) is kind]))
                 for kind, table in TABLES.items()
-                if kind.__name__ in store_journal.KINDS
+                if kind.__name__ in journal.KINDS
             ]
             with transaction(cursor):
                 return sum(self._insert(cursor, table, rows) for table, rows in batches if rows)
@@ -336,7 +337,7 @@ class Store:
                     (SELECT id FROM current_rounds WHERE experiment = $1 AND unblinded IS NOT NULL))
         """
         mine = "SELECT eval_id FROM mine"
-        query = query.format(answers=store_lists.ANSWERS.newest(mine), scores=store_lists.SCORES.newest(mine))
+        query = query.format(answers=lists.ANSWERS.newest(mine), scores=lists.SCORES.newest(mine))
         with self._file.open() as cursor:
             return "-".join(str(part) for part in cursor.execute(query, [experiment_id]).fetchone())
 
@@ -420,7 +421,7 @@ class Store:
         )
         new = int(result.fetchone()[0])
         if new:
-            store_lists.take_in(cursor, table.record)
+            lists.take_in(cursor, table.record)
         return new
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.errors import StoreError
-from harness.store_tables import Kind, Row, Table
+from harness.store.tables import Kind, Row, Table
 
 FEW = 4
 """Rows that are inserted as parameters."""

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness import store_lists
 from harness.records.score_columns import ScoreBlock, ScoreColumns
+from harness.store import lists as store_lists
 
 if TYPE_CHECKING:
     import numpy as np

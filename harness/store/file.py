@@ -27,8 +27,8 @@ import duckdb
 import filelock
 
 from harness.errors import DiskFull, HarnessError, NewerSchema, StoreError, StoreLocked
-from harness.store_journal import FULL
-from harness.store_lease import Kept, lease_of
+from harness.store.journal import FULL
+from harness.store.lease import Kept, lease_of
 
 _POLL_SECONDS = 0.005
 _CONFIG = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}

@@ -16,16 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DiskFull, StoreError
-from harness.records import (
-    Assignment,
-    Guess,
-    Invitation,
-    Judgment,
-    ReviewText,
-    Round,
-    from_json,
-    to_json,
-)
+from harness.records import Assignment, Guess, Invitation, Judgment, ReviewText, Round, from_json, to_json
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Error numbers that mean that no more can be written: disk, quota or file size."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar, cast
 
-from harness import store_journal
 from harness.records import Judgment
-from harness.store_lease import Kept
-from harness.store_tables import TABLES, Row, Table, encode
+from harness.store import journal
+from harness.store.lease import Kept
+from harness.store.tables import TABLES, Row, Table, encode
 
 R = TypeVar("R")
 V = TypeVar("V")
@@ -69,6 +69,6 @@ class Session:
             rows = [record for record in records if type(record) is kind]
             new = self._writer(table, encode(table, rows))
             added += new
-            if new and (kind is Judgment or kind.__name__ in store_journal.KINDS):
+            if new and (kind is Judgment or kind.__name__ in journal.KINDS):
                 self.journaled += rows
         return added

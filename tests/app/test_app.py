@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import review
-from harness.access import owner_token
+from harness.app.access import owner_token
 from harness.metrics import score_predictions
-from harness.queries import database
 from harness.records import (
     Entry,
     Example,
@@ -24,6 +23,7 @@ from harness.records import (
     RunRecord,
     Stamp,
 )
+from harness.results.queries import database
 from harness.review.plan import Design, Material, plan_round
 from harness.store import Store
 

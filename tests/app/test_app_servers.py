@@ -15,9 +15,10 @@ from types import ModuleType
 
 import pytest
 
-from harness import cli, review
-from harness.access import owner_token
-from harness.queries import database
+from harness import review
+from harness.app.access import owner_token
+from harness.cli import main
+from harness.results.queries import database
 from harness.review.plan import Design
 from harness.store import Store
 
@@ -74,7 +75,7 @@ def test_a_bundle_is_served_without_models_and_its_votes_come_back_once(
     folder, hook = tmp_path / "bundle", tmp_path / "hook"
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(FORBID)
-    assert cli.call(["review", "bundle", "r1", "--out", str(folder), "--home", str(home[0])]) == 0
+    assert main.call(["review", "bundle", "r1", "--out", str(folder), "--home", str(home[0])]) == 0
     monkeypatch.setattr(sys, "path", [sys.path[0], str(hook), *sys.path[1:]])
     server = bench[0].AppServer(tmp_path, bench[0].free_port(), "review", "serve", str(folder))
     try:
@@ -91,17 +92,17 @@ def test_a_bundle_is_served_without_models_and_its_votes_come_back_once(
     assert asked <= {"plotly", "pytz"}, asked  # Streamlit tries the one, pandas the other, and both go on without
     assert not any("canary" in file.read_text(errors="replace") for file in folder.rglob("*") if file.is_file())
     for words in ("6 votes taken in, 0 were there already", "0 votes taken in, 6 were there already"):
-        assert cli.call(["review", "import", str(folder), "--home", str(home[0])]) == 0
+        assert main.call(["review", "import", str(folder), "--home", str(home[0])]) == 0
         assert words in capsys.readouterr().out
     assert review.status(Store(database(home[0])), "r1").votes == 6
 
 
 def test_a_folder_without_a_bundle_or_without_votes_is_one_line(home, tmp_path, capsys) -> None:
     (tmp_path / "empty").mkdir()
-    assert cli.call(["review", "serve", str(tmp_path / "empty")]) == 2
+    assert main.call(["review", "serve", str(tmp_path / "empty")]) == 2
     assert "bundle.json cannot be read" in capsys.readouterr().err
     assert list((tmp_path / "empty").iterdir()) == []
-    assert cli.call(["review", "import", str(tmp_path / "empty"), "--home", str(home[0])]) == 2
+    assert main.call(["review", "import", str(tmp_path / "empty"), "--home", str(home[0])]) == 2
     assert "holds no votes yet" in capsys.readouterr().err
 
 

@@ -23,8 +23,8 @@ from typing import Any
 import pytest
 
 from harness import review
-from harness.access import owner_token
-from harness.queries import database
+from harness.app.access import owner_token
+from harness.results.queries import database
 from harness.review.plan import Design
 from harness.store import Store
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from gate_calls import made_call
 
-from harness.access import owner_token
-from harness.gate import reports
-from harness.queries import database
+from harness.app.access import owner_token
 from harness.records import Estimate, GateCall, GateVerdict, RuleVerdict, WaiverUse
+from harness.release.gate import reports
+from harness.results.queries import database
 from harness.store import Store
 
 APP = Path(__file__).parents[2] / "app.py"
@@ -56,7 +56,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         app = AppTest.from_file(str(APP), default_timeout=60)
         app.query_params["token"] = token or owner_token(tmp_path)
         app.run()
-        return app.switch_page("harness/pages/gates.py").run()
+        return app.switch_page("harness/app/pages/gates.py").run()
 
     return opened
 

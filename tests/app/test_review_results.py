@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import review
-from harness.access import owner_token
-from harness.queries import database
+from harness.app.access import owner_token
+from harness.results.queries import database
 from harness.review.plan import Design
 from harness.store import Store
 
@@ -40,7 +40,7 @@ def page(tmp_path, monkeypatch):
         app = AppTest.from_file(str(APP), default_timeout=60)
         app.query_params["token"] = owner_token(tmp_path)
         app.run()
-        return app.switch_page("harness/pages/review_results.py").run()
+        return app.switch_page("harness/app/pages/review_results.py").run()
 
     return opened
 
@@ -140,7 +140,7 @@ def test_the_leaderboard_has_the_human_metric_once_unblinded(page, store, tmp_pa
     open_sample(store, Design(6, 2, 2), experiment="x2")
     for name in ("Ann", "Bo"):
         work(store, person(store, name), careful)
-    app = page().switch_page("harness/pages/leaderboard.py").run()
+    app = page().switch_page("harness/app/pages/leaderboard.py").run()
     assert not app.exception and "Human review" not in sent(app) and CANARY not in sent(app)
     review.unblind(store, "r1", "boss", "done")
     app = app.run()

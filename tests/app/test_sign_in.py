@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from harness import review
-from harness.queries import database
+from harness.results.queries import database
 from harness.review.plan import Design
 from harness.store import Store
 

@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from harness.records import (
-    Example,
-    PreferencePair,
-    ResolvedExperiment,
-    RunPlan,
-    TaskFiles,
-    TrainingData,
-)
-from harness.spec import ArmSpec, BaseModelSpec, DataSpec, ExperimentSpec, GenerateSpec, MetricsSpec, TaskSpec
+from harness.config import ArmSpec, BaseModelSpec, DataSpec, ExperimentSpec, GenerateSpec, MetricsSpec, TaskSpec
+from harness.records import Example, PreferencePair, ResolvedExperiment, RunPlan, TaskFiles, TrainingData
 
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eve", "Finn", "Gus", "Hana")
 THINGS = ("a pear", "two nuts", "some rice", "one egg", "much tea")

@@ -51,7 +51,7 @@ def test_padding_behind_a_row_changes_nothing_without_a_mask(
 ) -> None:
     import torch
 
-    from harness.arms import losses
+    from harness.arms.training import losses
 
     trainable = sft.prepare(make_plan({**ARMS[name], "optimiser": FAST}, kind=kind, train_id=name))
     trainable.model.eval()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from harness import run_plans
 from harness.arms import sft
+from harness.config import BaseModelSpec
+from harness.experiments.running import plans
 from harness.records import RunPlan, TrainingData
-from harness.spec import BaseModelSpec
 
 Plans = Callable[..., RunPlan]
 FAST = {"learning_rate": 1e-3, "batch_size": 8, "warmup": 0.0}
@@ -44,7 +44,7 @@ def test_mixed_precision_is_part_of_what_identifies_a_training(make_plan: Plans)
         base = experiment.base.model_copy(update=changed)
         from dataclasses import replace
 
-        return run_plans.train_identity(replace(experiment, base=base), plan.files, plan.arm, (0, None, 1.0, "hash"))
+        return plans.train_identity(replace(experiment, base=base), plan.files, plan.arm, (0, None, 1.0, "hash"))
 
     lora, untrained = {"method": "lora"}, {"method": "untrained"}
     assert identity(lora) == identity(lora, autocast=None) != identity(lora, autocast="bfloat16")

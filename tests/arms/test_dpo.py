@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.arms import dpo, seeds, sft
+from harness.arms import dpo, sft
+from harness.arms.training import seeds
 from harness.errors import ArmFailed, SpecError
 from harness.records import RunPlan, TrainingData
 
@@ -158,7 +159,7 @@ def test_losses_equal_those_of_trl_dpo_trainer(
     trainable = dpo.load_parent(plan, result.artefact, dropout=False)
     examples = {example.id: example for example in data.train}
     seen = [row["pair"] for row in json.loads((plan.run_folder / "pairs.json").read_text())["pairs"]]
-    from harness.arms.order import training_order
+    from harness.arms.training.order import training_order
 
     table = []
     for index in training_order(len(seen), len(pairs), seeds.derived(0, "data_order")):
@@ -237,8 +238,8 @@ def test_arms_over_one_parent_share_its_log_probabilities_and_each_counts_them(
 
 
 def test_another_parent_or_precision_is_asked_anew(make_plan: Plans, parents: Callable[[str], RunPlan]) -> None:
-    from harness.arms import reference
-    from harness.prompts import Encoded
+    from harness.arms.training import reference
+    from harness.data.prompts import Encoded
 
     sides = [Encoded((1, 2), (3, 4), 0, "a"), Encoded((1, 2), (5,), 0, "b")]
     parent = parents("lora")
@@ -260,7 +261,7 @@ def test_another_parent_or_precision_is_asked_anew(make_plan: Plans, parents: Ca
 def test_under_autocast_the_policy_starts_where_its_reference_stands(
     make_plan: Plans, parents: Callable[[str], RunPlan], data: TrainingData, base_folder: Callable[[str], Path]
 ) -> None:
-    from harness.spec import BaseModelSpec
+    from harness.config import BaseModelSpec
 
     parent = parents("full")
     base = BaseModelSpec(path=str(base_folder("llama")), autocast="bfloat16")

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from harness import pipeline, run_plans
 from harness.arms import dpo, sft
+from harness.config import DataSpec, MetricsSpec, TaskSpec
+from harness.data.preference_files import read_pairs
+from harness.data.prepare import prepare
 from harness.errors import DataError, LeakageError, SpecError
-from harness.pair_files import read_pairs
-from harness.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.running import plans
 from harness.records import RunPlan, TrainingData
-from harness.spec import DataSpec, MetricsSpec, TaskSpec
 
 FAST = {"learning_rate": 1e-2, "batch_size": 8, "warmup": 0.0}
 ROW = {"prompt": "Ada bought a pear.\nWho?", "chosen": " Ada", "rejected": " nobody"}
@@ -133,7 +134,7 @@ def test_the_path_is_relative_to_the_file_and_no_part_of_the_identity(project: P
         (arm,) = [arm for arm in experiment.arms if arm.name == "voted"]
         assert arm.pairs.path == str(project / name)  # type: ignore[union-attr]
         files = prepare(experiment, project / "home").files
-        identities.append(run_plans.train_identity(experiment, files, arm, (0, "parent", 1.0, "base")))
+        identities.append(plans.train_identity(experiment, files, arm, (0, "parent", 1.0, "base")))
     assert identities[0] == identities[1] != identities[2]
     file.write_text(EXPERIMENT % "nowhere.jsonl")
     with pytest.raises(SpecError, match=r"e.yaml:7: arms\[2\].pairs.path: no such file"):

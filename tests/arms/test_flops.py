@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from harness.arms import flops, memory, sft
-from harness.arms.flops import Shape, Volume
+from harness.arms import sft
+from harness.arms.training import flops, memory
+from harness.arms.training.flops import Shape, Volume
+from harness.config import BaseModelSpec
 from harness.records import RunPlan, TrainingData
-from harness.spec import BaseModelSpec
 
 Plans = Callable[..., RunPlan]
 LORA = {"method": "lora", "lora": {"r": 4}}
@@ -32,7 +33,7 @@ def test_the_estimate_is_what_torch_counts(
 ) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    from harness.arms.losses import CompletionLoss, target_logprobs
+    from harness.arms.training.losses import CompletionLoss, target_logprobs
 
     if kind == "gpt2" and arm is LORA:
         arm = {**LORA, "lora": {"r": 4, "target_modules": ["c_attn", "c_proj", "c_fc"]}}

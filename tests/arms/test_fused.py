@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from harness.arms import fused, sft
+from harness.arms import sft
+from harness.models.cpu import training
 from harness.records import RunPlan
 
 Plans = Callable[..., RunPlan]
@@ -25,12 +26,12 @@ def test_gradients_are_those_of_finite_differences() -> None:
     cos, sin = angles.cos(), angles.sin()
     check = torch.autograd.gradcheck
     x = numbers(2, 3, 6)
-    assert check(lambda a, w: fused.RmsNorm.apply(a, w, 1e-3), (x, numbers(6)))
-    assert check(lambda q, k: fused.Rotary.apply(q, k, cos, sin), (numbers(1, 2, 5, 6), numbers(1, 1, 5, 6)))
+    assert check(lambda a, w: training.RmsNorm.apply(a, w, 1e-3), (x, numbers(6)))
+    assert check(lambda q, k: training.Rotary.apply(q, k, cos, sin), (numbers(1, 2, 5, 6), numbers(1, 1, 5, 6)))
     frozen = numbers(4, 6).detach()
-    assert check(lambda a, d, u: fused.LoraLinear.apply(a, frozen, d, u, 0.7), (x, numbers(2, 6), numbers(4, 2)))
+    assert check(lambda a, d, u: training.LoraLinear.apply(a, frozen, d, u, 0.7), (x, numbers(2, 6), numbers(4, 2)))
     assert check(
-        lambda y, a, d, u: fused.LowRank.apply(y, a, d, u, 0.7), (numbers(2, 3, 4), x, numbers(2, 6), numbers(4, 2))
+        lambda y, a, d, u: training.LowRank.apply(y, a, d, u, 0.7), (numbers(2, 3, 4), x, numbers(2, 6), numbers(4, 2))
     )
 
 
@@ -39,7 +40,7 @@ def replaced(model: Any) -> list[str]:
     from transformers.models.llama import modeling_llama
 
     own = modeling_llama.apply_rotary_pos_emb
-    with fused.applied(model):
+    with training.applied(model):
         kinds = {type(module).__name__ for module in model.modules() if "forward" in vars(module)}
         if modeling_llama.apply_rotary_pos_emb is not own:
             kinds.add("rotary")
@@ -57,11 +58,11 @@ def test_what_is_replaced_is_put_back_and_gives_the_same(make_plan: Plans) -> No
     ids = torch.arange(24).reshape(2, 12)
     assert replaced(model) == ["Linear", "LlamaRMSNorm", "rotary"]
     plain = model(input_ids=ids, use_cache=False).logits
-    with fused.applied(model):
+    with training.applied(model):
         quick = model(input_ids=ids, use_cache=False).logits
     torch.testing.assert_close(quick, plain, rtol=1e-4, atol=1e-4)
     assert not torch.equal(quick, plain), "nothing was replaced"
-    with fused.applied(model), model.disable_adapter(), torch.no_grad():
+    with training.applied(model), model.disable_adapter(), torch.no_grad():
         bare = model(input_ids=ids, use_cache=False).logits
     with model.disable_adapter(), torch.no_grad():
         torch.testing.assert_close(bare, model(input_ids=ids, use_cache=False).logits, rtol=1e-4, atol=1e-4)
@@ -79,9 +80,9 @@ def test_what_is_replaced_is_put_back_and_gives_the_same(make_plan: Plans) -> No
 def test_an_adapter_that_is_more_than_lora_is_left_to_peft(arm: dict[str, Any], make_plan: Plans) -> None:
     model = sft.prepare(make_plan(arm)).model.train()
     layer = next(module for name, module in model.named_modules() if name.endswith("q_proj"))
-    plain = fused._plain_adapter(layer, torch.zeros(1, 3, 32))
+    plain = training._plain_adapter(layer, torch.zeros(1, 3, 32))
     assert plain == ("default" if "use_rslora" in arm.get("config", {}) else None)
-    assert fused._plain_adapter(layer, torch.zeros(1, 3, 32, dtype=torch.bfloat16)) is None
+    assert training._plain_adapter(layer, torch.zeros(1, 3, 32, dtype=torch.bfloat16)) is None
 
 
 def test_a_layer_that_computes_something_else_under_the_same_name_is_left_alone(make_plan: Plans) -> None:
@@ -96,5 +97,5 @@ def test_a_layer_that_computes_something_else_under_the_same_name_is_left_alone(
             return x * (1 + self.weight)
 
     model.model.norm = LlamaRMSNorm()
-    with fused.applied(model):
+    with training.applied(model):
         assert "forward" not in vars(model.model.norm) and "forward" in vars(model.model.layers[0].input_layernorm)

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from harness import arms
-from harness.arms import fused, packing, sft
+from harness.arms import sft
+from harness.arms.training import packing
 from harness.errors import Diverged
 from harness.models import Continuation
-from harness.models.held import BASE
+from harness.models.cpu import training
+from harness.models.transformers.base_cache import BASE
 from harness.records import RunPlan, TrainingData
 
 Plans = Callable[..., RunPlan]
@@ -117,14 +119,14 @@ def test_what_training_finds_out_about_a_model_goes_with_its_adapter(make_plan: 
         seen.extend(weakref.ref(part) for part in (made.model, *made.model.modules()) if "lora" in str(type(part)))
         return made
 
-    known = len(fused._found), len(packing._trusted)
+    known = len(training._found), len(packing._trusted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sft, "prepare", prepare)
         train("one")
         train("two")
     gc.collect()
     assert seen and not any(ref() for ref in seen)
-    assert (len(fused._found), len(packing._trusted)) == known
+    assert (len(training._found), len(packing._trusted)) == known
     held = BASE._held
     assert held is not None and not held.lent
     assert not any("forward" in vars(module) for module in held.model.modules())

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.arms import instability, sft
-from harness.arms.instability import Step, Watch
+from harness.arms import sft
+from harness.arms.training import instability
+from harness.arms.training.instability import Step, Watch
 from harness.errors import Diverged
 from harness.records import Ledger, RunPlan, TrainingData, from_json, to_json
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.arms import seeds
-from harness.arms.order import budgeted_order, rate_factor, training_order
+from harness.arms.training import seeds
+from harness.arms.training.order import budgeted_order, rate_factor, training_order
+from harness.config import BudgetSpec
 from harness.errors import DataError
-from harness.spec import BudgetSpec
 
 SIZES = st.integers(1, 40)
 SEEDS = st.integers(0, 2**32)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness.arms import losses, sft
+from harness.arms import sft
+from harness.arms.training import losses
 from harness.errors import OutOfMemory
 from harness.records import Ledger, RunPlan, TrainingData
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.arms import dpo, sft
+from harness.config import BaseModelSpec
 from harness.records import RunPlan, TrainingData
-from harness.spec import BaseModelSpec
 
 Plans = Callable[..., RunPlan]
 FULL = {"method": "full"}
@@ -38,7 +38,7 @@ def batch_of(plan: RunPlan, data: TrainingData) -> tuple[Any, dict[str, Any], li
     """A model in training mode, a padded batch of rows of different lengths, and these lengths."""
     import torch
 
-    from harness.arms import losses
+    from harness.arms.training import losses
 
     trainable = sft.prepare(plan)
     trainable.model.train()
@@ -64,7 +64,7 @@ def test_losses_and_gradients_of_both_ways_agree(
 ) -> None:
     import torch
 
-    from harness.arms import losses, packing
+    from harness.arms.training import losses, packing
 
     model, batch, lengths = batch_of(make_plan(arm, kind=kind, train_id="both"), data)
     padded = losses.target_logprobs(model, batch["ids"], batch["labels"])
@@ -84,7 +84,7 @@ def test_losses_and_gradients_of_both_ways_agree(
 def test_the_way_of_an_accelerator_gives_the_same(make_plan: Plans, data: TrainingData) -> None:
     import torch
 
-    from harness.arms import packing
+    from harness.arms.training import packing
 
     model = sft.prepare(make_plan(FULL)).model
     lengths = torch.tensor([5, 2, 4])
@@ -111,7 +111,7 @@ def test_what_cannot_lie_end_to_end_is_padded(
     base_folder: Callable[[str], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from harness.arms import losses, packing
+    from harness.arms.training import losses, packing
 
     arm: dict[str, Any] = FULL
     # Learnt positions: turned ones only know how far apart two tokens are, and would not notice.
@@ -140,7 +140,7 @@ def test_what_cannot_lie_end_to_end_is_padded(
 def test_a_training_and_its_validation_see_no_padding(
     make_plan: Plans, data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.arms import packing
+    from harness.arms.training import packing
 
     seen: list[tuple[tuple[int, ...], int]] = []
     real = packing.forward

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from harness.arms import checkpoints, sft
+from harness.arms import sft
+from harness.arms.training import checkpoints
 from harness.errors import ArmFailed, Interrupted
 from harness.records import Rung, RunPlan, TrainingData
 

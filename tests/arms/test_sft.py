@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.arms import family, sft
+from harness.data.prompts import IGNORED
 from harness.errors import ArmFailed, DataError, Diverged, ModelError, SpecError
-from harness.prompts import IGNORED
 from harness.records import RunPlan, TrainingData, TrainLogRow, from_json
 
 Plans = Callable[..., RunPlan]
@@ -74,7 +74,7 @@ def test_every_arm_meets_the_same_batches_token_by_token(make_plan: Plans, data:
         plan = make_plan(arm, train_id=f"batches-{name}")
         trainable = sft.prepare(plan)
         rows, order = sft.encode_budget(trainable.prompter, data.train, plan.experiment.spec.budget, 0)
-        from harness.arms.losses import CompletionLoss
+        from harness.arms.training.losses import CompletionLoss
 
         loss = CompletionLoss(trainable.tokenizer.pad_token_id)
         batches = [loss.collate([rows[index] for index in order[start : start + 8]]) for start in (0, 8, 16)]
@@ -156,7 +156,7 @@ def test_a_loss_that_is_no_number_ends_in_diverged_with_the_step(make_plan: Plan
 def test_memory_errors_of_any_kind_become_out_of_memory() -> None:
     import torch
 
-    from harness.arms.training import memory_errors
+    from harness.arms.training.loop import memory_errors
     from harness.errors import OutOfMemory
 
     for error in (
@@ -179,7 +179,7 @@ def test_an_adapter_that_changes_nothing_is_a_failure(make_plan: Plans, data: Tr
 def test_a_target_longer_than_the_context_names_the_example(
     make_plan: Plans, data: TrainingData, base_folder: Callable[[str], Path]
 ) -> None:
-    from harness.spec import BaseModelSpec
+    from harness.config import BaseModelSpec
 
     plan = make_plan(ARMS["lora"], base=BaseModelSpec(path=str(base_folder("llama")), context=2))
     with pytest.raises(DataError, match=r"example e\d+: its target is \d+ tokens long, the context 2"):
@@ -210,7 +210,7 @@ def test_a_tokenizer_of_another_model_is_refused_and_nothing_is_resized(
 
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from harness.spec import BaseModelSpec
+    from harness.config import BaseModelSpec
 
     shutil.copytree(base_folder("llama"), tmp_path / "base")
     config = LlamaConfig.from_pretrained(tmp_path / "base", vocab_size=260)
@@ -227,7 +227,7 @@ def test_a_training_killed_behind_its_last_step_only_writes_its_artefact(
 
     expected = sft.train(make_plan(ARMS["lora"], home=tmp_path / "a"), data, nothing)
     plan = make_plan(ARMS["lora"], home=tmp_path / "b", resources={"checkpoint_seconds": 1e-9})
-    monkeypatch.setattr("harness.arms.recorder.WRITING_SHARE", 1e9)
+    monkeypatch.setattr("harness.arms.training.recorder.WRITING_SHARE", 1e9)
     with monkeypatch.context() as patch, pytest.raises(OSError, match="gone"):
         patch.setattr(saving, "save_adapter", lambda *rest: (_ for _ in ()).throw(OSError("gone")))
         sft.train(plan, data, nothing)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.arms import dpo, seeds, sft, sft_continued
-from harness.arms.order import training_order
+from harness.arms import dpo, sft, sft_continued
+from harness.arms.training import seeds
+from harness.arms.training.order import training_order
 from harness.errors import ArmFailed
 from harness.records import ResolvedExperiment, RunPlan, TrainingData
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from shell_calls import Shell
 
-from harness import queries
+from harness.results import queries
 
 
 def edit(path: Path, old: str, new: str) -> None:

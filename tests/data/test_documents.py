@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from harness.config import LeakageSpec
+from harness.data.splits import against_documents
 from harness.errors import LeakageError
 from harness.records import Splits
-from harness.spec import LeakageSpec
-from harness.splits import against_documents
 
 LONG = "the quick brown fox jumps over the lazy dog while seven wise owls watch from the old oak tree by the river"
 SPLITS = Splits(("a", "b"), ("c",), ("t",), (), (), "f")

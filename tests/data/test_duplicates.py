@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import duplicates
-from harness.duplicates import MIN_WORDS, SHINGLE, THRESHOLD, near_texts, normalise, same_texts, words
+from harness.data import near_duplicates
+from harness.data.near_duplicates import MIN_WORDS, SHINGLE, THRESHOLD, near_texts, normalise, same_texts, words
 
 VOCABULARY = [f"w{n}" for n in range(3000)]
 
@@ -125,13 +125,15 @@ def test_candidates_are_those_of_an_index_of_all_bands() -> None:
     for text in list(texts):
         for share in (0.03, 0.1, 0.2):
             texts.append(" ".join(rng.choice(vocabulary) if rng.random() < share else w for w in text.split()))
-    shingles = duplicates._shingle_sets(texts)
-    index = MinHashLSH(num_perm=duplicates.BANDS * duplicates.ROWS, params=(duplicates.BANDS, duplicates.ROWS))
+    shingles = near_duplicates._shingle_sets(texts)
+    index = MinHashLSH(
+        num_perm=near_duplicates.BANDS * near_duplicates.ROWS, params=(near_duplicates.BANDS, near_duplicates.ROWS)
+    )
     expected = set()
     for position, found in enumerate(shingles):
-        sketch = MinHash(num_perm=duplicates.BANDS * duplicates.ROWS, seed=1, hashfunc=int)
+        sketch = MinHash(num_perm=near_duplicates.BANDS * near_duplicates.ROWS, seed=1, hashfunc=int)
         sketch.update_batch(found.tolist())
         expected |= {(earlier, position) for earlier in index.query(sketch)}
         index.insert(position, sketch)
     assert len(expected) > 30
-    assert duplicates._candidates(shingles) == expected
+    assert near_duplicates._candidates(shingles) == expected

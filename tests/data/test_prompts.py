@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.config import ChatSpec, DataSpec, MetricsSpec, TaskSpec
+from harness.data.prompts import IGNORED, Prompter, PromptOverride, percentiles, preview
 from harness.errors import DataError, ModelError, SpecError
-from harness.prompts import IGNORED, Prompter, PromptOverride, percentiles, preview
 from harness.records import Example, Message
-from harness.spec import ChatSpec, DataSpec, MetricsSpec, TaskSpec
 
 CHATML = """{% for m in messages %}<|im_start|>{{ m.role }}
 {{ m.content }}<|im_end|>

@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.config import LeakageSpec, SplitsSpec
+from harness.data.splits import (
+    heldout_pairs,
+    presplit,
+    sealed_examples,
+    split,
+    split_source,
+    training_share,
+    training_view,
+)
 from harness.errors import DataError, LeakageError
 from harness.records import Example, Message, PreferencePair, SourceData, Split, Splits, TrainingData
-from harness.spec import LeakageSpec, SplitsSpec
-from harness.splits import heldout_pairs, presplit, sealed_examples, split, split_source, training_share, training_view
 
 SPEC = SplitsSpec(test=0.3, validation=0.2, salt="s")
 DROP = LeakageSpec(drop="train")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import tokens
-from harness.tokens import Encoder
+from harness.models import token_cache
+from harness.models.token_cache import Encoder
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from tiny_models import save_tokenizer
@@ -68,11 +68,11 @@ def test_special_tokens_are_part_of_the_question(tokenizer: Any) -> None:
 
 
 def test_what_is_remembered_stays_within_its_limit(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "MOST_CHARACTERS", 100)
+    monkeypatch.setattr(token_cache, "MOST_CHARACTERS", 100)
     encode = Encoder(tokenizer)
     for number in range(60):
         assert encode(f"visit {number:03d}") == _bare(tokenizer, f"visit {number:03d}")
-        assert sum(len(text) for _, text, _ in tokens._known.ids) <= 100 + len("visit 000")
+        assert sum(len(text) for _, text, _ in token_cache._known.ids) <= 100 + len("visit 000")
 
 
 def test_a_tokenizer_that_does_not_say_what_it_is_made_of_is_asked_each_time() -> None:

@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from harness.environment import visible_devices
-from harness.executors import processes
+from harness.experiments.running.executors import processes
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import evaluation, worker
-from harness.arms import checkpoints, toy
+from harness.arms import toy
+from harness.arms.training import checkpoints
 from harness.errors import ArmFailed, OutOfMemory
+from harness.experiments.evaluation import evaluate
+from harness.experiments.running import worker
 from harness.records import Ledger, RunEvent
 
 
@@ -85,15 +87,15 @@ def test_a_scoring_that_failed_leaves_its_seconds_to_the_next(
 ) -> None:
     import time
 
-    real = evaluation.evaluate
+    real = evaluate.evaluate
 
     def fail(plan: Any, artefact: Any, progress: Any) -> Any:
         time.sleep(0.05)
         raise ArmFailed("the server went away")
 
-    monkeypatch.setattr(evaluation, "evaluate", fail)
+    monkeypatch.setattr(evaluate, "evaluate", fail)
     assert shell("run", "toys.yaml").code == 6
-    monkeypatch.setattr(evaluation, "evaluate", real)
+    monkeypatch.setattr(evaluate, "evaluate", real)
     assert shell("run", "toys.yaml").code == 0
     found = ledger(shell)
     assert all(row["cost"]["lost_seconds"] >= 0.05 for row in found["rows"])

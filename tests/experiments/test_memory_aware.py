@@ -16,15 +16,17 @@ import pytest
 from shell_calls import Shell
 from tiny_models import save_model
 
-from harness import environment, pipeline, run_plans
-from harness.arms import footprint
-from harness.executors import processes
-from harness.executors.admission import Decision, Memory, Occupant, decide, note
-from harness.files import read_json, write_json
-from harness.prepare import prepare
+from harness import environment
+from harness.arms.training import footprint
+from harness.config import BaseModelSpec
+from harness.data.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.running import plans as run_plans
+from harness.experiments.running.executors import processes
+from harness.experiments.running.executors.admission import Decision, Memory, Occupant, decide, note
 from harness.progress import Reporter
 from harness.records import RunPlan
-from harness.spec import BaseModelSpec
+from harness.records.files import read_json, write_json
 
 GB = 10**9
 Plans = Callable[..., list[RunPlan]]

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import pipeline, queries, run_plans, worker
+from harness.data.prepare import prepare
 from harness.errors import UsageError
-from harness.evaluation import read_suite
-from harness.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.evaluation.evaluate import read_suite
+from harness.experiments.running import plans, worker
+from harness.results import queries
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +158,7 @@ def test_compare_shows_where_two_arms_differ(shell: Shell) -> None:
 def test_trainer_cannot_reach_the_test_split(project: Path) -> None:
     experiment = pipeline.load(Path("toys.yaml"))
     prepared = prepare(experiment, project / "home")
-    plan = run_plans.plan_runs(experiment, prepared, project / "home")[0]
+    plan = plans.plan_runs(experiment, prepared, project / "home")[0]
     handed = worker.without_test(plan)
     with pytest.raises(UsageError, match="sealed"):
         read_suite(handed)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import environment, run_plans
-from harness.spec import BaseModelSpec
+from harness import environment
+from harness.config import BaseModelSpec
+from harness.experiments.running import plans
 
 X86 = "processor\t: 0\nflags\t\t: fpu avx2 {}\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd {}\n"
@@ -40,8 +41,8 @@ def test_a_system_without_such_a_file_says_nothing(tmp_path: Path) -> None:
 def test_the_field_and_the_way_on_are_named(field: str) -> None:
     base = BaseModelSpec.model_validate({"path": "b", field: "bfloat16"})
     known = {"bfloat16": False, "float32": True}
-    [note] = run_plans.precision_notes(base, "cpu", known.get)
+    [note] = plans.precision_notes(base, "cpu", known.get)
     assert f"base_model.{field}: bfloat16" in note and "float32" in note
-    assert run_plans.precision_notes(base, "cuda", known.get) == []
-    assert run_plans.precision_notes(base, "cpu", {}.get) == []
-    assert run_plans.precision_notes(base, "cpu", lambda dtype: True) == []
+    assert plans.precision_notes(base, "cuda", known.get) == []
+    assert plans.precision_notes(base, "cpu", {}.get) == []
+    assert plans.precision_notes(base, "cpu", lambda dtype: True) == []

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import pipeline, queries
-from harness.prepare import prepare
+from harness.data.prepare import prepare
+from harness.experiments import pipeline
 from harness.records import ExperimentRecord
+from harness.results import queries
 
 ROWS = 240
 EXPERIMENT = """

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import pipeline, queries, run_plans, sealing, worker
 from harness.arms import Progress, TrainResult, toy
+from harness.data import sealing
+from harness.data.prepare import prepare
 from harness.errors import UsageError
-from harness.evaluation import read_suite
-from harness.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.evaluation.evaluate import read_suite
+from harness.experiments.running import plans, worker
 from harness.records import RunPlan, TrainingData, to_json
+from harness.results import queries
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +47,7 @@ def test_no_test_id_is_in_what_a_trainer_is_handed(project: Path) -> None:
     experiment = pipeline.load(Path("toys.yaml"))
     prepared = prepare(experiment, project / "home")
     test_ids = set(prepared.splits.test)
-    for plan in run_plans.plan_runs(experiment, prepared, project / "home"):
+    for plan in plans.plan_runs(experiment, prepared, project / "home"):
         handed = [worker.without_test(plan), worker.read_training(plan.files.folder)]
         seen = set(ids_in(to_json(handed)))
         assert set(prepared.splits.train) <= seen

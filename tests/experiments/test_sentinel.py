@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import environment, queries
+from harness import environment
 from harness.arms import toy
 from harness.models import Generation
+from harness.results import queries
 
 Upgrade = Callable[..., None]
 

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import pipeline, run_plans
 from harness.arms.toy import ToyModel
+from harness.config import ServingSpec
+from harness.data.prepare import prepare
 from harness.errors import OutOfMemory
-from harness.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.running import plans as run_plans
+from harness.experiments.speed import passes, timing
+from harness.experiments.speed.passes import Journal
+from harness.experiments.speed.probes import Job, examples_of, prompts_of
+from harness.experiments.speed.schedule import batches, orders
 from harness.records import Artefact, BatchTry, ServedArm, ServingProbe, ServingVisit
-from harness.serving import passes, timing
-from harness.serving.passes import Journal
-from harness.serving.probes import Job, examples_of, prompts_of
-from harness.serving.schedule import batches, orders
-from harness.spec import ServingSpec
 
 PROMPTS = [(1, 2, 3), (4, 5)]
 
@@ -192,8 +193,8 @@ def test_memory_that_runs_out_is_told_from_other_errors(error: Exception, oom: b
 
 def test_prompts_are_validation_examples_and_jobs_do_not_know_the_test_split(jobs: list[Job], project: Path) -> None:
     from harness.arms.toy import Knowledge
-    from harness.files import read_records
     from harness.records import Example
+    from harness.records.files import read_records
 
     plan = jobs[0].plan
     picked = {example.id for example in examples_of(plan, 5)}

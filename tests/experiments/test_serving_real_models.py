@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import pipeline, queries, report, run_plans, serving
+from harness import results
+from harness.experiments import pipeline, speed
+from harness.experiments.running import plans as run_plans
+from harness.experiments.speed import probes
+from harness.experiments.speed.probes import Job
+from harness.experiments.speed.schedule import batches
 from harness.progress import Reporter
 from harness.records import ServingProbe, ServingVisit
-from harness.serving import probes
-from harness.serving.probes import Job
-from harness.serving.schedule import batches
+from harness.results import queries
 
 EXPERIMENT = """
 task: task
@@ -61,9 +64,9 @@ def test_figures_of_real_models(base: Path) -> None:
         store = queries.open_store(home)
         [known] = store.experiments()
         looks = store.looks()
-        place = serving.Place(home, known.experiment_id, store, reporter)
-        wanted = serving.jobs(plans, serving.settings_of(experiment))
-        made = serving.measure(place, wanted, bench=InProcess())
+        place = speed.Place(home, known.experiment_id, store, reporter)
+        wanted = speed.jobs(plans, speed.settings_of(experiment))
+        made = speed.measure(place, wanted, bench=InProcess())
     assert made is not None and [arm.status for arm in made.arms] == ["ok", "ok"]
     for arm in made.arms:
         assert arm.probe is not None and [one.rows for one in arm.probe.tries] == [1, 2, 4]
@@ -75,7 +78,7 @@ def test_figures_of_real_models(base: Path) -> None:
     few, plain = table.of("few_shot"), table.of("untrained")
     assert few is not None and plain is not None
     assert (few.prompt_tokens or 0) > 3 * (plain.prompt_tokens or 1), "worked examples are its honest cost"
-    assert set(plain.figures) == set(few.ratios) == set(report.serving.MEASURES)
+    assert set(plain.figures) == set(few.ratios) == set(results.serving.MEASURES)
     assert all(one.value == 1.0 for one in plain.ratios.values())
     assert store.looks() == looks and len(looks) == 2
-    assert json.loads(json.dumps(report.serving_to_json(queries.board(home, None))))["pass"]["pass_id"] == made.pass_id
+    assert json.loads(json.dumps(results.serving_to_json(queries.board(home, None))))["pass"]["pass_id"] == made.pass_id

@@ -14,10 +14,13 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import environment, pipeline, queries, run_plans, serving
+from harness import environment
+from harness.data.prepare import prepare
 from harness.errors import ArmFailed
-from harness.prepare import prepare
-from harness.serving.processes import KILLED, Processes
+from harness.experiments import pipeline, speed
+from harness.experiments.running import plans as run_plans
+from harness.experiments.speed.processes import KILLED, Processes
+from harness.results import queries
 
 EXPERIMENT = """
 task: task
@@ -178,13 +181,13 @@ def test_a_task_without_validation_examples_is_refused_before_anything_runs(shel
 def test_a_killed_process_is_one_failure_and_the_next_visit_has_a_new_one(project: Path) -> None:
     experiment = pipeline.load(Path("toys.yaml"))
     plans = run_plans.plan_runs(experiment, prepare(experiment, project / "home"), project / "home")
-    from harness import worker
+    from harness.experiments.running import worker
 
     for plan in plans:
         worker.execute(plan)
-    weak, slow = serving.jobs(plans, serving.settings_of(experiment).model_copy(update={"new_tokens": 400}))[:2]
+    weak, slow = speed.jobs(plans, speed.settings_of(experiment).model_copy(update={"new_tokens": 400}))[:2]
     assert weak.plan.files.sealed is None and slow.plan.files.sealed is None
-    quick = serving.jobs(plans, serving.settings_of(experiment))[0]
+    quick = speed.jobs(plans, speed.settings_of(experiment))[0]
     with Processes() as processes:
         assert processes.visit(quick, 2).batch_tokens == 8
         pool = processes._timing

@@ -11,7 +11,7 @@ import pytest
 from shell_calls import Shell
 
 from harness.errors import SpecError
-from harness.load_suites import is_suite, load_suite, suite_names
+from harness.experiments.loading.suites import is_suite, load_suite, suite_names
 
 
 @pytest.fixture(autouse=True)

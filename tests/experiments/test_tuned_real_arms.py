@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from shell_calls import Answer, Shell
 
-from harness import queries
-from harness.arms import seeds
+from harness.arms.training import seeds
+from harness.results import queries
 from harness.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stored(visits: Path) -> Store:
     """The store after the experiment ran."""
-    from harness import pipeline
+    from harness.experiments import pipeline
     from harness.progress import Reporter
 
     with Reporter() as reporter, pytest.MonkeyPatch.context() as patch:

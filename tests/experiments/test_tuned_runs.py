@@ -13,13 +13,18 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import pipeline, queries, run_plans, trials, tuning, validation, worker
+from harness.data.prepare import prepare
 from harness.errors import UsageError
-from harness.evaluation import read_suite
-from harness.executors import opened
-from harness.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.evaluation import validate
+from harness.experiments.evaluation.evaluate import read_suite
+from harness.experiments.running import plans as run_plans
+from harness.experiments.running import worker
+from harness.experiments.running.executors import opened
+from harness.experiments.tuning import search, trials
 from harness.progress import Reporter
 from harness.records import RunPlan
+from harness.results import queries
 
 EXPERIMENT = """
 task: task
@@ -249,17 +254,17 @@ def test_the_same_validation_examples_for_every_trial(project: Path) -> None:
     experiment = pipeline.load(Path("tuned.yaml"))
     prepared = prepare(experiment, project / "home")
     plans = [plan for plan in run_plans.plan_runs(experiment, prepared, project / "home") if plan.seed is not None]
-    picked = [validation.validation_examples(plan) for plan in plans]
+    picked = [validate.validation_examples(plan) for plan in plans]
     assert picked[0] == picked[1] and len(picked[0]) == 5
     assert {example.id for example in picked[0]} <= set(prepared.splits.validation)
 
 
 def test_reduced_budgets_keep_their_kind() -> None:
-    from harness.spec import BudgetSpec
+    from harness.config import BudgetSpec
 
-    assert trials.reduced(BudgetSpec(examples=90), tuning.RUNGS[0]) == BudgetSpec(examples=10)
-    assert trials.reduced(BudgetSpec(device_seconds=9.0), tuning.RUNGS[1]) == BudgetSpec(device_seconds=3.0)
-    assert trials.reduced(BudgetSpec(tokens=1), tuning.RUNGS[0]) == BudgetSpec(tokens=1)
+    assert trials.reduced(BudgetSpec(examples=90), search.RUNGS[0]) == BudgetSpec(examples=10)
+    assert trials.reduced(BudgetSpec(device_seconds=9.0), search.RUNGS[1]) == BudgetSpec(device_seconds=3.0)
+    assert trials.reduced(BudgetSpec(tokens=1), search.RUNGS[0]) == BudgetSpec(tokens=1)
 
 
 def test_a_plan_counts_the_trials_until_they_are_done(shell: Shell, project: Path) -> None:

@@ -31,7 +31,7 @@ resources: {{threads: 1, device: cpu, price_per_device_hour: 3.0}}
 @pytest.fixture(scope="module")
 def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small copy of visit_notes, finished."""
-    from harness import pipeline
+    from harness.experiments import pipeline
     from harness.progress import Reporter
 
     folder = tmp_path_factory.mktemp("unstable")

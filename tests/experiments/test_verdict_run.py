@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
-from harness import queries
+from harness.results import queries
 
 
 @pytest.fixture(autouse=True)

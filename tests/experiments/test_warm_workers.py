@@ -16,9 +16,10 @@ import psutil
 import pytest
 from shell_calls import Shell
 
-from harness import pipeline, run_plans
-from harness.executors import processes
-from harness.prepare import prepare
+from harness.data.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.running import plans as run_plans
+from harness.experiments.running.executors import processes
 from harness.progress import Reporter
 from harness.records import RunPlan
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.spec import BaseModelSpec
+from harness.config import BaseModelSpec
 
 
 @pytest.fixture(scope="session")

@@ -12,19 +12,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.models import Continuation, branches, passes
-from harness.models import hf_model as hf_model_module
-from harness.models.hf import load_base
-from harness.models.hf_model import HFModel
-from harness.spec import BaseModelSpec
+from harness.config import BaseModelSpec
+from harness.models import Continuation
+from harness.models.transformers import causal as hf_model_module
+from harness.models.transformers import forward, token_tree
+from harness.models.transformers.causal import HFModel
+from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
 IDS = st.lists(st.integers(0, 2), min_size=1, max_size=6).map(tuple)
 
 
 @given(st.lists(st.tuples(IDS, IDS), min_size=1, max_size=12))
-def test_every_target_is_a_way_through_its_tree(rows: list[branches.Row]) -> None:
-    trees = branches.grow(rows)
+def test_every_target_is_a_way_through_its_tree(rows: list[token_tree.Row]) -> None:
+    trees = token_tree.grow(rows)
     assert sorted(row for tree in trees for row in tree.rows) == list(range(len(rows)))
     assert [tree.context for tree in trees] == list(dict.fromkeys(context for context, _ in rows))
     for tree in trees:
@@ -44,7 +45,7 @@ def test_every_target_is_a_way_through_its_tree(rows: list[branches.Row]) -> Non
 
 def test_rows_left_out_grow_no_tree() -> None:
     rows = [((1, 2), (3,)), ((1,), (3, 4)), ((1, 2), (5,))]
-    [tree] = branches.grow(rows, leave=[1])
+    [tree] = token_tree.grow(rows, leave=[1])
     assert tree.rows == (0, 2)
     assert tree.tokens == (2,)
     assert tree.inputs == 2
@@ -52,7 +53,7 @@ def test_rows_left_out_grow_no_tree() -> None:
 
 @given(st.lists(IDS, min_size=1, max_size=6))
 def test_common_prefix_is_the_longest(sequences: list[tuple[int, ...]]) -> None:
-    count = branches.common_prefix(sequences)
+    count = token_tree.common_prefix(sequences)
     assert len({sequence[:count] for sequence in sequences}) == 1
     assert count == min(map(len, sequences)) or len({sequence[: count + 1] for sequence in sequences}) > 1
 
@@ -66,7 +67,7 @@ def test_parts_hold_everything_once_within_the_limits(
     rows: list[tuple[int, int]], most_tokens: int | None, most_scored: int
 ) -> None:
     lengths, scored = [row[0] for row in rows], [row[1] for row in rows]
-    parts = passes.parts(lengths, scored, most_tokens, most_scored)
+    parts = forward.parts(lengths, scored, most_tokens, most_scored)
     assert sorted(index for part in parts for index in part) == list(range(len(rows)))
     for part in parts:
         assert lengths[part[0]] == max(lengths[index] for index in part)
@@ -74,7 +75,7 @@ def test_parts_hold_everything_once_within_the_limits(
             assert most_tokens is None or lengths[part[0]] * len(part) <= most_tokens
             assert sum(scored[index] for index in part) <= most_scored
             padding = sum(lengths[part[0]] - lengths[index] for index in part)
-            assert most_tokens is None or padding <= passes.PASS_TOKENS
+            assert most_tokens is None or padding <= forward.PASS_TOKENS
 
 
 def load(folder: Path, lean: bool = False) -> HFModel:
@@ -146,7 +147,7 @@ def test_one_token_choices_are_one_row(tiny: Folder) -> None:
 
 def test_equally_large_logits_have_their_first_as_argmax() -> None:
     logits = torch.tensor([[0.0, 2.0, 2.0], [3.0, 1.0, 0.0]])
-    rows = passes.sums(logits, [([0, 1], (1, 0)), ([0, 1], (2, 0)), ([1], (0,)), ([], ())])
+    rows = forward.sums(logits, [([0, 1], (1, 0)), ([0, 1], (2, 0)), ([1], (0,)), ([], ())])
     assert [row.greedy for row in rows] == [True, False, True, True]
     assert rows[0].logprob == rows[1].logprob
     assert [row.tokens for row in rows] == [2, 2, 1, 0]
@@ -158,7 +159,7 @@ def test_a_model_that_takes_no_mask_of_ones_own_is_scored_otherwise(
     model = load(tiny("mistral"))
     assert not model.grows_trees  # its layers see a window
     wrong = load(tiny("llama"))
-    monkeypatch.setattr(branches.Branches, "depths", lambda self: 0 * torch.arange(len(self.tokens)).numpy())
+    monkeypatch.setattr(token_tree.Branches, "depths", lambda self: 0 * torch.arange(len(self.tokens)).numpy())
     assert not wrong.grows_trees
     assert wrong.shares_contexts
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from harness.models import Continuation, hf
-from harness.models.held import BASE, BaseHolder
+from harness.config import BaseModelSpec, QuantSpec
+from harness.models import Continuation
+from harness.models.transformers import loading
+from harness.models.transformers.base_cache import BASE, BaseHolder
 from harness.records import Artefact
-from harness.spec import BaseModelSpec, QuantSpec
 
 Folder = Callable[[str], Path]
 ADAPTERS: dict[str, dict[str, Any]] = {
@@ -44,7 +45,7 @@ def config(name: str) -> Any:
 def save(base: BaseModelSpec, name: str, folder: Path, quantisation: QuantSpec | None = None) -> None:
     from peft import get_peft_model
 
-    model, _ = hf.load_base(base, "cpu", quantisation)
+    model, _ = loading.load_base(base, "cpu", quantisation)
     torch.manual_seed(1)
     adapted = get_peft_model(model, config(name))
     with torch.no_grad():
@@ -59,8 +60,8 @@ def ask(base: BaseModelSpec, folder: Path | None, quantisation: QuantSpec | None
     place: Any = SimpleNamespace(experiment=SimpleNamespace(base=base), device="cpu", run_folder=Path("/"))
     path = None if folder is None else str(folder)
     kind: Any = "base" if folder is None else "adapter"
-    artefact = Artefact(kind, "", "", path, "", hf.quantisation_record(quantisation), "", "", "")
-    model = hf.load_artefact(place, artefact)
+    artefact = Artefact(kind, "", "", path, "", loading.quantisation_record(quantisation), "", "", "")
+    model = loading.load_artefact(place, artefact)
     found = model.logprobs(QUESTIONS), model.generate([(5, 6, 7), (9, 10)], 6, ("zz",)), model.generation_settings
     model.close()
     return found
@@ -100,12 +101,12 @@ def test_other_architectures_are_kept_too(tiny: Folder, kind: str, tmp_path: Pat
 
 
 def borrowed(base: BaseModelSpec, quantisation: QuantSpec | None = None) -> Any:
-    return hf.borrow_base(base, "cpu", quantisation)[0]
+    return loading.borrow_base(base, "cpu", quantisation)[0]
 
 
 def test_whatever_a_borrower_sets_is_as_it_was(base: BaseModelSpec) -> None:
     model = borrowed(base)
-    before, flags = hf.probe(model), [weight.requires_grad for weight in model.parameters()]
+    before, flags = loading.probe(model), [weight.requires_grad for weight in model.parameters()]
     text, keys = repr(model), set(vars(model))
     own = model.config.to_dict(), model.generation_config.to_dict(), model.generation_config
     model.train()
@@ -123,7 +124,7 @@ def test_whatever_a_borrower_sets_is_as_it_was(base: BaseModelSpec) -> None:
     assert again is model and not model.training and repr(model) == text and set(vars(model)) == keys
     assert (model.config.to_dict(), model.generation_config.to_dict(), model.generation_config) == own
     assert [weight.requires_grad for weight in model.parameters()] == flags and model.lm_head.weight.grad is None
-    assert hf.probe(model).equal(before)
+    assert loading.probe(model).equal(before)
 
 
 def write_in_place(model: Any) -> None:
@@ -154,13 +155,13 @@ def change_a_class(model: Any) -> None:
     "change", [write_in_place, write_unseen, swap_the_storage, hook_a_weight, change_a_class, lambda model: None]
 )
 def test_a_base_that_was_written_to_is_loaded_anew(base: BaseModelSpec, change: Callable[[Any], None]) -> None:
-    expected = hf.probe(hf.load_base(base, "cpu")[0])
+    expected = loading.probe(loading.load_base(base, "cpu")[0])
     model = borrowed(base)
     change(model)
     BASE.take_back(model)
     again = borrowed(base)
     assert (again is model) == (change.__name__ == "<lambda>")
-    assert hf.probe(again).equal(expected)
+    assert loading.probe(again).equal(expected)
 
 
 def test_four_bit_scales_count_as_weights(base: BaseModelSpec) -> None:
@@ -204,7 +205,7 @@ def test_one_at_a_time(base: BaseModelSpec, tiny: Folder) -> None:
     gone = weakref.ref(kept)
     del first, second, kept
     # Other dtype, quantisation, folder, or weights for oneself: the kept base goes before they are loaded.
-    hf.load_full(tiny("llama"), base, "cpu", None)
+    loading.load_full(tiny("llama"), base, "cpu", None)
     gc.collect()
     assert gone() is None
     BASE.take_back(plain := borrowed(base))

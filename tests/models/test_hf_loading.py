@@ -12,12 +12,20 @@ from typing import Any
 import pytest
 import torch
 
+from harness.config import BaseModelSpec, QuantSpec
 from harness.errors import ModelError
-from harness.models import Continuation, hf
-from harness.models.hf import base_hash, load_adapter, load_artefact, load_base, quantisation_record, resolve_base
-from harness.models.hf_model import HFModel
+from harness.models import Continuation
+from harness.models.transformers import loading
+from harness.models.transformers.causal import HFModel
+from harness.models.transformers.loading import (
+    base_hash,
+    load_adapter,
+    load_artefact,
+    load_base,
+    quantisation_record,
+    resolve_base,
+)
 from harness.records import Artefact
-from harness.spec import BaseModelSpec, QuantSpec
 
 Folder = Callable[[str], Path]
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
@@ -178,9 +186,9 @@ def test_hash_is_of_content_and_remembered(tiny: Folder, tmp_path: Path, monkeyp
     (second / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 0.5}))
     assert base_hash(second) != value
 
-    monkeypatch.setattr(hf, "_hashes", {})
+    monkeypatch.setattr(loading, "_hashes", {})
     read: list[Path] = []
-    monkeypatch.setattr(hf.hashlib, "file_digest", lambda stream, kind: read.append(stream.name))
+    monkeypatch.setattr(loading.hashlib, "file_digest", lambda stream, kind: read.append(stream.name))
     assert base_hash(first, cache) == value
     assert read == []
     cache.write_text("[torn")

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import EXTRA
 
+from harness.config import BaseModelSpec
 from harness.models import Continuation
-from harness.models import hf_model as hf_model_module
-from harness.models.hf import load_base
-from harness.models.hf_model import HFModel
-from harness.spec import BaseModelSpec
+from harness.models.transformers import causal as hf_model_module
+from harness.models.transformers.causal import HFModel
+from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
 KINDS = sorted(EXTRA)

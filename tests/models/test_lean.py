@@ -11,10 +11,11 @@ import pytest
 import torch
 from tiny_models import EXTRA, save_model
 
-from harness.models import Continuation, lean, lean_passes
-from harness.models.hf import load_base
-from harness.models.hf_model import HFModel
-from harness.spec import BaseModelSpec, QuantSpec
+from harness.config import BaseModelSpec, QuantSpec
+from harness.models import Continuation
+from harness.models.cpu import layers, scoring
+from harness.models.transformers.causal import HFModel
+from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
 
@@ -58,14 +59,14 @@ def assert_same(model: HFModel, requests: Sequence[Continuation]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
-@pytest.mark.parametrize("copied", [0, lean.COPIED_BYTES])
+@pytest.mark.parametrize("copied", [0, layers.COPIED_BYTES])
 def test_numbers_and_answers_are_those_of_the_models_own_layers(
     tiny: Folder, kind: str, copied: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lean, "COPIED_BYTES", copied)
+    monkeypatch.setattr(layers, "COPIED_BYTES", copied)
     model = load(tiny(kind))
     assert_same(model, some_requests())
-    monkeypatch.setattr(lean_passes, "PART_TOKENS", 50)
+    monkeypatch.setattr(scoring, "PART_TOKENS", 50)
     assert_same(model, some_requests(1))
 
 
@@ -85,13 +86,13 @@ def test_a_long_common_beginning_goes_through_once(tiny: Folder, kind: str, monk
     texts = [(*first, *(rng.randrange(2, 300) for _ in range(rng.randint(4, 30)))) for _ in range(5)]
     requests = [Continuation(text, tail) for text in texts for tail in ((5, 6, 7), (5, 9), (8,))]
     sizes: list[int] = []
-    real = lean.Decoder.__call__
+    real = layers.Decoder.__call__
 
     def counted(self: Any, ids: Any, *rest: Any) -> Any:
         sizes.append(len(ids))
         return real(self, ids, *rest)
 
-    monkeypatch.setattr(lean.Decoder, "__call__", counted)
+    monkeypatch.setattr(layers.Decoder, "__call__", counted)
     together = model.logprobs(requests)
     assert sizes[0] == 100 and sum(sizes[1:]) < 200
     sizes.clear()
@@ -150,7 +151,7 @@ def test_what_only_looks_like_a_llama_is_found_out(tiny: Folder, monkeypatch: py
     act = model.model.model.layers[1].mlp
     own = type(act).forward
     monkeypatch.setattr(type(act), "forward", lambda self, x: own(self, x) * 0.9)
-    assert lean.Decoder.of(model.model) is not None
+    assert layers.Decoder.of(model.model) is not None
     assert model.lean is None
     requests = some_requests()
     assert model.logprobs(requests)[3].tokens == len(requests[3].target)

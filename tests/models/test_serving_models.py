@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from tiny_models import save_model
 
-from harness.models import hf
-from harness.models.hf_model import HFModel
-from harness.spec import BaseModelSpec, QuantSpec
+from harness.config import BaseModelSpec, QuantSpec
+from harness.models.transformers import loading
+from harness.models.transformers.causal import HFModel
 
 PROMPTS = [(5, 6, 7, 8), (9, 10), (11, 12, 13)]
 
 
 def loaded(folder: Path, quantisation: QuantSpec | None = None) -> HFModel:
-    return HFModel(*hf.load_base(BaseModelSpec(path=str(folder)), "cpu", quantisation))
+    return HFModel(*loading.load_base(BaseModelSpec(path=str(folder)), "cpu", quantisation))
 
 
 @pytest.mark.parametrize(("fast", "lean"), [(True, True), (True, False), (False, False)])

@@ -13,8 +13,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.config import ChatSpec
 from harness.records import Likelihood, RetentionText, digest, from_json, to_json
-from harness.spec import ChatSpec
 
 
 class Side(enum.StrEnum):

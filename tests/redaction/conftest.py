@@ -23,7 +23,7 @@ class Shell:
 
     def __call__(self, *words: object) -> tuple[int, str]:
         """Exit code, and what was said on both streams."""
-        from harness import cli
+        from harness.cli import main
 
         begin = self.said.stat().st_size if self.said.exists() else 0
         sys.stdout.flush()
@@ -35,7 +35,7 @@ class Shell:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
             try:
-                code = cli.call([str(word) for word in words])
+                code = main.call([str(word) for word in words])
             finally:
                 sys.stdout.flush()
                 os.dup2(kept[0], 1)

@@ -63,8 +63,8 @@ COMMANDS = [
 
 def reviewed(called: Any) -> None:
     """A round of review from its opening to its results, with a comment that holds a canary."""
-    from harness import queries
     from harness.records import Assignment, Round
+    from harness.results import queries
 
     # Items are drawn from a secret seed, and arms agree on many: asked too, so that there are votes on several.
     opened = ["review", "open", "wards.yaml", "--arms", "strong,weak", "--items", "8", "--raters", "1"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from wards import canaries, canary, row, write
 
-from harness import withheld
+from harness import redaction
 
 Spoil = Callable[[Path], None]
 
@@ -121,19 +121,19 @@ def test_a_scoring_that_fails_is_recorded_without_the_words(
 
 
 def test_a_bug_prints_where_it_is_and_not_what_it_says(called: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness import queries
+    from harness.results import queries
 
     for sensitive in (True, False):
 
         def fails(*_: object, sensitive: bool = sensitive) -> None:
-            with withheld.texts(sensitive):
+            with redaction.texts(sensitive):
                 raise RuntimeError(canary("words", 1))
 
         monkeypatch.setattr(queries, "store_info", fails)
         code, said = called("store", "info")
         assert code == 70 and "in fails" in said and "this is a bug" in said
         assert bool(canaries(said.encode())) != sensitive
-        assert not withheld.active()
+        assert not redaction.active()
 
 
 ENDPOINT = "  - {{method: endpoint, url: {url}, model: m, api: completions, retries: 0, timeout: 1}}\n"

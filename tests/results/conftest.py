@@ -22,7 +22,7 @@ from harness.records import (
     RunRecord,
     Score,
 )
-from harness.report import Results, count_answers
+from harness.results import Results, count_answers
 
 TEXT = "the patient has a cough and fever since three days takes 200 mg of ibuprofen no allergies returns monday"
 WORDS = TEXT.split()

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness import report
+from harness import results as report
 from harness.records import Evaluation, LibraryConfig, Trial, to_json
-from harness.report import APPENDIX_FORMS, Results
+from harness.results import APPENDIX_FORMS, Results
 
 LORA = LibraryConfig("peft", "LoraConfig", {"r": 16, "bias": "none", "target_modules": ["q", "v"]}, {"r": 8})
 LOADING = LibraryConfig("transformers", "Model.from_pretrained", {"dtype": "float32"}, has_default=False)

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness import boards, report
+from harness import results as report
 from harness.records import Look
+from harness.results import cache
 from harness.store import Store
 
 
@@ -26,35 +27,35 @@ def fresh(store: Store) -> report.Leaderboard:
 
 
 def test_a_kept_board_is_the_same_board(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = boards.board(store, tmp_path, "x1")
+    made = cache.board(store, tmp_path, "x1")
     assert made == fresh(store)
-    monkeypatch.setattr(boards.report, "leaderboard", lambda results: pytest.fail("made again"))
-    assert boards.board(store, tmp_path, "x1") == made
+    monkeypatch.setattr(cache.report, "leaderboard", lambda results: pytest.fail("made again"))
+    assert cache.board(store, tmp_path, "x1") == made
 
 
 def test_what_is_stored_later_is_seen(store: Store, tmp_path: Path) -> None:
-    before = boards.board(store, tmp_path, "x1")
+    before = cache.board(store, tmp_path, "x1")
     store.ingest([Look(before.rows[0].evaluations[0], "x1", "lora", "somebody", "again", "2026-02-01T00:00:00Z")])
-    after = boards.board(store, tmp_path, "x1")
+    after = cache.board(store, tmp_path, "x1")
     assert after.looks == before.looks + 1 and after == fresh(store)
 
 
 def test_other_code_makes_its_own(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = boards.board(store, tmp_path, "x1")
+    made = cache.board(store, tmp_path, "x1")
     file = tmp_path / "boards" / "x1.json"
     kept = json.loads(file.read_text())
     kept["board"]["primary"] = "something old"
     file.write_text(json.dumps(kept))
-    assert boards.board(store, tmp_path, "x1").primary == "something old", "the file was not read at all"
-    monkeypatch.setattr(boards, "_code", lambda: "newer")
-    assert boards.board(store, tmp_path, "x1") == made
+    assert cache.board(store, tmp_path, "x1").primary == "something old", "the file was not read at all"
+    monkeypatch.setattr(cache, "_code", lambda: "newer")
+    assert cache.board(store, tmp_path, "x1") == made
 
 
 @pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"state": 1}', b"\xff\xfe"])
 def test_a_torn_file_costs_time_only(store: Store, tmp_path: Path, torn: bytes) -> None:
-    made = boards.board(store, tmp_path, "x1")
+    made = cache.board(store, tmp_path, "x1")
     (tmp_path / "boards" / "x1.json").write_bytes(torn)
-    assert boards.board(store, tmp_path, "x1") == made
+    assert cache.board(store, tmp_path, "x1") == made
 
 
 def test_a_store_that_was_built_again_in_another_order_has_another_board(tmp_path: Path, maker: Any) -> None:
@@ -67,7 +68,7 @@ def test_a_store_that_was_built_again_in_another_order_has_another_board(tmp_pat
 
     results = maker.results
     store = build(maker.entries)
-    before = boards.board(store, tmp_path, "x1")
+    before = cache.board(store, tmp_path, "x1")
     again = build(maker.entries[::-1])
     assert [run.arm for run in before.runs] != [run.arm for run in fresh(again).runs], "the order shows nowhere"
-    assert boards.board(again, tmp_path, "x1") == fresh(again)
+    assert cache.board(again, tmp_path, "x1") == fresh(again)

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from harness import bundle, report
+from harness import results as report
 from harness.errors import DataError
 from harness.records import Artefact
+from harness.results.render import bundle
 
 
 def members(data: bytes) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness import report
+from harness import results as report
 from harness.errors import UsageError
 from harness.records import Message
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import sentinel, worker
+from harness.experiments import drift
+from harness.experiments.running import worker
 from harness.records import Estimate, Evaluation, Provenance, SentinelCheck
-from harness.report import leaderboard, to_json
-from harness.report.environments import examine
+from harness.results import leaderboard, to_json
+from harness.results.leaderboard.environments import examine
 
 ENVIRONMENTS = [{"device": "cpu", "torch": str(number)} for number in range(3)]
 
@@ -76,12 +77,12 @@ def test_a_movement_counts_unless_its_whole_interval_is_inside(half: float, move
     difference = estimate(moved, moved - spread, moved + spread)
     inside = abs(moved) + spread
     if abs(inside - half) > 1e-6:
-        assert sentinel.within(frozen, difference) == (inside < half)
+        assert drift.within(frozen, difference) == (inside < half)
 
 
 def test_no_movement_is_within_anything() -> None:
-    assert sentinel.within(estimate(0.0, None, None), estimate(0.0, None, None))
-    assert not sentinel.within(estimate(0.0, None, None), estimate(0.1, 0.0, 0.2))
+    assert drift.within(estimate(0.0, None, None), estimate(0.0, None, None))
+    assert not drift.within(estimate(0.0, None, None), estimate(0.1, 0.0, 0.2))
 
 
 def test_a_training_that_went_on_elsewhere_says_so(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import report
-from harness.report import figure_data
-from harness.report.figure_data import CostPoint
+from harness import results as report
+from harness.results.studies import figure_data
+from harness.results.studies.figure_data import CostPoint
 
 POINT = st.tuples(st.integers(0, 9), st.integers(0, 9))
 

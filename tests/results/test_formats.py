@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import report, stats
+from harness import results as report
+from harness import stats
 from harness.records import WinnerRule
-from harness.report import latex
-from harness.report.verdicts import verdict_lines
+from harness.results.render import latex
+from harness.results.render.verdicts import verdict_lines
 
 
 @pytest.fixture(scope="module")

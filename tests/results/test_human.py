@@ -16,11 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from harness import boards, bundle, report
+from harness import results as report
 from harness.errors import ReviewError
-from harness.judged import RoundVotes, open_votes, pair_counts
 from harness.records import Assignment, ExclusionRule, Guess, Judgment, Round, Stamp, from_json, to_json
-from harness.report.judging import exact_upper, human_review
+from harness.results import cache
+from harness.results.human.statistics import exact_upper, human_review
+from harness.results.human.votes import RoundVotes, open_votes, pair_counts
+from harness.results.render import bundle
 from harness.review.monitor import preferred
 from harness.stats.votes import confidence_sequence
 from harness.store import Store
@@ -307,7 +309,7 @@ def stored(tmp_path: Path, maker: Any, *rounds: Round) -> Store:
 def test_a_kept_board_changes_with_unblinding_and_not_with_votes(tmp_path: Path, maker: Any) -> None:
     store = stored(tmp_path, maker, a_round(unblinded=None, closed=None))
     before = store.state("x1")
-    board = boards.board(store, tmp_path, "x1")
+    board = cache.board(store, tmp_path, "x1")
     assert board.human is None
     with store.session() as session:
         session.write(Judgment("r1-t0-2", "r1-t0", 2, "Rater 0", "tie", 1.0, "later"))
@@ -318,13 +320,13 @@ def test_a_kept_board_changes_with_unblinding_and_not_with_votes(tmp_path: Path,
     with store.session() as session:
         session.write(a_round())
     unblinded = store.state("x1")
-    shown = boards.board(store, tmp_path, "x1")
+    shown = cache.board(store, tmp_path, "x1")
     assert shown.human is not None and shown.human.round == "r1"
-    assert boards.board(store, tmp_path, "x1") == shown, "from the file"
+    assert cache.board(store, tmp_path, "x1") == shown, "from the file"
     with store.session() as session:
         session.write(Judgment("r1-t0-3", "r1-t0", 3, "Rater 0", "skip", 1.0, "later"))
     assert store.state("x1") != unblinded, "what a rebuild brings back late is seen"
-    after = boards.board(store, tmp_path, "x1").human
+    after = cache.board(store, tmp_path, "x1").human
     assert after is not None and after.everyone.votes == shown.human.everyone.votes - 1
 
 

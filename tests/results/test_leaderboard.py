@@ -9,11 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import report, stats
+from harness import results as report
+from harness import stats
 from harness.errors import UsageError
 from harness.metrics import METRICS
 from harness.records import Likelihood
-from harness.report import numbers
+from harness.results import numbers
 
 
 @pytest.fixture(scope="module")

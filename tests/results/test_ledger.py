@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import report, stats
+from harness import results as report
+from harness import stats
 from harness.metrics import METRICS
 from harness.records import Ledger, RunEvent, Score
-from harness.report import numbers
-from harness.report.costs import against_budget, cost_of
+from harness.results import numbers
+from harness.results.leaderboard.costs import against_budget, cost_of
 
 SPIKES = (
     RunEvent(12, "loss_spike", "the loss jumped to 3 at step 12 (running median 0.9)", 3.0, 1.4),

@@ -6,9 +6,9 @@ import numpy as np
 
 from harness.metrics import metric
 from harness.records import WinnerRule
-from harness.report.contest import Comparisons
-from harness.report.series import Estimator, Series
-from harness.verdict import Contender, Contest, judge
+from harness.results.estimator import Estimator, Series
+from harness.results.winner.contest import Comparisons
+from harness.results.winner.verdict import Contender, Contest, judge
 
 
 def twins(n: int) -> Comparisons:

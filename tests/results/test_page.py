@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import queries, report
+from harness import results as report
 from harness.errors import UsageError
 from harness.records import TrainLog, TrainLogRow, Trial
-from harness.report import charts, svg
-from harness.report.markdown import ranking_cells
-from harness.report.page_forms import columns
-from harness.report.page_records import Table
+from harness.results import queries
+from harness.results.render.charts import svg, svg_charts
+from harness.results.render.markdown import ranking_cells
+from harness.results.render.page.forms import columns
+from harness.results.render.page.records import Table
 
 TOLD = report.Told("harness run short.yaml")
 HOSTILE = (
@@ -255,11 +256,11 @@ def test_names_lie_on_no_other_name_and_within_the_chart() -> None:
 
 
 def test_an_arm_has_one_look_everywhere_and_untrained_ones_are_grey(maker: Any) -> None:
-    looks = charts.looks_of(maker.results)
+    looks = svg_charts.looks_of(maker.results)
     assert [looks[arm].kind for arm in ("untrained", "few_shot")] == ["g0", "g1"]
     assert len({(look.kind, look.marker) for look in looks.values()}) == len(looks)
     board = report.leaderboard(maker.results)
-    for chart in [charts.forest(board, looks), *charts.cost_charts(board, looks)]:
+    for chart in [svg_charts.forest(board, looks), *svg_charts.cost_charts(board, looks)]:
         assert chart is not None and looks["full"].kind in chart.svg and chart.alt
 
 

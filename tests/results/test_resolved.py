@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness import resolved
+from harness.models import library_configs
 from harness.records import LibraryConfig, Provenance, to_json
 
 
@@ -32,7 +32,7 @@ class Config:
 
 def test_values_defaults_and_what_is_left_out() -> None:
     made = Config(0.2, layers={"v", "q"}, output_dir="/home/x", cache="/srv/cache", hub_token="hf_x", report_to=[])
-    found = resolved.describe("lib", made, Config())
+    found = library_configs.describe("lib", made, Config())
     assert found == LibraryConfig(
         "lib",
         "Config",
@@ -43,20 +43,20 @@ def test_values_defaults_and_what_is_left_out() -> None:
 
 
 def test_without_a_default_nothing_is_said_to_differ() -> None:
-    found = resolved.describe("lib", {"a": 1, "b": 2}, None, name="f", without=("b",))
+    found = library_configs.describe("lib", {"a": 1, "b": 2}, None, name="f", without=("b",))
     assert found == LibraryConfig("lib", "f", {"a": 1}, {}, has_default=False)
-    assert resolved.describe("lib", {"a": 1, "own": 2}, {"a": 1}).changed == {}
+    assert library_configs.describe("lib", {"a": 1, "own": 2}, {"a": 1}).changed == {}
 
 
 def test_an_object_without_fields_is_refused() -> None:
     with pytest.raises(TypeError, match="int is no configuration"):
-        resolved.describe("lib", 3, None)
+        library_configs.describe("lib", 3, None)
 
 
 def test_it_goes_through_the_run_folder_into_the_provenance(tmp_path: Path) -> None:
     bare = Provenance("0.1.0", None, None, {}, {}, "now")
-    assert resolved.into(bare, tmp_path) == bare
-    configs = [resolved.describe("lib", Config(0.2), Config())]
-    resolved.write(tmp_path, configs)
-    assert resolved.into(bare, tmp_path).configs == tuple(configs)
-    assert json.loads((tmp_path / resolved.FILE).read_text()) == to_json(configs)
+    assert library_configs.into(bare, tmp_path) == bare
+    configs = [library_configs.describe("lib", Config(0.2), Config())]
+    library_configs.write(tmp_path, configs)
+    assert library_configs.into(bare, tmp_path).configs == tuple(configs)
+    assert json.loads((tmp_path / library_configs.FILE).read_text()) == to_json(configs)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from harness import report
+from harness import results as report
 from harness.records import Artefact, BatchTry, ServedArm, ServingPass, ServingProbe, ServingVisit, WinnerRule
-from harness.report.contest import Entrant
-from harness.report.serving import serving_costs
+from harness.results.leaderboard.serving import serving_costs
+from harness.results.winner.contest import Entrant
 
 MODEL = Artefact("adapter", "b", "b", "artefact", "f", None, "c", "", hash="model")
 SPEED = {"untrained": [100.0, 80.0, 50.0], "lora": [50.0, 44.0, 24.0]}

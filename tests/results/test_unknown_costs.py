@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness import report
-from harness.report import Leaderboard, Results, latex
+from harness import results as report
+from harness.results import Leaderboard, Results
+from harness.results.render import latex
 
 OPEN = (
     *("examples", "tokens", "optimiser_steps", "train_seconds", "total_seconds", "all_examples", "all_tokens"),

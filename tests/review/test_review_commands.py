@@ -10,10 +10,11 @@ import pytest
 from review_samples import work
 from shell_calls import Shell
 
-from harness import queries, review
-from harness.pair_files import read_pairs
+from harness import review
+from harness.config import DataSpec, MetricsSpec, TaskSpec
+from harness.data.preference_files import read_pairs
 from harness.records import Assignment
-from harness.spec import DataSpec, MetricsSpec, TaskSpec
+from harness.results import queries
 
 TASK = """
 name: echo
@@ -47,7 +48,7 @@ reference: canary-weak
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `harness run canary.yaml` has run."""
-    from harness import pipeline
+    from harness.experiments import pipeline
     from harness.progress import Reporter
 
     folder = tmp_path_factory.mktemp("project")

@@ -13,7 +13,7 @@ from review_samples import ARMS, PRACTICE, ballot, open_sample, person, shown, w
 
 from harness import review
 from harness.errors import ReviewError
-from harness.report import judging
+from harness.results.human import statistics
 from harness.review import exchange
 from harness.review.plan import Design
 from harness.review.preferences import preferences
@@ -53,7 +53,7 @@ def test_a_bundle_holds_no_arm_and_no_kind_and_its_votes_come_back_once(
     review.unblind(store, "r1", "owner", "all votes are in")
     (count,) = review.pair_counts(review.open_votes(review.round_votes(store, "r1")), ARMS)
     assert (count.wins, count.losses) == (6, 0)
-    assert judging.blinding(review.round_votes(store, "r1")).estimate is not None
+    assert statistics.blinding(review.round_votes(store, "r1")).estimate is not None
 
 
 def test_what_was_judged_before_is_not_in_the_bundle(store: Store, other: Store, tmp_path: Path) -> None:

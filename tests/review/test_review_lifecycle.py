@@ -12,7 +12,7 @@ from review_samples import ARMS, EVALUATIONS, PRACTICE, ballot, open_sample, per
 from harness import review
 from harness.errors import ReviewError
 from harness.records import ExclusionRule, to_json
-from harness.report import judging
+from harness.results.human import statistics
 from harness.review.blind import BlindItem, Thanks
 from harness.review.plan import Design
 from harness.store import Store
@@ -188,9 +188,9 @@ def test_the_blinding_index_is_from_minus_one_to_one(store: Store) -> None:
         first_left = "answer A" in end.question.left
         review.guess(store, who, end.question.token, "left" if first_left == (answer == "right") else "right")
     with pytest.raises(ReviewError, match="not unblinded"):
-        judging.blinding(review.round_votes(store, "r1"))
+        statistics.blinding(review.round_votes(store, "r1"))
     review.unblind(store, "r1", "boss", "done")
-    found = judging.blinding(review.round_votes(store, "r1")).estimate
+    found = statistics.blinding(review.round_votes(store, "r1")).estimate
     assert found is not None and (found.value, found.n) == (pytest.approx(1 / 3), 3)
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import racing
+from harness.stats import elimination
 from harness.stats.clusters import Floats
 
-RULES = racing.Rules(shares=(0.25, 0.5), arms=4, level=0.05, margin=0.0, clip=1.0, least=8)
+RULES = elimination.Rules(shares=(0.25, 0.5), arms=4, level=0.05, margin=0.0, clip=1.0, least=8)
 
 
 class Scores:
@@ -29,9 +29,11 @@ class Scores:
         return {arm: self.values[arm][first:end] for arm in arms}
 
 
-def run(values: Mapping[str, Floats], rules: racing.Rules = RULES, rung: int = 0) -> tuple[racing.RungResult, Scores]:
+def run(
+    values: Mapping[str, Floats], rules: elimination.Rules = RULES, rung: int = 0
+) -> tuple[elimination.RungResult, Scores]:
     scores = Scores(values)
-    found = racing.run_rung(list(values), rules, rung, scores, len(next(iter(values.values()))))
+    found = elimination.run_rung(list(values), rules, rung, scores, len(next(iter(values.values()))))
     assert dict(found.scored) == scores.asked
     return found, scores
 
@@ -58,7 +60,7 @@ def test_what_is_clearly_worse_is_stopped_at_the_first_looks_and_scored_no_furth
 def test_equal_arms_are_stopped_in_no_more_races_than_the_level(spread: float, margin: float) -> None:
     """At the edge of the null: one arm behind by just the margin, the others level with the best."""
     rng = np.random.default_rng(int(100 * spread))
-    rules = racing.Rules((0.25, 0.5), 4, 0.1, margin, 2.0, least=8)
+    rules = elimination.Rules((0.25, 0.5), 4, 0.1, margin, 2.0, least=8)
     wrong = 0
     for _ in range(100):
         stopped = False
@@ -75,7 +77,7 @@ def test_an_arm_within_margin_and_lead_is_not_stopped_and_the_lead_shrinks_with_
     rng = np.random.default_rng(0)
     base = rng.normal(size=400)
     values = {"good": base, "behind": base - 0.2 + 0.01 * rng.normal(size=400)}
-    rules = racing.Rules((0.25, 0.75), 2, 0.05, 0.1, 1.0, lead=0.2, least=8)
+    rules = elimination.Rules((0.25, 0.75), 2, 0.05, 0.1, 1.0, lead=0.2, least=8)
     assert [rules.behind(rung) for rung in (0, 1)] == pytest.approx([0.25, 0.15])
     assert not run(values, rules, 0)[0].stopped
     assert [stop.arm for stop in run(values, rules, 1)[0].stopped] == ["behind"]
@@ -83,13 +85,13 @@ def test_an_arm_within_margin_and_lead_is_not_stopped_and_the_lead_shrinks_with_
 
 def test_an_arm_that_is_kept_may_stop_others_and_is_not_stopped() -> None:
     values = bernoulli({"kept": 0.4, "good": 1.0, "bad": 0.0}, 200, 2)
-    rules = racing.Rules((0.5,), 3, 0.05, 0.0, 1.0, least=8, kept=("kept",))
+    rules = elimination.Rules((0.5,), 3, 0.05, 0.0, 1.0, least=8, kept=("kept",))
     assert [stop.arm for stop in run(values, rules)[0].stopped] == ["bad"]
 
 
 def test_the_most_groups_are_not_exceeded_and_failed_scores_decide_nothing() -> None:
     values = bernoulli({"a": 0.6, "b": 0.5, "c": 0.55, "d": 0.5}, 300, 3)
-    limited = racing.Rules((0.5,), 4, 0.05, 0.0, 1.0, least=8, most=30)
+    limited = elimination.Rules((0.5,), 4, 0.05, 0.0, 1.0, least=8, most=30)
     assert max(run(values, limited)[1].asked.values()) <= 30
     values["d"] = np.full(300, np.nan)
     found, scores = run(values)
@@ -98,7 +100,7 @@ def test_the_most_groups_are_not_exceeded_and_failed_scores_decide_nothing() -> 
 
 def test_an_example_that_counts_for_more_than_the_clip_counts_for_the_clip() -> None:
     values = {"good": np.zeros(60), "bad": np.full(60, -100.0)}
-    found, _ = run(values, racing.Rules((0.5,), 2, 0.05, 0.0, 0.5, least=8))
+    found, _ = run(values, elimination.Rules((0.5,), 2, 0.05, 0.0, 0.5, least=8))
     assert [(stop.arm, stop.difference) for stop in found.stopped] == [("bad", -0.5)]
 
 
@@ -108,7 +110,7 @@ def test_one_arm_is_always_left_and_names_do_not_matter(arms: int, n: int, seed:
     rng = np.random.default_rng(seed)
     means = rng.random(arms)
     values = {f"a{arm}": (rng.random(n) < means[arm]).astype(float) for arm in range(arms)}
-    rules = racing.Rules((0.5,), arms, 0.2, 0.0, 1.0, least=4)
+    rules = elimination.Rules((0.5,), arms, 0.2, 0.0, 1.0, least=4)
     found, _ = run(values, rules)
     stopped = {stop.arm for stop in found.stopped}
     assert len(stopped) < arms and len(stopped) == len(found.stopped)
@@ -118,14 +120,14 @@ def test_one_arm_is_always_left_and_names_do_not_matter(arms: int, n: int, seed:
 
 @given(st.sets(st.text(min_size=1, max_size=4), min_size=1, max_size=20), st.integers(0, 5), st.integers(0, 3))
 def test_the_order_of_groups_hangs_on_seed_and_rung_alone(groups: set[str], seed: int, rung: int) -> None:
-    order = racing.shuffled(groups, seed, rung)
-    assert sorted(order) == sorted(groups) and order == racing.shuffled(sorted(groups, reverse=True), seed, rung)
+    order = elimination.shuffled(groups, seed, rung)
+    assert sorted(order) == sorted(groups) and order == elimination.shuffled(sorted(groups, reverse=True), seed, rung)
 
 
 @given(st.integers(1, 500), st.integers(2, 64), st.none() | st.integers(1, 300))
 def test_looks_rise_to_all_there_is(available: int, least: int, most: int | None) -> None:
-    rules = racing.Rules((0.5,), 3, 0.05, 0.0, 1.0, least=least, most=most)
-    found = racing.looks(rules, available)
+    rules = elimination.Rules((0.5,), 3, 0.05, 0.0, 1.0, least=least, most=most)
+    found = elimination.looks(rules, available)
     assert found[-1] == min(available, most or available) and list(found) == sorted(set(found))
 
 

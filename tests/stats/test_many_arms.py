@@ -13,8 +13,8 @@ from harness import stats
 from harness.metrics import METRICS
 from harness.records import Estimate
 from harness.stats import clusters
-from harness.stats.methods import mean_arm, parts_of
-from harness.stats.pairs import squared_distances
+from harness.stats.across_seeds import mean_arm, parts_of
+from harness.stats.all_pairs import squared_distances
 
 EXAMPLES = 60
 CLUSTERS = stats.Clusters.of([f"g{number // 3 + number // 20}" for number in range(EXAMPLES)], EXAMPLES)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats as reference
 
 from harness import stats
-from harness.stats.methods import SHARE_POWER, combined_variance, mean_arm, parts_of
+from harness.stats.across_seeds import SHARE_POWER, combined_variance, mean_arm, parts_of
 
 SEED = st.integers(0, 2**32 - 1)
 UNEQUAL = np.repeat(np.arange(12), [1, 2, 9, 4, 4, 1, 3, 7, 2, 2, 5, 1])

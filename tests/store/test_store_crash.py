@@ -18,7 +18,7 @@ from store_samples import look, start, vote
 
 from harness.errors import DiskFull, StoreError
 from harness.store import Store
-from harness.store_file import reads_to_the_end
+from harness.store.file import reads_to_the_end
 
 WRITE_FOREVER = """
 import sys, itertools

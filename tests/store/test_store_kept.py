@@ -14,7 +14,7 @@ from store_samples import vote
 from harness.errors import StoreError
 from harness.records import Assignment
 from harness.store import Store
-from harness.store_lease import Kept, Turn
+from harness.store.lease import Kept, Turn
 
 
 def assignment(number: int) -> Assignment:

@@ -14,7 +14,7 @@ from store_samples import vote
 
 from harness.errors import StoreLocked
 from harness.store import Store
-from harness.store_lease import Lease
+from harness.store.lease import Lease
 
 
 class Door:

@@ -14,10 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import store_lists, store_scores
 from harness.records import Prediction, Score, ScoreColumns
-from harness.report import AnswerCounts, count_answers
-from harness.store import Store
+from harness.results import AnswerCounts, count_answers
+from harness.store import Store, columns, lists
 
 EVALUATIONS = ("e1", "e2", "e3")
 
@@ -25,11 +24,11 @@ EVALUATIONS = ("e1", "e2", "e3")
 @contextmanager
 def taking_in(rows: int) -> Iterator[None]:
     """Lists are made once so many rows wait."""
-    usual, store_lists.MANY = store_lists.MANY, rows
+    usual, lists.MANY = lists.MANY, rows
     try:
         yield
     finally:
-        store_lists.MANY = usual
+        lists.MANY = usual
 
 
 @pytest.fixture
@@ -59,12 +58,12 @@ def whole(*evaluations: str, items: str = "bac", value: float = 0.25) -> list[Sc
 def listed(store: Store, evaluations: list[str]) -> ScoreColumns | None:
     """What lists alone say."""
     with store._file.open() as cursor:
-        return store_lists.score_columns(cursor, evaluations)
+        return lists.score_columns(cursor, evaluations)
 
 
 def of_rows(store: Store, evaluations: list[str]) -> ScoreColumns | None:
     with store._file.open() as cursor:
-        return store_scores.columns_of_rows(cursor, tuple(evaluations))
+        return columns.columns_of_rows(cursor, tuple(evaluations))
 
 
 def same(ours: ScoreColumns | None, theirs: ScoreColumns | None) -> None:
@@ -249,7 +248,7 @@ def test_counts_of_answers_follow_what_supersedes(store: Store, waits: bool) -> 
     with taking_in(10**9 if waits else 1):
         store.ingest([replace(first[1], finish="stop"), replace(first[0], eval_id="e3")])
     with store._file.open() as cursor:
-        found = store_lists.answer_counts(cursor, [*EVALUATIONS, "nobody"])
+        found = lists.answer_counts(cursor, [*EVALUATIONS, "nobody"])
     assert found is not None
     counts = {one: AnswerCounts(*numbers) for one, numbers in found.items()}
     assert counts == count_answers(store.predictions(EVALUATIONS))

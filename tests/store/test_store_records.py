@@ -14,19 +14,9 @@ from hypothesis import strategies as st
 from store_samples import experiment, look, one_of_each, run, vote
 
 from harness.errors import StoreError
-from harness.records import (
-    Entry,
-    Evaluation,
-    Likelihood,
-    Look,
-    Prediction,
-    RunRecord,
-    Score,
-    TrainLog,
-    TrainLogRow,
-)
+from harness.records import Entry, Evaluation, Likelihood, Look, Prediction, RunRecord, Score, TrainLog, TrainLogRow
 from harness.store import Store
-from harness.store_tables import TABLES, columns
+from harness.store.tables import TABLES, columns
 
 
 def read_back(store: Store) -> list[object]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.judged import standing
 from harness.records import Assignment, Judgment
+from harness.results.human.votes import standing
 from harness.store import Store
 
 RATERS = ("Ann", "Bo", "Cy")

@@ -14,7 +14,7 @@ from store_samples import experiment, look, one_of_each, run, vote
 from harness.errors import NewerSchema, StoreError
 from harness.records import Entry
 from harness.store import Store
-from harness.store_tables import TABLES, columns, encode
+from harness.store.tables import TABLES, columns, encode
 
 OWN = Path(str(importlib.resources.files("harness"))) / "migrations"
 VERSIONS = [int(file.name[:4]) for file in sorted(OWN.glob("*.sql"))]

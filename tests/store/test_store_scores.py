@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import store_scores
 from harness.records import Prediction, Score, ScoreColumns
-from harness.report import AnswerCounts, count_answers
+from harness.results import AnswerCounts, count_answers
 from harness.store import Store
+from harness.store import columns as store_scores
 
 ITEMS = ("a", "b'; --", "ü", "\x00", "")
 

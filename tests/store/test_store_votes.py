@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_samples import vote
 
-from harness import store_journal
 from harness.records import Judgment, to_json
-from harness.store import Store
+from harness.store import Store, journal
 
 
 def test_a_vote_stands_in_journal_and_database(store: Store) -> None:
@@ -94,7 +93,7 @@ def test_no_line_stops_the_replay(tmp_path_factory: object, line: bytes) -> None
     folder: Path = tmp_path_factory.mktemp("journal")  # type: ignore[attr-defined]
     path = folder / "j.jsonl"
     path.write_bytes(line + b"\n" + GOOD + b"\n")
-    votes, _, problems = store_journal.read(path)
+    votes, _, problems = journal.read(path)
     assert votes[-1] == vote(1) and len(votes) == 1
     wanted = [part for part in line.split(b"\n") if part.strip()]
     assert len(problems) == len(wanted)

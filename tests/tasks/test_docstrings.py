@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.load import load_task
+from harness.data.examples import read_examples, read_retention
+from harness.data.splits import heldout_pairs, split_source, training_view
+from harness.experiments.loading.load import load_task
 from harness.records import SourceData
-from harness.sources import read_examples, read_retention
-from harness.splits import heldout_pairs, split_source, training_view
 
 FOLDER = Path(__file__).parents[2] / "tasks" / "docstrings"
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from harness import report
-from harness.pages import frame
-from harness.report import Comparison, Sample, Slice, numbers
+from harness import results as report
+from harness.app import frame
+from harness.results import Comparison, Sample, Slice, numbers
 from harness.store import Store
 
 PER_PAGE = 5

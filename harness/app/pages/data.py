@@ -6,10 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from harness import queries
-from harness.pages import charts, frame
+from harness.app import charts, frame
+from harness.data.splits import leak_line
 from harness.records import Example, ExperimentRecord
-from harness.splits import leak_line
+from harness.results import queries
 from harness.store import Store
 
 

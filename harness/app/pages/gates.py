@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from harness.gate import reports
-from harness.pages import frame
+from harness.app import frame
 from harness.records import GateCall, GateVerdict, RuleVerdict
+from harness.release.gate import reports
 from harness.store import Store
 
 GATE_FIRST = "Run `harness release RUN --as NAME`, write a gates file, then `harness gate GATES.yaml --candidate RUN`"

@@ -6,10 +6,11 @@ import time
 
 import streamlit as st
 
-from harness import live, report
-from harness.pages import charts, frame
-from harness.records import WinnerVerdict
-from harness.report import Leaderboard, markdown
+from harness import results
+from harness.app import charts, frame
+from harness.records import WinnerVerdict, live
+from harness.results import Leaderboard
+from harness.results.render import markdown
 from harness.store import Store
 
 REFRESH_SECONDS = 5.0
@@ -78,7 +79,7 @@ def _show(board: Leaderboard) -> None:
             st.markdown(table)
     # No download button: the file would lie at an address that opens without a token.
     with st.expander("As Markdown, to copy"):
-        st.code(report.render_markdown(board), language="markdown")
+        st.code(results.render_markdown(board), language="markdown")
 
 
 frame.page("Leaderboard", main)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from harness.pages import entrance
+from harness.app import entrance
 
 st.title("Please use your link")
 st.markdown("This address opens with the link that you were sent. If it has stopped working, ask for a new one.")

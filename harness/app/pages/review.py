@@ -17,8 +17,8 @@ from typing import Any
 import streamlit as st
 
 from harness import review
+from harness.app import entrance, frame
 from harness.errors import HarnessError, ReviewError
-from harness.pages import entrance, frame
 from harness.records import Winner
 from harness.review import Ballot, BlindItem, Briefing, ClosingQuestion, Thanks
 from harness.store import Store

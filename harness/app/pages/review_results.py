@@ -11,12 +11,13 @@ from typing import Any
 
 import streamlit as st
 
-from harness import boards, review
+from harness import review
+from harness.app import charts, entrance, frame
 from harness.errors import HarnessError
-from harness.pages import charts, entrance, frame
 from harness.records import Round
-from harness.report import HumanReview, HumanTable, human_views
-from harness.report.human_views import Block
+from harness.results import HumanReview, HumanTable, cache
+from harness.results.render import human
+from harness.results.render.human import Block
 from harness.review import RoundStatus
 from harness.review.monitor import Monitored, preferred
 from harness.store import Store
@@ -150,7 +151,7 @@ def _results(store: Store, there: Round, state: str, names: Container[str]) -> N
         if there.experiment in names:
             frame.board(store, there.experiment)  # so that nobody waits for it on the leaderboard
     st.subheader("Results")
-    st.text("\n".join(human_views.heading(found)))
+    st.text("\n".join(human.heading(found)))
     table = found.everyone
     if found.without is not None:
         which = st.segmented_control(
@@ -160,15 +161,15 @@ def _results(store: Store, there: Round, state: str, names: Container[str]) -> N
     elif found.excluded:
         st.caption("The declared rule leaves out everybody who voted, so there is no table without them.")
     _charts(found, table)
-    for block in human_views.table_blocks(found, table):
+    for block in human.table_blocks(found, table):
         _block(block)
-    for block in [human_views.rater_block(found), *human_views.kappa_blocks(found)]:
+    for block in [human.rater_block(found), *human.kappa_blocks(found)]:
         _block(block)
 
 
 @frame.cached(8)
 def _review(folder: str, round_id: str, state: str, _store: Store, _there: Round) -> HumanReview:
-    return boards.human(_store, Path(folder), _there)
+    return cache.human(_store, Path(folder), _there)
 
 
 def _charts(found: HumanReview, table: HumanTable) -> None:

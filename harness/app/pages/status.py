@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from harness import review
-from harness.pages import frame
+from harness.app import frame
 from harness.store import Store
 
 REFRESH_SECONDS = 5.0

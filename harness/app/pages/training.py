@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from harness import report
-from harness.pages import charts, frame
+from harness import results
+from harness.app import charts, frame
 from harness.store import Store
 
 QUANTITIES = ("loss", "validation_loss", "gradient_norm", "learning_rate")
@@ -16,7 +16,7 @@ def main(store: Store) -> None:
     record = frame.chosen(store)
     if record is None:
         return
-    curves = report.training_curves(frame.results(store, record.experiment_id))
+    curves = results.training_curves(frame.results(store, record.experiment_id))
     if not curves:
         st.info(f"No training log of {record.name} is stored: its arms are untrained, or their run has not finished.")
         return

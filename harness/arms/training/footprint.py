@@ -24,10 +24,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness.config import BaseModelSpec, ContinuedBase, DpoSpec, FullSpec, PeftSpec, TrainedBase
 from harness.errors import HarnessError
-from harness.models import hf
+from harness.models.transformers import loading
 from harness.records import Example, RunPlan, digest, from_json, to_json
-from harness.spec import BaseModelSpec, ContinuedBase, DpoSpec, FullSpec, PeftSpec, TrainedBase
 
 LIBRARIES = 800_000_000
 """Bytes of main memory that a process with torch, transformers and peft takes without a model."""
@@ -152,7 +152,7 @@ def _trained(arm: Any, sizes: BaseSizes, size: int) -> int:
 @lru_cache
 def base_sizes(base: BaseModelSpec) -> BaseSizes:
     """Sizes of a base model, from its config.json and the headers of its weights."""
-    folder = hf.resolve_base(base)
+    folder = loading.resolve_base(base)
     config = _read(folder / "config.json")
     config = config.get("text_config", config)
     width = int(config.get("hidden_size") or config["n_embd"])

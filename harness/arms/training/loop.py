@@ -26,13 +26,14 @@ import torch
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from harness import resolved
-from harness.arms import Progress, losses, packing, seeds
-from harness.arms.recorder import Recorder
-from harness.arms.stopping import StopFlag
+from harness.arms import Progress
+from harness.arms.training import losses, packing, seeds
+from harness.arms.training.recorder import Recorder
+from harness.arms.training.stopping import StopFlag
+from harness.config import OptimiserSpec, TrainedBase
 from harness.errors import ArmFailed, OutOfMemory, SpecError
+from harness.models import library_configs
 from harness.records import Ledger, LibraryConfig, RunPlan
-from harness.spec import OptimiserSpec, TrainedBase
 
 # Trainer collects garbage when it starts, and walks half a million objects of the imported libraries (0.4 s). They live
 # as long as the process does, so they are set aside here, once, before any model is loaded.
@@ -206,7 +207,7 @@ def _trained(model: Any, job: Job, recorder: Recorder, micro: int) -> bool:
     )
     trainer.precision = (job.device, job.autocast)
     trainer.remove_callback(PrinterCallback)
-    resolved.write(job.folder, configs_of(model, recorder.optimiser, (trainer.args, stock)))
+    library_configs.write(job.folder, configs_of(model, recorder.optimiser, (trainer.args, stock)))
     try:
         trainer.train()
     except (MemoryError, RuntimeError) as error:
@@ -288,7 +289,7 @@ OURS = (
 def configs_of(
     model: Any, optimiser: torch.optim.Optimizer, arguments: tuple[TrainingArguments, TrainingArguments]
 ) -> list[LibraryConfig]:
-    """What the libraries were given for a training, every field resolved; see `harness/resolved.py`.
+    """What the libraries were given for a training, every field resolved; see `harness/models/library_configs.py`.
 
     `arguments` are those of the training, and those that the library makes by itself.
     """
@@ -299,16 +300,16 @@ def configs_of(
     text = model.config.get_text_config()
     loading = {"dtype": str(model.dtype).removeprefix("torch."), "attn_implementation": text._attn_implementation}
     found = [
-        resolved.describe("transformers", *arguments, without=OURS),
-        resolved.describe("torch", in_force, optimiser_stock, name=type(optimiser).__name__),
-        resolved.describe("transformers", loading, None, name=f"{type(_bare(model)).__name__}.from_pretrained"),
+        library_configs.describe("transformers", *arguments, without=OURS),
+        library_configs.describe("torch", in_force, optimiser_stock, name=type(optimiser).__name__),
+        library_configs.describe("transformers", loading, None, name=f"{type(_bare(model)).__name__}.from_pretrained"),
     ]
     adapter = getattr(model, "active_peft_config", None)
     if adapter is not None:
-        found.append(resolved.describe("peft", adapter, _stock_adapter(adapter)))
+        found.append(library_configs.describe("peft", adapter, _stock_adapter(adapter)))
     quantisation = getattr(model.config, "quantization_config", None)
     if quantisation is not None:
-        found.append(resolved.describe("transformers", quantisation, type(quantisation)()))
+        found.append(library_configs.describe("transformers", quantisation, type(quantisation)()))
     return found
 
 

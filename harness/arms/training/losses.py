@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from harness.arms import packing
-from harness.prompts import IGNORED, Encoded
+from harness.arms.training import packing
+from harness.data.prompts import IGNORED, Encoded
 
 
 def target_logprobs(

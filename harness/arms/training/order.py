@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
+from harness.config import BudgetSpec
 from harness.errors import DataError
-from harness.spec import BudgetSpec
 
 UNBOUNDED_EPOCHS = 1000
 """Epochs laid out for a budget of seconds: more than any such budget reaches, unless it is very generous."""

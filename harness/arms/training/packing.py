@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from harness.arms import fused
+from harness.models.cpu import training
 
 NAME = "rows_end_to_end"
 """Of the attention function, in transformers' table."""
@@ -103,7 +103,7 @@ def _row_attention(config: Any) -> Iterator[None]:
 
 def forward(model: Any, ids: torch.Tensor, packed: Packed) -> torch.Tensor:
     """Logits of `ids` (1, tokens), rows end to end; of all positions that reach the output head."""
-    with fused.applied(model), _row_attention(model.config.get_text_config()):
+    with training.applied(model), _row_attention(model.config.get_text_config()):
         logits: torch.Tensor = model(
             input_ids=ids, position_ids=packed.positions, packed=packed, use_cache=False
         ).logits

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.prompts import Encoded
+from harness.data.prompts import Encoded
 from harness.records import Artefact, RunPlan, digest, from_json, to_json
 
 FORMAT = 1

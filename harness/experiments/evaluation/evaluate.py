@@ -16,12 +16,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import arms, environment, metrics, predict, sealing
+from harness import arms, environment, metrics
 from harness.arms.untrained import prompt_override
-from harness.files import read_json, read_records, write_json, write_records
+from harness.config import LmEvalSpec, TaskSpec
+from harness.data import sealing
+from harness.data.prompts import Prompter
+from harness.experiments.evaluation import predict
 from harness.metrics.own import load_own
-from harness.models import Continuation, Logprob, Model, endpoint
-from harness.prompts import Prompter
+from harness.models import Continuation, Logprob, Model
+from harness.models.engines import endpoint
 from harness.records import (
     Artefact,
     Evaluation,
@@ -36,7 +39,7 @@ from harness.records import (
     from_json,
     to_json,
 )
-from harness.spec import LmEvalSpec, TaskSpec
+from harness.records.files import read_json, read_records, write_json, write_records
 
 DONE = "evaluation.json"
 SCORED = "scored.json"
@@ -315,7 +318,7 @@ class Scorer:
         # lm-eval builds its own prompts: worked examples do not reach them, so a few-shot arm would repeat untrained.
         if spec is None or self.plan.arm.method in ("toy", "few_shot") or "lm_eval" in unavailable(self.plan):
             return [], []
-        from harness import lm_eval_tasks
+        from harness.models import lm_eval_tasks
 
         settings = self._settings()
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.data.prompts import Prompter
 from harness.models import Continuation, Logprob, Model
-from harness.models.batches import plan_batches, plan_continuations
-from harness.prompts import Prompter
+from harness.models.transformers.batching import plan_batches, plan_continuations
 from harness.records import (
     Example,
     Likelihood,

@@ -11,12 +11,14 @@ import shutil
 import time
 from pathlib import Path
 
-from harness import arms, racing, validation
+from harness import arms
 from harness.arms import artefacts
-from harness.evaluation import Scorer, Suite
-from harness.files import read_json, read_records, write_json
+from harness.experiments.evaluation import validate
+from harness.experiments.evaluation.evaluate import Scorer, Suite
 from harness.models import Model
 from harness.records import Example, Rung, RungScores, RunPlan, RunRecord, digest, from_json, rung_folder
+from harness.records.files import read_json, read_records, write_json
+from harness.stats import elimination
 
 
 def rung_of(plan: RunPlan) -> Rung:
@@ -60,7 +62,7 @@ def score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> RungScor
     members = by_group(plan)
     spec = plan.experiment.spec.racing
     assert spec is not None
-    wanted = racing.shuffled(members, spec.seed, rung.number)[rung.first : rung.end]
+    wanted = elimination.shuffled(members, spec.seed, rung.number)[rung.first : rung.end]
     examples = tuple(example for group in wanted for example in members[group])
     values: dict[str, float] = {}
     if examples:
@@ -97,7 +99,7 @@ def _values(
     """Example → its value of the race's metric, as the metric has it; examples without one are left out."""
     assert plan.experiment.spec.racing is not None
     if plan.experiment.spec.racing.metric == "primary":
-        scores = validation.scores_of(plan, model, examples, folder, progress)
+        scores = validate.scores_of(plan, model, examples, folder, progress)
         return {row.item: row.value for row in scores if row.status == "ok" and row.value is not None}
     rows = Scorer(plan, model, Suite(examples, (), (), ()), folder, folder.name).likelihoods(progress)
     return {row.item: -row.logprob / row.tokens for row in rows if row.tokens}

@@ -9,10 +9,10 @@ text.py         as lines and as JSON
 
 from __future__ import annotations
 
-from harness.planning.forecast import ArmForecast, Forecast, forecast, forecast_suite
-from harness.planning.history import Rate
-from harness.planning.power import Power
-from harness.planning.text import lines, suite_lines, suite_to_json, to_json
+from harness.experiments.forecast.forecast import ArmForecast, Forecast, forecast, forecast_suite
+from harness.experiments.forecast.history import Rate
+from harness.experiments.forecast.power import Power
+from harness.experiments.forecast.text import lines, suite_lines, suite_to_json, to_json
 
 __all__ = [
     "ArmForecast",

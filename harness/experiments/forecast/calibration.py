@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import worker
-from harness.files import write_json, write_records
-from harness.planning.history import Rate
+from harness.config import BudgetSpec
+from harness.experiments.forecast.history import Rate
+from harness.experiments.running import worker
 from harness.records import Example, ResolvedExperiment, RunPlan, TaskFiles
-from harness.spec import BudgetSpec
+from harness.records.files import write_json, write_records
 
 EXAMPLES = 16
 """Training examples of a calibration (half as many pairs for DPO)."""

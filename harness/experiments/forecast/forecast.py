@@ -6,16 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import environment, pipeline, queries, run_plans, worker
+from harness import environment
 from harness.arms import sft_continued
-from harness.planning.calibration import calibrate
-from harness.planning.history import Past, Rate, past_runs, rate
-from harness.planning.power import Power, power_of
-from harness.prepare import prepare
+from harness.config import DpoSpec, SftContinuedSpec
+from harness.data.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.forecast.calibration import calibrate
+from harness.experiments.forecast.history import Past, Rate, past_runs, rate
+from harness.experiments.forecast.power import Power, power_of
+from harness.experiments.running import plans as run_plans
+from harness.experiments.running import worker
+from harness.experiments.tuning.search import RUNGS
 from harness.records import ResolvedExperiment, RunPlan
-from harness.spec import DpoSpec, SftContinuedSpec
+from harness.results import queries
 from harness.store import Store
-from harness.tuning import RUNGS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from harness import report, stats, winner_rules
+from harness import results as report
+from harness import stats
 from harness.arms import is_trained
 from harness.metrics import Metric
 from harness.metrics.own import known_metric
 from harness.records import ExperimentRecord, Question, ResolvedExperiment, WinnerRule
-from harness.report.results import by_arm, scored
-from harness.report.series import Estimator, Series, series, tabulate
+from harness.results.collect import by_arm, scored
+from harness.results.estimator import Estimator, Series, series, tabulate
+from harness.results.winner import rules
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -133,7 +135,7 @@ def _question(experiment: ResolvedExperiment) -> Question:
     winner = experiment.spec.winner
     rule = WinnerRule() if winner is None else WinnerRule(winner.margin, winner.cost, winner.estimand)
     trained = any(map(is_trained, experiment.arms))
-    return winner_rules.question(rule, [len(experiment.spec.seeds)] if trained else [])
+    return rules.question(rule, [len(experiment.spec.seeds)] if trained else [])
 
 
 # ----------------------------------------------------------------------------------------------- where spreads come

@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from harness.planning.forecast import ArmForecast, Forecast
-from harness.planning.power import Power
+from harness.experiments.forecast.forecast import ArmForecast, Forecast
+from harness.experiments.forecast.power import Power
 from harness.records import to_json as plain
-from harness.report import numbers
+from harness.results import numbers
 
 WIDTH = 110
 SCHEMA = "harness.plan/1"

@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-from harness import tuning
-from harness.documents import Document, FieldPath, list_names, nearest
-from harness.errors import SpecError
-from harness.pair_files import read_pairs
-from harness.spec import (
+from harness.config import (
     SERVING_COSTS,
     ContinuedBase,
     DpoSpec,
@@ -23,6 +19,10 @@ from harness.spec import (
     UntrainedSpec,
     WinnerCost,
 )
+from harness.config.documents import Document, FieldPath, list_names, nearest
+from harness.data.preference_files import read_pairs
+from harness.errors import SpecError
+from harness.experiments.tuning import search
 
 SFT = ("full", "lora", "qlora", "peft")
 """Methods that a DPO arm, or its control, can start from."""
@@ -93,7 +93,7 @@ def _check_space(document: Document, place: FieldPath, spec: ExperimentSpec, arm
     if spec.tuning is None or not hasattr(arm, "search") or getattr(arm, "learning_rate", 0.0) is None:
         return
     try:
-        tuning.space(arm, spec.tuning)
+        search.space(arm, spec.tuning)
     except SpecError as error:
         field = error.field.split(".", 1) if error.field else []
         raise document.error((*place, *field), error.reason, error.hint) from None

@@ -10,13 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from harness import templates, tuning, withheld
-from harness.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
-from harness.errors import DataError, SpecError, UsageError
-from harness.load_checks import PROMPTED, check_arms
-from harness.metrics.elsewhere import is_own
-from harness.records import Example, ResolvedExperiment
-from harness.spec import (
+from harness import redaction
+from harness.config import (
     ArmBase,
     ArmSpec,
     BaseModelSpec,
@@ -27,7 +22,14 @@ from harness.spec import (
     PairsFileSpec,
     TaskSpec,
     UntrainedSpec,
+    templates,
 )
+from harness.config.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
+from harness.errors import DataError, SpecError, UsageError
+from harness.experiments.loading.checks import PROMPTED, check_arms
+from harness.experiments.tuning import search
+from harness.metrics.elsewhere import is_own
+from harness.records import Example, ResolvedExperiment
 
 METHODS: dict[str, type[ArmBase]] = {
     get_args(kind.model_fields["method"].annotation)[0]: kind for kind in get_args(get_args(ArmSpec)[0])
@@ -139,7 +141,7 @@ def _arm(document: Document, place: FieldPath, value: Mapping[str, Any], name: s
     if isinstance(arm, PROMPTED):
         _check_template(document, (*place, "prompt"), arm.prompt)
     try:
-        tuning.check_search(cast(ArmSpec, arm), getattr(arm, "search", {}))
+        search.check_search(cast(ArmSpec, arm), getattr(arm, "search", {}))
     except SpecError as error:
         raise document.error((*place, *error.field.split(".", 1)), error.reason, error.hint) from None
     changes: dict[str, Any] = {"name": arm.name or name or method}
@@ -325,7 +327,7 @@ def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -
         arm = load_arm(file)
         return f"{shown(file)}: arm {arm.name} ({arm.method})"
     if kind == "experiment" and "suite" in document.value:
-        from harness.load_suites import load_suite
+        from harness.experiments.loading.suites import load_suite
 
         listed = "; ".join(f"{one.name} on task {one.task.name}" for one in load_suite(file, known_metrics))
         return f"{shown(file)}: suite: {listed}"
@@ -360,13 +362,13 @@ def _kind(document: Document) -> str:
 
 
 def _check_data(task: TaskSpec, folder: Path) -> str:
-    with withheld.texts(task.sensitive):
+    with redaction.texts(task.sensitive):
         return _data_line(task, folder)
 
 
 def _data_line(task: TaskSpec, folder: Path) -> str:
-    from harness.sources import read_examples, read_retention
-    from harness.splits import heldout_pairs, leak_line, split_source, training_view
+    from harness.data.examples import read_examples, read_retention
+    from harness.data.splits import heldout_pairs, leak_line, split_source, training_view
 
     source = read_examples(task, folder)
     splits = split_source(source, task.splits, task.leakage)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from harness import load, metrics, withheld
-from harness.models import hf
-from harness.prompts import Preview, PreviewPrompt, Prompter, context_length, preview
+from harness import metrics, redaction
+from harness.config import BaseModelSpec, ChatSpec, TaskSpec
+from harness.data.examples import read_examples
+from harness.data.prompts import Preview, PreviewPrompt, Prompter, context_length, preview
+from harness.data.splits import split_source, training_view
+from harness.experiments.loading import load
+from harness.models.transformers import loading
 from harness.records import Example
-from harness.sources import read_examples
-from harness.spec import BaseModelSpec, ChatSpec, TaskSpec
-from harness.splits import split_source, training_view
 
 
 def lines(task_path: Path, model: str, context: int | None = None, seed: int = 0) -> list[str]:
@@ -20,7 +21,7 @@ def lines(task_path: Path, model: str, context: int | None = None, seed: int = 0
     Three examples are written out, chosen by `seed`; the lengths are over all. The sealed test split is not shown.
     """
     task, folder = load.load_task(task_path, metrics.METRICS)
-    with withheld.texts(task.sensitive):
+    with redaction.texts(task.sensitive):
         source = read_examples(task, folder)
         view = training_view(source, split_source(source, task.splits, task.leakage))
         examples = [*view.train, *view.validation]
@@ -31,9 +32,9 @@ def _lines(task: TaskSpec, examples: list[Example], base: BaseModelSpec, seed: i
     from transformers import AutoConfig
 
     random.Random(seed).shuffle(examples)
-    path = hf.resolve_base(base)
+    path = loading.resolve_base(base)
     config = AutoConfig.from_pretrained(str(path), local_files_only=True)
-    prompter = Prompter(hf.load_tokenizer(path), ChatSpec(), task, context_length(base, config))
+    prompter = Prompter(loading.load_tokenizer(path), ChatSpec(), task, context_length(base, config))
     found = render(preview(prompter, examples, 0 if task.sensitive else 3))
     return ["The task is sensitive: no prompt is shown.", "", *found] if task.sensitive else found
 

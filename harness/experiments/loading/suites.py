@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.documents import Document, read_document, validate
-from harness.load import find_experiment, resolve_experiment
+from harness.config import SuiteItem
+from harness.config.documents import Document, read_document, validate
+from harness.experiments.loading.load import find_experiment, resolve_experiment
 from harness.records import ResolvedExperiment
-from harness.spec import SuiteItem
 
 FIELDS = ("task", "base_model")
 

@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import environment, winner_rules
+from harness import environment
 from harness.arms.artefacts import FOLDER
-from harness.files import read_json, read_records, write_json
 from harness.records import (
     Entry,
     ExperimentRecord,
@@ -34,9 +33,11 @@ from harness.records import (
     digest,
     from_json,
 )
+from harness.records.files import read_json, read_records, write_json
+from harness.results.winner import rules
 
 if TYPE_CHECKING:
-    from harness import worker
+    from harness.experiments.running import worker
     from harness.store import Store
 
 
@@ -49,7 +50,7 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """
     place = home / "experiments" / record.experiment_id / "record.json"
     stored = read_experiment(home, record.experiment_id)
-    declared = winner_rules.declare(record, stored, environment.now())
+    declared = rules.declare(record, stored, environment.now())
     latest = {name: record.spec.get(name) for name in ("resources", "serving")}
     declared = replace(declared, spec={**declared.spec, **latest})
     own = {**(declared.task.get("own_metrics") or {}), **(record.task.get("own_metrics") or {})}
@@ -111,14 +112,14 @@ def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str
 
     An experiment that takes over an evaluation which another one made looks at its scores too.
     """
-    from harness import evaluation
+    from harness.experiments.evaluation import evaluate
 
     folder = plan.home / "evals" / eval_id
     if not store.has_evaluation(eval_id):
         return evaluation_rows(folder), "harness run"
     missing = missing_metrics(store, plan, eval_id)
     if missing:
-        rows = evaluation.score(plan, eval_id, folder, evaluation.read_suite(plan))
+        rows = evaluate.score(plan, eval_id, folder, evaluate.read_suite(plan))
         return list(rows), f"harness run: added {', '.join(sorted(missing))}"
     seen = any(row.eval_id == eval_id for row in store.looks(record.experiment_id))
     return [], None if seen else "harness run: took over a stored evaluation"
@@ -171,29 +172,29 @@ def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
 
 def evaluation_rows(folder: Path) -> list[Any]:
     """Every record of a complete evaluation folder."""
-    from harness import evaluation
+    from harness.experiments.evaluation import evaluate
 
     return [
         *read_records(folder / "predictions.jsonl", Prediction),
         *read_records(folder / "likelihoods.jsonl", Likelihood),
         *read_records(folder / "scores.jsonl", Score),
-        evaluation.read_evaluation(folder),
+        evaluate.read_evaluation(folder),
     ]
 
 
 def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
     """Metrics that the task declares now and that the stored evaluation lacks, or has from another source file."""
-    from harness import evaluation
+    from harness.experiments.evaluation import evaluate
 
     task = plan.experiment.task
-    versions = {name: known.version for name, known in evaluation.own_metrics(plan).items()}
+    versions = {name: known.version for name, known in evaluate.own_metrics(plan).items()}
     stored = {row.metric for row in store.scores([eval_id]) if versions.get(row.metric, row.version) == row.version}
     return {task.metrics.primary, *task.metrics.also} - stored
 
 
 def rebuild(store: Store, home: Path) -> dict[str, int]:
     """Ingest every experiment, run and evaluation folder under `home` again; what is stored already stays as it is."""
-    from harness import evaluation
+    from harness.experiments.evaluation import evaluate
 
     before = store.counts()
     rows: list[Any] = [from_json(ExperimentRecord, read_json(p)) for p in (home / "experiments").glob("*/record.json")]
@@ -212,7 +213,7 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     parities = [from_json(ParityCheck, read_json(p)) for p in (home / "experiments").glob("*/parity/*.json")]
     rows += sorted(parities, key=lambda row: (row.when, row.arm))
     store.ingest(rows)
-    for path in sorted((home / "evals").glob(f"*/{evaluation.DONE}")):
+    for path in sorted((home / "evals").glob(f"*/{evaluate.DONE}")):
         store.ingest(evaluation_rows(path.parent))
     store.rebuild_journal()
     return {name: count - before.get(name, 0) for name, count in store.counts().items()}
@@ -224,7 +225,7 @@ def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | 
     `best` is the name of the arm that leads on the primary metric. Of what was trained for a learning curve nothing
     stays, and of trials neither, unless all does (`prune_trials`).
     """
-    from harness import worker
+    from harness.experiments.running import worker
 
     keep = experiment.spec.keep
     if keep == "all":

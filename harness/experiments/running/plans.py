@@ -10,18 +10,10 @@ from typing import Any
 
 from harness import arms, environment
 from harness.arms.artefacts import files_hash
-from harness.pair_files import pairs_hash
-from harness.prepare import Prepared
+from harness.config import ArmSpec, BaseModelSpec, ContinuedBase, DpoSpec, ImportedSpec, PairsFileSpec, SftContinuedSpec
+from harness.data.preference_files import pairs_hash
+from harness.data.prepare import Prepared
 from harness.records import ResolvedExperiment, RunPlan, TaskFiles, digest
-from harness.spec import (
-    ArmSpec,
-    BaseModelSpec,
-    ContinuedBase,
-    DpoSpec,
-    ImportedSpec,
-    PairsFileSpec,
-    SftContinuedSpec,
-)
 
 NOT_IDENTITY = {"name", "path", "search", "key_env", "timeout", "retries", "concurrency"}
 """Fields of an arm that do not change what it answers (what lies at `path` is hashed instead)."""
@@ -117,9 +109,9 @@ def base_identity(experiment: ResolvedExperiment, home: Path) -> str:
     """Hash of the base model's files, remembered under `home`; toy arms have no base."""
     if all(arm.method == "toy" for arm in experiment.arms):
         return "toy"
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    return hf.base_hash(hf.resolve_base(experiment.base), home / "hashes.json")
+    return loading.base_hash(loading.resolve_base(experiment.base), home / "hashes.json")
 
 
 def train_identity(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness import arms
-from harness.evaluation import read_suite
-from harness.models import held
+from harness.experiments.evaluation.evaluate import read_suite
+from harness.experiments.running.worker import read_training
+from harness.models.transformers import base_cache
 from harness.records import RunPlan, TrainingData
-from harness.worker import read_training
 
 
 def examine(plans: Sequence[RunPlan]) -> None:
@@ -27,21 +27,21 @@ def examine(plans: Sequence[RunPlan]) -> None:
             sealed = replace(plan, files=replace(plan.files, sealed=None))
             arms.family("imported").train(sealed, TrainingData((), (), ()), lambda phase, done, total: None)
             # Others train and score, perhaps in processes of their own: this one keeps no base for them.
-            held.BASE.drop()
+            base_cache.BASE.drop()
 
 
 def _targets_fit(plan: RunPlan) -> None:
     """Tokenise every target of every split once: a target is never cut, so each must fit."""
     from transformers import AutoConfig
 
-    from harness.models import hf
-    from harness.prompts import Prompter, context_length
+    from harness.data.prompts import Prompter, context_length
+    from harness.models.transformers import loading
 
     experiment = plan.experiment
-    folder = hf.resolve_base(experiment.base)
+    folder = loading.resolve_base(experiment.base)
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
     context = context_length(experiment.base, config)
-    prompter = Prompter(hf.load_tokenizer(folder), experiment.spec.chat, experiment.task, context)
+    prompter = Prompter(loading.load_tokenizer(folder), experiment.spec.chat, experiment.task, context)
     data = read_training(plan.files.folder)
     suite = read_suite(plan)
     for example in (*data.train, *data.validation, *suite.examples):

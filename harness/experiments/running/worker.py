@@ -23,10 +23,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import arms, environment, evaluation, resolved, rungs, sealing, splits, validation, withheld
-from harness.arms import artefacts, checkpoints, seeds
+from harness import arms, environment, redaction
+from harness.arms import artefacts
+from harness.arms.training import checkpoints, seeds
+from harness.data import sealing, splits
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
-from harness.files import read_json, read_records, write_json
+from harness.experiments.evaluation import evaluate, rungs
+from harness.experiments.evaluation import validate as validation
+from harness.models import library_configs
 from harness.records import (
     Artefact,
     Example,
@@ -42,6 +46,7 @@ from harness.records import (
     differences,
     from_json,
 )
+from harness.records.files import read_json, read_records, write_json
 
 TRAINING = ("prepare", "sample", "reference", "train")
 """Phases whose time is lost when a training is killed in them; scoring keeps its batches."""
@@ -62,7 +67,7 @@ class Outcome:
 
 def eval_id(plan: RunPlan, artefact: Artefact) -> str:
     """Identity of scoring `artefact` on the plan's sealed suite with its generation settings in this environment."""
-    return evaluation.identity(plan, artefact)
+    return evaluate.identity(plan, artefact)
 
 
 def finished(plan: RunPlan) -> Outcome | None:
@@ -84,7 +89,7 @@ def finished(plan: RunPlan) -> Outcome | None:
     if plan.role == "trial":
         stored = validation.read(plan, record.artefact)
         return None if stored is None else Outcome(record, None, stored)
-    scored = evaluation.find(plan, record.artefact)
+    scored = evaluate.find(plan, record.artefact)
     return Outcome(record, scored) if scored is not None else None
 
 
@@ -101,7 +106,7 @@ def execute(plan: RunPlan, progress: arms.Progress | None = None) -> Outcome:
     """
     report = _with_heartbeat(plan, progress or (lambda phase, done, total: None))
     plan.run_folder.mkdir(parents=True, exist_ok=True)
-    with withheld.texts(plan.experiment.task.sensitive), _claim(plan.run_folder), _full_disk():
+    with redaction.texts(plan.experiment.task.sensitive), _claim(plan.run_folder), _full_disk():
         done = finished(plan)
         if done is not None:
             return done
@@ -180,7 +185,7 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         status=status,
         error=error,
         ledger=replace(ledger, lost_seconds=ledger.lost_seconds + lost),
-        provenance=resolved.into(provenance, plan.run_folder),
+        provenance=library_configs.into(provenance, plan.run_folder),
         artefact=result.artefact if result else None,
         parent_train_id=plan.parent_train_id,
         notes=(*result.notes, *_moved(places)) if result else (),
@@ -233,9 +238,9 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
         if plan.role == "trial":
             with sealing.closed(plan.home / "sealed"):
                 found = validation.validate(plan, artefact, progress)
-            seconds = evaluation.Seconds(found.seconds, 0.0)
+            seconds = evaluate.Seconds(found.seconds, 0.0)
         else:
-            seconds = evaluation.evaluate(plan, artefact, progress)
+            seconds = evaluate.evaluate(plan, artefact, progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
         raise
     except Exception as caught:
@@ -254,7 +259,7 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
     if found is not None:
         return Outcome(record, None, found)
     identity = eval_id(plan, artefact)
-    evaluation.note(plan, artefact, identity)
+    evaluate.note(plan, artefact, identity)
     return Outcome(record, identity)
 
 
@@ -305,7 +310,7 @@ def _status_of(error: Exception) -> Status:
 def _one_line(error: Exception) -> str:
     # Ours hold no value of sensitive data; what others wrote may, and stands in the run folder's traceback alone.
     ours = isinstance(error, HarnessError)
-    text = str(error) if ours else withheld.reason(error, f"{type(error).__name__}: {error}")
+    text = str(error) if ours else redaction.reason(error, f"{type(error).__name__}: {error}")
     return " ".join(text.split())[:500]
 
 
@@ -338,8 +343,8 @@ def rescore(plan: RunPlan, progress: arms.Progress) -> str:
     if record is None or record.artefact is None or not _artefact_is_there(plan, record):
         raise ArmFailed(f"the model of {plan.arm_name} is not on disk any more", hint="Choose another run with --arm")
     set_threads(plan)
-    with withheld.texts(plan.experiment.task.sensitive), _claim(plan.run_folder), _full_disk():
-        evaluation.evaluate(plan, record.artefact, progress)
+    with redaction.texts(plan.experiment.task.sensitive), _claim(plan.run_folder), _full_disk():
+        evaluate.evaluate(plan, record.artefact, progress)
     return eval_id(plan, record.artefact)
 
 

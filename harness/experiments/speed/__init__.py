@@ -16,6 +16,6 @@ Prompts are validation examples; the test split is closed meanwhile, so that no 
     passes    rounds over arms, with a journal           session    an experiment's plans → a stored pass
 """
 
-from harness.serving.session import Place, check_prompts, jobs, measure, settings_of
+from harness.experiments.speed.session import Place, check_prompts, jobs, measure, settings_of
 
 __all__ = ["Place", "check_prompts", "jobs", "measure", "settings_of"]

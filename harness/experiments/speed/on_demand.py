@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import pipeline, queries, report, run_plans, serving
+from harness import results
+from harness.data.prepare import prepare
 from harness.errors import UsageError
-from harness.prepare import prepare
+from harness.experiments import pipeline, speed
+from harness.experiments.running import plans as run_plans
 from harness.progress import Reporter
+from harness.results import queries
 
 
-def serve(path: Path, home: Path, reporter: Reporter, *, again: bool = False) -> report.Leaderboard:
+def serve(path: Path, home: Path, reporter: Reporter, *, again: bool = False) -> results.Leaderboard:
     """Measure the finished arms of the experiment in `path` on this machine, unless that is stored or `again`.
 
     With the settings of its `serving:`, or the defaults. Takes no look at the test split.
@@ -25,8 +28,8 @@ def serve(path: Path, home: Path, reporter: Reporter, *, again: bool = False) ->
     wanted = []
     if record.experiment_id in {known.experiment_id for known in store.experiments()}:
         plans = run_plans.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
-        wanted = serving.jobs(plans, serving.settings_of(experiment))
+        wanted = speed.jobs(plans, speed.settings_of(experiment))
     if not wanted:
         raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
-    serving.measure(serving.Place(home, record.experiment_id, store, reporter), wanted, again=again)
+    speed.measure(speed.Place(home, record.experiment_id, store, reporter), wanted, again=again)
     return queries.board(home, record.experiment_id)

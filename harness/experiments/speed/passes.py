@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import withheld
+from harness import redaction
 from harness.errors import DiskFull, HarnessError, Interrupted
+from harness.experiments.speed.probes import Job
 from harness.records import ServedArm, ServingProbe, ServingVisit, from_json, to_json
-from harness.serving.probes import Job
 
 
 class Bench(Protocol):
@@ -155,4 +155,4 @@ def _take(row: Mapping[str, Any], served: dict[str, ServedArm]) -> None:
 
 def _line(error: Exception) -> str:
     words = " ".join(str(error).split())[:500] or type(error).__name__
-    return words if isinstance(error, HarnessError) else withheld.reason(error, words)
+    return words if isinstance(error, HarnessError) else redaction.reason(error, words)

@@ -8,16 +8,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from harness import arms, predict, sealing, worker
-from harness.arms import memory
+from harness import arms
+from harness.arms.training import memory
 from harness.arms.untrained import prompt_override
-from harness.files import read_records
+from harness.config import ServingSpec
+from harness.data import sealing
+from harness.data.prompts import Prompter
+from harness.experiments.evaluation import predict
+from harness.experiments.running import worker
+from harness.experiments.speed import timing
 from harness.models import Servable
-from harness.models.endpoint import EndpointModel
-from harness.prompts import Prompter
+from harness.models.engines.endpoint import EndpointModel
 from harness.records import Artefact, BatchTry, Example, RunPlan, ServingProbe, ServingVisit, digest
-from harness.serving import timing
-from harness.spec import ServingSpec
+from harness.records.files import read_records
 
 
 @dataclass(frozen=True, slots=True)

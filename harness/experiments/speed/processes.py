@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import TypeVar
 
 from harness.errors import ArmFailed
+from harness.experiments.speed import probes
+from harness.experiments.speed.probes import Job
+from harness.experiments.speed.schedule import batches
 from harness.records import BatchTry, ServingProbe, ServingVisit
-from harness.serving import probes
-from harness.serving.probes import Job
-from harness.serving.schedule import batches
 
 T = TypeVar("T")
 KILLED = "its process was killed (the kernel does this when memory runs out)"

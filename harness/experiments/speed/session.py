@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import environment, ingest, withheld, worker
+from harness import environment, redaction
+from harness.config import ServingSpec
 from harness.errors import DataError
-from harness.files import read_json
+from harness.experiments.running import ingest, worker
+from harness.experiments.speed import passes
+from harness.experiments.speed.passes import Bench, Journal
+from harness.experiments.speed.probes import Job, examples_of
+from harness.experiments.speed.processes import Processes
+from harness.experiments.speed.schedule import orders
 from harness.progress import Reporter
 from harness.records import ResolvedExperiment, RunPlan, ServingPass, digest, from_json
-from harness.serving import passes
-from harness.serving.passes import Bench, Journal
-from harness.serving.probes import Job, examples_of
-from harness.serving.processes import Processes
-from harness.serving.schedule import orders
-from harness.spec import ServingSpec
+from harness.records.files import read_json
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -77,7 +78,7 @@ def measure(
     """
     if not wanted:
         return None
-    with withheld.texts(wanted[0].plan.experiment.task.sensitive):
+    with redaction.texts(wanted[0].plan.experiment.task.sensitive):
         return _measure(place, wanted, again=again, bench=bench)
 
 

@@ -6,9 +6,9 @@ import gc
 from collections.abc import Callable, Sequence
 
 from harness.errors import OutOfMemory
+from harness.experiments.speed.schedule import filled
 from harness.models import Servable
 from harness.records import BatchTry, ServingVisit
-from harness.serving.schedule import filled
 
 WARM_TOKENS = 4
 """Tokens generated, untimed, before anything is timed, for one prompt and for the whole batch."""

@@ -17,9 +17,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.config import ArmSpec, DpoSpec, RangeSpec, Search, Setting, TuningSpec
 from harness.errors import SpecError
 from harness.records import Trial, digest
-from harness.spec import ArmSpec, DpoSpec, RangeSpec, Search, Setting, TuningSpec
 
 Values = dict[str, Setting]
 """Field → value of one trial."""

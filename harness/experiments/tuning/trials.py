@@ -14,13 +14,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import arms, ingest, tuning, worker
-from harness.executors import Execute
-from harness.files import read_json, write_json
+from harness import arms
+from harness.config import ArmSpec, BudgetSpec, ContinuedBase, DpoSpec, Search, SftContinuedSpec, TuningSpec
+from harness.experiments.running import ingest, worker
+from harness.experiments.running.executors import Execute
+from harness.experiments.tuning import search as tuning
 from harness.metrics.own import known_metric
 from harness.progress import Reporter
 from harness.records import ResolvedExperiment, RunPlan, Trial, from_json, to_json
-from harness.spec import ArmSpec, BudgetSpec, ContinuedBase, DpoSpec, Search, SftContinuedSpec, TuningSpec
+from harness.records.files import read_json, write_json
 
 if TYPE_CHECKING:
     from harness.store import Store

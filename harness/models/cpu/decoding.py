@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.models.branches import alone
-from harness.models.decode import Answers
-from harness.models.lean_passes import PART_TOKENS, Kept, LeanTree, Stretch, Within
-from harness.models.passes import worth_sharing
+from harness.models.cpu.scoring import PART_TOKENS, Kept, LeanTree, Stretch, Within
+from harness.models.transformers.forward import worth_sharing
+from harness.models.transformers.greedy import Answers
+from harness.models.transformers.token_tree import alone
 
 Tensor = Any
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.models import Logprob
-from harness.models.branches import Branches, Row, alone, grow
-from harness.models.lean import Decoder
-from harness.models.passes import sums, worth_sharing
+from harness.models.cpu.layers import Decoder
+from harness.models.transformers.forward import sums, worth_sharing
+from harness.models.transformers.token_tree import Branches, Row, alone, grow
 
 Tensor = Any
 Kept = list[tuple[Tensor, Tensor]]

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness import withheld
+from harness import redaction
+from harness.config import EndpointSpec
 from harness.errors import ArmFailed, UsageError
 from harness.models import Continuation, Generation, Logprob
 from harness.records import FinishReason, Message
-from harness.spec import EndpointSpec
 
 NO_LOGPROBS = "the server gives no log-probabilities for prompts"
 UNAVAILABLE: Mapping[str, str] = {"likelihood": NO_LOGPROBS, "lm_eval": NO_LOGPROBS}
@@ -75,7 +75,7 @@ class Client:
         self.spec, self.extra, self._sleep = spec, dict(extra or {}), sleep
         path = "/completions" if spec.api == "completions" else "/chat/completions"
         self.address = spec.url + path
-        if withheld.active():
+        if redaction.active():
             stays_here(spec.url)
         direct = [urllib.request.ProxyHandler({})] if is_local(spec.url) else []
         self._opener = urllib.request.build_opener(_NoRedirect, *direct)
@@ -117,7 +117,7 @@ class Client:
             raise _Again(f"{self.address} cannot be reached ({_line(error.reason)})", hint) from error
         except (http.client.HTTPException, OSError) as error:
             raise _Again(
-                f"{self.address} broke the connection ({withheld.reason(error, _line(error))})",
+                f"{self.address} broke the connection ({redaction.reason(error, _line(error))})",
                 "Look at the server's log",
             ) from error
 
@@ -127,7 +127,7 @@ class Client:
 
     def _refused(self, error: urllib.error.HTTPError) -> Exception:
         """What an HTTP status means: to try again, or the end of the arm."""
-        text = f"{self.address} answered {error.code} ({withheld.reason(error, _detail(error))})"
+        text = f"{self.address} answered {error.code} ({redaction.reason(error, _detail(error))})"
         if error.code == 429 or error.code >= 500:
             return _Again(text, "Lower concurrency, or look at the server's log", _seconds(error.headers))
         hints = {
@@ -149,7 +149,7 @@ class Client:
                 raise TypeError("text is no string")
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             shown = _line(content[:120].decode(errors="replace")) if content else "nothing"
-            shown = withheld.SENSITIVE if withheld.active() else shown
+            shown = redaction.SENSITIVE if redaction.active() else shown
             raise ArmFailed(self._safe(f"{self.address} sent a malformed reply: {shown}"), hint=hint) from error
         return Reply(text, choice.get("finish_reason") == "length", _counted(reply.get("usage")))
 

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from harness import resolved
 from harness.errors import ArmFailed, OutOfMemory
-from harness.models import Continuation, Generation, Logprob, branches, decode, lean_decode, passes
-from harness.models.branches import Row
-from harness.models.lean import Decoder
-from harness.models.lean_passes import LeanTree
+from harness.models import Continuation, Generation, Logprob, library_configs
+from harness.models.cpu import decoding
+from harness.models.cpu.layers import Decoder
+from harness.models.cpu.scoring import LeanTree
+from harness.models.transformers import forward as passes
+from harness.models.transformers import greedy, token_tree
+from harness.models.transformers.token_tree import Row
 from harness.records import LibraryConfig
 
 LOGIT_BYTES = 1 << 30
@@ -75,7 +77,7 @@ class HFModel:
     @property
     def generation_settings(self) -> LibraryConfig:
         """What decoding goes by, whichever loop does it; its limit and stop strings come with every call."""
-        return resolved.describe("transformers", self._generation, type(self._generation)())
+        return library_configs.describe("transformers", self._generation, type(self._generation)())
 
     # ------------------------------------------------------------------------------------------------- generation
 
@@ -149,17 +151,17 @@ class HFModel:
             return passes.logits_at(self.model, every, torch.full_like(every, length - 1), **inputs)[0]
 
         eos = self.eos_ids if stops is not None else ()
-        ended = decode.ends(eos, self._stopping(stops) if stops else None)
+        ended = greedy.ends(eos, self._stopping(stops) if stops else None)
         lean = self.lean
         if lean is not None:
-            return lean_decode.greedy(lean, prompts, limit, ended)
+            return decoding.greedy(lean, prompts, limit, ended)
         common = passes.worth_sharing([prompt[:-1] for prompt in prompts])
         common = common if common and self.grows_trees else 0
         ids, mask = passes.padded([prompt[common:] for prompt in prompts], self._pad, True, self.model.device)
         mask = torch.cat([mask.new_ones(len(prompts), common), mask], dim=1)
         begun = self._tree.begin(tuple(prompts[0][:common]), len(prompts)) if common else None
-        cache = decode.growing_cache(self.model.config, begun)
-        return decode.greedy(forward, cache, (ids, mask), limit, ended)
+        cache = greedy.growing_cache(self.model.config, begun)
+        return greedy.greedy(forward, cache, (ids, mask), limit, ended)
 
     def _generate_any(
         self, prompts: Sequence[Sequence[int]], limit: int, stops: Sequence[str], least: int | None = None
@@ -237,7 +239,7 @@ class HFModel:
                 return lean.score_parts(rows, self._most_scored)
             alone = [index for index, row in enumerate(rows) if len(row[0]) == 1 or not row[1]]
             if len(alone) < len(rows) and self.grows_trees:
-                grown = branches.grow(rows, leave=alone)
+                grown = token_tree.grow(rows, leave=alone)
                 inputs, scored = [tree.inputs for tree in grown], [len(tree.tokens) for tree in grown]
                 for part in passes.parts(inputs, scored, self._most_tokens, self._most_scored):
                     found.update(self._tree.score([grown[index] for index in part], rows))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.models import Logprob
-from harness.models.branches import Branches, Row, common_prefix, grow
+from harness.models.transformers.token_tree import Branches, Row, common_prefix, grow
 
 PREFIX = 64
 """Contexts that begin with this many tokens in common (worked examples) share them."""

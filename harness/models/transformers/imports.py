@@ -19,10 +19,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 BITSANDBYTES = "bitsandbytes"
-SCORING = ("harness.models.hf_model",)
+SCORING = ("harness.models.transformers.causal",)
 ADAPTERS = (BITSANDBYTES, "peft")
 """peft imports bitsandbytes wherever it is installed."""
-TRAINING = (*ADAPTERS, "harness.arms.saving", "harness.arms.training")
+TRAINING = (*ADAPTERS, "harness.arms.saving", "harness.arms.training.loop")
 
 
 def loaded(modules: Sequence[str]) -> bool:

@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.config import BaseModelSpec, QuantSpec
 from harness.errors import ModelError, OutOfMemory
-from harness.models import held
+from harness.models.transformers import base_cache
 from harness.records import Artefact, RunPlan
-from harness.spec import BaseModelSpec, QuantSpec
 
 if TYPE_CHECKING:
-    from harness.models.hf_model import HFModel
+    from harness.models.transformers.causal import HFModel
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HASHED = (
@@ -204,7 +204,7 @@ def borrow_base(base: BaseModelSpec, device: str, quantisation: QuantSpec | None
     folder = resolve_base(base)
     files = sorted((one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in folder.iterdir() if one.is_file())
     key = (str(folder), tuple(files), base.dtype, base.attention, device, quantisation)
-    model = held.BASE.lend(key, lambda: load_weights(folder, base, device, quantisation), probe)
+    model = base_cache.BASE.lend(key, lambda: load_weights(folder, base, device, quantisation), probe)
     return model, load_tokenizer(folder)
 
 
@@ -226,7 +226,7 @@ def load_weights(folder: Path, base: BaseModelSpec, device: str, quantisation: Q
     A folder whose weights bitsandbytes has quantised is loaded as it was saved. What this process keeps of an earlier
     loading is dropped first: memory never holds both.
     """
-    held.BASE.drop()
+    base_cache.BASE.drop()
     quiet()
     import torch
     from transformers import AutoModelForCausalLM
@@ -305,7 +305,7 @@ def load_artefact(plan: RunPlan, artefact: Artefact) -> HFModel:
 
     Raises ModelError when the folder is missing, broken, or an adapter of another base.
     """
-    from harness.models.hf_model import HFModel
+    from harness.models.transformers.causal import HFModel
 
     base: BaseModelSpec = plan.experiment.base
     quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
@@ -314,7 +314,7 @@ def load_artefact(plan: RunPlan, artefact: Artefact) -> HFModel:
         model, tokenizer = load_full(folder, base, plan.device, quantisation)
         return HFModel(model, tokenizer, context=base.context)
     model, tokenizer = borrow_base(base, plan.device, quantisation)
-    closed = functools.partial(held.BASE.take_back, model)
+    closed = functools.partial(base_cache.BASE.take_back, model)
     if artefact.kind == "adapter" and folder is not None:
         model = load_adapter(model, folder)
     return HFModel(model, tokenizer, context=base.context, closed=closed)
@@ -336,7 +336,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """
     quiet()
     _check_adapter_folder(folder)
-    known = held.BASE.logits_of(model)
+    known = base_cache.BASE.logits_of(model)
     before = probe(model) if known is None else known
     with _one_line(f"the adapter in {folder}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -10,6 +10,6 @@ looks.py     how often one candidate may be judged
 waivers.py   rules that do not decide for a while
 """
 
-from harness.gate.judge import judge, judge_rule
+from harness.release.gate.judge import judge, judge_rule
 
 __all__ = ["judge", "judge_rule"]

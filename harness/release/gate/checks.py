@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.documents import Document
+from harness.config import GateRule, GateSpec
+from harness.config.documents import Document
+from harness.config.gates import HUMAN
 from harness.errors import SpecError, UsageError
 from harness.metrics import Metric, is_own
 from harness.metrics.own import known_metric
-from harness.spec import GateRule, GateSpec
-from harness.spec.gates import HUMAN
 
 
 def check_rules(document: Document, spec: GateSpec, folder: Path) -> None:

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 
 from harness import stats
-from harness.documents import nearest
-from harness.gate.measures import measure_rule
-from harness.gate.parity import parity_rule
-from harness.gate.votes import flag_rule, win_rate_rule
-from harness.judged import RoundVotes
+from harness.config import GateRule
+from harness.config.documents import nearest
+from harness.config.gates import HUMAN, shown
 from harness.metrics import Metric, metric
 from harness.records import Estimate, Evidence, ExampleDrop, ParityCheck, Score, differences
 from harness.records.gates import Question
-from harness.records.released import Scored
-from harness.report.series import name_of
-from harness.spec import GateRule
-from harness.spec.gates import HUMAN, shown
+from harness.records.release import Scored
+from harness.release.gate.measures import measure_rule
+from harness.release.gate.parity import parity_rule
+from harness.release.gate.votes import flag_rule, win_rate_rule
+from harness.results.estimator import name_of
+from harness.results.human.votes import RoundVotes
 
 WORST = 10
 Values = Mapping[str, Score]

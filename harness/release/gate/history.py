@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import ingest
 from harness.errors import DiskFull, NotRecorded, StoreError
-from harness.files import read_json, write_json
-from harness.gate import looks
-from harness.queries import database
+from harness.experiments.running import ingest
 from harness.records import GateCall, Look, from_json
+from harness.records.files import read_json, write_json
+from harness.release.gate import looks
+from harness.results.queries import database
 from harness.store import Store
 
 UNSETTLED = "the store could not be asked for earlier looks"

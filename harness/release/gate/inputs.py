@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import queries, released
-from harness.gate.evidence import Known
-from harness.gate.measures import measures
-from harness.judged import RoundVotes, joined
+from harness.config import GateRule
+from harness.config.gates import HUMAN
 from harness.metrics.elsewhere import own_metric
 from harness.records import Entry, Evaluation, ExperimentRecord, Prediction, Round, RunRecord, Score, ServingPass
-from harness.records.released import Scored
-from harness.spec import GateRule
-from harness.spec.gates import HUMAN
+from harness.records.release import Scored
+from harness.release import baselines
+from harness.release.gate.evidence import Known
+from harness.release.gate.measures import measures
+from harness.results import queries
+from harness.results.human.votes import RoundVotes, joined
 from harness.store import Store
 
 
@@ -41,7 +42,7 @@ def scored(at: Stored) -> Scored:
         )
         passes = session.read(ServingPass, "experiment_id = $1", [at.experiment.experiment_id])
     declared = {name: own_metric(name, declaration) for name, declaration in own.items()}
-    made = released.scored(at.experiment, entry, evaluation, at.run, found, declared)
+    made = baselines.scored(at.experiment, entry, evaluation, at.run, found, declared)
     return replace(made, measures=measures(at.experiment, entry, at.run, passes))
 
 
@@ -51,7 +52,7 @@ def known(at: Stored, rules: Sequence[GateRule], *, hide: bool = False) -> Known
     if any(rule.against == "untrained" for rule in rules):
         untrained, why = _untrained(at)
         if untrained is not None and hide:
-            untrained = released.hidden(untrained)
+            untrained = baselines.hidden(untrained)
         found = replace(found, untrained=untrained, no_untrained=why)
     if any(rule.slice is not None for rule in rules):
         found = _with_columns(at, found, hide)
@@ -68,7 +69,7 @@ def _with_columns(at: Stored, found: Known, hide: bool) -> Known:
     columns = {example.id: example.fields for example in examples.values()}
     if hide:
         [evaluation] = at.store.evaluations([str(at.entry.eval_id)])
-        columns = {released.hidden_name(evaluation.suite_fingerprint, "item", k): v for k, v in columns.items()}
+        columns = {baselines.hidden_name(evaluation.suite_fingerprint, "item", k): v for k, v in columns.items()}
     why = f"the sealed test split is not under {at.home.name}, so no slice can be made; run the experiment again"
     return replace(found, columns=columns, no_columns=why)
 

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.gate.judge import SEVERITY
 from harness.records import Evidence, GateCall, GateOutcome, GateVerdict, RuleVerdict, digest
 from harness.records.gates import EXIT_CODES, Question
+from harness.release.gate.judge import SEVERITY
 
 DIGITS = 6
 """Significant digits of a number that identify it: a library that moves the last bits of a mean is no new evidence."""

@@ -13,15 +13,15 @@ from dataclasses import replace
 from typing import Any
 
 from harness import stats
+from harness.config import GateRule
+from harness.config.gates import SPEEDS
 from harness.records import Entry, Estimate, Evidence, ExperimentRecord, RunRecord, ServingPass, differences
 from harness.records.gates import Question
-from harness.records.released import MeasureFact, Scored
+from harness.records.release import MeasureFact, Scored
 from harness.records.serving import ServedArm
-from harness.report.costs import OUTSIDE, cost_of, unknown
-from harness.report.serving import MEASURES as TIMED
-from harness.report.serving import value_in
-from harness.spec import GateRule
-from harness.spec.gates import SPEEDS
+from harness.results.leaderboard.costs import OUTSIDE, cost_of, unknown
+from harness.results.leaderboard.serving import MEASURES as TIMED
+from harness.results.leaderboard.serving import value_in
 
 COUNTED = ("artefact_bytes", "trainable_parameters", "total_parameters", "money")
 """Of the ledger, the same on any machine (money has its price)."""

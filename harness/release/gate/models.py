@@ -12,17 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import ingest, pipeline, queries, released, run_plans, worker
 from harness.arms.artefacts import files_hash
 from harness.arms.imported import kind_of
+from harness.config import ImportedSpec, UntrainedSpec
+from harness.data.prepare import prepare
 from harness.errors import ArmFailed, DataError, ModelError, UsageError
-from harness.files import read_json
-from harness.load import find_experiment
-from harness.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.loading.load import find_experiment
+from harness.experiments.running import ingest, worker
+from harness.experiments.running import plans as run_plans
 from harness.progress import Reporter
 from harness.records import Entry, ResolvedExperiment, RunPlan, RunRecord
-from harness.records.released import Release, Scored
-from harness.spec import ImportedSpec, UntrainedSpec
+from harness.records.files import read_json
+from harness.records.release import Release, Scored
+from harness.release import baselines
+from harness.results import queries
 from harness.store import Store
 
 
@@ -84,7 +88,7 @@ def rescore(place: Place) -> Scored:
         ingest.keep_looks(place.home, [look])
         store.ingest([*ingest.evaluation_rows(place.home / "evals" / eval_id), look])
     [evaluation] = store.evaluations([eval_id])
-    return released.scored(record, entry, evaluation, run, (store.scores([eval_id]), store.predictions([eval_id])))
+    return baselines.scored(record, entry, evaluation, run, (store.scores([eval_id]), store.predictions([eval_id])))
 
 
 def _train_again(experiment: ResolvedExperiment) -> str:
@@ -176,7 +180,7 @@ def _base(place: Place, experiment: ResolvedExperiment) -> str:
 
 def _check_base(place: Place, folder: Path, experiment: ResolvedExperiment, ours: str) -> None:
     """That an adapter was made for the experiment's base, whose hash is `ours`. Raises ModelError or UsageError."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     try:
         config: Mapping[str, Any] = read_json(folder / "adapter_config.json")
@@ -184,7 +188,7 @@ def _check_base(place: Place, folder: Path, experiment: ResolvedExperiment, ours
     except (ValueError, AttributeError):
         raise DataError(f"{folder / 'adapter_config.json'}: cannot be read", hint="Save the adapter again") from None
     if named and Path(named).expanduser().is_dir():
-        theirs = hf.base_hash(Path(named).expanduser().resolve(), place.home / "hashes.json")
+        theirs = loading.base_hash(Path(named).expanduser().resolve(), place.home / "hashes.json")
         if theirs != ours:
             raise ModelError(
                 f"{folder} is an adapter of {named} ({theirs}), and {place.baseline.name} of {experiment.base.path} "

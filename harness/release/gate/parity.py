@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from harness.config import GateRule
 from harness.records import Closeness, Estimate, Evidence, ParityCheck
 from harness.records.gates import Question
-from harness.spec import GateRule
 
 
 def parity_rule(rule: GateRule, checks: Sequence[ParityCheck]) -> tuple[Question, Evidence]:

@@ -42,7 +42,7 @@ def as_json(verdict: GateVerdict, about: dict[str, Any]) -> dict[str, Any]:
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of `as_json`."""
-    found: dict[str, Any] = json.loads(resources.files("harness.gate").joinpath("gate.schema.json").read_text())
+    found: dict[str, Any] = json.loads(resources.files("harness.release.gate").joinpath("gate.schema.json").read_text())
     return found
 
 

@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness import candidates, gate_history, queries, released
-from harness.candidates import Stored
-from harness.documents import Document, nearest, read_document, validate
+from harness.config import GateRule, GateSpec
+from harness.config.documents import Document, nearest, read_document, validate
 from harness.errors import NotRecorded, UsageError
-from harness.gate import judge, looks, waivers
-from harness.gate.checks import check_rules
-from harness.gate.evidence import Sides, ask
 from harness.progress import Reporter
 from harness.records import Entry, ExperimentRecord, GateCall, GateVerdict, RunRecord, differences, digest
-from harness.records.released import Release, Scored
-from harness.spec import GateRule, GateSpec
+from harness.records.release import Release, Scored
+from harness.release import baselines
+from harness.release.gate import history, inputs, judge, looks, waivers
+from harness.release.gate.checks import check_rules
+from harness.release.gate.evidence import Sides, ask
+from harness.release.gate.inputs import Stored
+from harness.results import queries
 
 RELEASES = Path("baselines") / "released"
 
@@ -83,7 +84,7 @@ def find_run(home: Path, name: str) -> Found:
     if entry.eval_id is None:
         raise UsageError(f"{name} has no result: it ended {entry.status}", hint="`harness run` tries again")
     run = next(one for one in store.runs([entry.train_id]) if one.attempt == entry.attempt)
-    return Found(record, entry, run, candidates.scored(Stored(store, home, record, entry, run)))
+    return Found(record, entry, run, inputs.scored(Stored(store, home, record, entry, run)))
 
 
 def release(home: Path, name: str, called: str, *, folder: Path = RELEASES, anyway: str = "") -> list[str]:
@@ -92,14 +93,14 @@ def release(home: Path, name: str, called: str, *, folder: Path = RELEASES, anyw
     Raises UsageError for a failed run, and without a reason for one from a dirty working tree.
     """
     found = find_run(home, name)
-    wrong = released.check_releasable(found.run, found.entry)
+    wrong = baselines.check_releasable(found.run, found.entry)
     if wrong and (not anyway.strip() or found.entry.status != "ok"):
         again = 'Commit and run it again; or --anyway "REASON", which is recorded'
         raise UsageError(wrong, hint=again if found.entry.status == "ok" else "`harness run` tries again")
     provenance = found.run.provenance
     pinned = Release(
         name=called,
-        pinned=released.now(),
+        pinned=baselines.now(),
         who=getpass.getuser(),
         experiment=found.experiment.name,
         task=str(found.experiment.task.get("name", "?")),
@@ -110,7 +111,7 @@ def release(home: Path, name: str, called: str, *, folder: Path = RELEASES, anyw
         digest="",
         notes=(f"{wrong}; pinned anyway: {anyway.strip()}",) if wrong else (),
     )
-    return released.pin(pinned, folder)
+    return baselines.pin(pinned, folder)
 
 
 def load(file: Path) -> GateSpec:
@@ -153,16 +154,16 @@ def gate(
     """
     scoring = scoring or Scoring()
     spec = load(file)
-    baseline = released.read(file.parent / spec.baseline)
+    baseline = baselines.read(file.parent / spec.baseline)
     reporter = reporter or Reporter()
     found = find_run(home, _scored_first(home, candidate, (spec, baseline), scoring, reporter))
     held = baseline.scored
     if scoring.rescore_baseline:
         # What a training cost and how it serves was pinned; scoring again says nothing new of either.
         held = replace(_rescored(home, baseline, found, scoring, reporter), measures=baseline.scored.measures)
-    mine = released.hidden(found.scored) if baseline.sensitive else found.scored
+    mine = baselines.hidden(found.scored) if baseline.sensitive else found.scored
     at = Stored(queries.open_store(home), home, found.experiment, found.entry, found.run)
-    beside = candidates.known(at, spec.rules, hide=baseline.sensitive)
+    beside = inputs.known(at, spec.rules, hide=baseline.sensitive)
     quiet = baseline.sensitive or bool(found.experiment.task.get("sensitive"))
     questions, evidence = [], []
     for rule in at_each_look(spec):
@@ -176,12 +177,12 @@ def gate(
     call = GateCall(
         id=secrets.token_hex(8),
         when=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-        who=gate_history.who(),
+        who=history.who(),
         gates_file=file.name,
         gates_digest=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
         rules_digest=digest([rule.model_dump(mode="json", exclude_defaults=True) for rule in spec.rules]),
         baseline=baseline.name,
-        baseline_digest=released.identity(baseline),
+        baseline_digest=baselines.identity(baseline),
         candidate=_name(found),
         experiment=found.experiment.experiment_id,
         train_id=found.scored.train_id,
@@ -196,7 +197,7 @@ def gate(
         waivers=uses,
         rescored=held.eval_id if scoring.rescore_baseline else "",
     )
-    settled = gate_history.settle(home, None, call)
+    settled = history.settle(home, None, call)
     return Judged(
         spec, file.name, baseline, replace(found, scored=mine), settled.call.verdict, settled.call, settled.problem
     )
@@ -215,12 +216,12 @@ def _scored_first(
     """The name of the candidate's run; a folder is scored first. `asked` is (gates file, baseline)."""
     if not _is_folder(candidate):
         return candidate
-    from harness import gate_models
+    from harness.release.gate import models
 
     spec, baseline = asked
-    place = gate_models.Place(home.absolute(), baseline, scoring.experiment, reporter)
+    place = models.Place(home.absolute(), baseline, scoring.experiment, reporter)
     forgetting = any(getattr(rule, "against", None) == "untrained" for rule in spec.rules)
-    return gate_models.score_folder(place, Path(candidate).expanduser(), untrained=forgetting)
+    return models.score_folder(place, Path(candidate).expanduser(), untrained=forgetting)
 
 
 def _is_folder(candidate: str) -> bool:
@@ -232,16 +233,16 @@ def _is_folder(candidate: str) -> bool:
 
 def _rescored(home: Path, baseline: Release, found: Found, scoring: Scoring, reporter: Reporter) -> Scored:
     """The baseline scored again in this environment, which must be the candidate's. Raises UsageError."""
-    from harness import gate_models
+    from harness.release.gate import models
 
-    held = gate_models.rescore(gate_models.Place(home.absolute(), baseline, scoring.experiment, reporter))
+    held = models.rescore(models.Place(home.absolute(), baseline, scoring.experiment, reporter))
     changed = differences(found.scored.environment, held.environment)
     if changed:
         raise UsageError(
             f"{_name(found)} was scored in another environment than this one ({', '.join(changed)})",
             hint=f"`harness run {found.experiment.file} --rescore` scores it here",
         )
-    return released.hidden(held) if baseline.sensitive else held
+    return baselines.hidden(held) if baseline.sensitive else held
 
 
 def _told(pinned: Scored, held: Scored) -> str:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from harness import stats
-from harness.documents import nearest
-from harness.judged import RoundVotes, excluded_raters
+from harness.config import GateRule
+from harness.config.documents import nearest
 from harness.records import Evidence
 from harness.records.gates import Question
-from harness.report.judging import ArmVotes, arm_flag, arm_votes
-from harness.spec import GateRule
+from harness.results.human.statistics import ArmVotes, arm_flag, arm_votes
+from harness.results.human.votes import RoundVotes, excluded_raters
 
 P_STEPS = 30
 

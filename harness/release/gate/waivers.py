@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from harness.gate.judge import conclude
+from harness.config import WaiverSpec
 from harness.records import GateVerdict, RuleVerdict, WaiverState, WaiverUse
-from harness.spec import WaiverSpec
+from harness.release.gate.judge import conclude
 
 LONGEST = datetime.timedelta(days=90)
 """How far ahead a waiver may expire: what should hold for longer is another rule."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness import metrics
 from harness.records import Estimate, Ledger, digest
-from harness.report import numbers
-from harness.report.series import Estimator, series, tabulate
-from harness.shipping.runs import Shippable
+from harness.release.shipping.runs import Shippable
+from harness.results import numbers
+from harness.results.estimator import Estimator, series, tabulate
 
 if TYPE_CHECKING:
-    from harness.shipping.export import Made
+    from harness.release.shipping.export import Made
 
 HIDDEN = {"name", "path", "search", "method", "prompt", "pairs"}
 """Fields of an arm that its recipe leaves out: where something lay, or text."""

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import worker
+from harness.data.prompts import NO_OVERRIDE, Prompter
 from harness.errors import UsageError
-from harness.files import write_json, write_text
-from harness.prompts import NO_OVERRIDE, Prompter
-from harness.shipping import card
-from harness.shipping.runs import Shippable, find
-from harness.shipping.shipped import PAPERS, SCHEMA
+from harness.experiments.running import worker
+from harness.records.files import write_json, write_text
+from harness.release.shipping import card
+from harness.release.shipping.runs import Shippable, find
+from harness.release.shipping.shipped import PAPERS, SCHEMA
 
 SERVING = ("torch", "transformers", "accelerate")
 """Packages that a container needs, in the versions that the run was scored with; bitsandbytes too where it is used."""
@@ -100,7 +100,7 @@ def _copy(run: Shippable, folder: Path) -> Made:
 
 def _write(run: Shippable, wanted: Wanted, folder: Path, scratch: Path) -> Made:
     """A whole model, quantised where that is wanted."""
-    from harness.shipping import weights
+    from harness.release.shipping import weights
 
     if wanted.quantise is None:
         told = weights.write_merged(run.plan, run.artefact, folder)
@@ -112,10 +112,10 @@ def _write(run: Shippable, wanted: Wanted, folder: Path, scratch: Path) -> Made:
 
 
 def _uses_chat(run: Shippable) -> bool:
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     experiment = run.plan.experiment
-    tokenizer = hf.load_tokenizer(hf.resolve_base(experiment.base))
+    tokenizer = loading.load_tokenizer(loading.resolve_base(experiment.base))
     return Prompter(
         tokenizer, experiment.spec.chat, experiment.task, experiment.base.context or 1, NO_OVERRIDE
     ).uses_chat
@@ -148,7 +148,7 @@ def _sha256(path: Path) -> str:
 
 def _container(run: Shippable, made: Made, folder: Path) -> None:
     """A Dockerfile, and the packages that it installs in the versions that the run was made with."""
-    source = importlib.resources.files("harness.shipping") / "Dockerfile"
+    source = importlib.resources.files("harness.release.shipping") / "Dockerfile"
     write_text(folder / "Dockerfile", source.read_text(encoding="utf-8"))
     known = run.run.provenance.packages
     names = [*SERVING, *(["bitsandbytes"] if made.kind in ("nf4", "int8") else [])]

@@ -31,7 +31,7 @@ import numpy as np
 from harness import stats
 from harness.metrics import Metric
 from harness.records import Closeness, Estimate, Likelihood, ParityOutcome, Prediction
-from harness.report.series import Estimator, Series
+from harness.results.estimator import Estimator, Series
 
 A_SIBLING = -0.5
 """Quantised to 4 bits, a model may answer a little more like a sibling than like itself (seen: -0.27); a sibling in its

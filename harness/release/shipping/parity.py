@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import environment, evaluation, ingest, metrics, queries, withheld, worker
+from harness import environment, metrics, redaction
 from harness.errors import UsageError
+from harness.experiments.evaluation import evaluate
+from harness.experiments.running import ingest, worker
 from harness.progress import Reporter
 from harness.records import (
     Closeness,
@@ -22,9 +24,10 @@ from harness.records import (
     differences,
     digest,
 )
-from harness.report.series import Estimator, Series, series, tabulate
-from harness.shipping import judge, shipped
-from harness.shipping.runs import Shippable, find
+from harness.release.shipping import judge, shipped
+from harness.release.shipping.runs import Shippable, find
+from harness.results import queries
+from harness.results.estimator import Estimator, Series, series, tabulate
 from harness.store import Store
 
 
@@ -51,7 +54,7 @@ def check(home: Path, name: str, asked: Asked, reporter: Reporter) -> ParityChec
     ArmFailed, in one line, for what cannot be scored at all.
     """
     run = find(home.absolute(), name, asked.base)
-    with withheld.texts(bool(run.record.task.get("sensitive"))):
+    with redaction.texts(bool(run.record.task.get("sensitive"))):
         return _checked(home.absolute(), run, asked, reporter)
 
 
@@ -66,8 +69,8 @@ def _checked(home: Path, run: Shippable, asked: Asked, reporter: Reporter) -> Pa
         return made
     worker.set_threads(found.plan)
     reporter.label = f"parity {run.entry.arm} {found.kind}"
-    evaluation.evaluate(found.plan, found.artefact, reporter)
-    after = evaluation.identity(found.plan, found.artefact)
+    evaluate.evaluate(found.plan, found.artefact, reporter)
+    after = evaluate.identity(found.plan, found.artefact)
     rows = ingest.evaluation_rows(home / "evals" / after)
     made = judged(store, run, replace(blank, after=after), rows)
     entry = Entry(run.record.experiment_id, run.entry.arm, run.entry.seed, "", 1, "ok", after)

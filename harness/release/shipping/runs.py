@@ -9,20 +9,13 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness import gates, queries, run_plans
+from harness.config import ArmSpec, BaseModelSpec, ExperimentSpec, TaskSpec
 from harness.errors import ModelError, UsageError
-from harness.files import read_json
-from harness.records import (
-    Artefact,
-    Entry,
-    ExperimentRecord,
-    ResolvedExperiment,
-    RunPlan,
-    RunRecord,
-    Score,
-    TaskFiles,
-)
-from harness.spec import ArmSpec, BaseModelSpec, ExperimentSpec, TaskSpec
+from harness.experiments.running import plans
+from harness.records import Artefact, Entry, ExperimentRecord, ResolvedExperiment, RunPlan, RunRecord, Score, TaskFiles
+from harness.records.files import read_json
+from harness.release.gate import run as gates
+from harness.results import queries
 
 S = TypeVar("S", ExperimentSpec, TaskSpec)
 ADAPTER: TypeAdapter[ArmSpec] = TypeAdapter(ArmSpec)
@@ -121,7 +114,7 @@ def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | 
         home=home,
         files=files,
         base_hash=plain["base_hash"],
-        device=run_plans.device_of(experiment),
+        device=plans.device_of(experiment),
         threads=plain["threads"],
         fraction=entry.fraction,
     )
@@ -139,13 +132,13 @@ def _declared(kind: type[S], stored: Mapping[str, Any]) -> S:
 
 
 def _check_base(plan: RunPlan, run: RunRecord, record: ExperimentRecord) -> None:
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     try:
-        folder = hf.resolve_base(plan.experiment.base)
+        folder = loading.resolve_base(plan.experiment.base)
     except ModelError as error:
         raise ModelError(error.message, hint=f"Say where the base model of {run.arm} lies with --base") from error
-    found = hf.base_hash(folder, plan.home / "hashes.json")
+    found = loading.base_hash(folder, plan.home / "hashes.json")
     if found != plan.base_hash:
         raise UsageError(
             f"{plan.experiment.base.path} is not the base model that {run.arm} was trained from "

@@ -14,11 +14,11 @@ from typing import Literal, cast
 from pydantic import ValidationError
 
 from harness.arms import artefacts, imported
+from harness.config import EndpointSpec, ImportedSpec
 from harness.errors import UsageError
-from harness.files import read_json
 from harness.records import Artefact, RunPlan, ShippedKind, digest
-from harness.shipping.runs import Shippable
-from harness.spec import EndpointSpec, ImportedSpec
+from harness.records.files import read_json
+from harness.release.shipping.runs import Shippable
 
 SCHEMA = "harness.export/1"
 PAPERS = "export.json"
@@ -60,12 +60,12 @@ def at(place: str, run: Shippable, server: Server) -> Shipped:
 
 
 def _folder(folder: Path, run: Shippable) -> Shipped:
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     folder = folder.expanduser().absolute()
     found = imported.kind_of(folder)
-    quantised = None if found == "adapter" else hf.quantised_folder(folder)
-    if quantised is not None and quantised not in hf.BITSANDBYTES:
+    quantised = None if found == "adapter" else loading.quantised_folder(folder)
+    if quantised is not None and quantised not in loading.BITSANDBYTES:
         raise UsageError(
             f"{folder.name} is quantised with {quantised}, which is not read here", hint="Serve it and give the URL"
         )

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.config import QuantSpec
+from harness.data.prompts import NO_OVERRIDE, Prompter
 from harness.errors import ModelError
-from harness.prompts import NO_OVERRIDE, Prompter
 from harness.records import Artefact, RunPlan
-from harness.spec import QuantSpec
 
 if TYPE_CHECKING:
     import torch
@@ -39,24 +39,24 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
     Raises ModelError for an adapter that cannot be merged, or that changes nothing.
     """
     from harness.arms import saving
-    from harness.models import hf
-    from harness.models.hf_model import HFModel
+    from harness.models.transformers import loading
+    from harness.models.transformers.causal import HFModel
 
     base = plan.experiment.base
     source = plan.run_folder / str(artefact.path)
     if artefact.kind != "adapter":
-        kind = hf.quantised_folder(source)
+        kind = loading.quantised_folder(source)
         if kind is not None:
             raise ModelError(f"the model is quantised already ({kind})", hint="Ship the folder that was imported")
-        model, tokenizer = hf.load_full(source, base, plan.device, None)
+        model, tokenizer = loading.load_full(source, base, plan.device, None)
         told = Merged("", 0.0)
     else:
         quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
-        model, tokenizer = hf.load_base(base, plan.device, quantisation)
+        model, tokenizer = loading.load_base(base, plan.device, quantisation)
         plain = model if quantisation is None else _dequantised(plan, model)
-        adapted = hf.load_adapter(model, source)
+        adapted = loading.load_adapter(model, source)
         before = probe(adapted)
-        model = _merge(adapted if quantisation is None else hf.load_adapter(plain, source), source)
+        model = _merge(adapted if quantisation is None else loading.load_adapter(plain, source), source)
         change = float((probe(model) - before).abs().max())
         into = "the base" if quantisation is None else f"the base as it was trained over ({quantisation.type})"
         told = Merged(into, change)
@@ -76,9 +76,9 @@ def write_quantised(plan: RunPlan, whole: Path, kind: Quantised, folder: Path) -
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     from harness.arms import saving
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    hf.quiet()
+    loading.quiet()
     base = plan.experiment.base
     dtype = getattr(torch, base.dtype)
     if kind == "int8":
@@ -95,8 +95,8 @@ def write_quantised(plan: RunPlan, whole: Path, kind: Quantised, folder: Path) -
             local_files_only=True,
         ).eval()
         # Before the first forward pass: bitsandbytes repacks 4-bit weights in it on some CPUs, and then saves nonsense.
-        hf.plain_4bit(model)
-        saving.save_full(model, hf.load_tokenizer(whole), folder)
+        loading.plain_4bit(model)
+        saving.save_full(model, loading.load_tokenizer(whole), folder)
     except Exception as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise ModelError(
@@ -108,9 +108,9 @@ def write_quantised(plan: RunPlan, whole: Path, kind: Quantised, folder: Path) -
 
 def probe(model: Any) -> torch.Tensor:
     """Logits (positions, vocabulary; float32, CPU) of 16 fixed token ids."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    found: torch.Tensor = hf.probe(model)
+    found: torch.Tensor = loading.probe(model)
     return found
 
 
@@ -119,10 +119,10 @@ def _dequantised(plan: RunPlan, quantised: Any) -> Any:
     import bitsandbytes as bnb
     import torch
 
-    from harness.models import hf
+    from harness.models.transformers import loading
 
     base = plan.experiment.base
-    model = hf.load_weights(hf.resolve_base(base), base, plan.device, None)
+    model = loading.load_weights(loading.resolve_base(base), base, plan.device, None)
     with torch.no_grad():
         for name, layer in quantised.named_modules():
             if isinstance(layer, bnb.nn.Linear4bit):
@@ -154,9 +154,9 @@ def _own_template(plan: RunPlan, tokenizer: Any) -> None:
 
 def _check_saved(plan: RunPlan, folder: Path, before: torch.Tensor) -> None:
     """Raise ModelError unless what lies in `folder` has the logits `before`."""
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    after = probe(hf.load_weights(folder, plan.experiment.base, plan.device, None))
+    after = probe(loading.load_weights(folder, plan.experiment.base, plan.device, None))
     gap = float((after - before).abs().max())
     if not gap <= SAME_LOGITS:
         raise ModelError(

@@ -1,6 +1,6 @@
 """What people said of an experiment's arms: one unblinded round of blind review, as records.
 
-`harness.report.judging` makes them of the votes, `harness.report.human_views` shows them.
+`harness.results.human.statistics` makes them of the votes, `harness.results.render.human` shows them.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.errors import DataError
-from harness.judged import RoundVotes, better_side, excluded_raters, guessed, qualities, require_unblinded
 from harness.records import Assignment, Judgment, Round, digest
-from harness.report.human import FlagRate, HumanArm, HumanPair, HumanRater, HumanReview, HumanTable
+from harness.results.human.records import FlagRate, HumanArm, HumanPair, HumanRater, HumanReview, HumanTable
+from harness.results.human.votes import RoundVotes, better_side, excluded_raters, guessed, qualities, require_unblinded
 from harness.stats import votes as vote_stats
 from harness.stats.votes import BradleyTerry, Measured, Vote, VoteTable, WinRate
 

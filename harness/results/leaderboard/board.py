@@ -9,18 +9,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.records import Entry, RunRecord, Score, ScoreColumns, digest
-from harness.report import remarks, tuned
-from harness.report.columns import Column, columns_of
-from harness.report.contest import Entrant, question_of, verdict_of
-from harness.report.costs import OUTSIDE, against_budget, cost_of, unknown
-from harness.report.environments import examine
-from harness.report.environments import notes as environment_notes
-from harness.report.forgetting import retention_metrics
-from harness.report.judge import Judge
-from harness.report.results import AnswerCounts, Results, by_arm, scored
-from harness.report.rows import Leaderboard, Row
-from harness.report.series import Estimator, tabulate
-from harness.report.serving import serving_costs, serving_table
+from harness.results.collect import AnswerCounts, Results, by_arm, scored
+from harness.results.estimator import Estimator, tabulate
+from harness.results.leaderboard import remarks
+from harness.results.leaderboard.cells import Judge
+from harness.results.leaderboard.columns import Column, columns_of
+from harness.results.leaderboard.costs import OUTSIDE, against_budget, cost_of, unknown
+from harness.results.leaderboard.environments import examine
+from harness.results.leaderboard.environments import notes as environment_notes
+from harness.results.leaderboard.forgetting import retention_metrics
+from harness.results.leaderboard.rows import Leaderboard, Row
+from harness.results.leaderboard.serving import serving_costs, serving_table
+from harness.results.studies import tuning
+from harness.results.winner.contest import Entrant, question_of, verdict_of
 
 
 def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Leaderboard:
@@ -93,7 +94,7 @@ class _Known:
     """Training → its attempts."""
     looks: Mapping[str, int]
     """Evaluation → looks at the test split by it."""
-    tunings: Mapping[str, tuned.ArmTuning]
+    tunings: Mapping[str, tuning.ArmTuning]
 
     @classmethod
     def of(cls, results: Results) -> _Known:
@@ -101,7 +102,7 @@ class _Known:
         for run in results.runs:
             runs.setdefault(run.train_id, []).append(run)
         looks = Counter(look.eval_id for look in results.looks)
-        return cls(results, runs, looks, {one.arm: one for one in tuned.arm_tunings(results.trials)})
+        return cls(results, runs, looks, {one.arm: one for one in tuning.arm_tunings(results.trials)})
 
 
 def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row:
@@ -124,7 +125,7 @@ def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
     spec = results.experiment.spec
     cost = cost_of([run.ledger for run in finished], (spec.get("resources") or {}).get("price_per_device_hour"))
-    cost = tuned.with_tuning(cost, arm, results.experiment, known.tunings)
+    cost = tuning.with_tuning(cost, arm, results.experiment, known.tunings)
     if cost is not None and method in OUTSIDE:
         cost = unknown(cost)
     tried = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
@@ -132,7 +133,7 @@ def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row
     missing = cells[judge.columns[0].name].missing
     notes = (
         *remarks.of_arm(results.experiment, finished, cost, answers, missing),
-        *tuned.notes(known.tunings.get(arm)),
+        *tuning.notes(known.tunings.get(arm)),
     )
     return Row(
         arm=arm,

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from harness import stats
 from harness.metrics import Metric
 from harness.records import Entry
-from harness.report.columns import Column, metric_of
-from harness.report.contest import Comparisons
-from harness.report.environments import Environments
-from harness.report.forgetting import Forgetting, Measured, forgetting
-from harness.report.results import scored
-from harness.report.rows import Cell, Row
-from harness.report.series import Estimator, Series, Table, series
+from harness.results.collect import scored
+from harness.results.estimator import Estimator, Series, Table, series
+from harness.results.leaderboard.columns import Column, metric_of
+from harness.results.leaderboard.environments import Environments
+from harness.results.leaderboard.forgetting import Forgetting, Measured, forgetting
+from harness.results.leaderboard.rows import Cell, Row
+from harness.results.winner.contest import Comparisons
 
 
 @dataclass(frozen=True, slots=True)

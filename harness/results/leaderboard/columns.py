@@ -8,7 +8,7 @@ from typing import Literal
 from harness.errors import UsageError
 from harness.metrics import METRICS, Metric, declared, is_own, metric
 from harness.records import ExperimentRecord
-from harness.report.series import Table
+from harness.results.estimator import Table
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.records import Entry, Evaluation, Move, SentinelCheck, differences, digest
-from harness.report import numbers
-from harness.report.results import Results
+from harness.results import numbers
+from harness.results.collect import Results
 
 
 @dataclass(frozen=True, slots=True)

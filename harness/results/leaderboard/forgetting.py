@@ -8,8 +8,8 @@ from typing import Literal
 
 from harness.metrics import metric
 from harness.records import Estimate, Score, ScoreColumns
-from harness.report.series import Estimator
-from harness.report.tables import Table, name_of, named, series
+from harness.results.estimator import Estimator
+from harness.results.score_table import Table, name_of, named, series
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.racing import reason, share_spent
 from harness.records import ExperimentRecord, Race
 from harness.records import to_json as plain
-from harness.report import numbers
+from harness.results import numbers
+from harness.stats.elimination import reason, share_spent
 
 BENCH = "bench/racing.py"
 """Replays races over a recorded full grid."""

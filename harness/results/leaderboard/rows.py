@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness.records import Estimate, ExperimentRecord, Question, RunEvent, RunRecord, WinnerVerdict
-from harness.report.columns import Column
-from harness.report.costs import Cost, Standing
-from harness.report.environments import Environments
-from harness.report.forgetting import Forgetting
-from harness.report.human import HumanReview
-from harness.report.results import AnswerCounts
-from harness.report.serving import ServingTable
+from harness.results.collect import AnswerCounts
+from harness.results.human.records import HumanReview
+from harness.results.leaderboard.columns import Column
+from harness.results.leaderboard.costs import Cost, Standing
+from harness.results.leaderboard.environments import Environments
+from harness.results.leaderboard.forgetting import Forgetting
+from harness.results.leaderboard.serving import ServingTable
 
 
 @dataclass(frozen=True, slots=True)

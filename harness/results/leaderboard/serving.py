@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import stats
 from harness.records import Estimate, MemoryKind, ServedArm, ServingPass, ServingVisit
-from harness.report.results import Results
+from harness.results.collect import Results
 
 
 def _single(visit: ServingVisit) -> float | None:

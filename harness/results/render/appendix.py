@@ -6,10 +6,10 @@ import csv
 import io
 from collections.abc import Callable, Sequence
 
-from harness.report.appendix import Appendix, Block, Setting, Value
-from harness.report.as_csv import one_line
-from harness.report.latex import escape
-from harness.report.markdown import safe
+from harness.results.render.csv import one_line
+from harness.results.render.latex import escape
+from harness.results.render.markdown import safe
+from harness.results.studies.appendix import Appendix, Block, Setting, Value
 
 FIELDS = ("experiment", "arm", "part", "library", "setting", "value", "default", "differs", "recipe")
 """Columns. `arm` is empty for what holds for all; `recipe` is what stood there before tuning chose."""

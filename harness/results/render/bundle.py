@@ -27,10 +27,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import __version__, report
+from harness import __version__
+from harness import results as report
 from harness.errors import DataError
 from harness.records import from_json, to_json
-from harness.report import Results
+from harness.results import Results
 
 SCHEMA = "harness.bundle/2"
 EARLIER = ("harness.bundle/1",)

@@ -6,10 +6,10 @@ import csv
 import io
 
 from harness.records import Estimate
-from harness.report.columns import Column
-from harness.report.human import METRIC, HumanArm
-from harness.report.human_board import arm_cell
-from harness.report.rows import Leaderboard, Row
+from harness.results.human.records import METRIC, HumanArm
+from harness.results.leaderboard.columns import Column
+from harness.results.leaderboard.rows import Leaderboard, Row
+from harness.results.render.human_board import arm_cell
 
 FIELDS = (
     *("experiment", "arm", "method", "status", "metric", "direction", "primary", "value", "low", "high", "level"),

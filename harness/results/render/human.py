@@ -11,9 +11,9 @@ from rich.text import Text
 
 from harness.records import Estimate, Stamp
 from harness.records import to_json as plain_json
-from harness.report import numbers
-from harness.report.human import HumanReview, HumanTable
-from harness.report.rendering import WIDTH, TextColumn, emit, fitted, plain, terminal_width
+from harness.results import numbers
+from harness.results.human.records import HumanReview, HumanTable
+from harness.results.render.table import WIDTH, TextColumn, emit, fitted, plain, terminal_width
 from harness.stats.votes import Measured, WinRate
 
 SCHEMA = "harness.review-results/2"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.records import to_json as plain_json
-from harness.report import numbers
-from harness.report.human import METRIC, HumanArm, HumanReview
-from harness.report.human_views import SHARE, Block, few, score, share, some
-from harness.report.rows import Leaderboard
+from harness.results import numbers
+from harness.results.human.records import METRIC, HumanArm, HumanReview
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.render.human import SHARE, Block, few, score, share, some
 
 
 def board_block(board: Leaderboard) -> Block | None:

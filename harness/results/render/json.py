@@ -8,11 +8,11 @@ from typing import Any
 
 from harness.records import Estimate, SentinelCheck
 from harness.records import to_json as plain
-from harness.report.comparison import Comparison, MetricDifference
-from harness.report.human_board import board_json
-from harness.report.ledger import arm_to_json, runs_to_json
-from harness.report.raced import race_json
-from harness.report.rows import Cell, Leaderboard, Row
+from harness.results.leaderboard.raced import race_json
+from harness.results.leaderboard.rows import Cell, Leaderboard, Row
+from harness.results.render.human_board import board_json
+from harness.results.render.text_ledger import arm_to_json, runs_to_json
+from harness.results.studies.comparison import Comparison, MetricDifference
 
 LEADERBOARD = "harness.leaderboard/2"
 LEDGER = "harness.ledger/1"

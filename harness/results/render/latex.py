@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.report import human_board, human_views, numbers, serving_views
-from harness.report.columns import Column
-from harness.report.rows import Leaderboard, Row
-from harness.report.text import UNKNOWN
+from harness.results import numbers
+from harness.results.leaderboard.columns import Column
+from harness.results.leaderboard.rows import Leaderboard, Row
+from harness.results.render import human, human_board, speed
+from harness.results.render.text import UNKNOWN
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -129,17 +130,17 @@ def _serving(board: Leaderboard, row: Row) -> list[str]:
     found = board.serving.of(row.arm)
     if found is None:
         return [numbers.ABSENT] * len(_SERVING)
-    latency, *rates = (found.figures.get(name) for name in serving_views.RATIOS)
+    latency, *rates = (found.figures.get(name) for name in speed.RATIOS)
     return [
-        numbers.ABSENT if latency is None else serving_views.milliseconds(latency.value),
-        *(numbers.ABSENT if one is None else serving_views.rate(one.value) for one in rates),
+        numbers.ABSENT if latency is None else speed.milliseconds(latency.value),
+        *(numbers.ABSENT if one is None else speed.rate(one.value) for one in rates),
         numbers.megabytes(found.memory_bytes),
     ]
 
 
 def _human(board: Leaderboard, row: Row) -> str:
     found = human_board.arm_cell(board, row.arm)
-    return human_views.share(found.win_rate.rate) if found is not None else numbers.ABSENT
+    return human.share(found.win_rate.rate) if found is not None else numbers.ABSENT
 
 
 def _mark(row: Row) -> str:

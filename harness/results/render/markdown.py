@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.report import numbers, serving_views
-from harness.report.columns import Column
-from harness.report.human_board import board_block
-from harness.report.rows import Leaderboard, Row
-from harness.report.text import ARROWS, label, legend_of_marks, marked
-from harness.report.verdicts import ranks_words, standing, verdict_lines
+from harness.results import numbers
+from harness.results.leaderboard.columns import Column
+from harness.results.leaderboard.rows import Leaderboard, Row
+from harness.results.render import speed
+from harness.results.render.human_board import board_block
+from harness.results.render.text import ARROWS, label, legend_of_marks, marked
+from harness.results.render.verdicts import ranks_words, standing, verdict_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +178,9 @@ def _serving(board: Leaderboard) -> list[str]:
     if board.serving is None:
         return []
     lines = []
-    for heads, rows in (serving_views.figures(board.serving), serving_views.ratios(board.serving)):
+    for heads, rows in (speed.figures(board.serving), speed.ratios(board.serving)):
         lines += _table([name for name, _ in heads], [list(map(safe, row)) for row in rows]) if rows else []
-    return [*lines, *(f"- {safe(line)}" for line in serving_views.legend(board.serving))]
+    return [*lines, *(f"- {safe(line)}" for line in speed.legend(board.serving))]
 
 
 def _human(board: Leaderboard) -> list[str]:

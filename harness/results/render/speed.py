@@ -10,10 +10,10 @@ from rich.text import Text
 
 from harness.records import Estimate
 from harness.records import to_json as plain_json
-from harness.report import numbers
-from harness.report.rendering import WIDTH, TextColumn, emit, fitted, plain, terminal_width
-from harness.report.rows import Leaderboard
-from harness.report.serving import ServingRow, ServingTable
+from harness.results import numbers
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.leaderboard.serving import ServingRow, ServingTable
+from harness.results.render.table import WIDTH, TextColumn, emit, fitted, plain, terminal_width
 
 SCHEMA = "harness.serving/1"
 NOTHING = "No serving figures: `harness serving FILE` measures them."

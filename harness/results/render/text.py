@@ -12,24 +12,24 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from harness.report import numbers
-from harness.report.columns import Column
-from harness.report.comparison import Comparison, Sample
-from harness.report.costs import Cost
-from harness.report.human_board import board_block
-from harness.report.human_views import render as render_block
-from harness.report.rendering import GAP as _GAP
-from harness.report.rendering import WIDTH
-from harness.report.rendering import TextColumn as _Column
-from harness.report.rendering import chunks as _chunks
-from harness.report.rendering import emit as _print
-from harness.report.rendering import fitted as _fitted
-from harness.report.rendering import plain as _plain
-from harness.report.rendering import table as _table
-from harness.report.rendering import terminal_width as _width
-from harness.report.rows import Leaderboard, Row
-from harness.report.serving_views import render_serving
-from harness.report.verdicts import ranks_words, standing, verdict_lines
+from harness.results import numbers
+from harness.results.leaderboard.columns import Column
+from harness.results.leaderboard.costs import Cost
+from harness.results.leaderboard.rows import Leaderboard, Row
+from harness.results.render.human import render as render_block
+from harness.results.render.human_board import board_block
+from harness.results.render.speed import render_serving
+from harness.results.render.table import GAP as _GAP
+from harness.results.render.table import WIDTH
+from harness.results.render.table import TextColumn as _Column
+from harness.results.render.table import chunks as _chunks
+from harness.results.render.table import emit as _print
+from harness.results.render.table import fitted as _fitted
+from harness.results.render.table import plain as _plain
+from harness.results.render.table import table as _table
+from harness.results.render.table import terminal_width as _width
+from harness.results.render.verdicts import ranks_words, standing, verdict_lines
+from harness.results.studies.comparison import Comparison, Sample
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 MARKS = {"more": "▲", "less": "▼"}

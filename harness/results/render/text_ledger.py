@@ -13,12 +13,12 @@ from rich.text import Text
 
 from harness.records import RunRecord
 from harness.records import to_json as as_plain
-from harness.report import numbers
-from harness.report.costs import OUTSIDE, Cost, known_ledger
-from harness.report.raced import race_lines
-from harness.report.rendering import GAP, WIDTH, TextColumn, chunks, emit, fitted, plain, table, terminal_width
-from harness.report.rows import Leaderboard, Row
-from harness.report.text import UNKNOWN, legend_of_marks, marked
+from harness.results import numbers
+from harness.results.leaderboard.costs import OUTSIDE, Cost, known_ledger
+from harness.results.leaderboard.raced import race_lines
+from harness.results.leaderboard.rows import Leaderboard, Row
+from harness.results.render.table import GAP, WIDTH, TextColumn, chunks, emit, fitted, plain, table, terminal_width
+from harness.results.render.text import UNKNOWN, legend_of_marks, marked
 
 LINES: tuple[tuple[str, Callable[[Cost], str]], ...] = (
     ("examples", lambda cost: numbers.exact(cost.examples)),

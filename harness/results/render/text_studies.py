@@ -7,11 +7,11 @@ from rich.text import Text
 
 from harness.metrics import metric, of_task
 from harness.records import Trial
-from harness.report import numbers
-from harness.report.curve import LearningCurve
-from harness.report.rendering import WIDTH, emit, plain, table
-from harness.report.text import ARROWS
-from harness.report.tuned import ArmTuning, TuningReport, searched, setting, settings
+from harness.results import numbers
+from harness.results.render.table import WIDTH, emit, plain, table
+from harness.results.render.text import ARROWS
+from harness.results.studies.curve import LearningCurve
+from harness.results.studies.tuning import ArmTuning, TuningReport, searched, setting, settings
 
 
 def print_tuning(report: TuningReport) -> None:

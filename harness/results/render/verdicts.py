@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.records import Question, WinnerRule, WinnerVerdict
-from harness.verdict import COST_WORDS, listed
+from harness.results.winner.verdict import COST_WORDS, listed
 
 
 def ranks_words(question: Question) -> str:

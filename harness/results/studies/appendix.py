@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.records import Entry, LibraryConfig, RunRecord, Trial, from_json
-from harness.report.costs import OUTSIDE
-from harness.report.results import Results, by_arm
-from harness.report.tuned import arm_tunings
+from harness.results.collect import Results, by_arm
+from harness.results.leaderboard.costs import OUTSIDE
+from harness.results.studies.tuning import arm_tunings
 
 UNTRAINED = ("untrained", "few_shot")
 _OWN_WORDS = ("prompt", "system", "template")

@@ -10,12 +10,12 @@ import numpy as np
 
 from harness.errors import UsageError
 from harness.records import Estimate, Example, ExperimentRecord, Prediction, digest
-from harness.report import remarks
-from harness.report.columns import Column, columns_of, metric_of
-from harness.report.contest import question_of
-from harness.report.environments import examine
-from harness.report.results import Results, by_arm, scored
-from harness.report.series import Estimator, Series, Table, series, tabulate
+from harness.results.collect import Results, by_arm, scored
+from harness.results.estimator import Estimator, Series, Table, series, tabulate
+from harness.results.leaderboard import remarks
+from harness.results.leaderboard.columns import Column, columns_of, metric_of
+from harness.results.leaderboard.environments import examine
+from harness.results.winner.contest import question_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from typing import Any
 from harness.metrics import Metric, of_task
 from harness.records import Entry, Estimate, ExperimentRecord, digest
 from harness.records import to_json as plain
-from harness.report.environments import fingerprint
-from harness.report.results import Results
-from harness.report.series import Estimator, Series, Table, series, tabulate
+from harness.results.collect import Results
+from harness.results.estimator import Estimator, Series, Table, series, tabulate
+from harness.results.leaderboard.environments import fingerprint
 
 SCHEMA = "harness.curve/1"
 

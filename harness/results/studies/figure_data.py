@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.records import RunEvent, TrainLogRow
-from harness.report.board import leaderboard
-from harness.report.costs import Cost
-from harness.report.curve import LearningCurve, learning_curve
-from harness.report.results import Results
-from harness.report.rows import Leaderboard, Row
-from harness.report.tuned import TuningReport, tuning_report
+from harness.results.collect import Results
+from harness.results.leaderboard.board import leaderboard
+from harness.results.leaderboard.costs import Cost
+from harness.results.leaderboard.rows import Leaderboard, Row
+from harness.results.studies.curve import LearningCurve, learning_curve
+from harness.results.studies.tuning import TuningReport, tuning_report
 
 Spread = tuple[float, float | None, float | None]
 """A cost with its whiskers."""

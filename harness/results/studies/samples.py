@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from harness.metrics import of_task
 from harness.records import Example, digest
-from harness.report.comparison import Texts
-from harness.report.results import Results, by_arm, scored
-from harness.report.series import Table, tabulate
+from harness.results.collect import Results, by_arm, scored
+from harness.results.estimator import Table, tabulate
+from harness.results.studies.comparison import Texts
 
 LONGEST = 4000
 """Characters of a text that are shown."""

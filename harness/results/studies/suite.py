@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.records import to_json as plain
-from harness.report import numbers
-from harness.report.rows import Leaderboard, Row
-from harness.report.text import label
+from harness.results import numbers
+from harness.results.leaderboard.rows import Leaderboard, Row
+from harness.results.render.text import label
 
 SUITE = "harness.suite/1"
 

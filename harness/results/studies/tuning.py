@@ -9,8 +9,8 @@ from typing import Any
 from harness.metrics import of_task
 from harness.records import ExperimentRecord, Trial
 from harness.records import to_json as plain
-from harness.report.costs import Cost
-from harness.report.results import Results
+from harness.results.collect import Results
+from harness.results.leaderboard.costs import Cost
 
 SCHEMA = "harness.tuning/1"
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness import stats, winner_rules
+from harness import stats
 from harness.metrics import Metric
 from harness.records import Entry, Estimate, Question, WinnerRule, WinnerVerdict
-from harness.report import raced
-from harness.report.costs import Cost
-from harness.report.results import Results
-from harness.report.series import Estimator, Series
-from harness.verdict import Contender, Contest, judge
+from harness.results.collect import Results
+from harness.results.estimator import Estimator, Series
+from harness.results.leaderboard import raced
+from harness.results.leaderboard.costs import Cost
+from harness.results.winner import rules
+from harness.results.winner.verdict import Contender, Contest, judge
 
 COSTS: Mapping[str, Callable[[Cost], float | None]] = {
     "train_seconds": lambda cost: cost.all_train_seconds,
@@ -75,13 +76,13 @@ class Comparisons:
 
 def rule_of(results: Results) -> WinnerRule:
     """The rule in force: the one declared last, else the default."""
-    return (winner_rules.declared_rules(results.experiment) or (WinnerRule(),))[-1]
+    return (rules.declared_rules(results.experiment) or (WinnerRule(),))[-1]
 
 
 def question_of(results: Results, entries: Mapping[str, Sequence[Entry]]) -> Question:
     """What the board's estimates are about."""
     seeds = [sum(entry.seed is not None and entry.eval_id is not None for entry in own) for own in entries.values()]
-    return winner_rules.question(rule_of(results), seeds)
+    return rules.question(rule_of(results), seeds)
 
 
 def verdict_of(
@@ -106,6 +107,6 @@ def verdict_of(
         higher_is_better=comparisons.known.direction == "higher",
         rule=rule,
         estimand=question,
-        declaration=winner_rules.declaration(results.experiment, results.looks, mine),
+        declaration=rules.declaration(results.experiment, results.looks, mine),
     )
     return judge(contest, comparisons)

@@ -26,8 +26,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.records import Outcome, Question, WinnerRule, WinnerVerdict
-from harness.winner_pairs import Comparer, Gains
-from harness.winner_rules import SEEDS_OF_A_METHOD
+from harness.results.winner.pairs import Comparer, Gains
+from harness.results.winner.rules import SEEDS_OF_A_METHOD
 
 MOST_EXAMPLES = 100_000
 """More examples than this are not counted: the arms are as good as tied."""

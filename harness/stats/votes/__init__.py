@@ -10,13 +10,7 @@ Fixed-n intervals (all but `sequential`) hold when looked at once, after closing
     record  ←  two_way  ←  rates, separation ← bradley_terry ← ranking, agreement ← raters, sequential
 """
 
-from harness.stats.votes.agreement import (
-    Kappa,
-    cohen_kappa,
-    krippendorff_alpha,
-    pairwise_kappas,
-    vote_alpha,
-)
+from harness.stats.votes.agreement import Kappa, cohen_kappa, krippendorff_alpha, pairwise_kappas, vote_alpha
 from harness.stats.votes.bradley_terry import BradleyTerry, bradley_terry
 from harness.stats.votes.ranking import (
     PairComparison,

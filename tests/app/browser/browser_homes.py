@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import queries, review
-from harness.files import write_records
+from harness import review
 from harness.metrics import score_predictions
 from harness.records import (
     Assignment,
@@ -29,6 +28,8 @@ from harness.records import (
     Stamp,
     WaiverUse,
 )
+from harness.records.files import write_records
+from harness.results import queries
 from harness.review.plan import Design, Material, plan_round
 from harness.store import Store
 
@@ -62,7 +63,7 @@ reference: canary-weak
 
 def run_toys(folder: Path, rows: int = 80) -> Path:
     """Run an experiment of two toy arms in `folder`; its home folder."""
-    from harness import pipeline
+    from harness.experiments import pipeline
     from harness.progress import Reporter
 
     (folder / "task").mkdir(parents=True)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WAIT = 90_000
 """Milliseconds; a shared machine may be slow."""
 

@@ -11,13 +11,13 @@ import pytest
 from browser_homes import hostile_home
 from test_hostile_text import PAYLOADS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report in which every text attacks."""
-    from harness import queries
+    from harness.results import queries
 
     folder = tmp_path_factory.mktemp("hostile-report")
     hostile_home(folder / "home", PAYLOADS)

@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.experiments.evaluation.predict import GenerationRequest, LikelihoodRequest, Settings, likelihoods, predict
 from harness.models import Continuation, Generation, Logprob
-from harness.predict import GenerationRequest, LikelihoodRequest, Settings, likelihoods, predict
 from harness.records import to_json
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.models import Continuation
-from harness.models.batches import plan_batches, plan_continuations
+from harness.models.transformers.batching import plan_batches, plan_continuations
 
 LENGTHS = st.lists(st.integers(1, 500), max_size=60)
 

@@ -13,9 +13,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.models.hf import load_base
-from harness.models.hf_model import HFModel
-from harness.predict import (
+from harness.config import BaseModelSpec, ChatSpec, TaskSpec
+from harness.data.prompts import Prompter
+from harness.experiments.evaluation.predict import (
     LikelihoodRequest,
     Settings,
     generation_requests,
@@ -25,9 +25,9 @@ from harness.predict import (
     retention_requests,
     target_requests,
 )
-from harness.prompts import Prompter
+from harness.models.transformers.causal import HFModel
+from harness.models.transformers.loading import load_base
 from harness.records import Example, PreferencePair, RetentionText
-from harness.spec import BaseModelSpec, ChatSpec, TaskSpec
 
 WORDS = [
     "cough",

@@ -17,7 +17,7 @@ from arithmetic_model import SETTINGS, ArithmeticModel, generation_load, likelih
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.predict import Settings, likelihoods, predict, score
+from harness.experiments.evaluation.predict import Settings, likelihoods, predict, score
 from harness.records import Prediction
 
 SCRIPT = Path(__file__).with_name("arithmetic_model.py")
@@ -34,7 +34,7 @@ def test_killed_at_random_moments_gives_the_same_bits(tmp_path: Path) -> None:
     killed.mkdir()
     batches = run(calm, 0.0).batches
     rng = random.Random(1)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     kills = 0
     while not (killed / "result.json").exists():
         before = {path.name: path.stat().st_size for path in killed.iterdir()}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.config import LmEvalSpec, SftContinuedSpec
+from harness.data.examples import read_retention
 from harness.errors import SpecError
-from harness.load import load_arm, load_experiment, load_task, stock_arms
-from harness.sources import read_retention
-from harness.spec import LmEvalSpec, SftContinuedSpec
+from harness.experiments.loading.load import load_arm, load_experiment, load_task, stock_arms
 
 EXPERIMENT = """# harness run experiment.yaml
 task: notes

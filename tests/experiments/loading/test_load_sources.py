@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from task_samples import rows
 
+from harness.data.examples import read_examples, read_retention
 from harness.errors import DataError, HarnessError
-from harness.load import load_task
+from harness.experiments.loading.load import load_task
 from harness.records import Example as HarnessExample
 from harness.records import Message, SourceData, from_json, to_json
-from harness.sources import read_examples, read_retention
 
 
 def read(path: Path) -> SourceData:
@@ -155,7 +155,7 @@ def test_references_facts_and_pairs(make_task: Callable[..., Path]) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_rows_or_one_line(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    from harness.rows import read_file
+    from harness.data.rows import read_file
 
     for suffix in ("jsonl", "csv", "parquet"):
         file = tmp_path_factory.getbasetemp() / f"any.{suffix}"
@@ -405,7 +405,7 @@ print(json.dumps(answers))
 
 def test_hub_data_sets_from_local_folders_and_without_a_network(here: Path, make_task: Callable[..., Path]) -> None:
     make_task()
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(here / "hf"), "PYTHONPATH": root}
     done = subprocess.run([sys.executable, "-c", HUB], capture_output=True, text=True, env=environment, cwd=here)
     assert done.returncode == 0, done.stderr

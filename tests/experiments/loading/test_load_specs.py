@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.documents import read_document
+from harness.config import DpoSpec, LoraArmSpec, UntrainedSpec
+from harness.config.documents import read_document
 from harness.errors import HarnessError, SpecError
-from harness.load import check, load_arm, load_experiment, load_task, stock_arms, stock_folder
-from harness.spec import DpoSpec, LoraArmSpec, UntrainedSpec
+from harness.experiments.loading.load import check, load_arm, load_experiment, load_task, stock_arms, stock_folder
 
 EXPERIMENT = """\
 # an experiment made by a test

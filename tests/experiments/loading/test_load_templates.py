@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.config.templates import names, problem, render, render_variables
 from harness.errors import DataError
-from harness.templates import names, problem, render, render_variables
 
 FIELDS = {"talk": "Good <b>day</b>.", "turns": [{"who": "A", "says": "x"}, {"who": "B", "says": "y"}], "empty": None}
 

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from harness import metrics
-from harness.load import check, stock_folder
+from harness.experiments.loading.load import check, stock_folder
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SKIPPED = {"lm_eval", "node_modules", "shared"}
 
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from harness import tuning
+from harness.config import ArmSpec, RangeSpec, TuningSpec
 from harness.errors import SpecError
+from harness.experiments.tuning import search as tuning
 from harness.records import Trial
-from harness.spec import ArmSpec, RangeSpec, TuningSpec
 
 SIX = TuningSpec(trials=6)
 

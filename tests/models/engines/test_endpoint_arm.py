@@ -10,11 +10,14 @@ import pytest
 from fake_server import Answer, Server, error, said, serving
 from shell_calls import Shell
 
-from harness import evaluation, pipeline, queries, run_plans
 from harness.arms.endpoint import PROBES
-from harness.prepare import prepare
+from harness.data.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.evaluation import evaluate
+from harness.experiments.running import plans as run_plans
+from harness.results import queries
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TASK = """
 name: echo
 data: {path: rows.jsonl, licence: CC0-1.0}
@@ -56,7 +59,7 @@ def asked(server: Server) -> list[str]:
 def test_the_whole_life_of_an_endpoint_arm(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SERVED_KEY", "sk-secret")
-    monkeypatch.setattr(evaluation, "ENDPOINT_ROWS", 4)
+    monkeypatch.setattr(evaluate, "ENDPOINT_ROWS", 4)
     left = [7]
 
     def tired(body: dict[str, Any]) -> Answer:

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.arms.toy import ToyTokenizer
+from harness.config import EndpointSpec
 from harness.errors import ArmFailed
 from harness.models import Continuation
-from harness.models.endpoint import Client, EndpointModel
+from harness.models.engines.endpoint import Client, EndpointModel
 from harness.records import Message
-from harness.spec import EndpointSpec
 
 
 def spec(url: str, **changes: Any) -> EndpointSpec:

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from fake_server import Answer, said, serving
 
-from harness import pipeline, run_plans
+from harness.config import ServingSpec
+from harness.data.prepare import prepare
 from harness.errors import ArmFailed
-from harness.prepare import prepare
+from harness.experiments import pipeline
+from harness.experiments.running import plans as run_plans
+from harness.experiments.speed import probes
+from harness.experiments.speed.probes import Job
 from harness.records import Artefact
-from harness.serving import probes
-from harness.serving.probes import Job
-from harness.spec import ServingSpec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXPERIMENT = f"""
 task: task
 base_model: {ROOT / "baselines" / "base"}

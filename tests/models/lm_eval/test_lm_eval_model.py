@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ModelError
-from harness.lm_eval_model import HarnessLM
+from harness.models.lm_eval_model import HarnessLM
 
 CHOICE = """
 task: shop_choice

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 import torch
 
+from harness.config import BaseModelSpec, LmEvalSpec
 from harness.errors import DataError, SpecError
-from harness.lm_eval_tasks import LmEvalContext, documents, evaluate
 from harness.models import Continuation, Generation, Logprob
-from harness.models.hf import load_base
-from harness.models.hf_model import HFModel
+from harness.models.lm_eval_tasks import LmEvalContext, documents, evaluate
+from harness.models.transformers.causal import HFModel
+from harness.models.transformers.loading import load_base
 from harness.records import Likelihood, Score
-from harness.spec import BaseModelSpec, LmEvalSpec
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STOCK = ROOT / "tasks" / "visit_notes" / "lm_eval" / "visit_choice.yaml"
 WORDS = ["cough", "fever", "3 days", "five weeks", "no", "yes", "ibuprofen 400 mg", "Ärztin", "denied"]
 ROLLING = """
@@ -311,7 +311,7 @@ def test_what_cannot_be_found(place: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_importing_the_module_is_cheap() -> None:
-    script = "import sys, harness.lm_eval_tasks; print({'torch', 'lm_eval', 'datasets'} & set(sys.modules))"
+    script = "import sys, harness.models.lm_eval_tasks; print({'torch', 'lm_eval', 'datasets'} & set(sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

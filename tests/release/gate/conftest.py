@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from growing_split import write_test_split
 from shell_calls import Shell
 
@@ -48,7 +48,7 @@ rules:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished experiment `toys`, the release `strong-1` and `gates.yaml`; not to be changed."""
-    from harness import cli
+    from harness.cli import main
 
     folder = tmp_path_factory.mktemp("gates")
     (folder / "task").mkdir()
@@ -61,9 +61,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "toys.yaml").write_text(EXPERIMENT)
     (folder / "gates.yaml").write_text(GATES)
     home = ["--home", str(folder / ".harness")]
-    assert cli.call(["run", str(folder / "toys.yaml"), *home]) == 0
+    assert main.call(["run", str(folder / "toys.yaml"), *home]) == 0
     pin = ["release", "toys/strong", "--as", "strong-1", "--in", str(folder / "released"), "--anyway", "a test"]
-    assert cli.call([*pin, *home]) == 0
+    assert main.call([*pin, *home]) == 0
     return folder
 
 

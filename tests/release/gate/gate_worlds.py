@@ -7,9 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import gates, released
-from harness.gate import judge
-from harness.gate.evidence import Known, Sides, ask
+from harness.config import GateRule, GateSpec
 from harness.records import (
     Artefact,
     Entry,
@@ -22,8 +20,11 @@ from harness.records import (
     RunRecord,
     Score,
 )
-from harness.records.released import Release, Scored
-from harness.spec import GateRule, GateSpec
+from harness.records.release import Release, Scored
+from harness.release import baselines
+from harness.release.gate import judge
+from harness.release.gate import run as gates
+from harness.release.gate.evidence import Known, Sides, ask
 
 HARDWARE = {"machine": "x86_64", "processor": "abacus", "cores": 2, "accelerators": [], "memory_bytes": 8}
 LEDGER = Ledger(train_seconds=10.0, artefact_bytes=1000, trainable_parameters=70, peak_memory_bytes=500)
@@ -97,13 +98,13 @@ def record(examples: int, groups: int = 0, **changes: Any) -> ExperimentRecord:
 
 def as_scored(arm: Arm, of: ExperimentRecord) -> Scored:
     """What a gate sees of it, made by the same function as from a store."""
-    return released.scored(of, arm.entry, arm.evaluation, arm.run, (arm.scores, arm.predictions))
+    return baselines.scored(of, arm.entry, arm.evaluation, arm.run, (arm.scores, arm.predictions))
 
 
 def pin(arm: Arm, of: ExperimentRecord, folder: Path, name: str = "base-1", **changes: Any) -> Path:
     """Pin it into `folder`; the folder that was written."""
     made = Release(name, "2026-01-02T00:00:00Z", "me", "short", "notes", 0, False, "c0ffee", as_scored(arm, of), "")
-    released.pin(replace(made, **changes), folder)
+    baselines.pin(replace(made, **changes), folder)
     return folder / name
 
 
@@ -118,7 +119,7 @@ def verdict_of(
     spec: GateSpec, candidate: Scored, folder: Path, known: Known | None = None, *, sensitive: bool = False
 ) -> GateVerdict:
     """Judge a candidate against what is pinned in `folder`/BASELINE."""
-    pinned = released.read(folder / spec.baseline)
+    pinned = baselines.read(folder / spec.baseline)
     sides = Sides(candidate, pinned.scored, known or Known(), sensitive)
     asked = [ask(rule, sides) for rule in spec.rules]
     return judge([question for question, _ in asked], [evidence for _, evidence in asked], spec.on_inconclusive)

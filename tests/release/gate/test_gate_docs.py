@@ -12,9 +12,9 @@ import typer
 import yaml
 from shell_calls import Shell
 
-from harness.cli import app
+from harness.cli.main import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WORKFLOW = ROOT / ".github" / "workflows" / "gate.yml"
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from shell_calls import Shell
 
-from harness import evaluation
 from harness.errors import ArmFailed
+from harness.experiments.evaluation import evaluate
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
 
 EXPERIMENT = """
 task: task
@@ -38,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished experiment of a tiny Llama whose `lora` is pinned; not to be changed."""
     from tiny_models import save_model
 
-    from harness import cli
+    from harness.cli import main
 
     folder = tmp_path_factory.mktemp("folders")
     save_model(folder / "base")
@@ -53,9 +53,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "exp.yaml").write_text(EXPERIMENT)
     (folder / "gates.yaml").write_text(GATES)
     home = ["--home", str(folder / ".harness")]
-    assert cli.call(["run", str(folder / "exp.yaml"), *home]) == 0
+    assert main.call(["run", str(folder / "exp.yaml"), *home]) == 0
     pin = ["release", "exp/lora", "--as", "lora-1", "--in", str(folder / "released"), "--anyway", "a test"]
-    assert cli.call([*pin, *home]) == 0
+    assert main.call([*pin, *home]) == 0
     return folder
 
 
@@ -151,7 +151,7 @@ def test_a_scoring_that_ends_badly_is_one_line_with_its_reason(
     def broken(*_: object) -> None:
         raise ArmFailed("the scores went missing")
 
-    monkeypatch.setattr(evaluation, "evaluate", broken)
+    monkeypatch.setattr(evaluate, "evaluate", broken)
     found = shell("gate", "gates.yaml", "--candidate", "model", "--experiment", "exp.yaml")
     last = found.err.splitlines()[-1]
     assert found.code == 2 and last.startswith("harness: model cannot be scored: scoring: the scores went missing")

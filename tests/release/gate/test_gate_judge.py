@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.gate import judge, judge_rule
 from harness.records import EXIT_CODES, Estimate, Evidence
 from harness.records.gates import Question
+from harness.release.gate import judge, judge_rule
 
 ASK = Question("recall", "critical", limit=-0.02, higher_is_better=True)
 

@@ -12,10 +12,11 @@ from shell_calls import Shell
 from test_gate_subjects import Votes, a_round, mostly, served
 from worlds import Arm, as_scored, record, rule
 
-from harness import candidates, released
-from harness.candidates import Stored
-from harness.files import write_records
 from harness.records import Example, ExperimentRecord, Round, Stamp
+from harness.records.files import write_records
+from harness.release import baselines
+from harness.release.gate import inputs
+from harness.release.gate.inputs import Stored
 from harness.store import Store
 
 N = 40
@@ -58,7 +59,7 @@ NEW = Arm("new", HALF, [25.0] * 8)
 
 def test_only_what_a_rule_asks_for_is_looked_up(tmp_path: Path) -> None:
     at = home(tmp_path, NEW)
-    known = candidates.known(at, [rule(metric="exact_match", margin=0.1)])
+    known = inputs.known(at, [rule(metric="exact_match", margin=0.1)])
     assert (known.untrained, known.columns, known.votes) == (None, {}, None)
 
 
@@ -66,23 +67,23 @@ def test_the_untrained_arm_is_found_by_its_method(tmp_path: Path) -> None:
     plain = Arm("untrained", HALF, [26.0] * 8, method="untrained")
     other = Arm("prompted", HALF, [27.0] * 8, method="untrained")
     at = home(tmp_path, NEW, other, plain)
-    known = candidates.known(at, [UNTRAINED])
+    known = inputs.known(at, [UNTRAINED])
     assert known.untrained is not None and known.untrained.arm == "untrained"
     assert known.untrained.scores and known.untrained.measures["train_seconds"].value == 10.0
     without = home(tmp_path / "b", NEW)
-    assert "has no untrained arm" in candidates.known(without, [UNTRAINED]).no_untrained
+    assert "has no untrained arm" in inputs.known(without, [UNTRAINED]).no_untrained
     two = home(tmp_path / "c", NEW, other, replace(other, name="prompted-2"))
-    assert "several untrained arms (prompted, prompted-2)" in candidates.known(two, [UNTRAINED]).no_untrained
+    assert "several untrained arms (prompted, prompted-2)" in inputs.known(two, [UNTRAINED]).no_untrained
 
 
 def test_columns_come_from_the_sealed_split_hashed_where_the_baseline_is(tmp_path: Path) -> None:
     at = home(tmp_path, NEW)
-    assert "run the experiment again" in candidates.known(at, [SLICE]).no_columns
+    assert "run the experiment again" in inputs.known(at, [SLICE]).no_columns
     sealed(tmp_path)
-    plain = candidates.known(at, [SLICE]).columns
+    plain = inputs.known(at, [SLICE]).columns
     assert plain["e3"] == {"site": "north"} and len(plain) == N
-    quiet = candidates.known(at, [SLICE], hide=True).columns
-    assert quiet.keys() == {score.item for score in released.hidden(as_scored(NEW, experiment())).scores[:N]}
+    quiet = inputs.known(at, [SLICE], hide=True).columns
+    assert quiet.keys() == {score.item for score in baselines.hidden(as_scored(NEW, experiment())).scores[:N]}
 
 
 @pytest.mark.parametrize(
@@ -103,22 +104,22 @@ def test_columns_come_from_the_sealed_split_hashed_where_the_baseline_is(tmp_pat
     ],
 )
 def test_what_has_no_unblinded_round_says_how_to_go_on(tmp_path: Path, rounds: tuple[Round, ...], words: str) -> None:
-    known = candidates.known(home(tmp_path, NEW, rounds=rounds), [FLAG])
+    known = inputs.known(home(tmp_path, NEW, rounds=rounds), [FLAG])
     assert known.votes is None and words in known.no_votes
 
 
 def test_the_newest_unblinded_round_counts(tmp_path: Path) -> None:
     rounds = (a_round(), a_round(id="r2", unblinded=LATER), a_round(id="r3", unblinded=None))
-    known = candidates.known(home(tmp_path, NEW, rounds=rounds), [FLAG])
+    known = inputs.known(home(tmp_path, NEW, rounds=rounds), [FLAG])
     assert known.votes is not None and known.votes.round.id == "r2" and known.no_votes == ""
 
 
 def test_answers_of_the_same_model_to_other_prompts_count(tmp_path: Path) -> None:
     there = a_round(split="validation", evaluations={"new": "answers-1", "lora": "l"})
     at = home(tmp_path, NEW, rounds=(there,))
-    assert "another model" in candidates.known(at, [FLAG]).no_votes
+    assert "another model" in inputs.known(at, [FLAG]).no_votes
     at.store.ingest([replace(NEW.evaluation, eval_id="answers-1", suite_fingerprint="answers")])
-    assert candidates.known(at, [FLAG]).votes is not None
+    assert inputs.known(at, [FLAG]).votes is not None
 
 
 GATES = """

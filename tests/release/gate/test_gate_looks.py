@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import stats
-from harness.gate import judge, looks, waivers
+from harness.config import WaiverSpec
 from harness.records import EXIT_CODES, Estimate, Evidence, GateCall, GateOutcome, GateVerdict, RuleVerdict, WaiverUse
 from harness.records.gates import Question
-from harness.spec import WaiverSpec
+from harness.release.gate import judge, looks, waivers
 
 TODAY = datetime.date(2026, 11, 22)
 OUTCOMES: tuple[GateOutcome, ...] = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
@@ -163,7 +163,7 @@ def test_a_waiver_takes_a_rule_out_of_the_decision_and_changes_nothing_else(
 
 
 def judge_all(rules: tuple[RuleVerdict, ...], policy: str) -> GateVerdict:
-    from harness.gate.judge import conclude
+    from harness.release.gate.judge import conclude
 
     return conclude(rules, policy)  # type: ignore[arg-type]
 

@@ -11,8 +11,8 @@ import pytest
 from junit_rules import junit_problems
 from worlds import Arm, as_scored, gates_file, pin, record, verdict_of
 
-from harness.gate import reports
 from harness.records import GateVerdict, RuleVerdict, from_json, to_json
+from harness.release.gate import reports
 
 
 def failing(examples: int, tmp_path: Path, *, sensitive: bool = False) -> GateVerdict:

@@ -13,9 +13,10 @@ import pytest
 from growing_split import write_test_split
 from shell_calls import Answer, Shell
 
-from harness import gate_history, queries
 from harness.errors import StoreLocked
 from harness.records import GateCall
+from harness.release.gate import history
+from harness.results import queries
 from harness.store import Store
 
 
@@ -265,7 +266,7 @@ def hold(path: str, held: Any, done: Any) -> None:
 def test_a_store_that_another_process_holds_is_exit_code_5(
     project: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.queries.open_store", lambda home: Store(queries.database(home), timeout=0.3))
+    monkeypatch.setattr("harness.results.queries.open_store", lambda home: Store(queries.database(home), timeout=0.3))
     context = multiprocessing.get_context("spawn")
     held, done = context.Event(), context.Event()
     other = context.Process(target=hold, args=(f"{queries.database(project / '.harness')}.lock", held, done))
@@ -287,7 +288,7 @@ def test_a_verdict_that_the_store_does_not_take_is_not_lost(
         raise StoreLocked("another process holds the store")
 
     with monkeypatch.context() as broken:
-        broken.setattr(gate_history, "Store", locked)
+        broken.setattr(history, "Store", locked)
         found = gate(shell, candidate, "--junit", "j.xml")
     assert found.code == 5 and found.err.count("\n") == 1
     outcome = "PASS" if code == 0 else "FAIL"
@@ -306,7 +307,7 @@ def test_a_home_that_cannot_be_written_prints_the_verdict_all_the_same(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(gate_history, "write_json", full)
+    monkeypatch.setattr(history, "write_json", full)
     found = gate(shell, "toys/better")
     assert found.code == 5 and found.out.splitlines()[-1] == "PASS"
     assert "could not be kept as a file either (No space left on device)" in found.err and found.err.count("\n") == 1
@@ -325,5 +326,5 @@ def test_every_exit_code_of_a_gate(growing: Path, shell: Shell, monkeypatch: pyt
     assert gate(shell, "toys/nobody").code == 2
     more_examples(growing, shell, 90)
     assert gate(shell, "toys/better").code == 4
-    monkeypatch.setattr(gate_history, "Store", lambda *_: (_ for _ in ()).throw(StoreLocked("held")))
+    monkeypatch.setattr(history, "Store", lambda *_: (_ for _ in ()).throw(StoreLocked("held")))
     assert gate(shell, "toys/better").code == 5

@@ -22,15 +22,15 @@ from hypothesis import strategies as st
 from junit_rules import junit_problems
 from worlds import Arm, as_scored, gates_file, pin, record, verdict_of
 
-from harness.access import owner_token
+from harness.app.access import owner_token
 from harness.errors import DataError
-from harness.gate import reports
-from harness.queries import database
 from harness.records import EXIT_CODES, GateVerdict, Prediction
-from harness.records.released import Scored
+from harness.records.release import Scored
+from harness.release.gate import reports
+from harness.results.queries import database
 from harness.store import Store
 
-APP = Path(__file__).parents[2] / "app.py"
+APP = Path(__file__).parents[3] / "app.py"
 
 RULES = (
     "{metric: exact_match, margin: 0.1}",
@@ -263,11 +263,11 @@ def one_in_ten_without_a_value(case, folder, data):
 
 
 def with_predictions(case: Case, edit: Callable[[list[Prediction]], list[Prediction]]) -> Scored:
-    from harness import released
+    from harness.release import baselines
 
     arm = case.candidate
     found = arm.scores, edit(arm.predictions)
-    return released.scored(case.record, arm.entry, arm.evaluation, arm.run, found)
+    return baselines.scored(case.record, arm.entry, arm.evaluation, arm.run, found)
 
 
 def other_data(case, folder, data):
@@ -361,7 +361,7 @@ def test_the_page_says_what_the_json_says(several: list[Case]) -> None:
         app = AppTest.from_file(str(APP), default_timeout=60)
         app.query_params["token"] = owner_token(Path(home))
         app.run()
-        app.switch_page("harness/pages/gates.py").run()
+        app.switch_page("harness/app/pages/gates.py").run()
         for name, found in verdicts.items():
             app.selectbox(key="verdict").set_value(name).run()
             assert not app.exception

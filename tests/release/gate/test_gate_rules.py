@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from worlds import gates_file, rule
 
+from harness.config.gates import SMALLEST_SLICE
 from harness.errors import SpecError
-from harness.spec.gates import SMALLEST_SLICE
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,7 @@ import numpy as np
 import pytest
 from worlds import HARDWARE, Arm, as_scored, pin, record, rule
 
-from harness import released, stats
-from harness.gate import judge_rule
-from harness.gate.evidence import Known, Sides, ask
-from harness.gate.measures import measures
-from harness.judged import RoundVotes
+from harness import stats
 from harness.records import (
     Assignment,
     BatchTry,
@@ -30,8 +26,13 @@ from harness.records import (
     ServingVisit,
     Stamp,
 )
-from harness.records.released import MeasureFact, Scored
-from harness.report.judging import human_review
+from harness.records.release import MeasureFact, Scored
+from harness.release import baselines
+from harness.release.gate import judge_rule
+from harness.release.gate.evidence import Known, Sides, ask
+from harness.release.gate.measures import measures
+from harness.results.human.statistics import human_review
+from harness.results.human.votes import RoundVotes
 
 N = 200
 GOOD = [1.0] * 190 + [0.0] * 10
@@ -234,7 +235,7 @@ def test_other_hardware_is_invalid(measure: str) -> None:
 
 def test_measures_are_pinned_and_read_back_and_older_releases_have_none(tmp_path: Path) -> None:
     folder = pin(OLD, record(2), tmp_path, scored=costing(OLD, served(STEADY, "old")))
-    found = released.read(folder)
+    found = baselines.read(folder)
     assert found.scored.measures == costing(OLD, served(STEADY, "old")).measures and found.scored.examples == 2
     assert said(Sides(costing(NEW), found.scored), measure="artefact_bytes", times=1).outcome == "PASS"
     text = (folder / "release.json").read_text()
@@ -243,7 +244,7 @@ def test_measures_are_pinned_and_read_back_and_older_releases_have_none(tmp_path
     plain = json.loads(text)
     del plain["scored"]["measures"], plain["scored"]["examples"]
     (folder / "release.json").write_text(json.dumps(plain))
-    old = released.read(folder)
+    old = baselines.read(folder)
     assert old.scored.measures == {} and old.scored.examples is None
     assert said(Sides(costing(NEW), old.scored), measure="artefact_bytes", times=1).outcome == "INVALID"
     assert said(Sides(costing(NEW), old.scored), metric="exact_match", floor=0.1).outcome == "INCONCLUSIVE"
@@ -252,7 +253,7 @@ def test_measures_are_pinned_and_read_back_and_older_releases_have_none(tmp_path
 def test_every_measure_of_the_spec_can_be_known() -> None:
     from typing import get_args
 
-    from harness.spec.gates import MeasureName
+    from harness.config.gates import MeasureName
 
     ledger = replace(NEW.ledger, total_parameters=1000)
     known = costing(replace(NEW, ledger=ledger), served(STEADY), price=1.0).measures

@@ -64,20 +64,20 @@ def write_project(folder: Path, *, sensitive: bool = False) -> None:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the finished experiment `shop`; not to be changed."""
-    from harness import cli
+    from harness.cli import main
 
     folder = tmp_path_factory.mktemp("shop")
     write_project(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert cli.call(["run", "shop.yaml", "--home", str(folder / ".harness")]) == 0
+        assert main.call(["run", "shop.yaml", "--home", str(folder / ".harness")]) == 0
     return folder
 
 
 @pytest.fixture(scope="session")
 def exports(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders `adapter`, `merged`, `nf4`, `int8`, `quantised-merged`, `sibling-merged`, `full`; not to be changed."""
-    from harness import cli
+    from harness.cli import main
 
     folder = tmp_path_factory.mktemp("exports")
     wanted = {
@@ -91,7 +91,7 @@ def exports(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, (arm, *options) in wanted.items():
         words = ["export", f"shop/{arm}", *options, "--to", str(folder / name), "--home", str(finished / ".harness")]
-        assert cli.call(words) == 0, name
+        assert main.call(words) == 0, name
     return folder
 
 

@@ -13,7 +13,7 @@ from conftest import CANARY, write_project
 from huggingface_hub import ModelCard
 from shell_calls import Shell
 
-from harness.spec import BaseModelSpec
+from harness.config import BaseModelSpec
 
 KINDS = ("adapter", "merged", "nf4", "int8", "quantised-merged", "full")
 
@@ -70,13 +70,13 @@ def test_a_qlora_adapter_is_merged_into_the_base_that_it_was_trained_over(finish
 
 @pytest.mark.parametrize("name", ["nf4", "int8"])
 def test_a_quantised_export_is_quantised_and_loads(exports: Path, name: str) -> None:
-    from harness.models import hf
+    from harness.models.transformers import loading
 
-    assert hf.quantised_folder(exports / name) == name
+    assert loading.quantised_folder(exports / name) == name
     size = [(exports / one / "model.safetensors").stat().st_size for one in (name, "merged")]
     assert size[0] < size[1]
     spec = BaseModelSpec(path=str(exports / name))
-    ours, whole = (hf.probe(hf.load_weights(exports / one, spec, "cpu", None)) for one in (name, "merged"))
+    ours, whole = (loading.probe(loading.load_weights(exports / one, spec, "cpu", None)) for one in (name, "merged"))
     gap = float((ours - whole).abs().max())
     assert gap > 0, "quantisation changes something"
 
@@ -90,7 +90,7 @@ def test_generation_config_and_tokenizer_are_what_was_scored_with(exports: Path)
 
 @pytest.mark.parametrize("name", KINDS)
 def test_the_card_is_read_by_the_library_with_the_stored_results(finished: Path, exports: Path, name: str) -> None:
-    from harness import queries
+    from harness.results import queries
 
     card = ModelCard.load(exports / name / "README.md")
     told = papers(exports / name)

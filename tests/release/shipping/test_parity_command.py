@@ -98,7 +98,7 @@ def test_a_quantised_exports_difference_has_an_interval(exports: Path, shell: Sh
 
 
 def test_a_look_is_counted_and_everything_is_stored_and_rebuilt(home: Path, exports: Path, shell: Shell) -> None:
-    from harness import queries
+    from harness.results import queries
 
     before = len(queries.looks(home, "shop"))
     told, _ = parity(shell, exports / "merged")
@@ -119,7 +119,7 @@ def test_a_look_is_counted_and_everything_is_stored_and_rebuilt(home: Path, expo
 
 def answers_of(home: Path, arm: str) -> dict[str, str]:
     """Prompt text → stored answer of an arm."""
-    from harness import queries
+    from harness.results import queries
 
     store = queries.open_store(home)
     record = queries.find(store, "shop")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from harness.records import Closeness, Estimate, Likelihood, Prediction
-from harness.shipping import judge
+from harness.release.shipping import judge
 
 
 def side(name: str, texts: list[str], logprobs: list[float] | None = None) -> judge.Side:

@@ -19,7 +19,7 @@ from harness.records import (
     TrainLogRow,
     Trial,
 )
-from harness.report import Results
+from harness.results import Results
 
 ARMS = {"untrained": 0.05, "full": 0.82, "lora": 0.8, "qlora $x_1$": 0.79}
 """Arm → share of right answers; one name would be a formula to matplotlib."""

@@ -19,12 +19,14 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from harness import figures, report
+from harness import results as report
 from harness.errors import UsageError
-from harness.figures import labels, style
 from harness.records import Estimate
-from harness.report import Results, windows
-from harness.report.numbers import with_interval
+from harness.results import Results
+from harness.results.numbers import with_interval
+from harness.results.render import figures
+from harness.results.render.charts import windows
+from harness.results.render.figures import labels, style
 
 NAMES = ("forest", "metrics", "cost", "training", "curve", "tuning")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from harness.records import Estimate, WinnerRule, WinnerVerdict
-from harness.verdict import COST_WORDS, LESS, Contender, Contest, judge
+from harness.results.winner.verdict import COST_WORDS, LESS, Contender, Contest, judge
 
 
 @functools.cache

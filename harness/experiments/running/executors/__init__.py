@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
-from harness.executors.admission import Memory
+from harness.experiments.running.executors.admission import Memory
+from harness.experiments.running.worker import Outcome
 from harness.progress import Reporter
 from harness.records import RunPlan
-from harness.worker import Outcome
 
 EXECUTORS: dict[str, str] = {
-    "inline": "harness.executors.inline",
-    "processes": "harness.executors.processes",
+    "inline": "harness.experiments.running.executors.inline",
+    "processes": "harness.experiments.running.executors.processes",
 }
 
 

@@ -21,10 +21,11 @@ from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from typing import Any
 
-from harness import arms, evaluation
+from harness import arms
+from harness.experiments.evaluation import evaluate
 from harness.records import ResolvedExperiment, RunPlan
 
-IMPORTED = "harness.executors.imported"
+IMPORTED = "harness.experiments.running.executors.preload"
 """What the process that forks imports: all that a training needs."""
 
 
@@ -35,7 +36,7 @@ def begin(experiment: ResolvedExperiment, device: str, threads: int) -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the libraries are imported
     try:
-        forkserver.set_forkserver_preload([IMPORTED, *evaluation.modules(experiment.task)])
+        forkserver.set_forkserver_preload([IMPORTED, *evaluate.modules(experiment.task)])
         forkserver.ensure_running()
     finally:
         if before is None:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from harness.executors import Execute
+from harness.experiments.running.executors import Execute
+from harness.experiments.running.worker import Outcome, execute_or_block
 from harness.progress import Reporter
 from harness.records import RunPlan
-from harness.worker import Outcome, execute_or_block
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Imported by the process that workers are forked from, before the first of them (see forking.py)."""
 
 from harness import arms
-from harness.executors import processes
+from harness.experiments.running.executors import processes
 
 arms.warm_all()
 

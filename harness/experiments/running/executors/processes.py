@@ -19,12 +19,12 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from harness import environment
-from harness.executors import Execute, Expected, forking
-from harness.executors.admission import Memory, Occupant, decide, note, room
-from harness.executors.inline import label
+from harness.experiments.running.executors import Execute, Expected, forking
+from harness.experiments.running.executors.admission import Memory, Occupant, decide, note, room
+from harness.experiments.running.executors.inline import label
+from harness.experiments.running.worker import Outcome, execute_or_block, not_run, warm
 from harness.progress import Reporter
 from harness.records import RunPlan
-from harness.worker import Outcome, execute_or_block, not_run, warm
 
 Told = tuple[str, str, int, int]
 """Label, phase, steps done, steps in all."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Literal
 
-from harness.report.numbers import count, printable
+from harness.results.numbers import count, printable
 
 WIDTH = 360
 LETTER = 7.4

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.records import Estimate, TrainLogRow, Trial
-from harness.report import numbers
-from harness.report.columns import Column
-from harness.report.curve import LearningCurve
-from harness.report.figure_data import CostView, TrainingCurve, cost_views, front_corners
-from harness.report.palette import MARKERS, PALETTE
-from harness.report.results import Results
-from harness.report.rows import Leaderboard
-from harness.report.svg import LETTER, WIDTH, Drawing, Point, Scale, beside, shortened
-from harness.report.tuned import TuningReport
-from harness.report.windows import Window, running_median, thinned, window
+from harness.results import numbers
+from harness.results.collect import Results
+from harness.results.leaderboard.columns import Column
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.render.charts.palette import MARKERS, PALETTE
+from harness.results.render.charts.svg import LETTER, WIDTH, Drawing, Point, Scale, beside, shortened
+from harness.results.render.charts.windows import Window, running_median, thinned, window
+from harness.results.studies.curve import LearningCurve
+from harness.results.studies.figure_data import CostView, TrainingCurve, cost_views, front_corners
+from harness.results.studies.tuning import TuningReport
 
 GREYS = 3
 LEFT, RIGHT, TOP = 52.0, WIDTH - 12.0, 12.0

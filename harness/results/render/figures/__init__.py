@@ -12,7 +12,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import report
+from harness import results as report
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def check(form: str) -> None:
 
 def drawn(results: report.Results) -> dict[str, Figure | str]:
     """Every figure by name, or why there is none. Pure."""
-    from harness.figures import cost, curve, forest, metrics, style, training, tuning
+    from harness.results.render.figures import cost, curve, forest, metrics, style, training, tuning
 
     board = report.leaderboard(results)
     colours = style.colours_of(results)
@@ -57,7 +57,7 @@ def write(results: report.Results, folder: Path, form: str) -> list[str]:
     check(form)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is no folder", hint="Give another one with --out")
-    from harness.figures import style
+    from harness.results.render.figures import style
 
     lines = []
     for name, figure in drawn(results).items():

@@ -6,10 +6,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from harness.figures import labels, style
-from harness.report import CostView, Leaderboard, cost_views, windows
-from harness.report.figure_data import front_corners
-from harness.report.numbers import count
+from harness.results import CostView, Leaderboard, cost_views
+from harness.results.numbers import count
+from harness.results.render.charts import windows
+from harness.results.render.figures import labels, style
+from harness.results.studies.figure_data import front_corners
 
 NAMES = {
     "train_seconds": "training time (s)",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from harness.figures import labels, style
 from harness.metrics import of_task
-from harness.report import LearningCurve
+from harness.results import LearningCurve
+from harness.results.render.figures import labels, style
 
 
 def draw(curve: LearningCurve, looks: style.Looks) -> Figure | str:

@@ -8,10 +8,11 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.figures import style
 from harness.records import Estimate
-from harness.report import Leaderboard, Row, windows
-from harness.report.numbers import with_interval
+from harness.results import Leaderboard, Row
+from harness.results.numbers import with_interval
+from harness.results.render.charts import windows
+from harness.results.render.figures import style
 
 Bounds = tuple[float, float] | None
 

@@ -6,8 +6,8 @@ import math
 
 from matplotlib.figure import Figure
 
-from harness.figures import style
-from harness.report import Leaderboard
+from harness.results import Leaderboard
+from harness.results.render.figures import style
 
 ACROSS = 4
 

@@ -20,9 +20,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from harness.files import write_bytes
-from harness.report import Results
-from harness.report.palette import MARKERS, PALETTE
+from harness.records.files import write_bytes
+from harness.results import Results
+from harness.results.render.charts.palette import MARKERS, PALETTE
 
 COLUMN, PAGE = 3.4, 7.0
 """Widths, inches."""

@@ -9,10 +9,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.figures import labels, style
 from harness.records import TrainLogRow
-from harness.report import TrainingCurve
-from harness.report.windows import running_median, thinned
+from harness.results import TrainingCurve
+from harness.results.render.charts.windows import running_median, thinned
+from harness.results.render.figures import labels, style
 
 Panel = tuple[str, Callable[[TrainLogRow], float | None], bool]
 PANELS: tuple[Panel, ...] = (

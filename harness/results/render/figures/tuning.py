@@ -5,10 +5,10 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from harness.figures import labels, style
 from harness.metrics import of_task
 from harness.records import Trial
-from harness.report import ArmTuning, TuningReport
+from harness.results import ArmTuning, TuningReport
+from harness.results.render.figures import labels, style
 
 FIELD = "learning_rate"
 

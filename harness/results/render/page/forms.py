@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 from harness import __version__
-from harness.report import numbers
-from harness.report.markdown import safe
-from harness.report.page_records import Page, Section, Table
-from harness.report.paths import without_paths
-from harness.report.samples import Shown
+from harness.results import numbers
+from harness.results.paths import without_paths
+from harness.results.render.markdown import safe
+from harness.results.render.page.records import Page, Section, Table
+from harness.results.studies.samples import Shown
 
 GENERATOR = "harness report"
 """Stands in every file that is a report, so that no other file is overwritten."""
@@ -25,7 +25,7 @@ def to_page_html(page: Page) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("harness.report", "."),
+        loader=PackageLoader("harness.results", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.report import charts, numbers, page_parts
-from harness.report.board import leaderboard
-from harness.report.human import anonymous
-from harness.report.page_records import Page, Section, Table, Told, sentence
-from harness.report.results import Results
-from harness.report.rows import Leaderboard, Row
-from harness.report.samples import Shown
-from harness.report.text import label, legend_of_marks, marked
-from harness.report.verdicts import verdict_lines
+from harness.results import numbers
+from harness.results.collect import Results
+from harness.results.human.records import anonymous
+from harness.results.leaderboard.board import leaderboard
+from harness.results.leaderboard.rows import Leaderboard, Row
+from harness.results.render.charts import svg_charts
+from harness.results.render.page import parts
+from harness.results.render.page.records import Page, Section, Table, Told, sentence
+from harness.results.render.text import label, legend_of_marks, marked
+from harness.results.render.verdicts import verdict_lines
+from harness.results.studies.samples import Shown
 
 OUTCOMES = {
     "ship": ("Verdict: ship", "good"),
@@ -38,7 +40,7 @@ class Made:
 
     results: Results
     board: Leaderboard
-    looks: charts.Looks
+    looks: svg_charts.Looks
     told: Told
     samples: tuple[Shown, ...]
 
@@ -47,7 +49,7 @@ def report_page(results: Results, told: Told, samples: Sequence[Shown] = ()) -> 
     """The report of an experiment; raters have numbers in place of names, and who looked is not said."""
     if results.human is not None:
         results = replace(results, human=anonymous(results.human))
-    made = Made(results, leaderboard(results), charts.looks_of(results), told, tuple(samples))
+    made = Made(results, leaderboard(results), svg_charts.looks_of(results), told, tuple(samples))
     board = made.board
     task = results.experiment.task
     rule = [line for line in verdict_lines(board.verdict)[1:] if line != board.verdict.reason]
@@ -64,7 +66,7 @@ def report_page(results: Results, told: Told, samples: Sequence[Shown] = ()) -> 
         rule=tuple(rule),
         facts=_facts(made),
         glance=_glance(board),
-        glance_chart=charts.forest(board, made.looks),
+        glance_chart=svg_charts.forest(board, made.looks),
         legend={arm: look.swatch() for arm, look in made.looks.items()},
         sections=tuple(section for section in found if section is not None),
         sensitive=bool(task.get("sensitive")),
@@ -125,7 +127,7 @@ def _facts(made: Made) -> tuple[tuple[str, str], ...]:
         ("About", str(record.task.get("description") or "")),
         ("Examples", counts + (f"; data licence {licence}" if licence else "")),
         ("Base model", path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if base else ""),
-        ("Budget", f"{page_parts.budget_words(board)} for each trained arm"),
+        ("Budget", f"{parts.budget_words(board)} for each trained arm"),
         ("Training seeds", _seeds(spec.get("seeds") or [])),
         ("Declared", record.created),
         ("Looks at the test split", f"{board.looks} by this experiment, {board.looks_in_all} in all"),
@@ -167,21 +169,21 @@ def _standing(board: Leaderboard, row: Row) -> str:
 
 
 PARTS: tuple[Callable[[Made], Section | None], ...] = (
-    lambda made: page_parts.ranking(made.board),
-    lambda made: page_parts.all_metrics(made.board),
-    lambda made: page_parts.failures(made.board),
-    lambda made: page_parts.human(made.board),
-    lambda made: page_parts.cost(made.board, made.looks),
-    lambda made: page_parts.fairness(made.board),
-    lambda made: page_parts.training(made.results, made.looks),
-    lambda made: page_parts.tuning(made.results, made.looks),
-    lambda made: page_parts.learning(made.results, made.looks),
-    lambda made: page_parts.forgetting(made.board),
-    lambda made: page_parts.serving(made.board),
-    lambda made: page_parts.samples(made.results, made.samples, made.told),
-    lambda made: page_parts.looks(made.results),
-    lambda made: page_parts.settings(made.results),
-    lambda made: page_parts.reproduce(made.results, made.told),
+    lambda made: parts.ranking(made.board),
+    lambda made: parts.all_metrics(made.board),
+    lambda made: parts.failures(made.board),
+    lambda made: parts.human(made.board),
+    lambda made: parts.cost(made.board, made.looks),
+    lambda made: parts.fairness(made.board),
+    lambda made: parts.training(made.results, made.looks),
+    lambda made: parts.tuning(made.results, made.looks),
+    lambda made: parts.learning(made.results, made.looks),
+    lambda made: parts.forgetting(made.board),
+    lambda made: parts.serving(made.board),
+    lambda made: parts.samples(made.results, made.samples, made.told),
+    lambda made: parts.looks(made.results),
+    lambda made: parts.settings(made.results),
+    lambda made: parts.reproduce(made.results, made.told),
 )
 """Sections in their order; those that have nothing to show are None."""
 

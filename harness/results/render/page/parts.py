@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.metrics import of_task
-from harness.report import charts, numbers, serving_views
-from harness.report.appendix import appendix
-from harness.report.appendix_forms import recipe_cells
-from harness.report.curve import learning_curve
-from harness.report.figure_data import training_curves
-from harness.report.human_board import board_block
-from harness.report.human_views import Block, human_sections
-from harness.report.ledger import (
+from harness.results import numbers
+from harness.results.collect import Results
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.render import speed
+from harness.results.render.appendix import recipe_cells
+from harness.results.render.charts import svg_charts
+from harness.results.render.human import Block, human_sections
+from harness.results.render.human_board import board_block
+from harness.results.render.markdown import forgetting_cells, ranking_cells
+from harness.results.render.page.records import Section, Table, Told, sentence, table
+from harness.results.render.text import label, legend_of_marks, metrics_note, reasons, with_half_width
+from harness.results.render.text_ledger import (
     budget_words,
     happenings,
     ledger_columns,
@@ -21,15 +25,13 @@ from harness.report.ledger import (
     run_columns,
     worth_listing,
 )
-from harness.report.markdown import forgetting_cells, ranking_cells
-from harness.report.page_records import Section, Table, Told, sentence, table
-from harness.report.results import Results
-from harness.report.rows import Leaderboard
-from harness.report.samples import Shown
-from harness.report.studies import tuning_cells
-from harness.report.text import label, legend_of_marks, metrics_note, reasons, with_half_width
-from harness.report.tuned import tuning_report
-from harness.report.verdicts import ranks_words, standing
+from harness.results.render.text_studies import tuning_cells
+from harness.results.render.verdicts import ranks_words, standing
+from harness.results.studies.appendix import appendix
+from harness.results.studies.curve import learning_curve
+from harness.results.studies.figure_data import training_curves
+from harness.results.studies.samples import Shown
+from harness.results.studies.tuning import tuning_report
 
 __all__ = ["budget_words"]
 
@@ -104,9 +106,9 @@ def _block(title: str, block: Block) -> Table:
     return table(caption, [name for name, _ in block.heads], block.rows, block.lines)
 
 
-def cost(board: Leaderboard, looks: charts.Looks) -> Section | None:
+def cost(board: Leaderboard, looks: svg_charts.Looks) -> Section | None:
     """Quality against cost."""
-    found = charts.cost_charts(board, looks)
+    found = svg_charts.cost_charts(board, looks)
     if not found:
         return None
     lead = (
@@ -139,22 +141,22 @@ def fairness(board: Leaderboard) -> Section | None:
     return Section("ledger", "Fairness ledger", lead, tables=tuple(made), notes=tuple(happenings(board)))
 
 
-def training(results: Results, looks: charts.Looks) -> Section | None:
+def training(results: Results, looks: svg_charts.Looks) -> Section | None:
     """Training curves."""
     curves = training_curves(results)
-    found = charts.training_charts(curves, looks)
+    found = svg_charts.training_charts(curves, looks)
     if not found:
         return None
     lead = "How the trainings went. Crosses mark signs of instability."
     return Section("training", "Training curves", lead, tuple(found), tuple(dict.fromkeys(one.arm for one in curves)))
 
 
-def tuning(results: Results, looks: charts.Looks) -> Section | None:
+def tuning(results: Results, looks: svg_charts.Looks) -> Section | None:
     """Trials and what was chosen."""
     report = tuning_report(results)
     if not report.arms:
         return None
-    chart = charts.tuning_chart(report, looks)
+    chart = svg_charts.tuning_chart(report, looks)
     heads, rows = tuning_cells(report)
     lead = (
         "Every trained arm got the same number of trials, judged on validation; looks at the test split by trials: "
@@ -170,7 +172,7 @@ def tuning(results: Results, looks: charts.Looks) -> Section | None:
     )
 
 
-def learning(results: Results, looks: charts.Looks) -> Section | None:
+def learning(results: Results, looks: svg_charts.Looks) -> Section | None:
     """Whether more data would help."""
     curve = learning_curve(results)
     if not curve.arms:
@@ -188,7 +190,7 @@ def learning(results: Results, looks: charts.Looks) -> Section | None:
         for one in curve.arms
     ]
     heads = ["arm", "share", "train examples", "passes", f"{curve.primary} [95 %]"]
-    chart = charts.learning_chart(curve, looks)
+    chart = svg_charts.learning_chart(curve, looks)
     lead = "The same budget on each share of the train split: would more data help?"
     legend = tuple(one.arm for one in curve.arms) if chart else ()
     made = table("By share of the train split", heads, rows, notes)
@@ -210,12 +212,12 @@ def serving(board: Leaderboard) -> Section | None:
         return None
     made = []
     for caption, (heads, rows) in (
-        ("Time, speed and memory", serving_views.figures(board.serving)),
-        (f"Relative to {board.serving.reference}", serving_views.ratios(board.serving)),
+        ("Time, speed and memory", speed.figures(board.serving)),
+        (f"Relative to {board.serving.reference}", speed.ratios(board.serving)),
     ):
         if rows:
             made.append(table(caption, [name for name, _ in heads], rows))
-    return Section("serving", "Serving", tables=tuple(made), notes=tuple(serving_views.legend(board.serving)))
+    return Section("serving", "Serving", tables=tuple(made), notes=tuple(speed.legend(board.serving)))
 
 
 def samples(results: Results, shown: Sequence[Shown], told: Told) -> Section:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.report.charts import Chart
-from harness.report.samples import Shown
+from harness.results.render.charts.svg_charts import Chart
+from harness.results.studies.samples import Shown
 
 
 @dataclass(frozen=True, slots=True)
