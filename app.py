@@ -18,7 +18,7 @@ import harness
 from harness.app import entrance, frame
 from harness.errors import HarnessError
 
-PAGES = Path(harness.__file__).parent / "pages"
+PAGES = Path(harness.__file__).parent / "app" / "pages"
 OWNER = {
     "leaderboard.py": "Leaderboard",
     "compare.py": "Compare",

@@ -5,7 +5,7 @@
 Into doctor-patient dialogues (MTS-Dialog, in the splits they came in) copies of dialogues of more than 50 words are
 planted, each in another split than its original: exact copies, copies with other capitals and white space, and copies
 with one word in twenty replaced (exactly so many; and each word with a chance of one in twenty, which is harder).
-The product's own check (`harness.data.splits`) must report at least 99 % of each kind, joined to their originals. What it
+The product's own check (`harness.data.splits`) reports at least 99 % of each kind, joined to their originals. What it
 reports on the untouched data is listed with what the two texts do not share: the same text in two files is a leak of
 the published splits, and every other example reported counts as a false alarm. Two more controls are made-up dialogues
 that cannot be copies. Exits with 1 when a bound is missed.

@@ -12,9 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from harness import __version__
-from harness.records import Provenance
-
 PACKAGES = (
     "torch",
     "transformers",
@@ -199,19 +196,6 @@ def commit() -> tuple[str | None, bool | None]:
     except (OSError, subprocess.TimeoutExpired):
         return None, None
     return head.stdout.strip(), bool(status.stdout.strip())
-
-
-def provenance() -> Provenance:
-    """Everything above as one record."""
-    revision, dirty = commit()
-    return Provenance(
-        harness_version=__version__,
-        commit=revision,
-        dirty=dirty,
-        packages=packages(),
-        hardware=hardware(),
-        started=now(),
-    )
 
 
 def scoring_environment(device: str) -> dict[str, str]:

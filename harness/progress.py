@@ -6,9 +6,17 @@ import sys
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
-from harness.records.live import LiveFile
+
+class Listener(Protocol):
+    """Whoever else wants to hear of progress, such as the file that the app reads."""
+
+    def step(self, label: str, phase: str, done: int, total: int) -> None:
+        """Arm `label` has done `done` of `total` steps of `phase`."""
+
+    def clear(self, label: str) -> None:
+        """Arm `label` has nothing more to show."""
 
 
 @dataclass(slots=True)
@@ -33,7 +41,7 @@ class Reporter:
         self.every = every
         self.label = ""
         """The arm that calls of the reporter itself are about."""
-        self.live: LiveFile | None = None
+        self.listener: Listener | None = None
         """Where else progress goes, while it is set."""
         self._lines: dict[str, _Line] = {}
         self._bars: Any = None
@@ -71,8 +79,8 @@ class Reporter:
 
     def step(self, label: str, phase: str, done: int, total: int) -> None:
         """Arm `label` has done `done` of `total` steps of `phase`."""
-        if self.live is not None:
-            self.live.step(label, phase, done, total)
+        if self.listener is not None:
+            self.listener.step(label, phase, done, total)
         now = time.monotonic()
         line = self._lines.get(label)
         first = line is None or line.phase != phase
@@ -91,8 +99,8 @@ class Reporter:
 
     def clear(self, label: str) -> None:
         """Arm `label` has nothing more to show."""
-        if self.live is not None:
-            self.live.clear(label)
+        if self.listener is not None:
+            self.listener.clear(label)
         self._forget(label)
 
     def _forget(self, label: str) -> None:

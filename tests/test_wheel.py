@@ -55,6 +55,6 @@ def test_the_wheel_carries_what_the_main_job_needs(installed: Path) -> None:
         "app.py",
     ):
         assert (stock / name).is_file(), name
-    for name in ("migrations/0001_first.sql", "report/page.html.j2", "report/page.css"):
+    for name in ("store/migrations/0001_first.sql", "results/render/page/page.html.j2", "results/render/page/page.css"):
         assert (installed / "harness" / name).is_file(), name
     assert not list(installed.rglob("__pycache__"))

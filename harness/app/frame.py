@@ -14,10 +14,9 @@ from typing import Any, Literal, TypeVar, cast
 
 import streamlit as st
 
-from harness import results as report
 from harness.errors import HarnessError
 from harness.records import Example, ExperimentRecord
-from harness.results import Leaderboard, Results, cache, queries
+from harness.results import Leaderboard, Results, cache, collect, queries, with_logs
 from harness.store import Store
 
 Look = Literal["large", "scroll", "code"]
@@ -142,7 +141,7 @@ def results(found: Store, experiment_id: str) -> Results:
 
 @cached(4)
 def _results(folder: str, experiment_id: str, state: str, _store: Store) -> Results:
-    return report.with_logs(report.collect(_store, experiment_id), _store)
+    return with_logs(collect(_store, experiment_id), _store)
 
 
 def words(text: str) -> str:

@@ -23,3 +23,23 @@ def print_json(value: Any) -> None:
 
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
     print()
+
+
+def show_board(board: Any, as_json: bool) -> None:
+    """Print a leaderboard, or its JSON."""
+    from harness import results
+
+    if as_json:
+        print_json(results.to_json(board))
+    else:
+        results.print_board(board)
+
+
+def show_suite(table: Any, as_json: bool) -> None:
+    """Print the table of a suite, or its JSON."""
+    from harness import results
+
+    if as_json:
+        print_json(results.suite_to_json(table))
+    else:
+        print(results.suite_to_markdown(table), end="")

@@ -7,22 +7,25 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli.options import HOME, Home, Json, print_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.records import Round as RoundRecord
     from harness.store import Store
 
-app = typer.Typer(no_args_is_help=True, help="Blind review: people judge answers side by side.")
+_commands = typer.Typer(no_args_is_help=True, help="Blind review: people judge answers side by side.")
 
-Home = Annotated[Path, typer.Option("--home", envvar="HARNESS_HOME", help="Folder of the store, runs and artefacts.")]
 Round = Annotated[str, typer.Argument(help="Round, as `harness review open` and `status` print it.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")]
-HOME = Path(".harness")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.add_typer(_commands, name="review")
 
 
 def _who() -> str:
@@ -35,14 +38,7 @@ def _store(home: Path) -> Store:
     return queries.open_store(home)
 
 
-def _print_json(value: Any) -> None:
-    import json
-
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-    print()
-
-
-@app.command(name="open")
+@_commands.command(name="open")
 def open_command(
     experiment: Annotated[str, typer.Argument(help="Experiment file or name; for --split validation its file.")],
     arms: Annotated[str, typer.Option("--arms", help="Two or more arms, by commas. The first is asked about last.")],
@@ -123,7 +119,7 @@ def open_command(
         print(line)
 
 
-@app.command()
+@_commands.command()
 def invite(
     round_id: Round,
     name: Annotated[str, typer.Argument(help="Who is invited.")],
@@ -138,7 +134,7 @@ def invite(
     print(f"{url.rstrip('/')}/?token={review.invite(store, there.id, name)}")
 
 
-@app.command()
+@_commands.command()
 def owner(
     name: Annotated[str, typer.Argument(help="Who may see everything.")],
     url: Annotated[str, typer.Option("--url", help="Where the app is reached.")] = "http://127.0.0.1:8501",
@@ -150,7 +146,7 @@ def owner(
     print(f"{url.rstrip('/')}/?token={review.invite_owner(_store(home), name)}")
 
 
-@app.command()
+@_commands.command()
 def revoke(
     round_id: Annotated[str, typer.Argument(help="Round, or `owner` for an owner's link.")],
     name: Annotated[str, typer.Argument(help="Whose link ends.")],
@@ -164,7 +160,7 @@ def revoke(
     print(f"the link of {name} is revoked")
 
 
-@app.command()
+@_commands.command()
 def status(
     round_id: Annotated[str | None, typer.Argument(help="Round; default: all.", show_default=False)] = None,
     home: Home = HOME,
@@ -179,7 +175,7 @@ def status(
     known = [review.find_round(store, round_id)] if round_id is not None else review.rounds(store)
     found = [review.status(store, there.id, preferred) for there in known]
     if as_json:
-        _print_json({"schema": "harness.review-status/1", "rounds": to_json(found)})
+        print_json({"schema": "harness.review-status/1", "rounds": to_json(found)})
         return
     for one in found:
         print(f"{one.id}  {one.state}  {one.votes} of {one.wanted} votes  {one.items} items over {one.split} prompts")
@@ -200,7 +196,7 @@ def status(
         print("no rounds yet; `harness review open EXPERIMENT --arms a,b` makes one")
 
 
-@app.command()
+@_commands.command()
 def close(
     round_id: Round,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the round.")] = "",
@@ -214,7 +210,7 @@ def close(
     print(f"closed {there.id}; `harness review unblind {there.id} --reason …` shows the results")
 
 
-@app.command()
+@_commands.command()
 def unblind(
     round_id: Round,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the round.")],
@@ -231,7 +227,7 @@ def unblind(
         cache.board(store, home, there.experiment)  # so that nobody waits for it in the app
 
 
-@app.command()
+@_commands.command()
 def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
     """Print what an unblinded round says, with and without the raters that its rule leaves out."""
     from harness import review
@@ -241,17 +237,17 @@ def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
 
 
 def _show_results(store: Store, home: Path, there: RoundRecord, as_json: bool = False) -> None:
-    from harness import results as report
+    from harness import results
     from harness.results import cache
 
     found = cache.human(store, home, there)
     if as_json:
-        _print_json(report.human_to_json(found))
+        print_json(results.human_to_json(found))
     else:
-        report.print_human(found)
+        results.print_human(found)
 
 
-@app.command()
+@_commands.command()
 def bundle(
     round_id: Round,
     out: Annotated[Path, typer.Option("--out", help="New folder.")],
@@ -265,7 +261,7 @@ def bundle(
     print(f"wrote {out}: {count} items; bring its votes back with `harness review import FILE`")
 
 
-@app.command()
+@_commands.command()
 def serve(
     folder: Annotated[Path, typer.Argument(help="Folder that `harness review bundle` wrote.")],
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
@@ -280,7 +276,7 @@ def serve(
     return serve.serve_bundle(folder, host, port, public_url)
 
 
-@app.command(name="import")
+@_commands.command(name="import")
 def import_command(
     file: Annotated[
         Path, typer.Argument(help="csv or jsonl of votes, a served bundle's folder, a journal, finished annotations.")
@@ -298,7 +294,7 @@ def import_command(
     print(f"round {found.round}: {found.new} votes taken in, {found.known} were there already")
 
 
-@app.command()
+@_commands.command()
 def export(
     round_id: Round,
     form: Annotated[str, typer.Option("--as", help="votes-csv, votes-jsonl or preferences.")],

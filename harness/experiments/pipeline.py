@@ -102,7 +102,7 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
     record = experiment_record(experiment, prepared, plans)
     store = Store(queries.database(home))
     ingest.experiment(store, home, record)
-    reporter.live = LiveFile(home, record.experiment_id)
+    live = reporter.listener = LiveFile(home, record.experiment_id)
     try:
         name, count = experiment.spec.resources.executor, workers(experiment)
         with opened(name, reporter, count, lambda plans: Memory(footprint.needs(plans))) as execute:
@@ -121,8 +121,8 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
             place = speed.Place(home, record.experiment_id, store, reporter)
             speed.measure(place, speed.jobs(going, experiment.spec.serving))
     finally:
-        reporter.live.close()
-        reporter.live = None
+        live.close()
+        reporter.listener = None
     board = queries.board(home, record.experiment_id)
     ingest.prune(experiment, plans, queries.leader(board))
     ingest.prune_trials(experiment, home, store.trials(record.experiment_id), plans)

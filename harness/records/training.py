@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness import __version__, environment
+
 Status = Literal["ok", "failed", "oom", "diverged", "cancelled", "eliminated"]
 """`eliminated`: stopped by a race before its budget was spent; its training can go on from there."""
 Role = Literal["trial", "final"]
@@ -133,6 +135,14 @@ class Provenance:
     """ISO 8601, UTC."""
     configs: tuple[LibraryConfig, ...] = ()
     """What its training handed to libraries; empty for arms without training and for runs of an older harness."""
+
+    @classmethod
+    def here(cls) -> Provenance:
+        """That of a result which this process begins to make now."""
+        commit, dirty = environment.commit()
+        return cls(
+            __version__, commit, dirty, environment.packages(), environment.hardware(), started=environment.now()
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 T = TypeVar("T")
-CODE = ("report", "stats", "metrics", "records", "judged.py", "verdict.py", "winner_pairs.py", "winner_rules.py")
+CODE = ("results", "stats", "metrics", "records")
 """What a leaderboard is computed by."""
 
 

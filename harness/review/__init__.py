@@ -4,7 +4,7 @@ plan.py, sides.py   who judges what, in which order, on which sides; pure
 blind.py            what a browser is sent, and tokens
 serve.py            next item, vote, undo, reference, closing guess
 lifecycle.py        open, invite, revoke, status, close, unblind
-results.py          a round with the votes on it; `harness.results.human.votes` says whose they are and how good the raters were
+results.py          a round with the votes on it; `results.human.votes` says whose they are
 monitor.py          what may be seen of an open round: an interval that holds at every look and names no arm
 exchange.py         votes as csv and jsonl, both ways; finished annotations
 preferences.py      votes → preference pairs to train on

@@ -1,4 +1,4 @@
-"""A round read from a store with the votes that stand on it; what is made of them is in `harness.results.human.votes`."""
+"""A round read from a store with the votes that stand on it; `results.human.votes` says what is made of them."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def read_migrations(folder: Path | None = None) -> tuple[Migration, ...]:
 
 @functools.cache
 def _packaged() -> tuple[Migration, ...]:
-    return _numbered(importlib.resources.files("harness") / "migrations")
+    return _numbered(importlib.resources.files("harness.store") / "migrations")
 
 
 def _numbered(source: Traversable) -> tuple[Migration, ...]:

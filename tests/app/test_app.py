@@ -44,7 +44,7 @@ def page(tmp_path, monkeypatch):
         if given:
             app.query_params["token"] = given
         app.run()
-        return app if page == "leaderboard" else app.switch_page(f"harness/pages/{page}.py").run()
+        return app if page == "leaderboard" else app.switch_page(f"harness/app/pages/{page}.py").run()
 
     return opened
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from review_samples import open_sample, person, work
+from test_app import fill
 
 from harness import review
 from harness.app.access import owner_token
 from harness.results.queries import database
 from harness.review.plan import Design
 from harness.store import Store
-
-sys.path.append(str(Path(__file__).parents[1] / "review"))
-
-from review_samples import open_sample, person, work
-from test_app import fill
 
 APP = Path(__file__).parents[2] / "app.py"
 CANARY = "canary"

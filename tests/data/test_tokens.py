@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models import save_tokenizer
 
 from harness.models import token_cache
 from harness.models.token_cache import Encoder
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
-from tiny_models import save_tokenizer
 
 
 @pytest.fixture(scope="module")

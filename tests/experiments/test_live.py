@@ -18,7 +18,7 @@ from harness.records import live
 
 def test_progress_is_there_while_it_goes_on_and_gone_afterwards(tmp_path: Path) -> None:
     reporter = Reporter(io.StringIO())
-    reporter.live = live.LiveFile(tmp_path, "x")
+    reporter.listener = live_file = live.LiveFile(tmp_path, "x")
     reporter.step("lora (seed 0)", "train", 0, 100)
     reporter.step("full (seed 0)", "train", 1, 100)
     found = live.read(tmp_path, "x")
@@ -30,7 +30,7 @@ def test_progress_is_there_while_it_goes_on_and_gone_afterwards(tmp_path: Path) 
     reporter.clear("lora (seed 0)")
     found = live.read(tmp_path, "x")
     assert found is not None and [one.label for one in found.arms] == ["full (seed 0)"]
-    reporter.live.close()
+    live_file.close()
     assert live.read(tmp_path, "x") is None
 
 
@@ -52,7 +52,8 @@ def test_it_is_written_about_once_a_second(tmp_path: Path) -> None:
 
 
 def test_the_file_of_a_process_that_is_gone_says_nothing(tmp_path: Path) -> None:
-    code = "import sys; from pathlib import Path; from harness.records.live import LiveFile; LiveFile(Path(sys.argv[1]), 'x')"
+    lines = ("import sys", "from pathlib import Path", "from harness.records.live import LiveFile")
+    code = "; ".join((*lines, "LiveFile(Path(sys.argv[1]), 'x')"))
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     assert (tmp_path / "live" / "x.json").exists()
     assert live.read(tmp_path, "x") is None

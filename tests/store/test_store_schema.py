@@ -16,7 +16,7 @@ from harness.records import Entry
 from harness.store import Store
 from harness.store.tables import TABLES, columns, encode
 
-OWN = Path(str(importlib.resources.files("harness"))) / "migrations"
+OWN = Path(str(importlib.resources.files("harness.store"))) / "migrations"
 VERSIONS = [int(file.name[:4]) for file in sorted(OWN.glob("*.sql"))]
 
 

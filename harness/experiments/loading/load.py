@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import harness
 from harness import redaction
 from harness.config import (
     ArmBase,
@@ -40,7 +41,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 def stock_folder() -> Path:
     """The folder that holds `tasks/` and `baselines/`: of an installed wheel, or the root of a clone."""
-    package = Path(__file__).resolve().parent
+    package = Path(harness.__file__).resolve().parent
     installed = package / "stock"
     return installed if installed.is_dir() else package.parent
 

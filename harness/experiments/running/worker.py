@@ -142,7 +142,7 @@ def not_run(plan: RunPlan, error: str) -> Outcome:
         status="failed",
         error=error,
         ledger=Ledger(),
-        provenance=environment.provenance(),
+        provenance=Provenance.here(),
         artefact=None,
         parent_train_id=plan.parent_train_id,
         seeds=seeds.of(plan.seed),
@@ -152,7 +152,7 @@ def not_run(plan: RunPlan, error: str) -> Outcome:
 
 
 def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) -> RunRecord:
-    provenance = environment.provenance()
+    provenance = Provenance.here()
     attempt = earlier.attempt + 1 if earlier is not None else 1
     lost = _lost_seconds(plan.run_folder)
     if earlier is not None and earlier.status != "ok":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,6 @@ from shell_calls import Shell
 
 from harness.errors import ArmFailed
 from harness.experiments.evaluation import evaluate
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "models"))
 
 EXPERIMENT = """
 task: task

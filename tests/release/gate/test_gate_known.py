@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gate_worlds import Arm, as_scored, record, rule
 from shell_calls import Shell
 from test_gate_subjects import Votes, a_round, mostly, served
-from worlds import Arm, as_scored, record, rule
 
 from harness.records import Example, ExperimentRecord, Round, Stamp
 from harness.records.files import write_records

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+from gate_worlds import Arm, as_scored, gates_file, pin, record, verdict_of
 from junit_rules import junit_problems
-from worlds import Arm, as_scored, gates_file, pin, record, verdict_of
 
 from harness.records import GateVerdict, RuleVerdict, from_json, to_json
 from harness.release.gate import reports

@@ -17,10 +17,10 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 from gate_calls import made_call
+from gate_worlds import Arm, as_scored, gates_file, pin, record, verdict_of
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from junit_rules import junit_problems
-from worlds import Arm, as_scored, gates_file, pin, record, verdict_of
 
 from harness.app.access import owner_token
 from harness.errors import DataError

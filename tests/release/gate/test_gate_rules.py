@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from worlds import gates_file, rule
+from gate_worlds import gates_file, rule
 
 from harness.config.gates import SMALLEST_SLICE
 from harness.errors import SpecError

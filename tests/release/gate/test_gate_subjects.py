@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import HARDWARE, Arm, as_scored, pin, record, rule
+from gate_worlds import HARDWARE, Arm, as_scored, pin, record, rule
 
 from harness import stats
 from harness.records import (

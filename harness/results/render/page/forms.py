@@ -25,7 +25,7 @@ def to_page_html(page: Page) -> str:
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("harness.results", "."),
+        loader=PackageLoader("harness.results.render.page", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,1 @@
+"""What all trained arms share: the loop, its callbacks, losses, packing, memory and the order of examples."""

@@ -1,0 +1,169 @@
+"""Commands that check, plan, run and score experiments: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import HOME, Experiment, Home, Json, print_json, show_board, show_suite
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(run)
+    app.command()(check)
+    app.command()(preview)
+    app.command()(plan)
+    app.command()(serving)
+    app.command()(sentinel)
+    app.command()(score)
+
+
+def run(
+    experiment: Annotated[str, typer.Argument(help="Experiment file, for example baselines/visit_notes.yaml.")],
+    home: Home = HOME,
+    retry: Annotated[bool, typer.Option("--retry", help="Try diverged arms again, too.")] = False,
+    rescore: Annotated[
+        bool, typer.Option("--rescore", help="Score again here what was scored in another environment.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Train every arm under one budget, score all on the sealed test split, print the leaderboard.
+
+    What is finished is never repeated: the same command goes on after a kill. Exit code 6: some arm failed.
+    """
+    from harness import results
+    from harness.experiments import pipeline
+    from harness.experiments.loading import suites
+    from harness.progress import Reporter
+
+    if suites.is_suite(Path(experiment)):
+        with Reporter() as reporter:
+            outcomes = pipeline.run_suite(Path(experiment), home, reporter, retry=retry, rescore=rescore)
+        show_suite(results.suite_table([outcome.board for outcome in outcomes]), as_json)
+        return 6 if any(outcome.failed for outcome in outcomes) else 0
+    with Reporter() as reporter:
+        outcome = pipeline.run(Path(experiment), home, reporter, retry=retry, rescore=rescore)
+    show_board(outcome.board, as_json)
+    return 6 if outcome.failed else 0
+
+
+def check(
+    path: Annotated[Path | None, typer.Argument(help="A task, arm, experiment or gates file, or a folder.")] = None,
+) -> None:
+    """Validate files that people write, and the data they name, without loading a model."""
+    from harness import metrics
+    from harness.experiments.loading import load
+
+    if path is not None and path.is_file() and load.is_gates(path):
+        from harness.release.gate import run as gates
+
+        gates.load(path)  # its rules' and waivers' names, too
+    for line in load.check(path or Path(), known_metrics=metrics.METRICS):
+        print(line)
+
+
+def preview(
+    task: Annotated[Path, typer.Argument(help="Task folder or file.")],
+    model: Annotated[str, typer.Option("--model", help="Model folder or hub id, for its tokenizer.")],
+    context: Annotated[int | None, typer.Option("--context", help="Longest sequence, in tokens.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Which three examples.")] = 0,
+) -> None:
+    """Print three rendered prompts with their label masks, length percentiles and truncation counts."""
+    from harness.experiments.loading import preview as previews
+
+    for line in previews.lines(task, model, context, seed):
+        print(line)
+
+
+def plan(
+    experiment: Annotated[str, typer.Argument(help="Experiment or suite file.")],
+    home: Home = HOME,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Run a few steps of every arm that has no stored history.")
+    ] = False,
+    margin: Annotated[
+        float | None, typer.Option("--margin", min=0, help="Also say what it takes to show a difference of this size.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what an experiment will take (runs, time, memory, disk, money) and what it will be able to show."""
+    from harness.experiments import forecast
+    from harness.experiments.loading import suites
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    path = Path(experiment)
+    if suites.is_suite(path):
+        plans = forecast.forecast_suite(path, home, calibration=calibrate, margin=margin, say=say)
+        told, as_lines = forecast.suite_to_json(plans), forecast.suite_lines(plans)
+    else:
+        plan = forecast.forecast(path, home, calibration=calibrate, margin=margin, say=say)
+        told, as_lines = forecast.to_json(plan), forecast.lines(plan)
+    if as_json:
+        print_json(told)
+    else:
+        print("\n".join(as_lines))
+
+
+def serving(
+    experiment: Annotated[str, typer.Argument(help="Experiment file, for example baselines/visit_notes.yaml.")],
+    home: Home = HOME,
+    again: Annotated[bool, typer.Option("--again", help="Measure again what is stored for this machine.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure how fast each finished arm answers, and in how much memory, in one interleaved pass on this machine.
+
+    With the settings of the experiment's `serving:`, or the defaults. Prompts are validation examples: no look is
+    taken.
+    """
+    from harness import results
+    from harness.experiments.speed import on_demand
+    from harness.progress import Reporter
+
+    with Reporter() as reporter:
+        board = on_demand.serve(Path(experiment), home, reporter, again=again)
+    if as_json:
+        print_json(results.serving_to_json(board))
+    else:
+        results.print_serving(board)
+
+
+def sentinel(
+    experiment: Annotated[str, typer.Argument(help="Experiment file.")],
+    arm: Annotated[str | None, typer.Option("--arm", help="Frozen run; default: the reference arm's.")] = None,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> int:
+    """Score a frozen run again in this environment; results of both are ranked together if it moved too little to see.
+
+    Exit code 1: it moved by more than its interval. A counted look at the test split.
+    """
+    from harness import results
+    from harness.experiments import drift
+    from harness.progress import Reporter
+
+    with Reporter() as reporter:
+        checks = drift.check(Path(experiment), home, reporter, arm)
+    if as_json:
+        print_json(results.sentinel_to_json(checks))
+    else:
+        for line in results.sentinel_lines(checks):
+            print(line)
+    return 0 if all(made.accepted for made in checks) else 1
+
+
+def score(
+    metric: Annotated[list[str], typer.Option("--metric", help="Metric to add; may be given several times.")],
+    experiment: Experiment = None,
+    home: Home = HOME,
+) -> None:
+    """Add a metric to a stored experiment from its stored predictions and likelihoods; loads no model."""
+    from harness.experiments import rescore
+
+    for line in rescore.score(home, experiment, metric):
+        print(line)

@@ -1,0 +1,211 @@
+"""Commands that print or write what a stored experiment found: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.options import HOME, Bundle, Experiment, Home, Json, print_json, show_board, show_suite
+from harness.errors import UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    app.command()(leaderboard)
+    app.command()(compare)
+    app.command()(ledger)
+    app.command()(looks)
+    app.command()(tuning)
+    app.command()(curve)
+    app.command()(suite)
+    app.command(name="report")(report_command)
+    app.command()(figures)
+    app.command()(appendix)
+    app.command(name="bundle")(bundle_command)
+
+
+def leaderboard(
+    experiment: Experiment = None,
+    home: Home = HOME,
+    form: Annotated[str, typer.Option("--format", help="text, markdown, csv or latex.")] = "text",
+    as_json: Json = False,
+    bundle: Bundle = None,
+) -> None:
+    """Print the verdict and the leaderboard of a stored experiment, with paired intervals against the reference arm."""
+    from harness import results
+    from harness.results import queries
+
+    forms = {
+        "text": results.to_text,
+        "markdown": results.render_markdown,
+        "csv": results.to_csv,
+        "latex": results.to_latex,
+    }
+    if form not in forms:
+        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(forms)}")
+    board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
+    if as_json or form == "text":
+        show_board(board, as_json)
+    else:
+        sys.stdout.write(forms[form](board))
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="An arm of the experiment.")],
+    b: Annotated[str, typer.Argument(help="The arm it is compared with.")],
+    experiment: Annotated[str | None, typer.Option("--experiment", help="File or name; default: the newest.")] = None,
+    samples: Annotated[int, typer.Option("--samples", help="How many of the most different answers to show.")] = 3,
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Paired difference of two arms (a minus b) per metric, and the examples where they differ most."""
+    from harness import results
+    from harness.results import queries
+
+    comparison = queries.compare(home, experiment, (a, b), samples)
+    if as_json:
+        print_json(results.comparison_to_json(comparison))
+    else:
+        results.print_comparison(comparison)
+
+
+def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False, bundle: Bundle = None) -> None:
+    """Print what every run was given and what it cost."""
+    from harness import results
+    from harness.results import queries
+
+    board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
+    if as_json:
+        print_json(results.ledger_to_json(board))
+    else:
+        results.print_ledger(board)
+
+
+def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+    """List every look at the sealed test split: when, who, which arm, and why."""
+    from harness import results
+    from harness.results import queries
+
+    found = queries.looks(home, experiment)
+    if as_json:
+        print_json(results.looks_to_json(found))
+    else:
+        for line in results.looks_to_lines(found):
+            print(line)
+
+
+def tuning(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+    """Print every arm's tuning trials, what was chosen on validation, and what lies at the edge of its space."""
+    from harness import results
+    from harness.results import queries
+
+    found = queries.tuning(home, experiment)
+    if as_json:
+        print_json(results.tuning_to_json(found))
+    else:
+        results.print_tuning(found)
+
+
+def curve(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
+    """Print the learning curve: each arm by share of the train split, and whether more data would help."""
+    from harness import results
+    from harness.results import queries
+
+    found = queries.curve(home, experiment)
+    if as_json:
+        print_json(results.curve_to_json(found))
+    else:
+        results.print_curve(found)
+
+
+def suite(
+    file: Annotated[Path, typer.Argument(help="Suite file: an experiment with a list `suite:`.")],
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Print every arm's value and rank, with intervals, on each experiment of a suite that has run."""
+    from harness.experiments.loading import suites
+    from harness.results import queries
+
+    show_suite(queries.suite(home, suites.suite_names(file)), as_json)
+
+
+def report_command(
+    experiment: Experiment = None,
+    to: Annotated[Path, typer.Option("--to", help="Folder for the two files; made if need be.")] = Path("reports"),
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples", min=0, help="Test examples drawn at random besides best, median and worst; 0: no text."
+        ),
+    ] = 3,
+    home: Home = HOME,
+    bundle: Bundle = None,
+) -> None:
+    """Write an experiment's report: one HTML file that asks for nothing, and the same as Markdown.
+
+    Verdict, leaderboard, cost, ledger, curves, people's votes, sample answers, looks, how to reproduce. Of a sensitive
+    task no text of an example. The same results give the same bytes.
+    """
+    from harness.results import queries
+
+    for line in queries.write_report(home, experiment, to, samples, bundle):
+        print(line)
+
+
+def figures(
+    experiment: Experiment = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files; made if need be.")] = Path("figures"),
+    form: Annotated[str, typer.Option("--format", help="pdf, svg or png.")] = "pdf",
+    home: Home = HOME,
+    bundle: Bundle = None,
+) -> None:
+    """Draw the figures of a stored experiment: forest, metrics, cost, training, learning curve, tuning.
+
+    The same results give the same bytes. Needs matplotlib: pip install 'finetune-harness[figures]'.
+    """
+    from harness.results import queries
+    from harness.results.render import figures
+
+    figures.check(form)
+    for line in figures.write(queries.results(home, experiment, bundle), out, form):
+        print(line)
+
+
+def appendix(
+    experiment: Experiment = None,
+    form: Annotated[str, typer.Option("--format", help="markdown, latex or csv.")] = "markdown",
+    home: Home = HOME,
+    bundle: Bundle = None,
+) -> None:
+    """Print every setting that was in force, arm by arm, and what differs from the libraries' own defaults."""
+    from harness import results
+    from harness.results import queries
+
+    if form not in results.APPENDIX_FORMS:
+        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(results.APPENDIX_FORMS)}")
+    sys.stdout.write(results.APPENDIX_FORMS[form](results.appendix(queries.results(home, experiment, bundle))))
+
+
+def bundle_command(
+    experiment: Experiment = None,
+    home: Home = HOME,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: NAME.bundle.zip.")] = None,
+    check: Annotated[Path | None, typer.Option("--check", help="Check this bundle instead of making one.")] = None,
+) -> None:
+    """Pack specs, versions, scores by example, ledger, looks and rule into one archive; or check one.
+
+    `--check FILE` makes every table again from the archive, without a store or a model, and compares it byte for byte.
+    """
+    if check is not None:
+        from harness.results.render import bundle
+
+        for line in bundle.check(check):
+            print(line)
+    else:
+        from harness.results import queries
+
+        print(queries.pack(home, experiment, out))

@@ -1,0 +1,1 @@
+"""Rows → examples → splits → sealed files → token ids and masks."""

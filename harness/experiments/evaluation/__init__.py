@@ -1,0 +1,1 @@
+"""One artefact scored on one split: predictions, likelihoods, scores."""

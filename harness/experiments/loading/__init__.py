@@ -1,0 +1,1 @@
+"""Files → specs, checked against each other and against the data."""

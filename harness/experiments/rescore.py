@@ -1,0 +1,85 @@
+"""Adding to what is stored without a model: a metric from stored predictions, the store from its run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import metrics, redaction
+from harness.errors import UsageError
+from harness.experiments.running import ingest
+from harness.metrics.own import declaration, load_metric
+from harness.records import ExperimentRecord, Score
+from harness.records.files import read_json
+from harness.results.queries import database, find, open_store, sealed_examples
+from harness.store import Store
+
+
+def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]:
+    """Add metrics to every evaluation of an experiment from what is stored; a counted look at the test split.
+
+    A metric of the user's own is a file beside the task, or in the working directory.
+    """
+    store = open_store(home)
+    record = find(store, experiment)
+    metrics.check_names(names)
+    own = _own_metrics(home, store, record, names)
+    if not sealed_examples(home, record):
+        raise UsageError(
+            f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again; it is quick"
+        )
+    with redaction.texts(bool(record.task.get("sensitive"))):
+        lines = _score(home, store, record, names, own)
+    if own:
+        added_task = {**record.task, "own_metrics": {name: declaration(known) for name, known in own.items()}}
+        ingest.experiment(store, home.absolute(), replace(record, task=added_task))
+    return lines
+
+
+def _score(
+    home: Path, store: Store, record: ExperimentRecord, names: Sequence[str], own: Mapping[str, metrics.Metric]
+) -> list[str]:
+    examples, lines = sealed_examples(home, record), []
+    for entry in store.entries(record.experiment_id):
+        if entry.eval_id is None:
+            continue
+        rows: list[Score] = [
+            *metrics.score_predictions(
+                names,
+                entry.eval_id,
+                store.predictions([entry.eval_id]),
+                examples.values(),
+                record.task.get("facts"),
+                own,
+            ),
+            *metrics.score_likelihoods(names, store.likelihoods([entry.eval_id])),
+        ]
+        look = ingest.look(record, entry, f"harness score --metric {' --metric '.join(names)}")
+        ingest.keep_looks(home.absolute(), [look])
+        added = store.ingest([*rows, look])
+        lines.append(f"{entry.arm}: {max(0, added - 1)} scores added")
+    return lines
+
+
+def _own_metrics(home: Path, store: Store, record: ExperimentRecord, names: Sequence[str]) -> dict[str, metrics.Metric]:
+    """The user's own metrics among `names`, from the task's folder as the runs knew it, else the working directory."""
+    wanted = [name for name in names if metrics.is_own(name)]
+    plans = [home / "runs" / entry.train_id / "plan.json" for entry in store.entries(record.experiment_id)]
+    folders = [Path(read_json(plan)["experiment"]["task_dir"]) for plan in plans if plan.exists()]
+    sensitive = bool(record.task.get("sensitive"))
+    found: dict[str, metrics.Metric] = {}
+    for name in wanted:
+        file = name.partition(":")[0]
+        place = next((folder for folder in (*folders, Path()) if (folder / file).is_file()), (*folders, Path())[0])
+        found[name] = load_metric(name, place, sensitive=sensitive)
+    return found
+
+
+def rebuild(home: Path) -> str:
+    """Make the store again from run folders and journal, and say what was added."""
+    if not (home / "runs").exists() and not database(home).exists():
+        raise UsageError(f"{home} holds neither runs nor a store", hint="Give another --home")
+    added = ingest.rebuild(Store(database(home)), home.absolute())
+    found = ", ".join(f"{count} {name}" for name, count in added.items() if count)
+    return f"added {found}" if found else "nothing was missing"

@@ -1,0 +1,1 @@
+"""The same number of tuning trials for every trained arm, chosen on validation."""

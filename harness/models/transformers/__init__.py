@@ -1,0 +1,1 @@
+"""The reference backend: causal language models of the transformers library."""

@@ -1,0 +1,1 @@
+"""What reviewers voted: votes joined with arms, and the statistics made of them."""

@@ -1,0 +1,1 @@
+"""Every arm with its estimates, ranks, costs and remarks, as one record."""

@@ -1,0 +1,1 @@
+"""Results as text, Markdown, LaTeX, CSV, JSON, figures and one page of HTML."""

@@ -1,0 +1,1 @@
+"""Further questions asked of an experiment: comparisons, curves, slices, settings, suites."""

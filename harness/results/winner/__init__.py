@@ -1,0 +1,1 @@
+"""The declared winner rule applied to every pair of arms."""
