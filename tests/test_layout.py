@@ -1,4 +1,4 @@
-"""The walls: which room of `harness/` may import which, and that the command line stays light. No other file names rooms."""
+"""The walls: which room of `harness/` may import which, and that the command line stays light."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Charts of the app: pure functions from a report's records to a plotly figure.
 
-Colours are those of print (`results.render.charts.palette`); an arm keeps its colour on every page. Streamlit's theme gives
+Colours are those of print (`charts.palette`); an arm keeps its colour on every page. Streamlit's theme gives
 background and text, light or dark.
 """
 
