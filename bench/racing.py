@@ -2,8 +2,8 @@
 
 Replays races over a recorded full grid: real trainings of the embedded base by three methods at four learning rates
 each, two seeds, none stopped, with the validation loss of every example at four rungs (`racing_grid.json`; `--record`
-makes it anew, about 20 minutes of one processor, and goes on when it is killed). Each replay runs the decisions that
-`harness run` runs (`stats/elimination.py`), with the spec's defaults and a margin of 0.005 nats a token, on the recorded
+makes it anew, about 20 minutes of one processor, and goes on when it is killed). Each replay runs the decisions of
+`harness run` (`stats/elimination.py`), with the spec's defaults and a margin of 0.005 nats a token, on the recorded
 values in a shuffled order:
 
     whole       all 12 arms, both seeds
