@@ -68,7 +68,8 @@ words = getattr(sys, "orig_argv", [])
 leak, wanted = os.environ.get("BLINDING_LEAK"), os.environ.get("BLINDING_FAULT", "")
 if "harness.app.server" in words:
     from dataclasses import replace
-    from harness import access, review
+    from harness import review
+    from harness.app import access
     from harness.errors import StoreError
     names = os.environ["BLINDING_NAMES"]
     def faulty(name):
@@ -95,7 +96,7 @@ if "harness.app.server" in words:
     if leak == "door":
         access.is_owner = lambda home, token: True
 elif "app" in words and leak == "errors":
-    from harness import serve
+    from harness.app import launch as serve
     options = serve.options
     serve.options = lambda *args: [
         one.replace("showErrorDetails=none", "showErrorDetails=full") for one in options(*args)

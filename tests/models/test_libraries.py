@@ -24,7 +24,7 @@ def _fresh(code: str) -> Any:
 def test_a_training_is_imported_whole_and_without_the_compiler() -> None:
     found = _fresh(
         "import gc, json, sys\n"
-        "from harness.models import hf, libraries\n"
+        "from harness.models.transformers import imports as libraries, loading as hf\n"
         "wanted = (*libraries.TRAINING, *libraries.SCORING)\n"
         "before = libraries.loaded(wanted)\n"
         "hf.quiet()\n"
@@ -49,15 +49,19 @@ def test_uncompiled_quantisation_gives_the_same_weights() -> None:
         "print(json.dumps(functional.dequantize_4bit(packed, state).flatten().tolist()))\n"
     )
     ours = _fresh(
-        code.format(how="from harness.models import hf, libraries; hf.quiet(); libraries.load(('bitsandbytes',))")
+        code.format(
+            how="from harness.models.transformers import imports as libraries, loading as hf; hf.quiet(); libraries.load(('bitsandbytes',))"
+        )
     )
-    assert ours == _fresh(code.format(how="from harness.models import hf; hf.quiet(); import bitsandbytes"))
+    assert ours == _fresh(
+        code.format(how="from harness.models.transformers import loading as hf; hf.quiet(); import bitsandbytes")
+    )
 
 
 def test_scoring_needs_no_adapters() -> None:
     found = _fresh(
         "import json, sys\n"
-        "from harness.models import hf, libraries\n"
+        "from harness.models.transformers import imports as libraries, loading as hf\n"
         "hf.quiet()\n"
         "libraries.load(libraries.SCORING)\n"
         "print(json.dumps(sorted({'peft', 'bitsandbytes', 'trl'} & set(sys.modules))))\n"
