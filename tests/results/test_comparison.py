@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness import results
+from harness import results as report
 from harness.errors import UsageError
 from harness.records import Message
 
@@ -109,7 +109,7 @@ def test_several_seeds_are_averaged_and_said(make):
 )
 def test_arms_that_cannot_be_compared(results, a, b, message):
     with pytest.raises(UsageError, match=r".") as caught:
-        report.compare(results, a, b, results.Texts())
+        report.compare(results, a, b, report.Texts())
     assert message in str(caught.value)
 
 
