@@ -48,14 +48,9 @@ def test_uncompiled_quantisation_gives_the_same_weights() -> None:
         "packed, state = functional.quantize_4bit(weights, quant_type='nf4')\n"
         "print(json.dumps(functional.dequantize_4bit(packed, state).flatten().tolist()))\n"
     )
-    ours = _fresh(
-        code.format(
-            how="from harness.models.transformers import imports as libraries, loading as hf; hf.quiet(); libraries.load(('bitsandbytes',))"
-        )
-    )
-    assert ours == _fresh(
-        code.format(how="from harness.models.transformers import loading as hf; hf.quiet(); import bitsandbytes")
-    )
+    quiet = "from harness.models.transformers import imports, loading; loading.quiet(); "
+    ours = _fresh(code.format(how=f"{quiet}imports.load(('bitsandbytes',))"))
+    assert ours == _fresh(code.format(how=f"{quiet}import bitsandbytes"))
 
 
 def test_scoring_needs_no_adapters() -> None:

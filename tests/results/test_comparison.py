@@ -13,7 +13,7 @@ from harness.records import Message
 
 
 def texts_of(maker):
-    return results.Texts({one.id: one for one in maker.examples}, maker.predictions)
+    return report.Texts({one.id: one for one in maker.examples}, maker.predictions)
 
 
 @pytest.fixture
