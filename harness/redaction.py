@@ -1,6 +1,6 @@
 """While a sensitive task's data is in hand, no error says what stands in it.
 
-    with withheld.texts(task.sensitive):     # errors that leave from here quote neither values nor ids
+    with redaction.texts(task.sensitive):     # errors that leave from here quote neither values nor ids
         ...
 
 Whoever composes a message asks `quoted` for a value of the data and `reason` for the words of somebody else's error.

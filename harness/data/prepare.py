@@ -86,10 +86,10 @@ def _refuse_test_prompts(experiment: ResolvedExperiment, test: tuple[Example, ..
             sealed = {normalise(prompt_text(example)): example.id for example in test}
             for example in found.examples:
                 if normalise(prompt_text(example)) in sealed:
-                    where = f"{arm.pairs.path}: line {int(example.id.partition('/')[2]) + 1}"
+                    line = int(example.id.partition("/")[2]) + 1
                     name = redaction.named(sealed[normalise(prompt_text(example))])
                     raise LeakageError(
-                        f"{where} has the prompt of a test example ({name})",
+                        f"{arm.pairs.path}: line {line} has the prompt of a test example ({name})",
                         hint="Remove it: what is trained on cannot be measured on",
                     )
 

@@ -226,8 +226,8 @@ class Prompter:
         after = self._render([*so_far, Message("assistant", answer)], generation=False)
         if not after.startswith(before):
             raise ModelError(
-                f"the chat template writes example {example.id} differently once it is answered, so that its prompt"
-                " is no beginning of the whole conversation and no label mask can be drawn",
+                f"the chat template writes example {named(example.id)} differently once it is answered, so that its"
+                " prompt is no beginning of the whole conversation and no label mask can be drawn",
                 hint="Set chat.kwargs (such as enable_thinking: false) or give another chat.template",
             )
         whole = self._ids(after)

@@ -28,13 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import metrics
+from harness import metrics, redaction
 from harness.config import user_code
 from harness.config.documents import nearest, shown
 from harness.errors import DataError, UsageError
 from harness.metrics.elsewhere import is_own
 from harness.metrics.kinds import Answer, Measured, Metric
-from harness.redaction import WITHHELD
 
 DIRECTIONS = ("higher", "lower")
 _REFERENCE = re.compile(r"(?P<file>(?:[\w.-]+/)*[\w.-]+\.py|[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")
@@ -206,16 +205,20 @@ def _description(function: Any, name: str) -> str:
 
 
 def _measure(function: _Function, answer: Answer) -> Measured | None:
+    with redaction.texts(function.sensitive):
+        return _checked(function, answer)
+
+
+def _checked(function: _Function, answer: Answer) -> Measured | None:
     given: list[Any] = [answer.text, list(answer.references), dict(answer.fields)][: function.arguments]
-    problem = f"{function.where}: example {WITHHELD if function.sensitive else answer.example}"
+    problem = f"{function.where}: example {redaction.named(answer.example)}"
     try:
         # What it prints would end up between the lines of a report.
         with contextlib.redirect_stdout(io.StringIO() if function.sensitive else sys.stderr):
             value = function.call(*given)
     except (Exception, SystemExit) as error:
         where, reason = user_code.place_and_reason(error, function.file)
-        said = type(error).__name__ if function.sensitive else reason
-        raise DataError(f"{problem}: the metric failed at {where}: {said}") from None
+        raise DataError(f"{problem}: the metric failed at {where}: {redaction.reason(error, reason)}") from None
     if value is None:
         return None
     if not isinstance(value, (bool, int, float)) and not hasattr(value, "__float__"):

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from harness.store import Store
 
 T = TypeVar("T")
-CODE = ("results", "stats", "metrics", "records")
-"""What a leaderboard is computed by."""
 
 
 def board(store: Store, home: Path, experiment_id: str) -> results.Leaderboard:
@@ -69,6 +67,13 @@ def _kept(home: Path, name: str, state: str, kind: type[T], make: Callable[[], T
 
 @functools.cache
 def _code() -> str:
-    package = Path(harness.__file__).parent
-    files = [file for name in CODE for file in sorted((package / name).rglob("*.py")) or [package / name]]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+    return source_hash(Path(harness.__file__).parent)
+
+
+def source_hash(package: Path) -> str:
+    """Hash of every Python file below a folder, names and contents: nobody keeps a list of what computes a board."""
+    total = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        content = file.read_bytes()
+        total.update(f"{file.relative_to(package).as_posix()}\0{len(content)}\0".encode() + content)
+    return total.hexdigest()[:16]

@@ -94,33 +94,12 @@ class Store:
         unknown = {type(record).__name__ for record in records if type(record) not in TABLES}
         if unknown:
             raise TypeError(f"the store has no table for {', '.join(sorted(unknown))}")
-        if any(table is JUDGMENTS for table, _ in batches):
-            raise TypeError("votes are stored with add_vote, which writes the journal first")
-        if any(table.record.__name__ in journal.KINDS for table, _ in batches):
-            raise TypeError("records of review rounds are stored in a session, which writes the journal first")
+        if any(table is JUDGMENTS or table.record.__name__ in journal.KINDS for table, _ in batches):
+            raise TypeError("votes and review rounds are stored in a session, which writes the journal first")
         if not batches:
             return 0
         with self._file.open() as cursor, transaction(cursor):
             return sum(self._insert(cursor, table, rows) for table, rows in batches)
-
-    def add_vote(self, vote: Judgment) -> bool:
-        """Store a vote; when this returns, it is on disk twice, in the journal and in the database.
-
-        False, and nothing is written, when this id or this revision of the assignment is already stored: a button
-        pressed twice votes once.
-        """
-        with self._file.open() as cursor:
-            known = cursor.execute(
-                "SELECT 1 FROM judgments WHERE id = $1 OR (assignment = $2 AND revision = $3) LIMIT 1",
-                [vote.id, vote.assignment, vote.revision],
-            ).fetchone()
-            if known:
-                return False
-            rows = encode(JUDGMENTS, [vote])
-            journal.append(self.journal_path, vote)
-            with transaction(cursor):
-                self._insert(cursor, JUDGMENTS, rows)
-            return True
 
     @contextmanager
     def opened(self) -> Iterator[Store]:
@@ -159,7 +138,7 @@ class Store:
             for problem in problems:
                 self._file.tell(problem)
             first: dict[tuple[str, int], Judgment] = {}
-            for vote in votes:  # as add_vote does: the first vote of a revision counts
+            for vote in votes:  # as in a session: the first vote of a revision counts
                 first.setdefault((vote.assignment, vote.revision), vote)
             by_id: dict[str, Judgment] = {}
             for vote in first.values():
@@ -233,11 +212,6 @@ class Store:
         """Evaluation → answers, answers cut off at their length limit, and prompts that lost their left."""
         with self._file.open() as cursor:
             return store_scores.answer_counts(cursor, eval_ids)
-
-    def train_log(self, train_id: str, attempt: int) -> TrainLog:
-        """The training log of one attempt, by step; empty when there is none."""
-        rows = self._read(TRAIN_LOG, "train_id = $1 AND attempt = $2", [train_id, attempt])
-        return TrainLog(train_id, attempt, tuple(rows))
 
     def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
         """The training logs of all attempts at these trainings, each by step; those that have none are left out."""

@@ -26,6 +26,7 @@ from typing import Any
 import duckdb
 import filelock
 
+from harness import redaction
 from harness.errors import DiskFull, HarnessError, NewerSchema, StoreError, StoreLocked
 from harness.store.journal import FULL
 from harness.store.lease import Kept, lease_of
@@ -300,7 +301,9 @@ class StoreFile:
                 f"{self.path} is not a DuckDB database, or is damaged: {text}",
                 hint="Move it away and run `harness store rebuild`, which reads run folders and votes again",
             )
-        return StoreError(f"the store {self.path} failed: {text}", hint="Nothing was stored by this step")
+        # A constraint's message quotes the row that breaks it.
+        said = f"{text.partition(':')[0]} ({redaction.SENSITIVE})" if redaction.active() else text
+        return StoreError(f"the store {self.path} failed: {said}", hint="Nothing was stored by this step")
 
     def _os_error(self, error: OSError) -> HarnessError:
         if error.errno in FULL:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import redaction
 from harness.config import ChatSpec, DataSpec, MetricsSpec, TaskSpec
 from harness.data.prompts import IGNORED, Prompter, PromptOverride, percentiles, preview
 from harness.errors import DataError, ModelError, SpecError
@@ -281,6 +282,9 @@ def test_a_prompt_that_is_no_beginning_of_the_conversation_is_one_clear_error(
     quiet = Prompter(make_tokenizer(template=CHATML), ChatSpec(kwargs={"enable_thinking": False}), TEXT, 300)
     with pytest.raises(ModelError, match=r"writes example e1 differently once it is answered.*chat.kwargs"):
         quiet.encode(QUESTION)
+    with redaction.texts(True), pytest.raises(ModelError, match=r"writes example \(withheld\) differently") as caught:
+        quiet.encode(replace(QUESTION, id="MRN-4711-Jane-Doe"))
+    assert "MRN-4711" not in f"{caught.value} {caught.value.hint}"
 
 
 def test_chat_is_used_as_the_experiment_says(make_tokenizer: Callable[..., Any], tmp_path: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import harness
 from harness import results as report
 from harness.records import Look
 from harness.results import cache
@@ -49,6 +50,23 @@ def test_other_code_makes_its_own(store: Store, tmp_path: Path, monkeypatch: pyt
     assert cache.board(store, tmp_path, "x1").primary == "something old", "the file was not read at all"
     monkeypatch.setattr(cache, "_code", lambda: "newer")
     assert cache.board(store, tmp_path, "x1") == made
+
+
+def test_every_source_file_is_part_of_the_code(tmp_path: Path) -> None:
+    deep = tmp_path / "room" / "inner" / "module.py"
+    deep.parent.mkdir(parents=True)
+    seen = []
+    for path, content in ((deep, "a = 1"), (deep, "a = 2"), (tmp_path / "top.py", ""), (tmp_path / "other.py", "b")):
+        path.write_text(content)
+        seen.append(cache.source_hash(tmp_path))
+    deep.rename(deep.with_name("renamed.py"))
+    assert len({*seen, cache.source_hash(tmp_path)}) == 5
+
+
+def test_a_board_is_kept_with_the_hash_of_the_whole_package(store: Store, tmp_path: Path) -> None:
+    cache.board(store, tmp_path, "x1")
+    kept = json.loads((tmp_path / "boards" / "x1.json").read_text())
+    assert kept["state"].split()[-1] == cache.source_hash(Path(harness.__file__).parent)
 
 
 @pytest.mark.parametrize("torn", [b"", b"{", b"[]", b'{"state": 1}', b"\xff\xfe"])

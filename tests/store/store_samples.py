@@ -40,6 +40,7 @@ from harness.records import (
     Trial,
     WaiverUse,
 )
+from harness.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -219,6 +220,12 @@ def vote(number: int = 1, **changes: Any) -> Judgment:
         "comment": 'wrong dose, "5 mg"\n',
     }
     return Judgment(**fields | changes)
+
+
+def cast_votes(store: Store, *votes: Judgment) -> int:
+    """Store votes as the review does, in a session; returns how many were new."""
+    with store.session() as session:
+        return session.write(*votes)
 
 
 def look(number: int) -> Look:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from store_samples import look, start, vote
+from store_samples import cast_votes, look, start, vote
 
 from harness.errors import DiskFull, StoreError
 from harness.store import Store
@@ -24,11 +24,11 @@ WRITE_FOREVER = """
 import sys, itertools
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from store_samples import look, vote
+from store_samples import cast_votes, look, vote
 from harness.store import Store
 store = Store(Path(sys.argv[1]))
 for number in itertools.count(int(sys.argv[3])):
-    store.add_vote(vote(number)) if number % 3 == 0 else store.ingest([look(number)])
+    cast_votes(store, vote(number)) if number % 3 == 0 else store.ingest([look(number)])
     print(number)
 """
 COMMIT_AND_DIE = """
@@ -248,25 +248,25 @@ def test_a_full_disk_ends_with_74_and_loses_nothing(small_disk: tuple[Path, int]
 
 def test_a_vote_that_does_not_fit_leaves_the_journal_as_it_was(store: Store) -> None:
     for number in range(3):
-        store.add_vote(vote(number))
+        cast_votes(store, vote(number))
     before = store.journal_path.read_bytes()
     program = """
 import resource, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from store_samples import vote
+from store_samples import cast_votes, vote
 from harness.store import Store
 store = Store(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
 try:
-    store.add_vote(vote(9))
+    cast_votes(store, vote(9))
 except Exception as error:
     print(type(error).__name__, error)
 """
     process = start(program, store.path, Path(__file__).parent, str(len(before) + 20))
     assert process.communicate()[0].startswith("DiskFull no space left for the journal of votes")
     assert store.journal_path.read_bytes() == before
-    assert store.add_vote(vote(9)) and store.judgments()[-1] == vote(9)
+    assert cast_votes(store, vote(9)) and store.judgments()[-1] == vote(9)
 
 
 def test_a_failed_operation_leaves_no_connection_behind(store: Store) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from store_samples import vote
+from store_samples import cast_votes, vote
 
 from harness.errors import StoreError
 from harness.records import Assignment
@@ -88,12 +88,12 @@ def test_a_lease_that_was_given_up_has_the_file_closed(tmp_path: Path) -> None:
         assert has_it_open()
     server._file._lease.close()
     assert not has_it_open()
-    assert server.add_vote(vote(0)) and Store(server.path).judgments() == [vote(0)]
+    assert cast_votes(server, vote(0)) and Store(server.path).judgments() == [vote(0)]
 
 
 def test_an_engine_that_an_error_broke_is_replaced(tmp_path: Path) -> None:
     server = Store(tmp_path / "h.duckdb", lease=True)
-    assert server.add_vote(vote(0))
+    assert cast_votes(server, vote(0))
     server._file._lease.close()
     whole = server.path.read_bytes()
     server.path.write_bytes(b"not a database" * 100)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from store_samples import vote
+from store_samples import cast_votes, vote
 
 from harness.errors import StoreLocked
 from harness.store import Store
@@ -75,16 +75,16 @@ def test_threads_vote_on_one_lease_while_another_process_writes(tmp_path: Path):
     """Every vote is there once, and the process outside is let in again and again."""
     path = tmp_path / "harness.duckdb"
     store = Store(path, lease=True)
-    store.add_vote(vote(0))
+    cast_votes(store, vote(0))
     outside = subprocess.Popen(
         [
             sys.executable,
             "-c",
             "import sys; sys.path.insert(0, sys.argv[2])\n"
-            "from store_samples import vote\n"
+            "from store_samples import cast_votes, vote\n"
             "from pathlib import Path\n"
             "from harness.store import Store\n"
-            "for number in range(10_000, 10_020): Store(Path(sys.argv[1])).add_vote(vote(number))",
+            "for number in range(10_000, 10_020): cast_votes(Store(Path(sys.argv[1])), vote(number))",
             str(path),
             str(Path(__file__).parent),
         ]
@@ -92,7 +92,7 @@ def test_threads_vote_on_one_lease_while_another_process_writes(tmp_path: Path):
 
     def cast(first: int) -> None:
         for number in range(first, first + 20):
-            assert Store(path, lease=True).add_vote(vote(number))
+            assert cast_votes(Store(path, lease=True), vote(number))
 
     threads = [threading.Thread(target=cast, args=(1 + 20 * place,)) for place in range(8)]
     for thread in threads:
@@ -108,15 +108,15 @@ def test_threads_vote_on_one_lease_while_another_process_writes(tmp_path: Path):
 
 def test_a_lease_that_is_idle_holds_up_nobody(tmp_path: Path):
     path = tmp_path / "harness.duckdb"
-    Store(path, lease=True).add_vote(vote(0))
+    cast_votes(Store(path, lease=True), vote(0))
     time.sleep(0.2)
-    assert Store(path, timeout=0.5).add_vote(vote(1))
+    assert cast_votes(Store(path, timeout=0.5), vote(1))
 
 
 def test_a_lease_waits_for_the_lock_like_everyone(tmp_path: Path):
     path = tmp_path / "harness.duckdb"
     plain = Store(path)
-    plain.add_vote(vote(0))
+    cast_votes(plain, vote(0))
     with plain._file.open(), pytest.raises(StoreLocked):
         Store(path, lease=True, timeout=0.1).judgments()
     assert Store(path, lease=True).judgments() == [vote(0)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from store_samples import experiment, look, one_of_each, run, vote
+from store_samples import cast_votes, experiment, look, one_of_each, run, vote
 
 from harness.errors import NewerSchema, StoreError
 from harness.records import Entry
@@ -104,7 +104,7 @@ def test_migrations_with_a_gap_are_refused(tmp_path: Path, newer: Path) -> None:
 
 def test_a_copy_holds_everything_and_is_a_store(store: Store, tmp_path: Path) -> None:
     store.ingest(one_of_each())
-    store.add_vote(vote(1))
+    cast_votes(store, vote(1))
     target = tmp_path / "backups" / "it's a copy.duckdb"
     store.copy(target)
     copied = Store(target)

@@ -44,7 +44,7 @@ def render(found: Preview) -> list[str]:
     out: list[str] = []
     for number, shown in enumerate(found.prompts, 1):
         out += [
-            f"--- {number}. example {shown.example}"
+            f"--- {number}. example {redaction.named(shown.example)}"
             + (f", {shown.truncated} tokens cut on the left" if shown.truncated else "")
         ]
         out += [_masked(shown), ""]

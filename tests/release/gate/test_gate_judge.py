@@ -62,6 +62,18 @@ def test_what_is_missing_or_does_not_match_is_invalid_and_comes_first() -> None:
     assert judge([replace(ASK, tier="supporting")], [known(0.0, 0.1)]).outcome == "INVALID", "nothing critical is asked"
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+@pytest.mark.parametrize("mode", ["fail", "warn"])
+def test_the_worst_critical_rule_decides(order: tuple[int, ...], mode: str) -> None:
+    """A rule that is failed is a failure whatever else is open: exit code 1, not 3."""
+    evidence = [known(-0.06, -0.03, p=1e-9), known(-0.05, 0.01, p=0.9), known(0.0, 0.1, p=0.9)]
+    found = judge([ASK] * 3, [evidence[place] for place in order], mode)
+    assert [found.rules[order.index(place)].outcome for place in range(3)] == ["FAIL", "INCONCLUSIVE", "PASS"]
+    assert (found.outcome, found.exit_code) == ("FAIL", 1)
+    both = judge_rule(ASK, replace(evidence[1], parts=((ASK, evidence[0]),)))
+    assert both.outcome == judge_rule(ASK, replace(evidence[0], parts=((ASK, evidence[1]),))).outcome == "FAIL"
+
+
 def test_a_supporting_rule_warns_and_an_informational_one_is_only_shown() -> None:
     asked = [ASK, replace(ASK, rule="style", tier="supporting"), replace(ASK, rule="length", tier="informational")]
     found = judge(asked, [known(0.0, 0.1), known(-0.2, -0.1, p=1e-9), known(-0.2, -0.1, p=1e-9)])
