@@ -82,9 +82,9 @@ def _refuse_test_prompts(experiment: ResolvedExperiment, test: tuple[Example, ..
     """Preference pairs from a file must not answer prompts of the sealed test split."""
     for arm in experiment.arms:
         if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
-            found = read_pairs(Path(arm.pairs.path), experiment.task)
+            pair_rows = read_pairs(Path(arm.pairs.path), experiment.task)
             sealed = {normalise(prompt_text(example)): example.id for example in test}
-            for example in found.examples:
+            for example in pair_rows.examples:
                 if normalise(prompt_text(example)) in sealed:
                     where = f"{arm.pairs.path}: line {int(example.id.partition('/')[2]) + 1}"
                     name = redaction.named(sealed[normalise(prompt_text(example))])
@@ -146,8 +146,8 @@ def _lm_eval_documents(task: TaskSpec, task_dir: Path, home: Path) -> dict[str, 
         if not kept.exists():
             from harness.models import lm_eval_tasks
 
-            found = lm_eval_tasks.documents(spec, task_dir, home)
-            write_json(kept, {f"{name}#{n}": text for name, texts in found.items() for n, text in enumerate(texts)})
+            by_task = lm_eval_tasks.documents(spec, task_dir, home)
+            write_json(kept, {f"{name}#{n}": text for name, texts in by_task.items() for n, text in enumerate(texts)})
         documents |= dict(read_json(kept))
     return documents
 
@@ -164,14 +164,14 @@ def _documents(examples: tuple[Example, ...]) -> str:
 
 def _lm_eval_files(task: TaskSpec, task_dir: Path) -> dict[str, str]:
     """Task name → text of its YAML, for local lm-eval tasks: part of the suite's fingerprint."""
-    found: dict[str, str] = {}
+    by_task: dict[str, str] = {}
     for spec in _lm_eval_specs(task):
         for path in sorted((task_dir / spec.include_path).rglob("*.yaml")) if spec.include_path is not None else ():
             text = path.read_text(encoding="utf8")
             name = re.search(r"^task:\s*[\"']?([\w.-]+)", text, re.MULTILINE)
             if name is not None and name.group(1) in spec.tasks:
-                found[name.group(1)] = text
-    return found
+                by_task[name.group(1)] = text
+    return by_task
 
 
 def leak_notes(task: TaskSpec, splits: Splits, shown: int = 5) -> list[str]:

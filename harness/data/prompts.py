@@ -330,7 +330,7 @@ def _special_prefix(tokenizer: Tokenizer) -> tuple[int, ...]:
 
 def _template(tokenizer: Tokenizer, chat: ChatSpec, needed: bool) -> str | None:
     """Text of the chat template to use, or None for text mode. Raises ModelError when one is needed and missing."""
-    way_out = "Give chat.template (Jinja2 text or a path) in the experiment, or a base model that has a chat template"
+    hint = "Give chat.template (Jinja2 text or a path) in the experiment, or a base model that has a chat template"
     if chat.use == "never":
         if needed:
             raise ModelError("messages data needs a chat template, but chat.use is never", hint="Set chat.use to auto")
@@ -341,7 +341,7 @@ def _template(tokenizer: Tokenizer, chat: ChatSpec, needed: bool) -> str | None:
     if not template:
         if needed or chat.use == "always":
             what = "messages data needs a chat template" if needed else "chat.use is always"
-            raise ModelError(f"{what}, and the tokenizer has none", hint=way_out)
+            raise ModelError(f"{what}, and the tokenizer has none", hint=hint)
         return None
     return str(template)
 

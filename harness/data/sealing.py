@@ -35,20 +35,20 @@ def closed(folder: Path) -> Iterator[None]:
     if not _installed:
         sys.addaudithook(_hook)  # for the life of the process: an audit hook cannot be taken out again
         _installed.append(True)
-    place = os.path.realpath(folder)
-    _closed.append(place)
+    sealed = os.path.realpath(folder)
+    _closed.append(sealed)
     try:
         yield
     finally:
-        _closed.remove(place)
+        _closed.remove(sealed)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _closed or event not in _EVENTS or not arguments:
         return
-    given = arguments[0]
-    if not isinstance(given, (str, bytes, os.PathLike)):
+    argument = arguments[0]
+    if not isinstance(argument, (str, bytes, os.PathLike)):
         return  # a file that is open already, or the working directory
-    path = os.path.realpath(os.fsdecode(given))
-    if any(path == place or path.startswith(place + os.sep) for place in _closed):
+    path = os.path.realpath(os.fsdecode(argument))
+    if any(path == sealed or path.startswith(sealed + os.sep) for sealed in _closed):
         raise refusal()

@@ -91,17 +91,17 @@ def against_documents(
     names = [*sides, *documents]
     every = [texts[name] if name in sides else documents[name] for name in names]
     classes = near_duplicates.same_texts(every)
-    found: list[tuple[int, int, float, Literal["prompt", "near-duplicate"]]] = [
+    matches: list[tuple[int, int, float, Literal["prompt", "near-duplicate"]]] = [
         (a, b, 1.0, "prompt") for group in classes for a in group for b in group if a < b
     ]
     firsts = [group[0] for group in classes]
     near = near_duplicates.near_texts([every[first] for first in firsts])
     for pair in near:
         members = (classes[pair.first], classes[pair.second])
-        found += [(min(a, b), max(a, b), pair.similarity, "near-duplicate") for a in members[0] for b in members[1]]
+        matches += [(min(a, b), max(a, b), pair.similarity, "near-duplicate") for a in members[0] for b in members[1]]
     leaks = tuple(
         LeakagePair(names[b], "test", names[a], sides[names[a]], reason, similarity)
-        for a, b, similarity, reason in sorted(found)
+        for a, b, similarity, reason in sorted(matches)
         if names[a] in sides and names[b] not in sides
     )
     if not leaks:
@@ -191,10 +191,10 @@ class _Union:
         self._parent[self.root(first)] = self.root(second)
 
     def classes(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
+        by_root: dict[str, list[str]] = defaultdict(list)
         for member in self._parent:
-            found[self.root(member)].append(member)
-        return found
+            by_root[self.root(member)].append(member)
+        return by_root
 
 
 def _position(salt: str, key: str) -> float:
@@ -285,26 +285,26 @@ def _leaks(
     for pair in pairs:
         if pair.reason == "prompt":
             equal[pair.first].append(pair.second)
-    found: dict[tuple[str, str], LeakagePair] = {}
+    leaks: dict[tuple[str, str], LeakagePair] = {}
 
-    def add(one: int, other: int, pair: TextPair) -> None:
-        a, b = examples[one], examples[other]
+    def add(member: int, other: int, pair: TextPair) -> None:
+        a, b = examples[member], examples[other]
         low, high = sorted((a, b), key=lambda example: ORDER.index(assignment[example.id]))
         if assignment[low.id] != assignment[high.id]:
             leak = LeakagePair(
                 high.id, assignment[high.id], low.id, assignment[low.id], pair.reason, round(pair.similarity, 4)
             )
-            found.setdefault((high.id, low.id), leak)
+            leaks.setdefault((high.id, low.id), leak)
 
     for first, others in equal.items():
-        for one, other in _across([first, *others], examples, assignment):
-            add(one, other, TextPair(one, other, 1.0, "prompt"))
+        for member, other in _across([first, *others], examples, assignment):
+            add(member, other, TextPair(member, other, 1.0, "prompt"))
     for pair in pairs:
         if pair.reason == "near-duplicate":
-            for one in (pair.first, *equal.get(pair.first, ())):
+            for member in (pair.first, *equal.get(pair.first, ())):
                 for other in (pair.second, *equal.get(pair.second, ())):
-                    add(one, other, pair)
-    return list(found.values())
+                    add(member, other, pair)
+    return list(leaks.values())
 
 
 def _across(

@@ -53,7 +53,7 @@ def check(path: Path, home: Path, reporter: Reporter, arm: str | None = None) ->
     record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, home))
     plans = run_plans.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
     store = queries.open_store(home)
-    if record.experiment_id not in {known.experiment_id for known in store.experiments()}:
+    if record.experiment_id not in {stored.experiment_id for stored in store.experiments()}:
         raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
     session = _Session(home, store, record, plans, reporter)
     here = digest(environment.scoring_environment(run_plans.device_of(experiment)))
@@ -96,7 +96,7 @@ def _check(session: _Session, entry: Entry) -> SentinelCheck:
     old = {row.example: row.text for row in store.predictions([entry.eval_id])}
     new = {row.example: row.text for row in rows if isinstance(row, Prediction)}
     moves = _moves(record, scores, entry.eval_id, after)
-    made = SentinelCheck(
+    result = SentinelCheck(
         experiment=record.experiment_id,
         suite=record.suite,
         arm=entry.arm,
@@ -110,8 +110,8 @@ def _check(session: _Session, entry: Entry) -> SentinelCheck:
         accepted=bool(moves) and all(move.within for move in moves),
         when=environment.now(),
     )
-    ingest.sentinel(store, session.home, made, [*rows, looked])
-    return made
+    ingest.sentinel(store, session.home, result, [*rows, looked])
+    return result
 
 
 def _moves(record: ExperimentRecord, scores: Sequence[Score], before: str, after: str) -> tuple[Move, ...]:
@@ -121,12 +121,12 @@ def _moves(record: ExperimentRecord, scores: Sequence[Score], before: str, after
     asked = record.task["metrics"]
     moves = []
     for name in dict.fromkeys([asked["primary"], *asked.get("also", [])]):
-        known = metrics.of_task(name, record.task)
+        metric = metrics.of_task(name, record.task)
         old, new = series(table, [before], name), series(table, [after], name)
         if isinstance(old, str) or isinstance(new, str):
             continue
-        value = estimator.value(known, old, "frozen")
-        difference = estimator.difference(known, new, old, ("again", "frozen"))
+        value = estimator.value(metric, old, "frozen")
+        difference = estimator.difference(metric, new, old, ("again", "frozen"))
         if old.items == new.items and (old.data == new.data).all() and isinstance(value, Estimate):
             # Nothing moved at all: an interval around 0 would speak of a sampling that did not take place.
             difference = replace(value, value=0.0, low=0.0, high=0.0, method="every score is the same")

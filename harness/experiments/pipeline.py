@@ -176,8 +176,8 @@ def tune(
     assert spec is not None
 
     def plan(reduced: ResolvedExperiment, arm: ArmSpec, parent: str | None, trial: Mapping[str, Any]) -> RunPlan:
-        made = planner.plan(reduced, arm, (spec.seed, parent, 1.0))
-        return replace(worker.without_test(made), role="trial", trial=trial)
+        run_plan = planner.plan(reduced, arm, (spec.seed, parent, 1.0))
+        return replace(worker.without_test(run_plan), role="trial", trial=trial)
 
     place = trials.Place(session.home, store, record.experiment_id, session.reporter, session.execute, session.retry)
     finals = plan_runs(experiment, prepared, session.home)
@@ -199,7 +199,7 @@ def own_declarations(experiment: ResolvedExperiment) -> dict[str, Any]:
     """What the task's own metrics declare, for reports that are made where their files are not."""
     task = experiment.task
     own = load_own([task.metrics.primary, *task.metrics.also], experiment.task_dir, sensitive=task.sensitive)
-    return {name: declaration(known) for name, known in own.items()}
+    return {name: declaration(metric) for name, metric in own.items()}
 
 
 def untuned(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord) -> set[str]:

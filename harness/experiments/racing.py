@@ -81,8 +81,10 @@ def rules(experiment: ResolvedExperiment, entrants: int) -> elimination.Rules:
         raise refusal(
             f"no difference can be {margin + lead:g}, as it is clipped to {clip:g}", "clip", "Give a larger one"
         )
-    made = elimination.Rules(tuple(spec.rungs), entrants, spec.level, margin, clip, lead, spec.least, spec.examples)
-    return replace(made, kept=(experiment.spec.reference,))
+    race_rules = elimination.Rules(
+        tuple(spec.rungs), entrants, spec.level, margin, clip, lead, spec.least, spec.examples
+    )
+    return replace(race_rules, kept=(experiment.spec.reference,))
 
 
 def check(experiment: ResolvedExperiment) -> None:
@@ -112,7 +114,7 @@ def race(
     if done is None:
         done = _Driver(experiment, plans, place, before).run()
         ingest.race(place.store, place.home, place.record, done)
-    out = {one.arm for one in done.arms if one.outcome in ("eliminated", "not_run")}
+    out = {arm.arm for arm in done.arms if arm.outcome in ("eliminated", "not_run")}
     return [plan for plan in plans if plan.arm_name not in out]
 
 
@@ -168,15 +170,15 @@ class _Driver:
             groups = len(rungs.by_group(next(iter(self.plans.values()))[0]))
             if groups == 0:
                 raise DataError("a race needs validation examples", hint="Give the task a validation split")
-            found = elimination.run_rung(self.alive, self.rules, number, self._scores(number, share), groups)
-            scored[f"{share:g}"] = sum(found.scored.values())
-            for stop in found.stopped:
+            result = elimination.run_rung(self.alive, self.rules, number, self._scores(number, share), groups)
+            scored[f"{share:g}"] = sum(result.scored.values())
+            for stop in result.stopped:
                 stops[stop.arm] = (number, stop)
                 self.place.reporter.say(f"{stop.arm}: {elimination.reason(self._arm(stop.arm), self.metric)}")
             self.alive = [arm for arm in self.alive if arm not in stops and arm not in self.left_out]
-        made = tuple(self._arm(arm) for arm in self.plans)
-        for one in made:
-            self._close(one)
+        outcomes = tuple(self._arm(arm) for arm in self.plans)
+        for outcome in outcomes:
+            self._close(outcome)
         spec = self.rules
         return Race(
             metric=self.metric,
@@ -185,7 +187,7 @@ class _Driver:
             margin=spec.margin,
             lead=spec.lead,
             clip=spec.clip,
-            arms=made,
+            arms=outcomes,
             seconds=self.seconds,
             created=environment.now(),
             scored=scored,
@@ -198,48 +200,50 @@ class _Driver:
         return "loss" if loss else str(self.experiment.task.metrics.primary)
 
     def _scores(self, number: int, share: float) -> elimination.Score:
-        def ask(wanted: Sequence[str], first: int, end: int) -> Mapping[str, Floats]:
-            found = self._round(wanted, Rung(number, share, first, end))
+        def ask(entrants: Sequence[str], first: int, end: int) -> Mapping[str, Floats]:
+            scores = self._round(entrants, Rung(number, share, first, end))
             none = np.full(end - first, np.nan)
-            return {arm: none if arm in self.left_out else self._value(arm, found) for arm in wanted}
+            return {arm: none if arm in self.left_out else self._value(arm, scores) for arm in entrants}
 
         return ask
 
-    def _value(self, arm: str, found: Mapping[str, RungScores]) -> Floats:
+    def _value(self, arm: str, scores: Mapping[str, RungScores]) -> Floats:
         """Mean over an arm's seeds of each group, higher being better; NaN where one of them has no value."""
-        rows = [[np.nan if one is None else one for one in found[plan.train_id].values] for plan in self.plans[arm]]
+        rows = [
+            [np.nan if value is None else value for value in scores[plan.train_id].values] for plan in self.plans[arm]
+        ]
         return np.asarray(self.sign * np.asarray(rows, dtype=np.float64).mean(axis=0))
 
-    def _round(self, wanted: Sequence[str], rung: Rung) -> dict[str, RungScores]:
+    def _round(self, entrants: Sequence[str], rung: Rung) -> dict[str, RungScores]:
         """Training → scores of what `rung` asks for; an arm of which a training fails leaves the race."""
         asked: dict[str, RunPlan] = {}
-        for arm in wanted:
+        for arm in entrants:
             for plan in self.plans[arm]:
                 asked.setdefault(plan.train_id, replace(worker.without_test(plan), rung=rung))
         outcomes: dict[str, worker.Outcome] = {}
         for train_id, plan in asked.items():
-            there = worker.finished(plan)
-            if there is not None:
-                outcomes[train_id] = there
+            outcome = worker.finished(plan)
+            if outcome is not None:
+                outcomes[train_id] = outcome
         waiting = [plan for train_id, plan in asked.items() if train_id not in outcomes]
         if waiting and not self._told:
             self._told = True
             self._before()
         for outcome in self.place.execute(waiting):
             outcomes[outcome.run.train_id] = outcome
-        found: dict[str, RungScores] = {}
+        scores: dict[str, RungScores] = {}
         for train_id, outcome in outcomes.items():
             if outcome.rung is None:
                 continue
-            found[train_id], self.runs[train_id] = outcome.rung, outcome.run
+            scores[train_id], self.runs[train_id] = outcome.rung, outcome.run
             self.seconds += outcome.rung.seconds
-        for arm in wanted:
+        for arm in entrants:
             for plan in self.plans[arm]:
-                if plan.train_id not in found:
+                if plan.train_id not in scores:
                     self.left_out[arm] = f"{outcomes[plan.train_id].run.status} at {rung.share:.3g} of the budget"
                 else:
-                    self.examples[arm] += found[plan.train_id].examples
-        return found
+                    self.examples[arm] += scores[plan.train_id].examples
+        return scores
 
     # --------------------------------------------------------------------------------------------- what came of it
 
@@ -248,7 +252,7 @@ class _Driver:
         runs = [self.runs[plan.train_id] for plan in plans if plan.train_id in self.runs]
         steps, examples = sum(run.ledger.optimiser_steps for run in runs), self.examples[arm]
         if stop is not None:
-            number, found = stop
+            number, decision = stop
             return RaceArm(
                 arm=arm,
                 outcome="eliminated",
@@ -256,10 +260,10 @@ class _Driver:
                 share=self.rules.shares[number],
                 steps=steps,
                 examples=examples,
-                against=found.against,
-                difference=self.sign * found.difference,
-                bound=self.sign * found.bound,
-                groups=found.groups,
+                against=decision.against,
+                difference=self.sign * decision.difference,
+                bound=self.sign * decision.bound,
+                groups=decision.groups,
             )
         parent = plans[0].arm.parent if isinstance(plans[0].arm, ContinuedBase) else None
         if parent is not None and parent in self.stopped:
@@ -271,12 +275,12 @@ class _Driver:
             return RaceArm(arm, "not_raced", len(plans), 1.0, steps, examples, words=self.left_out[arm])
         return RaceArm(arm, "survived", len(plans), 1.0, steps, examples)
 
-    def _close(self, one: RaceArm) -> None:
+    def _close(self, outcome: RaceArm) -> None:
         """Write down that an arm was stopped, with its runs."""
-        if one.outcome not in ("eliminated", "not_run"):
+        if outcome.outcome not in ("eliminated", "not_run"):
             return
-        why = elimination.reason(one, self.metric)
-        for plan in self.plans[one.arm]:
+        why = elimination.reason(outcome, self.metric)
+        for plan in self.plans[outcome.arm]:
             run = self.runs.get(plan.train_id) or worker.not_run(plan, why).run
             record = worker.eliminate(plan, run, why)
             ingest.outcome(self.place.store, self.place.record, plan, worker.Outcome(record, None))

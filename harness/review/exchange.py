@@ -50,12 +50,12 @@ class Imported:
 # --------------------------------------------------------------------------------------------------------- export
 
 
-def vote_rows(found: RoundVotes) -> list[dict[str, Any]]:
+def vote_rows(round_votes: RoundVotes) -> list[dict[str, Any]]:
     """Standing votes, skips too, as plain rows; with arms, kinds and examples only once the round is unblinded."""
-    arm = {source: name for name, source in found.round.evaluations.items()}
+    arm = {source: name for name, source in round_votes.round.evaluations.items()}
     rows_ = []
-    for a in found.assignments:
-        vote = found.votes.get(a.token)
+    for a in round_votes.assignments:
+        vote = round_votes.votes.get(a.token)
         if vote is None or vote.winner == "undone" or a.kind == "practice":
             continue
         row = {
@@ -68,27 +68,27 @@ def vote_rows(found: RoundVotes) -> list[dict[str, Any]]:
             "id": vote.id,
             "flags": list(vote.flags),
             "criteria": dict(vote.criteria),
-            "comment": None if found.round.sensitive else vote.comment,
+            "comment": None if round_votes.round.sensitive else vote.comment,
         }
-        if found.round.unblinded is not None:
+        if round_votes.round.unblinded is not None:
             left, right = arm.get(a.left, a.left), arm.get(a.right, a.right)
-            shown = digest([found.round.id, a.example]) if found.round.sensitive else a.example
+            shown = digest([round_votes.round.id, a.example]) if round_votes.round.sensitive else a.example
             row |= {"kind": a.kind, "example": shown, "left": left, "right": right}
         rows_.append(row)
     return rows_
 
 
-def as_jsonl(found: Sequence[Mapping[str, Any]]) -> str:
+def as_jsonl(votes: Sequence[Mapping[str, Any]]) -> str:
     """One JSON object a line."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in votes)
 
 
-def as_csv(found: Sequence[Mapping[str, Any]], unblinded: bool) -> str:
+def as_csv(votes: Sequence[Mapping[str, Any]], unblinded: bool) -> str:
     """Comma-separated, lists and mappings as JSON, nothing as an empty cell."""
     out = io.StringIO()
     table = csv.DictWriter(out, OPEN_COLUMNS if unblinded else BLIND_COLUMNS, lineterminator="\n")
     table.writeheader()
-    for row in found:
+    for row in votes:
         cells = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in row.items()}
         table.writerow(cells)
     return out.getvalue()
@@ -115,13 +115,13 @@ def import_file(store: Store, path: Path, who: str) -> Imported:
     if path.name.endswith(".journal.jsonl"):
         votes, others, problems = journal.read(path)
         return _take_in(store, [(shown(path), vote) for vote in votes], others, problems)
-    found = rows.read_file(path)
-    columns = {name for row in found for name in row.values}
+    file_rows = rows.read_file(path)
+    columns = {name for row in file_rows for name in row.values}
     if {"token", "rater", "winner"} <= columns:
-        with_place = [(row.where, vote) for row in found if (vote := _vote_of(row)) is not None]
-        return _take_in(store, with_place, [], [])
+        located = [(row.where, vote) for row in file_rows if (vote := _vote_of(row)) is not None]
+        return _take_in(store, located, [], [])
     if set(ANNOTATION) <= columns:
-        return _annotations(store, found, who, path)
+        return _annotations(store, file_rows, who, path)
     raise ReviewError(
         f"{shown(path)}: has the columns {', '.join(sorted(columns)) or '(none)'}",
         hint="Votes on a round have token, rater and winner; a finished annotation file example, left, right, rater "
@@ -168,13 +168,13 @@ def _json(value: Any, default: Any) -> Any:
 
 
 def _take_in(
-    store: Store, found: Sequence[tuple[str, Judgment]], others: Sequence[Any], problems: Sequence[str]
+    store: Store, located: Sequence[tuple[str, Judgment]], others: Sequence[Any], problems: Sequence[str]
 ) -> Imported:
     """Votes, and what a store elsewhere recorded beside them: who took which queue, closing guesses."""
     practice = {a.token for a in others if isinstance(a, Assignment) and a.kind == "practice"}
-    wanted = [(where, vote) for where, vote in found if vote.assignment not in practice]
+    judged = [(where, vote) for where, vote in located if vote.assignment not in practice]
     with store.session() as session:
-        pairs = session.read(Assignment, f"token {AMONG}", [[vote.assignment for _, vote in wanted]])
+        pairs = session.read(Assignment, f"token {AMONG}", [[vote.assignment for _, vote in judged]])
         of_token = {a.token: a for a in pairs}
         rounds = sorted({a.round for a in pairs})
         if len(rounds) != 1:
@@ -182,77 +182,84 @@ def _take_in(
                 "these votes are on no round of this store" if not rounds else "these votes are on several rounds",
                 hint="Import them where the round was opened, a file for each round",
             )
-        there = round_of(session, rounds[0])
-        people = {one.name: one for one in session.read(Invitation, "round = $1", [there.id])}
+        round_ = round_of(session, rounds[0])
+        people = {person.name: person for person in session.read(Invitation, "round = $1", [round_.id])}
         stored = session.read(Judgment, f"assignment {AMONG}", [list(of_token)], all_rows=True)
-        known = {vote.id for vote in stored} | {(vote.assignment, vote.revision) for vote in stored}
-        fresh = [(w, v) for w, v in wanted if v.id not in known and (v.assignment, v.revision) not in known]
-        bad = [f"{where}: {text}" for where, vote in fresh if (text := _wrong(vote, there, of_token, people))]
+        stored_ids = {vote.id for vote in stored} | {(vote.assignment, vote.revision) for vote in stored}
+        fresh = [(w, v) for w, v in judged if v.id not in stored_ids and (v.assignment, v.revision) not in stored_ids]
+        bad = [f"{where}: {text}" for where, vote in fresh if (text := _wrong(vote, round_, of_token, people))]
         if bad:
             more = f"; and {len(bad) - SHOWN_PROBLEMS} more" if len(bad) > SHOWN_PROBLEMS else ""
             raise ReviewError("; ".join(bad[:SHOWN_PROBLEMS]) + more, hint="Nothing was taken in; mend the file")
         stamp = iso(utc_now())
         new = session.write(*[replace(vote, when=vote.when or stamp) for _, vote in fresh])
-        _queues(session, there, others, people)
-        session.write(*[row for row in others if isinstance(row, Guess) and row.round == there.id])
-        return Imported(there.id, new, len(wanted) - new, tuple(problems))
+        _queues(session, round_, others, people)
+        session.write(*[row for row in others if isinstance(row, Guess) and row.round == round_.id])
+        return Imported(round_.id, new, len(judged) - new, tuple(problems))
 
 
 def _wrong(
-    vote: Judgment, there: Round, of_token: Mapping[str, Assignment], people: Mapping[str, Invitation]
+    vote: Judgment, round_: Round, of_token: Mapping[str, Assignment], people: Mapping[str, Invitation]
 ) -> str:  # fmt: skip
     """What is wrong with a vote from a file; empty when nothing is."""
     if vote.assignment not in of_token:
-        return f"no item of the round {there.id} has the token {vote.assignment!r}"
+        return f"no item of the round {round_.id} has the token {vote.assignment!r}"
     if vote.rater not in people:
-        return f"{vote.rater!r} is not invited to the round {there.id} (`harness review invite` comes first)"
+        return f"{vote.rater!r} is not invited to the round {round_.id} (`harness review invite` comes first)"
     if vote.winner not in (*CHOICES, "undone"):
         return f"{vote.winner!r} is no choice (give one of {', '.join(CHOICES)})"
     if vote.revision < 1 or not 0 <= vote.seconds < float("inf"):
         return "revision and seconds must be numbers, from 1 and from 0"
-    flags = {f"{side}:{flag}" for side in ("left", "right") for flag in there.flags}
-    unknown = [*(f for f in vote.flags if f not in flags), *(c for c in vote.criteria if c not in there.criteria)]
+    flags = {f"{side}:{flag}" for side in ("left", "right") for flag in round_.flags}
+    unknown = [*(f for f in vote.flags if f not in flags), *(c for c in vote.criteria if c not in round_.criteria)]
     if unknown:
         return f"{unknown[0]!r} is neither a flag nor a criterion of the round"
-    if there.unblinded is not None or (there.closed is not None and (not vote.when or vote.when > there.closed.when)):
-        return f"the round {there.id} was closed at {there.closed.when if there.closed else ''}, before this vote"
+    if round_.unblinded is not None or (
+        round_.closed is not None and (not vote.when or vote.when > round_.closed.when)
+    ):
+        return f"the round {round_.id} was closed at {round_.closed.when if round_.closed else ''}, before this vote"
     return ""
 
 
-def _queues(session: Session, there: Round, others: Sequence[Any], people: Mapping[str, Invitation]) -> None:
+def _queues(session: Session, round_: Round, others: Sequence[Any], people: Mapping[str, Invitation]) -> None:
     """Who took which queue elsewhere is theirs here too, unless somebody has taken it here."""
-    taken = {one.queue for one in people.values()} - {None}
+    taken = {person.queue for person in people.values()} - {None}
     for row in others:
-        if not isinstance(row, Invitation) or row.round != there.id or row.queue is None:
+        if not isinstance(row, Invitation) or row.round != round_.id or row.queue is None:
             continue
-        here = people.get(row.name)
-        if here is not None and here.token_hash == row.token_hash and here.queue is None and row.queue not in taken:
-            session.write(replace(here, queue=row.queue, arrived=row.arrived))
+        invitation = people.get(row.name)
+        if (
+            invitation is not None
+            and invitation.token_hash == row.token_hash
+            and invitation.queue is None
+            and row.queue not in taken
+        ):
+            session.write(replace(invitation, queue=row.queue, arrived=row.arrived))
             taken.add(row.queue)
 
 
-def _annotations(store: Store, found: Sequence[Row], who: str, path: Path) -> Imported:
+def _annotations(store: Store, file_rows: Sequence[Row], who: str, path: Path) -> Imported:
     """A round out of a finished annotation file; the same file again is the same round."""
-    problems = [f"{row.where}: {text}" for row in found if (text := _bad_annotation(row))]
+    problems = [f"{row.where}: {text}" for row in file_rows if (text := _bad_annotation(row))]
     if problems:
         more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
         raise ReviewError("; ".join(problems[:SHOWN_PROBLEMS]) + more, hint="Nothing was taken in; mend the file")
-    name = f"i{digest([row.values for row in found], 10)}"
+    name = f"i{digest([row.values for row in file_rows], 10)}"
     stamp = Stamp(iso(utc_now()), who, f"imported from {path.name}")
     assignments, votes = [], []
     times: Counter[tuple[str, ...]] = Counter()
-    for place, row in enumerate(found):
+    for position, row in enumerate(file_rows):
         example, left, right, rater = (str(row.values[column]).strip() for column in ANNOTATION[:4])
         key = (example, left, right, rater)
         times[key] += 1
         token = digest([name, *key, times[key]], 40)
         item = digest([name, example, *sorted((left, right))], 40)
-        assignments.append(Assignment(token, name, "ordinary", item, example, left, right, None, place, rater))
+        assignments.append(Assignment(token, name, "ordinary", item, example, left, right, None, position, rater))
         vote = replace(_vote_of(row), id=f"{token}-1", assignment=token, rater=rater, revision=1)
         votes.append(replace(vote, when=vote.when or stamp.when))
     arms = tuple(dict.fromkeys(arm for a in assignments for arm in (a.left, a.right)))
     per_item = Counter(a.item for a in assignments)
-    there = Round(
+    round_ = Round(
         id=name,
         experiment="",
         arms=arms,
@@ -276,7 +283,7 @@ def _annotations(store: Store, found: Sequence[Row], who: str, path: Path) -> Im
     with store.session() as session:
         if session.read(Round, "id = $1", [name]):
             return Imported(name, 0, len(votes))
-        session.write(there, *assignments, *votes)
+        session.write(round_, *assignments, *votes)
     return Imported(name, len(votes), 0)
 
 

@@ -38,21 +38,21 @@ class Monitored:
         )
 
 
-def preferred(found: RoundVotes, *, level: float = 0.95) -> Monitored:
+def preferred(round_votes: RoundVotes, *, level: float = 0.95) -> Monitored:
     """The folded anytime-valid interval of a round of two arms; from 0.5 to 1 before an example has all its votes.
 
     Items with the same text on both sides are left out: which items those are does not hang on chance. *Both bad* is
     in no rate.
     """
-    sources = found.round.evaluations
-    names = {sources[found.round.arms[0]]: "first", sources[found.round.arms[1]]: "second"}
+    sources = round_votes.round.evaluations
+    names = {sources[round_votes.round.arms[0]]: "first", sources[round_votes.round.arms[1]]: "second"}
     rows = [
         Vote(a.example, names[a.left], names[a.right], vote.rater, vote.winner)  # type: ignore[arg-type]
-        for a, vote in found.judged("ordinary")
+        for a, vote in round_votes.judged("ordinary")
     ]
     if not rows:
         return Monitored(0, 0.5, 1.0, level, False)
-    measured = monitored_win_rate(VoteTable.of(rows), "first", "second", found.round.raters, level=level).estimate
+    measured = monitored_win_rate(VoteTable.of(rows), "first", "second", round_votes.round.raters, level=level).estimate
     if measured is None or measured.low is None or measured.high is None:
         return Monitored(0, 0.5, 1.0, level, False)
     ends = sorted((abs(measured.low - 0.5), abs(measured.high - 0.5)))

@@ -110,20 +110,20 @@ def plan_round(
     queues = _ordinary(judged, design, draw)
     used = {example for example, _, _ in chosen}
     spare = [example for example in material.examples if example not in used]
-    found: list[Assignment] = []
+    assignments: list[Assignment] = []
     for number, ordinary in enumerate(queues):
         fillers = [*_gold(number, material, design, draw), *_identical(number, material, design, (spare, draw))]
         order = _arrange(ordinary, fillers, design.repeats, draw.rng)
-        found += [
-            Assignment(draw.token(), round_id, s.kind, s.item, s.example, s.left, s.right, number, place)
-            for place, s in enumerate(order)
+        assignments += [
+            Assignment(draw.token(), round_id, s.kind, s.item, s.example, s.left, s.right, number, position)
+            for position, s in enumerate(order)
         ]
     ties = [item for item in chosen if item in material.same]
-    found += [
-        Assignment(draw.token(), round_id, "automatic", draw.name(item), *item, None, place)
-        for place, item in enumerate(ties)
+    assignments += [
+        Assignment(draw.token(), round_id, "automatic", draw.name(item), *item, None, position)
+        for position, item in enumerate(ties)
     ]
-    return found
+    return assignments
 
 
 def _check(material: Material, design: Design) -> None:
@@ -243,20 +243,20 @@ def _arrange(
     """One queue in its order: ordinary pairs shuffled, a filler in each of equal stretches, repeats well after."""
     order = list(ordinary)
     rng.shuffle(order)
-    places: list[tuple[float, _Slot]] = [(float(place), slot) for place, slot in enumerate(order)]
+    positions: list[tuple[float, _Slot]] = [(float(index), slot) for index, slot in enumerate(order)]
     mixed = list(fillers)
     rng.shuffle(mixed)
     for number, slot in enumerate(mixed):
-        places.append(((number + rng.random()) * len(order) / len(mixed) - 0.5, slot))
+        positions.append(((number + rng.random()) * len(order) / len(mixed) - 0.5, slot))
     gap = max(3, len(order) // 3)
-    for place in rng.sample(range(len(order)), min(repeats, len(order))):
-        early = place if place + gap < len(order) else rng.randrange(max(1, len(order) - gap))
-        while any(slot.kind == "repeat" and slot.item == order[early].item for _, slot in places):
+    for index in rng.sample(range(len(order)), min(repeats, len(order))):
+        early = index if index + gap < len(order) else rng.randrange(max(1, len(order) - gap))
+        while any(slot.kind == "repeat" and slot.item == order[early].item for _, slot in positions):
             early = (early + 1) % len(order)
         first = order[early]
         again = _Slot("repeat", first.item, first.example, first.right, first.left)
-        places.append((rng.uniform(min(early + gap, len(order) - 0.5), len(order)) - 0.25, again))
-    return [slot for _, slot in sorted(places, key=lambda found: found[0])]
+        positions.append((rng.uniform(min(early + gap, len(order) - 0.5), len(order)) - 0.25, again))
+    return [slot for _, slot in sorted(positions, key=lambda entry: entry[0])]
 
 
 def fillers_for(ordinary: int) -> tuple[int, int, int]:

@@ -42,5 +42,5 @@ __all__ = [
 def round_votes(store: Store, round_id: str) -> RoundVotes:
     """A round, its assignments and their votes."""
     with store.session() as session:
-        there = round_of(session, round_id)
-    return joined(there, store.ballots(round_id))
+        round_ = round_of(session, round_id)
+    return joined(round_, store.ballots(round_id))

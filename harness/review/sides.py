@@ -23,18 +23,18 @@ def balanced(cells: Sequence[Cell], rng: random.Random) -> list[bool]:
     For every rater, every arm pair and every combination the numbers of True and False differ by at most 1.
     """
     by_cell: dict[Cell, list[int]] = defaultdict(list)
-    for place, cell in enumerate(cells):
-        by_cell[cell].append(place)
+    for index, cell in enumerate(cells):
+        by_cell[cell].append(index)
     sides = [False] * len(cells)
     single: dict[Cell, int] = {}
     for cell in sorted(by_cell, key=repr):
-        places = by_cell[cell]
-        rng.shuffle(places)
-        half = len(places) // 2
-        for place in places[:half]:
-            sides[place] = True
-        if len(places) % 2:
-            single[cell] = places[-1]
+        indices = by_cell[cell]
+        rng.shuffle(indices)
+        half = len(indices) // 2
+        for index in indices[:half]:
+            sides[index] = True
+        if len(indices) % 2:
+            single[cell] = indices[-1]
     for cell, side in _two_colours(list(single), rng).items():
         sides[single[cell]] = side
     return sides

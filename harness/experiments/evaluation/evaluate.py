@@ -197,7 +197,7 @@ def read_evaluation(folder: Path) -> Evaluation:
 def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score]:
     """Scores of every metric that the task declares, from stored predictions and likelihoods; needs no model."""
     task = plan.experiment.task
-    names = wanted(task.metrics.primary, *task.metrics.also)
+    names = metric_names(task.metrics.primary, *task.metrics.also)
     predictions = list(read_records(folder / "predictions.jsonl", Prediction))
     likelihoods = list(read_records(folder / "likelihoods.jsonl", Likelihood))
     own = own_metrics(plan)
@@ -235,11 +235,11 @@ def own_metrics(plan: RunPlan) -> dict[str, metrics.Metric]:
 def modules(task: TaskSpec) -> list[str]:
     """Libraries that scoring an arm on `task` imports, beside those of its model."""
     lm_eval = task.lm_eval is not None or (task.retention is not None and task.retention.tasks is not None)
-    found = metrics.modules([task.metrics.primary, *task.metrics.also])
-    return [*found, "datasets", "lm_eval.evaluator"] if lm_eval else found
+    names = metrics.modules([task.metrics.primary, *task.metrics.also])
+    return [*names, "datasets", "lm_eval.evaluator"] if lm_eval else names
 
 
-def wanted(*declared: str) -> list[str]:
+def metric_names(*declared: str) -> list[str]:
     """The declared metrics, and those that every evaluation has where its suite allows them."""
     always = ("length_limited", "retention_perplexity", "preference_accuracy")
     return list(dict.fromkeys([*declared, *always]))
@@ -295,10 +295,10 @@ class Scorer:
         if "likelihood" in unavailable(self.plan):
             return []
         prompter = self._prompter()
-        known = {example.id: example for example in (*self.suite.pair_examples, *self.suite.examples)}
+        by_id = {example.id: example for example in (*self.suite.pair_examples, *self.suite.examples)}
         requests = [
             *predict.target_requests(prompter, self.suite.examples),
-            *predict.preference_requests(prompter, known, self.suite.pairs),
+            *predict.preference_requests(prompter, by_id, self.suite.pairs),
             *predict.retention_requests(self.model, self.suite.retention, self.model.context),
         ]
         return predict.likelihoods(self.model, requests, self._settings(), self.folder / "score.jsonl", progress)

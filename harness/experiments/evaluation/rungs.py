@@ -62,8 +62,8 @@ def score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> RungScor
     members = by_group(plan)
     spec = plan.experiment.spec.racing
     assert spec is not None
-    wanted = elimination.shuffled(members, spec.seed, rung.number)[rung.first : rung.end]
-    examples = tuple(example for group in wanted for example in members[group])
+    groups = elimination.shuffled(members, spec.seed, rung.number)[rung.first : rung.end]
+    examples = tuple(example for group in groups for example in members[group])
     values: dict[str, float] = {}
     if examples:
         name = digest([record.artefact.hash, rung, spec.metric])
@@ -74,15 +74,17 @@ def score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> RungScor
             values = _values(plan, model, examples, folder, progress)
         finally:
             model.close()
-    found = RungScores(
-        values=tuple(_mean([values[one.id] for one in members[group] if one.id in values]) for group in wanted),
+    scores = RungScores(
+        values=tuple(
+            _mean([values[example.id] for example in members[group] if example.id in values]) for group in groups
+        ),
         examples=len(examples),
         seconds=time.perf_counter() - started,
     )
     _scores_file(plan).parent.mkdir(parents=True, exist_ok=True)
-    write_json(_scores_file(plan), found)
+    write_json(_scores_file(plan), scores)
     shutil.rmtree(_scores_file(plan).with_suffix(""), ignore_errors=True)
-    return found
+    return scores
 
 
 def by_group(plan: RunPlan) -> dict[str, list[Example]]:

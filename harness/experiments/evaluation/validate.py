@@ -52,7 +52,7 @@ def validate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Vali
     folder = _folder(plan, artefact)
     folder.mkdir(parents=True, exist_ok=True)
     task = plan.experiment.task
-    known = known_metric(task.metrics.primary, plan.experiment.task_dir, sensitive=task.sensitive)
+    metric = known_metric(task.metrics.primary, plan.experiment.task_dir, sensitive=task.sensitive)
     examples: tuple[Example, ...] = ()
     value, seconds = None, 0.0
     if _asks(plan):
@@ -60,11 +60,11 @@ def validate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Vali
         model = arms.family(plan.arm.method).load(plan, artefact)
         try:
             started = time.perf_counter()
-            value = _value(known, scores_of(plan, model, examples, folder, progress))
+            value = _value(metric, scores_of(plan, model, examples, folder, progress))
             seconds = time.perf_counter() - started
         finally:
             model.close()
-    result = Validation(known.name, value, last_loss(plan.run_folder), len(examples), seconds)
+    result = Validation(metric.name, value, last_loss(plan.run_folder), len(examples), seconds)
     write_json(folder / DONE, result)
     return result
 
@@ -113,13 +113,13 @@ def scores_of(
     return metrics.score_predictions([task.metrics.primary], name, answers, examples, task.facts, own_metrics(plan))
 
 
-def _value(known: Metric, scores: list[Score]) -> float | None:
+def _value(metric: Metric, scores: list[Score]) -> float | None:
     """The metric over all examples: a mean, or what summed statistics combine to."""
-    if known.combine is not None:
+    if metric.combine is not None:
         import numpy as np
 
         rows = [score.statistics for score in scores if score.status == "ok" and score.statistics is not None]
-        total = float(known.combine(np.asarray(rows).sum(axis=0))) if rows else math.nan
+        total = float(metric.combine(np.asarray(rows).sum(axis=0))) if rows else math.nan
         return total if math.isfinite(total) else None
     values = [score.value for score in scores if score.status == "ok" and score.value is not None]
     return sum(values) / len(values) if values else None

@@ -24,24 +24,24 @@ ANSWERS = 8
 
 
 def calibrate(
-    plans: Sequence[RunPlan], wanted: Sequence[str], home: Path, say: Callable[[str], None]
+    plans: Sequence[RunPlan], arms: Sequence[str], home: Path, say: Callable[[str], None]
 ) -> dict[str, Rate | str]:
     """Arm name → what it took, or why it could not be measured; `plans` are those of the whole experiment."""
     firsts: dict[str, RunPlan] = {}
     for plan in plans:  # parents come before children
         firsts.setdefault(plan.arm_name, plan)
     names = {plan.train_id: plan.arm_name for plan in plans}
-    children = [plan for plan in firsts.values() if plan.arm_name in wanted]
-    needed = set(wanted) | {names[plan.parent_train_id] for plan in children if plan.parent_train_id is not None}
+    children = [plan for plan in firsts.values() if plan.arm_name in arms]
+    needed = set(arms) | {names[plan.parent_train_id] for plan in children if plan.parent_train_id is not None}
     home.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Rate | str] = {}
+    rates: dict[str, Rate | str] = {}
     with tempfile.TemporaryDirectory(prefix="calibration-", dir=home) as folder:
         small = _Small(Path(folder), plans[0])
         for name, plan in firsts.items():
             if name in needed:
                 say(f"calibrating {name}: {EXAMPLES} training and {small.answers} validation examples")
-                found[name] = small.measure(plan)
-    return {name: one for name, one in found.items() if name in wanted}
+                rates[name] = small.measure(plan)
+    return {name: rate for name, rate in rates.items() if name in arms}
 
 
 class _Small:

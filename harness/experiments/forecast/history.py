@@ -43,13 +43,13 @@ def past_runs(
 ) -> list[Past]:
     """Finished runs with the experiments they belong to, the newest first; each run once."""
     records = {record.experiment_id: record for record in experiments}
-    found: dict[tuple[str, int], ExperimentRecord] = {}
+    records_of_runs: dict[tuple[str, int], ExperimentRecord] = {}
     for entry in entries:
         if entry.eval_id is not None:
-            found[entry.train_id, entry.attempt] = records[entry.experiment_id]
-    good = [run for run in runs if run.status == "ok" and (run.train_id, run.attempt) in found]
+            records_of_runs[entry.train_id, entry.attempt] = records[entry.experiment_id]
+    good = [run for run in runs if run.status == "ok" and (run.train_id, run.attempt) in records_of_runs]
     good.sort(key=lambda run: run.provenance.started, reverse=True)
-    return [Past(run, found[run.train_id, run.attempt]) for run in good]
+    return [Past(run, records_of_runs[run.train_id, run.attempt]) for run in good]
 
 
 def rate(plan: RunPlan, past: Sequence[Past]) -> Rate | None:
@@ -57,17 +57,21 @@ def rate(plan: RunPlan, past: Sequence[Past]) -> Rate | None:
 
     Likest: the same machine before another, the same task before another, the same arm before another of its method.
     """
-    mine = [one for one in past if one.run.method == plan.arm.method and one.experiment.base_hash == plan.base_hash]
-    if not mine:
+    candidates = [
+        candidate
+        for candidate in past
+        if candidate.run.method == plan.arm.method and candidate.experiment.base_hash == plan.base_hash
+    ]
+    if not candidates:
         return None
     task, here = plan.experiment.task.name, _machine(environment.hardware())
 
-    def likeness(one: Past) -> tuple[bool, bool, bool]:
-        machine = _machine(one.run.provenance.hardware) == here
-        return (machine, one.experiment.task.get("name") == task, one.run.arm == plan.arm_name)
+    def likeness(candidate: Past) -> tuple[bool, bool, bool]:
+        machine = _machine(candidate.run.provenance.hardware) == here
+        return (machine, candidate.experiment.task.get("name") == task, candidate.run.arm == plan.arm_name)
 
-    best = max(map(likeness, mine))
-    used = [one for one in mine if likeness(one) == best][:NEWEST]
+    best = max(map(likeness, candidates))
+    used = [candidate for candidate in candidates if likeness(candidate) == best][:NEWEST]
     return _rate(used, _basis(used, best))
 
 
@@ -78,11 +82,11 @@ def _machine(hardware: Any) -> tuple[Any, ...]:
 
 def _basis(used: Sequence[Past], likeness: tuple[bool, bool, bool]) -> str:
     same_machine, same_task, same_arm = likeness
-    one = used[0]
+    newest = used[0]
     number = "1 stored run" if len(used) == 1 else f"{len(used)} stored runs"
-    text = f"{number} of {one.run.arm if same_arm else one.run.method}"
+    text = f"{number} of {newest.run.arm if same_arm else newest.run.method}"
     if not same_task:
-        text += f" on another task ({one.experiment.task.get('name')})"
+        text += f" on another task ({newest.experiment.task.get('name')})"
     return text if same_machine else f"{text} on another machine"
 
 

@@ -35,8 +35,8 @@ def _lines(task: TaskSpec, examples: list[Example], base: BaseModelSpec, seed: i
     path = loading.resolve_base(base)
     config = AutoConfig.from_pretrained(str(path), local_files_only=True)
     prompter = Prompter(loading.load_tokenizer(path), ChatSpec(), task, context_length(base, config))
-    found = render(preview(prompter, examples, 0 if task.sensitive else 3))
-    return ["The task is sensitive: no prompt is shown.", "", *found] if task.sensitive else found
+    rendered = render(preview(prompter, examples, 0 if task.sensitive else 3))
+    return ["The task is sensitive: no prompt is shown.", "", *rendered] if task.sensitive else rendered
 
 
 def render(found: Preview) -> list[str]:

@@ -48,7 +48,7 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     to it with the date of its declaration, and what its own metrics declare is brought up to date. Its `resources` and
     `serving`, which are no part of its identity, are those of the last run: a price may be given later.
     """
-    place = home / "experiments" / record.experiment_id / "record.json"
+    record_file = home / "experiments" / record.experiment_id / "record.json"
     stored = read_experiment(home, record.experiment_id)
     declared = rules.declare(record, stored, environment.now())
     latest = {name: record.spec.get(name) for name in ("resources", "serving")}
@@ -57,20 +57,20 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     if own != (declared.task.get("own_metrics") or {}):
         declared = replace(declared, task={**declared.task, "own_metrics": own})
     if declared != stored:
-        write_json(place, declared)
-    store.ingest([from_json(ExperimentRecord, read_json(place))])
+        write_json(record_file, declared)
+    store.ingest([from_json(ExperimentRecord, read_json(record_file))])
 
 
 def read_experiment(home: Path, experiment_id: str) -> ExperimentRecord | None:
     """The record of an experiment as its file has it."""
-    place = home / "experiments" / experiment_id / "record.json"
-    return from_json(ExperimentRecord, read_json(place)) if place.exists() else None
+    record_file = home / "experiments" / experiment_id / "record.json"
+    return from_json(ExperimentRecord, read_json(record_file)) if record_file.exists() else None
 
 
-def race(store: Store, home: Path, record: ExperimentRecord, made: Race) -> None:
+def race(store: Store, home: Path, record: ExperimentRecord, result: Race) -> None:
     """Store a finished race as part of its experiment's record, and keep it in the record's file."""
     stored = read_experiment(home, record.experiment_id)
-    finished = replace(stored or record, race=made)
+    finished = replace(stored or record, race=result)
     write_json(home / "experiments" / record.experiment_id / "record.json", finished)
     store.ingest([finished])
 
@@ -158,10 +158,10 @@ def serving_folder(home: Path, experiment_id: str) -> Path:
     return home / "experiments" / experiment_id / "serving"
 
 
-def serving(store: Store, home: Path, made: ServingPass) -> None:
+def serving(store: Store, home: Path, serving_pass: ServingPass) -> None:
     """Store a pass of serving figures, and keep it as a file."""
-    write_json(serving_folder(home, made.experiment_id) / f"{made.pass_id}.json", made)
-    store.ingest([made])
+    write_json(serving_folder(home, serving_pass.experiment_id) / f"{serving_pass.pass_id}.json", serving_pass)
+    store.ingest([serving_pass])
 
 
 def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
@@ -187,7 +187,7 @@ def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
     from harness.experiments.evaluation import evaluate
 
     task = plan.experiment.task
-    versions = {name: known.version for name, known in evaluate.own_metrics(plan).items()}
+    versions = {name: metric.version for name, metric in evaluate.own_metrics(plan).items()}
     stored = {row.metric for row in store.scores([eval_id]) if versions.get(row.metric, row.version) == row.version}
     return {task.metrics.primary, *task.metrics.also} - stored
 
@@ -251,6 +251,6 @@ def prune_trials(
     if experiment.spec.keep == "all":
         return
     needed = {plan.train_id for plan in finals}
-    for one in trials:
-        if one.train_id not in needed:
-            shutil.rmtree(home / "runs" / one.train_id / FOLDER, ignore_errors=True)
+    for trial in trials:
+        if trial.train_id not in needed:
+            shutil.rmtree(home / "runs" / trial.train_id / FOLDER, ignore_errors=True)

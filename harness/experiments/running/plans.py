@@ -33,9 +33,9 @@ def precision_notes(base: BaseModelSpec, device: str, multiplies: Callable[[str]
     asked = {"dtype": base.dtype, "autocast": base.autocast or "float32"}
     slow = [f"{name}: {dtype}" for name, dtype in asked.items() if device == "cpu" and multiplies(dtype) is False]
     return [
-        f"base_model.{one}: this processor has no such arithmetic, and emulating it takes tens of times as long; "
+        f"base_model.{setting}: this processor has no such arithmetic, and emulating it takes tens of times as long; "
         "it is quick in float32"
-        for one in slow[:1]
+        for setting in slow[:1]
     ]
 
 

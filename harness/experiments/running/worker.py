@@ -77,9 +77,9 @@ def finished(plan: RunPlan) -> Outcome | None:
     """
     record = read_run(plan.run_folder)
     if plan.rung is not None:
-        there = rungs.read(plan)
-        if there is not None:
-            return Outcome(there[0], None, rung=there[1])
+        rung_result = rungs.read(plan)
+        if rung_result is not None:
+            return Outcome(rung_result[0], None, rung=rung_result[1])
         return Outcome(record, None) if record is not None and record.status == "diverged" else None
     again = ("failed", "oom", "cancelled", "eliminated")
     if record is None or record.status in again or (plan.run_folder / RETRY).exists():
@@ -208,7 +208,7 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
 def _places(folder: Path, provenance: Provenance) -> list[dict[str, str]]:
     """Where this training has been under way, this time included: processor, accelerators, package versions."""
     path = folder / "places.json"
-    versions = {name: found for name, found in provenance.packages.items() if name in environment.TRAINING}
+    versions = {name: version for name, version in provenance.packages.items() if name in environment.TRAINING}
     here = {"processor": str(provenance.hardware.get("processor")), **versions}
     here["accelerators"] = ", ".join(provenance.hardware.get("accelerators", ())) or "none"
     places: list[dict[str, str]] = read_json(path) if path.exists() and (folder / "checkpoints").exists() else []
@@ -232,13 +232,13 @@ def without_test(plan: RunPlan) -> RunPlan:
 def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome:
     artefact = record.artefact
     assert artefact is not None
-    found = None
+    validated = None
     started = time.monotonic()
     try:
         if plan.role == "trial":
             with sealing.closed(plan.home / "sealed"):
-                found = validation.validate(plan, artefact, progress)
-            seconds = evaluate.Seconds(found.seconds, 0.0)
+                validated = validation.validate(plan, artefact, progress)
+            seconds = evaluate.Seconds(validated.seconds, 0.0)
         else:
             seconds = evaluate.evaluate(plan, artefact, progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
@@ -256,8 +256,8 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
     ledger = replace(record.ledger, predict_seconds=seconds.predict, score_seconds=seconds.score)
     record = replace(record, ledger=ledger)
     _write_run(plan.run_folder, record)
-    if found is not None:
-        return Outcome(record, None, found)
+    if validated is not None:
+        return Outcome(record, None, validated)
     identity = eval_id(plan, artefact)
     evaluate.note(plan, artefact, identity)
     return Outcome(record, identity)
@@ -270,7 +270,7 @@ def _at_rung(plan: RunPlan, progress: arms.Progress) -> Outcome:
         return Outcome(record, None)
     try:
         with sealing.closed(plan.home / "sealed"):
-            found = rungs.score(plan, record, progress)
+            scores = rungs.score(plan, record, progress)
     except (Interrupted, DiskFull, KeyboardInterrupt):
         raise
     except Exception as caught:
@@ -280,7 +280,7 @@ def _at_rung(plan: RunPlan, progress: arms.Progress) -> Outcome:
         return Outcome(
             replace(record, status=_status_of(caught), error=f"scoring at a rung: {_one_line(caught)}"), None
         )
-    return Outcome(record, None, rung=found)
+    return Outcome(record, None, rung=scores)
 
 
 def eliminate(plan: RunPlan, run: RunRecord, why: str) -> RunRecord:
@@ -391,10 +391,10 @@ def _spent_until(error: Exception, elapsed: float) -> Ledger:
 
     A loop that went on from a checkpoint counts what was spent before, too.
     """
-    known = error.ledger if isinstance(error, ArmFailed) else None
-    if not isinstance(known, Ledger):
+    ledger = error.ledger if isinstance(error, ArmFailed) else None
+    if not isinstance(ledger, Ledger):
         return Ledger(prepare_seconds=elapsed)
-    return replace(known, prepare_seconds=max(0.0, elapsed - _spent(known)))
+    return replace(ledger, prepare_seconds=max(0.0, elapsed - _spent(ledger)))
 
 
 def _kept_seconds(folder: Path) -> float:

@@ -25,11 +25,11 @@ def serve(path: Path, home: Path, reporter: Reporter, *, again: bool = False) ->
     prepared = prepare(experiment, home)
     record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, home))
     store = queries.open_store(home)
-    wanted = []
-    if record.experiment_id in {known.experiment_id for known in store.experiments()}:
+    jobs = []
+    if record.experiment_id in {stored.experiment_id for stored in store.experiments()}:
         plans = run_plans.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
-        wanted = speed.jobs(plans, speed.settings_of(experiment))
-    if not wanted:
+        jobs = speed.jobs(plans, speed.settings_of(experiment))
+    if not jobs:
         raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
-    speed.measure(speed.Place(home, record.experiment_id, store, reporter), wanted, again=again)
+    speed.measure(speed.Place(home, record.experiment_id, store, reporter), jobs, again=again)
     return queries.board(home, record.experiment_id)

@@ -76,7 +76,7 @@ def run(
     An arm that cannot be measured is recorded as failed, and later rounds go on without it.
     """
     kept = journal.read()
-    served = {one.arm: one for one in (from_json(ServedArm, row["probe"]) for row in kept if "probe" in row)}
+    served = {arm.arm: arm for arm in (from_json(ServedArm, row["probe"]) for row in kept if "probe" in row)}
     for number, job in enumerate(jobs):
         progress("probe", number, len(jobs))
         if job.plan.arm_name not in served:
@@ -132,17 +132,17 @@ def _named(job: Job, probe: ServingProbe | None) -> ServedArm:
 def _round(number: int, jobs: Sequence[Job], served: Mapping[str, ServedArm], bench: Bench) -> dict[str, Any]:
     visits: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    for place, job in enumerate(jobs):
+    for position, job in enumerate(jobs):
         name = job.plan.arm_name
         probe = served[name].probe
         try:
-            found = bench.visit(job, probe.batch if probe is not None else None)
+            timed = bench.visit(job, probe.batch if probe is not None else None)
         except (Interrupted, DiskFull):
             raise
         except Exception as error:
             failed[name] = f"round {number + 1}: {_line(error)}"
         else:
-            visits[name] = to_json(replace(found, round=number, place=place))
+            visits[name] = to_json(replace(timed, round=number, place=position))
     return {"round": number, "visits": visits, "failed": failed}
 
 

@@ -43,10 +43,10 @@ class Processes:
         """
         pool, busy = _pool(), True
         try:
-            found = _call(pool, probes.hold, job)
+            size = _call(pool, probes.hold, job)
             tries = _tries(pool, job.settings.batches) if job.forced else ()
             busy = False
-            return ServingProbe(found.weights_bytes, found.memory_kind, tries)
+            return ServingProbe(size.weights_bytes, size.memory_kind, tries)
         finally:
             _end(pool, busy)
 

@@ -57,54 +57,54 @@ def check_prompts(validation: int) -> None:
 
 def jobs(plans: Sequence[RunPlan], settings: ServingSpec) -> list[Job]:
     """One job for each arm with a finished run on the whole train split: that of its lowest seed."""
-    found: dict[str, Job] = {}
+    by_arm: dict[str, Job] = {}
     for plan in sorted(plans, key=lambda plan: -1 if plan.seed is None else plan.seed):
-        outcome = worker.finished(plan) if plan.fraction == 1 and plan.arm_name not in found else None
+        outcome = worker.finished(plan) if plan.fraction == 1 and plan.arm_name not in by_arm else None
         if outcome is not None and outcome.run.status == "ok" and outcome.run.artefact is not None:
-            found[plan.arm_name] = Job(worker.without_test(plan), outcome.run.artefact, settings)
+            by_arm[plan.arm_name] = Job(worker.without_test(plan), outcome.run.artefact, settings)
     names = dict.fromkeys(plan.arm_name for plan in plans)
-    return [found[name] for name in names if name in found]
+    return [by_arm[name] for name in names if name in by_arm]
 
 
 def measure(
-    place: Place, wanted: Sequence[Job], *, again: bool = False, bench: Bench | None = None
+    place: Place, jobs: Sequence[Job], *, again: bool = False, bench: Bench | None = None
 ) -> ServingPass | None:
-    """Measure the arms of `wanted` in one pass and store it; None where there is none to measure.
+    """Measure the arms of `jobs` in one pass and store it; None where there is none to measure.
 
     A pass that is stored for the same subject is given back instead, unless `again`. `bench` stands in for processes.
 
     Raises:
         DataError: there is no validation example.
     """
-    if not wanted:
+    if not jobs:
         return None
-    with redaction.texts(wanted[0].plan.experiment.task.sensitive):
-        return _measure(place, wanted, again=again, bench=bench)
+    with redaction.texts(jobs[0].plan.experiment.task.sensitive):
+        return _measure(place, jobs, again=again, bench=bench)
 
 
-def _measure(place: Place, wanted: Sequence[Job], *, again: bool, bench: Bench | None) -> ServingPass | None:
-    settings, plan = wanted[0].settings, wanted[0].plan
+def _measure(place: Place, jobs: Sequence[Job], *, again: bool, bench: Bench | None) -> ServingPass | None:
+    settings, plan = jobs[0].settings, jobs[0].plan
     examples = examples_of(plan, settings.prompts)
     check_prompts(len(examples))
     hardware = _hardware(plan)
-    about = digest([_settings(settings), plan.files.fingerprint, sorted(map(_identity, wanted)), _here(plan), hardware])
-    known = stored(place, about)
-    if known is not None and not again:
-        place.store.ingest([known])
-        place.reporter.say(f"serving figures were measured already, {known.created}")
-        return known
+    about = digest([_settings(settings), plan.files.fingerprint, sorted(map(_identity, jobs)), _here(plan), hardware])
+    earlier = stored(place, about)
+    if earlier is not None and not again:
+        place.store.ingest([earlier])
+        place.reporter.say(f"serving figures were measured already, {earlier.created}")
+        return earlier
     place.reporter.label = ""
-    present = [job for job in wanted if _is_there(job)]
+    present = [job for job in jobs if _is_there(job)]
     journal = Journal(place.folder / f"{about}.part.jsonl")
     order = orders([job.plan.arm_name for job in present], settings.rounds, random.Random(settings.seed))
     started = time.monotonic()
     if bench is None:
         with Processes() as processes:
-            found = passes.run(present, order, processes, journal, place.reporter)
+            measured = passes.run(present, order, processes, journal, place.reporter)
     else:
-        found = passes.run(present, order, bench, journal, place.reporter)
-    served = {one.arm: one for one in found}
-    made = ServingPass(
+        measured = passes.run(present, order, bench, journal, place.reporter)
+    served = {arm.arm: arm for arm in measured}
+    result = ServingPass(
         pass_id="",
         experiment_id=place.experiment_id,
         subject=about,
@@ -113,18 +113,22 @@ def _measure(place: Place, wanted: Sequence[Job], *, again: bool, bench: Bench |
         environment=_here(plan),
         hardware=hardware,
         seconds=time.monotonic() - started,
-        arms=tuple(served.get(job.plan.arm_name) or passes.unmeasured(job, _gone(job)) for job in wanted),
+        arms=tuple(served.get(job.plan.arm_name) or passes.unmeasured(job, _gone(job)) for job in jobs),
     )
-    made = replace(made, pass_id=digest(made))
-    ingest.serving(place.store, place.home, made)
+    result = replace(result, pass_id=digest(result))
+    ingest.serving(place.store, place.home, result)
     journal.path.unlink(missing_ok=True)
-    return made
+    return result
 
 
 def stored(place: Place, subject: str) -> ServingPass | None:
     """The newest finished pass about `subject`."""
     every = [from_json(ServingPass, read_json(path)) for path in place.folder.glob("*.json")]
-    return max((one for one in every if one.subject == subject), key=lambda one: one.created, default=None)
+    return max(
+        (stored_pass for stored_pass in every if stored_pass.subject == subject),
+        key=lambda stored_pass: stored_pass.created,
+        default=None,
+    )
 
 
 def _settings(settings: ServingSpec) -> dict[str, Any]:

@@ -139,17 +139,17 @@ class _Driver:
         """The plans of an arm's next trials on a rung; empty when it has had them all."""
         here = [trial for trial in state.trials if trial.rung == rung]
         if rung == 0:
-            told = [tuning.Told(trial.values, self._result(state, trial)) for trial in here]
-            proposed = tuning.propose(state.arm, state.search, told, self.tuning)
-            wanted = dict(enumerate(proposed, len(told)))
+            results = [tuning.TrialResult(trial.values, self._result(state, trial)) for trial in here]
+            proposed = tuning.propose(state.arm, state.search, results, self.tuning)
+            next_values = dict(enumerate(proposed, len(results)))
         elif here:
             return []
         else:
             below = [(trial.number, self._result(state, trial)) for trial in state.trials if trial.rung == rung - 1]
             numbers = tuning.survivors(below, self.tuning.trials, rung)
             values = {trial.number: dict(trial.values) for trial in state.trials if trial.rung == 0}
-            wanted = {number: values[number] for number in numbers}
-        return [self._plan(state, number, values, rung) for number, values in wanted.items()]
+            next_values = {number: values[number] for number in numbers}
+        return [self._plan(state, number, values, rung) for number, values in next_values.items()]
 
     def _plan(self, state: _State, number: int, values: tuning.Values, rung: int) -> RunPlan:
         share = tuning.RUNGS[rung] if self.tuning.halving else 1.0
@@ -209,8 +209,8 @@ class _Driver:
         return line
 
     def _trial(self, state: _State, plan: RunPlan, outcome: worker.Outcome) -> Trial:
-        run, found = outcome.run, outcome.validation
-        status = run.status if run.status != "ok" or found is not None else "failed"
+        run, validation = outcome.run, outcome.validation
+        status = run.status if run.status != "ok" or validation is not None else "failed"
         assert plan.seed is not None
         return Trial(
             experiment_id=self.place.experiment_id,
@@ -220,9 +220,9 @@ class _Driver:
             status=status,
             error=run.error,
             metric=self.metric.name,
-            value=found.value if found else None,
-            loss=found.loss if found else None,
-            validated=found.examples if found else 0,
+            value=validation.value if validation else None,
+            loss=validation.loss if validation else None,
+            validated=validation.examples if validation else 0,
             examples=run.ledger.examples,
             seconds=_seconds(outcome),
             **plan.trial,
