@@ -1,4 +1,4 @@
-"""The driver: plans runs, hands them to an executor, ingests what they leave, answers questions from the store."""
+"""Runs an experiment: plans its trainings, hands them to an executor, and stores every outcome as it comes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import arms, environment, redaction
 from harness.arms.training import footprint, seeds
@@ -17,10 +17,12 @@ from harness.experiments import racing, speed
 from harness.experiments.loading import suites
 from harness.experiments.loading.load import load_experiment
 from harness.experiments.running import ingest, preflight, worker
-from harness.experiments.running.executors import Execute, forking, opened
+from harness.experiments.running.context import RunContext
+from harness.experiments.running.executors import forking, opened
 from harness.experiments.running.executors.admission import Memory
 from harness.experiments.running.plans import (
     Planner,
+    TrainingDraw,
     base_identity,
     device_of,
     plan_runs,
@@ -40,7 +42,13 @@ from harness.results import queries
 
 if TYPE_CHECKING:
     from harness.results import Leaderboard
-    from harness.store import Store
+
+
+class StoredPlans(NamedTuple):
+    """An experiment as it was run."""
+
+    record: ExperimentRecord
+    plans: list[RunPlan]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +114,18 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
     try:
         name, count = experiment.spec.resources.executor, workers(experiment)
         with opened(name, reporter, count, lambda plans: Memory(footprint.needs(plans))) as execute:
-            session = Session(home, reporter, retry, execute)
+            context = RunContext(home, store, record, reporter, execute, retry)
             if experiment.spec.tuning is not None:
-                experiment = tune(experiment, prepared, store, record, session)
+                experiment = tune(experiment, prepared, context)
                 plans = plan_runs(experiment, prepared, home)
             plans = [replace(plan, rescore=rescore) for plan in plans]
             going = plans
             if experiment.spec.racing is not None:
-                where = racing.Place(home, store, record, reporter, execute)
-                going = racing.race(experiment, plans, where, before=lambda: preflight.examine(plans))
-            failed = _execute(record, going, store, session)
+                going = racing.race(experiment, plans, context, before=lambda: preflight.examine(plans))
+            failed = _execute(going, context)
         base_cache.BASE.drop()
         if experiment.spec.serving is not None:
-            place = speed.Place(home, record.experiment_id, store, reporter)
-            speed.measure(place, speed.jobs(going, experiment.spec.serving))
+            speed.measure(context, speed.jobs(going, experiment.spec.serving))
     finally:
         live.close()
         reporter.listener = None
@@ -167,32 +173,37 @@ def check_tuning(experiment: ResolvedExperiment) -> None:
         )
 
 
-def tune(
-    experiment: ResolvedExperiment, prepared: Prepared, store: Store, record: ExperimentRecord, session: Session
-) -> ResolvedExperiment:
+def tune(experiment: ResolvedExperiment, prepared: Prepared, context: RunContext) -> ResolvedExperiment:
     """The experiment with every trained arm at the setting that did best on validation."""
-    planner = Planner(prepared.files, session.home, base_identity(experiment, session.home))
+    planner = Planner(prepared.files, context.home, base_identity(experiment, context.home))
     spec = experiment.spec.tuning
     assert spec is not None
 
     def plan(reduced: ResolvedExperiment, arm: ArmSpec, parent: str | None, trial: Mapping[str, Any]) -> RunPlan:
-        run_plan = planner.plan(reduced, arm, (spec.seed, parent, 1.0))
+        run_plan = planner.plan(reduced, arm, TrainingDraw(spec.seed, parent))
         return replace(worker.without_test(run_plan), role="trial", trial=trial)
 
-    place = trials.Place(session.home, store, record.experiment_id, session.reporter, session.execute, session.retry)
-    finals = plan_runs(experiment, prepared, session.home)
-    tuned = trials.tune(experiment, plan, place, before=lambda: preflight.examine(finals))
+    finals = plan_runs(experiment, prepared, context.home)
+    tuned = trials.tune(experiment, plan, context, before=lambda: preflight.examine(finals))
     return replace(experiment, arms=tuned)
 
 
-def settled(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord) -> ResolvedExperiment:
+def with_tuned_settings(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord) -> ResolvedExperiment:
     """The experiment at the settings that its tuning chose; arms that are not decided stay as their recipe says."""
     if experiment.spec.tuning is None:
         return experiment
-    chosen = {str(arm.name): trials.decided(home, record.experiment_id, str(arm.name)) for arm in experiment.arms}
-    found = {name: next((one for one in rows or () if one.chosen), None) for name, rows in chosen.items()}
-    arms = [search.apply(arm, trial.values) if (trial := found[str(arm.name)]) else arm for arm in experiment.arms]
-    return replace(experiment, arms=tuple(arms))
+    tuned = []
+    for arm in experiment.arms:
+        decided = trials.decided(home, record.experiment_id, str(arm.name)) or ()
+        chosen = next((trial for trial in decided if trial.chosen), None)
+        tuned.append(arm if chosen is None else search.apply(arm, chosen.values))
+    return replace(experiment, arms=tuple(tuned))
+
+
+def stored_plans(experiment: ResolvedExperiment, prepared: Prepared, home: Path) -> StoredPlans:
+    """The record of an experiment as `run` stores it, and the plans of its runs at the settings that tuning chose."""
+    record = experiment_record(experiment, prepared, plan_runs(experiment, prepared, home))
+    return StoredPlans(record, plan_runs(with_tuned_settings(experiment, home, record), prepared, home))
 
 
 def own_declarations(experiment: ResolvedExperiment) -> dict[str, Any]:
@@ -210,23 +221,13 @@ def untuned(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord
     return {name for name in trained if trials.decided(home, record.experiment_id, name) is None}
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Where an invocation works, how it talks, whether diverged arms are tried again, and what executes plans."""
-
-    home: Path
-    reporter: Reporter
-    retry: bool
-    execute: Execute
-
-
-def _execute(record: ExperimentRecord, plans: Sequence[RunPlan], store: Store, session: Session) -> bool:
+def _execute(plans: Sequence[RunPlan], context: RunContext) -> bool:
     """Hand unfinished plans to the executor and store each outcome as it comes; True when some arm failed."""
-    reporter, failed = session.reporter, False
+    store, record, reporter, failed = context.store, context.record, context.reporter, False
     waiting: list[RunPlan] = []
     for plan in plans:
         outcome = worker.finished(plan)
-        if session.retry and outcome is not None and outcome.run.status == "diverged":
+        if context.retry and outcome is not None and outcome.run.status == "diverged":
             (plan.run_folder / worker.RETRY).touch()
             outcome = None
         if outcome is not None and outcome.run.artefact and worker.server_changed(plan, outcome.run.artefact):
@@ -246,7 +247,7 @@ def _execute(record: ExperimentRecord, plans: Sequence[RunPlan], store: Store, s
     for plan in waiting:
         by_train_id[plan.train_id].append(plan)
     once = [same[0] for same in by_train_id.values()]
-    outcomes = session.execute(once, before=lambda: preflight.examine(waiting))
+    outcomes = context.execute(once, before=lambda: preflight.examine(waiting))
     for number, outcome in enumerate(outcomes, 1):
         same = by_train_id[outcome.run.train_id]
         for plan in same:

@@ -1,20 +1,18 @@
-"""Runs the race of an experiment: trains all seeds of its arms to each rung, scores them, and stops who is behind.
+"""Races the arms of an experiment: trains all seeds rung by rung, scores them on validation, stops the arms behind.
 
-Trainings stop at a rung with a checkpoint and go on from it, to the same bits as one that never stopped. Decisions are
-those of `racing.py` from the scores in the run folders (`rungs.py`), whatever executor made them; a killed race goes on
-where it was, and a finished one is part of the experiment's record and is not run again. A plan of a race does not say
-where the test split lies.
+Trainings stop at a rung with a checkpoint and go on from it, to the same bits as one that never stopped.
+`stats.elimination` decides from the scores in the run folders (`rungs.py`), whatever executor made them; a killed race
+goes on where it was, and a finished one is part of the experiment's record and is not run again. A plan of a race does
+not say where the test split lies.
 
-In the race are trained arms that start from the base. A DPO arm (or its control) runs after the race, if its parent is
-left. The reference arm is looked at and never stopped: the leaderboard compares with it.
+Trained arms that start from the base take part. A DPO arm (or its control) runs after the race, if its parent survived.
+The reference arm is scored and never stopped: the leaderboard compares with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,31 +22,16 @@ from harness.config import ContinuedBase
 from harness.errors import DataError, SpecError
 from harness.experiments.evaluation import rungs
 from harness.experiments.running import ingest, worker
-from harness.experiments.running.executors import Execute
+from harness.experiments.running.context import RunContext
 from harness.metrics.own import known_metric
-from harness.progress import Reporter
-from harness.records import ExperimentRecord, Race, RaceArm, ResolvedExperiment, Rung, RungScores, RunPlan, RunRecord
+from harness.records import Race, RaceArm, ResolvedExperiment, Rung, RungScores, RunPlan, RunRecord
 from harness.stats import elimination
 from harness.stats.clusters import Floats
 
-if TYPE_CHECKING:
-    from harness.store import Store
-
 LOSS_CLIP = 0.5
-"""Nats a token."""
+"""Largest difference of two arms that counts on one example when the metric is the loss, in nats a token."""
 LEAD = 0.1
-"""Of the clip."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a race is stored and told of."""
-
-    home: Path
-    store: Store
-    record: ExperimentRecord
-    reporter: Reporter
-    execute: Execute
+"""Default lead that stops an arm, as a fraction of the clip."""
 
 
 def rules(experiment: ResolvedExperiment, entrants: int) -> elimination.Rules:
@@ -103,17 +86,17 @@ def check(experiment: ResolvedExperiment) -> None:
 
 
 def race(
-    experiment: ResolvedExperiment, plans: Sequence[RunPlan], place: Place, before: Callable[[], None]
+    experiment: ResolvedExperiment, plans: Sequence[RunPlan], context: RunContext, before: Callable[[], None]
 ) -> list[RunPlan]:
     """The plans that go on to their end; what the race did is stored with the experiment.
 
     `before` is called once, if there is anything to train.
     """
-    decided = ingest.read_experiment(place.home, place.record.experiment_id)
+    decided = ingest.read_experiment(context.home, context.record.experiment_id)
     done = decided.race if decided is not None else None
     if done is None:
-        done = _Driver(experiment, plans, place, before).run()
-        ingest.race(place.store, place.home, place.record, done)
+        done = _Driver(experiment, plans, context, before).run()
+        ingest.race(context.store, context.home, context.record, done)
     out = {arm.arm for arm in done.arms if arm.outcome in ("eliminated", "not_run")}
     return [plan for plan in plans if plan.arm_name not in out]
 
@@ -122,10 +105,10 @@ class _Driver:
     """A race that is not over."""
 
     def __init__(
-        self, experiment: ResolvedExperiment, plans: Sequence[RunPlan], place: Place, before: Callable[[], None]
+        self, experiment: ResolvedExperiment, plans: Sequence[RunPlan], context: RunContext, before: Callable[[], None]
     ) -> None:
         assert experiment.spec.racing is not None
-        self.experiment, self.place, self._before = experiment, place, before
+        self.experiment, self.context, self._before = experiment, context, before
         self.plans: dict[str, list[RunPlan]] = {}
         for plan in plans:
             if plan.seed is not None and plan.fraction == 1:
@@ -134,20 +117,18 @@ class _Driver:
         """Arm → why it is not in the race, or no more."""
         self.alive = [arm for arm in self.plans if self._enters(arm)]
         self.rules = rules(experiment, len(self.alive))
-        self.sign = self._sign()
+        task = experiment.task
+        primary = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
+        by_loss = experiment.spec.racing.metric == "loss"
+        self.metric = "loss" if by_loss else str(task.metrics.primary)
+        self.sign = -1.0 if by_loss or primary.direction == "lower" else 1.0
         self.runs: dict[str, RunRecord] = {}
         """Training → its record at the last rung that it came to."""
         self.stopped: dict[str, tuple[int, elimination.Stop]] = {}
         """Arm → the rung where it was stopped, and why."""
         self.examples = dict.fromkeys(self.plans, 0)
         self.seconds = 0.0
-        self._told = False
-
-    def _sign(self) -> float:
-        task = self.experiment.task
-        primary = known_metric(task.metrics.primary, self.experiment.task_dir, sensitive=task.sensitive)
-        loss = self.experiment.spec.racing is not None and self.experiment.spec.racing.metric == "loss"
-        return -1.0 if loss or primary.direction == "lower" else 1.0
+        self._begun = False
 
     def _enters(self, arm: str) -> bool:
         plans = self.plans[arm]
@@ -174,7 +155,7 @@ class _Driver:
             scored[f"{share:g}"] = sum(result.scored.values())
             for stop in result.stopped:
                 stops[stop.arm] = (number, stop)
-                self.place.reporter.say(f"{stop.arm}: {elimination.reason(self._arm(stop.arm), self.metric)}")
+                self.context.reporter.say(f"{stop.arm}: {elimination.reason(self._arm(stop.arm), self.metric)}")
             self.alive = [arm for arm in self.alive if arm not in stops and arm not in self.left_out]
         outcomes = tuple(self._arm(arm) for arm in self.plans)
         for outcome in outcomes:
@@ -192,12 +173,6 @@ class _Driver:
             created=environment.now(),
             scored=scored,
         )
-
-    @property
-    def metric(self) -> str:
-        """What is raced on."""
-        loss = self.experiment.spec.racing is not None and self.experiment.spec.racing.metric == "loss"
-        return "loss" if loss else str(self.experiment.task.metrics.primary)
 
     def _scores(self, number: int, share: float) -> elimination.Score:
         def ask(entrants: Sequence[str], first: int, end: int) -> Mapping[str, Floats]:
@@ -226,10 +201,10 @@ class _Driver:
             if outcome is not None:
                 outcomes[train_id] = outcome
         waiting = [plan for train_id, plan in asked.items() if train_id not in outcomes]
-        if waiting and not self._told:
-            self._told = True
+        if waiting and not self._begun:
+            self._begun = True
             self._before()
-        for outcome in self.place.execute(waiting):
+        for outcome in self.context.execute(waiting):
             outcomes[outcome.run.train_id] = outcome
         scores: dict[str, RungScores] = {}
         for train_id, outcome in outcomes.items():
@@ -283,4 +258,4 @@ class _Driver:
         for plan in self.plans[outcome.arm]:
             run = self.runs.get(plan.train_id) or worker.not_run(plan, why).run
             record = worker.eliminate(plan, run, why)
-            ingest.outcome(self.place.store, self.place.record, plan, worker.Outcome(record, None))
+            ingest.outcome(self.context.store, self.context.record, plan, worker.Outcome(record, None))

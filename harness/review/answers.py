@@ -19,12 +19,12 @@ from harness import environment, redaction
 from harness.config import TaskSpec, templates
 from harness.data import rows, sealing
 from harness.data.near_duplicates import normalise
-from harness.data.prepare import prepare, prompt_text
+from harness.data.prepare import prepare
+from harness.data.splits import prompt_text
 from harness.errors import DataError, LeakageError, UsageError
 from harness.experiments import pipeline
 from harness.experiments.evaluation import evaluate
 from harness.experiments.running import ingest, worker
-from harness.experiments.running import plans as run_plans
 from harness.progress import Reporter
 from harness.records import (
     Entry,
@@ -126,8 +126,7 @@ def _generated_answers(
     experiment: ResolvedExperiment, home: Path, request: AnswerRequest, reporter: Reporter
 ) -> Answers:
     prepared = prepare(experiment, home)
-    record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, home))
-    plans = run_plans.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
+    record, plans = pipeline.stored_plans(experiment, prepared, home)
     if request.prompts is None:
         examples = tuple(read_records(prepared.files.folder / "validation.jsonl", Example))
     else:

@@ -58,7 +58,7 @@ def test_leaks_are_dropped_and_listed(write: Callable[[str], Path]) -> None:
     path = write("leakage: {drop: train}\n")
     task, folder = load_task(path)
     source = read_examples(task, folder)
-    splits = split_source(source, task.splits, task.leakage)
+    splits = split_source(source, task.splits, task.leakage).splits
     dropped = {leak.dropped for leak in splits.leaks}
     assert len(splits.test) == 200 and 3 <= len(dropped) <= 30
     assert len(splits.train) + len(splits.validation) + len(dropped) == 1301

@@ -117,7 +117,7 @@ def _of(
     prepared = prepare(experiment, home)
     plans = run_plans.plan_runs(experiment, prepared, home)
     record = pipeline.experiment_record(experiment, prepared, plans)
-    tuned = pipeline.settled(experiment, home, record)
+    tuned = pipeline.with_tuned_settings(experiment, home, record)
     if tuned is not experiment:  # what tuning has chosen is what will run
         plans = run_plans.plan_runs(tuned, prepared, home)
     store = Store(queries.database(home)) if queries.database(home).exists() else None

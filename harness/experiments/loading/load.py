@@ -373,10 +373,11 @@ def _check_data(task: TaskSpec, folder: Path) -> str:
 
 def _data_line(task: TaskSpec, folder: Path) -> str:
     from harness.data.examples import read_examples, read_retention
-    from harness.data.splits import heldout_pairs, leak_line, split_source, training_view
+    from harness.data.splits import leak_line, split_source
 
     source = read_examples(task, folder)
-    splits = split_source(source, task.splits, task.leakage)
+    divided = split_source(source, task.splits, task.leakage)
+    splits = divided.splits
     try:
         retention = read_retention(task, folder)
     except DataError as error:
@@ -386,8 +387,8 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
         f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test",
     ]
     if source.pairs:
-        train_pairs = training_view(source, splits).pairs
-        parts.append(f"{len(train_pairs)} train and {len(heldout_pairs(source, splits))} held-out preference pairs")
+        held_out = f"{len(divided.heldout_pairs)} held-out"
+        parts.append(f"{len(divided.training.pairs)} train and {held_out} preference pairs")
     if retention:
         parts.append(f"{len(retention)} retention texts")
     own = _try_own_metrics(task, folder, source.examples)

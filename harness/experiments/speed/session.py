@@ -1,49 +1,27 @@
-"""From an experiment's plans to a stored pass, unless one answers already for the same artefacts on this machine."""
+"""Measures an experiment's arms and stores the pass, unless these artefacts were measured on this machine before."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import environment, redaction
 from harness.config import ServingSpec
 from harness.errors import DataError
 from harness.experiments.running import ingest, worker
+from harness.experiments.running.context import RunContext
 from harness.experiments.speed import passes
 from harness.experiments.speed.passes import Bench, Journal
 from harness.experiments.speed.probes import Job, examples_of
 from harness.experiments.speed.processes import Processes
 from harness.experiments.speed.schedule import orders
-from harness.progress import Reporter
-from harness.records import ResolvedExperiment, RunPlan, ServingPass, digest, from_json
+from harness.records import RunPlan, ServingPass, digest, from_json
 from harness.records.files import read_json
-
-if TYPE_CHECKING:
-    from harness.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where passes over an experiment are kept, and who is told."""
-
-    home: Path
-    experiment_id: str
-    store: Store
-    reporter: Reporter
-
-    @property
-    def folder(self) -> Path:
-        """Finished passes by id, and the journal of one that is going on."""
-        return ingest.serving_folder(self.home, self.experiment_id)
-
-
-def settings_of(experiment: ResolvedExperiment) -> ServingSpec:
-    """What the experiment asks for, or the defaults."""
-    return experiment.spec.serving or ServingSpec()
 
 
 def check_prompts(validation: int) -> None:
@@ -67,7 +45,7 @@ def jobs(plans: Sequence[RunPlan], settings: ServingSpec) -> list[Job]:
 
 
 def measure(
-    place: Place, jobs: Sequence[Job], *, again: bool = False, bench: Bench | None = None
+    context: RunContext, jobs: Sequence[Job], *, again: bool = False, bench: Bench | None = None
 ) -> ServingPass | None:
     """Measure the arms of `jobs` in one pass and store it; None where there is none to measure.
 
@@ -79,68 +57,52 @@ def measure(
     if not jobs:
         return None
     with redaction.texts(jobs[0].plan.experiment.task.sensitive):
-        return _measure(place, jobs, again=again, bench=bench)
+        return _measure(context, jobs, again=again, bench=bench)
 
 
-def _measure(place: Place, jobs: Sequence[Job], *, again: bool, bench: Bench | None) -> ServingPass | None:
+def _measure(context: RunContext, jobs: Sequence[Job], *, again: bool, bench: Bench | None) -> ServingPass | None:
     settings, plan = jobs[0].settings, jobs[0].plan
+    folder = ingest.serving_folder(context.home, context.record.experiment_id)
     examples = examples_of(plan, settings.prompts)
     check_prompts(len(examples))
     hardware = _hardware(plan)
-    about = digest([_settings(settings), plan.files.fingerprint, sorted(map(_identity, jobs)), _here(plan), hardware])
-    earlier = stored(place, about)
+    written, here = settings.model_dump(mode="json"), environment.scoring_environment(plan.device)
+    measured_arms = sorted([job.plan.arm_name, job.plan.train_id, job.artefact.hash] for job in jobs)
+    about = digest([written, plan.files.fingerprint, measured_arms, here, hardware])
+    earlier = stored(folder, about)
     if earlier is not None and not again:
-        place.store.ingest([earlier])
-        place.reporter.say(f"serving figures were measured already, {earlier.created}")
+        context.store.ingest([earlier])
+        context.reporter.say(f"serving figures were measured already, {earlier.created}")
         return earlier
-    place.reporter.label = ""
+    context.reporter.label = ""
     present = [job for job in jobs if _is_there(job)]
-    journal = Journal(place.folder / f"{about}.part.jsonl")
+    journal = Journal(folder / f"{about}.part.jsonl")
     order = orders([job.plan.arm_name for job in present], settings.rounds, random.Random(settings.seed))
     started = time.monotonic()
-    if bench is None:
-        with Processes() as processes:
-            measured = passes.run(present, order, processes, journal, place.reporter)
-    else:
-        measured = passes.run(present, order, bench, journal, place.reporter)
+    with Processes() if bench is None else nullcontext(bench) as opened:
+        measured = passes.run(present, order, opened, journal, context.reporter)
     served = {arm.arm: arm for arm in measured}
     result = ServingPass(
         pass_id="",
-        experiment_id=place.experiment_id,
+        experiment_id=context.record.experiment_id,
         subject=about,
         created=environment.now(),
-        settings={**_settings(settings), "prompts": len(examples)},
-        environment=_here(plan),
+        settings={**written, "prompts": len(examples)},
+        environment=here,
         hardware=hardware,
         seconds=time.monotonic() - started,
         arms=tuple(served.get(job.plan.arm_name) or passes.unmeasured(job, _gone(job)) for job in jobs),
     )
     result = replace(result, pass_id=digest(result))
-    ingest.serving(place.store, place.home, result)
+    ingest.serving(context.store, context.home, result)
     journal.path.unlink(missing_ok=True)
     return result
 
 
-def stored(place: Place, subject: str) -> ServingPass | None:
-    """The newest finished pass about `subject`."""
-    every = [from_json(ServingPass, read_json(path)) for path in place.folder.glob("*.json")]
-    return max(
-        (stored_pass for stored_pass in every if stored_pass.subject == subject),
-        key=lambda stored_pass: stored_pass.created,
-        default=None,
-    )
-
-
-def _settings(settings: ServingSpec) -> dict[str, Any]:
-    return settings.model_dump(mode="json")
-
-
-def _identity(job: Job) -> list[str]:
-    return [job.plan.arm_name, job.plan.train_id, job.artefact.hash]
-
-
-def _here(plan: RunPlan) -> dict[str, str]:
-    return environment.scoring_environment(plan.device)
+def stored(folder: Path, subject: str) -> ServingPass | None:
+    """The newest finished pass about `subject` in a folder of passes."""
+    every = [from_json(ServingPass, read_json(path)) for path in folder.glob("*.json")]
+    return max((row for row in every if row.subject == subject), key=lambda row: row.created, default=None)
 
 
 def _hardware(plan: RunPlan) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Equal tuning, pure: search spaces, what to try next, and which trial wins. The only import of optuna.
+"""Chooses what each tuning trial tries, from equal search budgets, and which trial wins; pure, and alone to use optuna.
 
 Every trained arm gets the same number of trials over its own space. The first is the recipe as it stands, so that
 tuning cannot do worse than no tuning on validation, and a published default is always among what was tried. The others
@@ -35,7 +35,7 @@ NEVER = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """What is known of one trial: its values, and its result, higher being better; None where it failed."""
+    """One finished trial: its values, and its result, higher being better; None where it failed."""
 
     values: Mapping[str, Setting]
     result: float | None
@@ -212,7 +212,7 @@ def even(arm: ArmSpec, search: Search, count: int, seed: int) -> list[Values]:
         line = _grid(values, own[name] if own else None, count) if isinstance(values, RangeSpec) else list(values)
         settings += [{name: _typed(arm, name, value)} for value in line]
     else:
-        settings += [_settle(arm, row) for row in _halton(search, own, (count * 4, seed))]
+        settings += [_settle(arm, row) for row in _halton(search, own, count * 4, seed)]
     # Rounding can make neighbours equal, and a short sequence can miss choices: what is left is filled in order.
     return list(itertools.islice(_distinct(itertools.chain(settings, _filling(arm, search))), count))
 
@@ -239,10 +239,9 @@ def _back(values: RangeSpec, value: float) -> float:
     return min(values.high, max(values.low, math.exp(value) if values.log else value))
 
 
-def _halton(search: Search, own: Values | None, count_and_seed: tuple[int, int]) -> list[Values]:
-    """Draws of a scrambled Halton sequence (categories: at random); `count_and_seed` is (how many, seed)."""
+def _halton(search: Search, own: Values | None, count: int, seed: int) -> list[Values]:
+    """`count` draws of a scrambled Halton sequence (categories: at random)."""
     optuna = _optuna()
-    count, seed = count_and_seed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it calls itself experimental
         sampler = optuna.samplers.QMCSampler(

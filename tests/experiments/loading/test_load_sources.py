@@ -374,8 +374,8 @@ HUB = """
 import sys, json
 from pathlib import Path
 from harness.errors import HarnessError
-from harness.load import load_task
-from harness.sources import read_examples
+from harness.experiments.loading.load import load_task
+from harness.data.examples import read_examples
 import datasets
 
 rows = [{"key": n, "patient": f"p{n}", "talk": f"t{n}", "note": "n"} for n in range(6)]
