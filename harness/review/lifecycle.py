@@ -1,4 +1,4 @@
-"""Opening, inviting, watching, closing and unblinding a round. Every change is a row that says when, who and why."""
+"""Opens a round, invites its reviewers, watches, closes and unblinds it; every change says when, who and why."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReviewError
 from harness.records import Assignment, Invitation, ReviewText, Round, Stamp
-from harness.results.human.votes import RoundVotes, counts, standing
+from harness.results.human.votes import RoundVotes, counts, joined, standing
 from harness.review.blind import iso, make_token, matches, utc_now
-from harness.review.serve import Clock
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from harness.store.session import Session
 
 LONGEST_NAME = 60
+LEVEL = 0.95
+"""Of the interval that may be seen while a round is open."""
 Monitor = Callable[[RoundVotes], Any]
 """An open round of two arms with its votes in the order they were cast → what may be shown of it now."""
 
@@ -57,6 +58,31 @@ class RoundStatus:
     """What the monitor makes of the votes so far; None without one, after closing, and with more than two arms."""
 
 
+@dataclass(frozen=True, slots=True)
+class Monitored:
+    """Of pairs whose answers differ, the share in which one arm is preferred (ties count half), not saying which."""
+
+    examples: int
+    """Examples that have all their votes; only those count."""
+    low: float
+    """At least one half."""
+    high: float
+    level: float
+    settled: bool
+    """Whether the interval leaves out one half."""
+
+    @property
+    def words(self) -> str:
+        """A line for people."""
+        if not self.examples:
+            return "no example has all its votes yet, so nothing can be said"
+        how = "settled" if self.settled else "not settled yet"
+        return (
+            f"one of the two is preferred in {100 * self.low:.1f} to {100 * self.high:.1f} % of comparisons "
+            f"({how}; {self.examples} examples, {100 * self.level:.0f} %, holds at every look)"
+        )
+
+
 def open_round(
     store: Store, round_: Round, assignments: Sequence[Assignment], texts: Sequence[ReviewText]
 ) -> None:  # fmt: skip
@@ -89,7 +115,7 @@ def find_round(store: Store, name: str) -> Round:
 # ---------------------------------------------------------------------------------------------------- invitations
 
 
-def invite(store: Store, round_id: str, name: str, *, clock: Clock = utc_now) -> str:
+def invite(store: Store, round_id: str, name: str) -> str:
     """A new link's token for the reviewer `name`; the one they had before stops working, their votes stay theirs.
 
     The token is returned once and stored nowhere. Raises ReviewError for a closed round.
@@ -98,13 +124,13 @@ def invite(store: Store, round_id: str, name: str, *, clock: Clock = utc_now) ->
         round_ = round_of(session, round_id)
         if round_.closed is not None:
             raise ReviewError(f"the round {round_id} is closed", hint="Open another one")
-        return _invite(session, round_.id, _checked(name), iso(clock()))
+        return _invite(session, round_.id, _checked(name), iso(utc_now()))
 
 
-def invite_owner(store: Store, name: str, *, clock: Clock = utc_now) -> str:
+def invite_owner(store: Store, name: str) -> str:
     """A new token that opens everything, for whoever owns the results."""
     with store.session() as session:
-        return _invite(session, None, _checked(name), iso(clock()))
+        return _invite(session, None, _checked(name), iso(utc_now()))
 
 
 def _invite(session: Session, round_id: str | None, name: str, when: str) -> str:
@@ -162,18 +188,18 @@ def invitations(store: Store, round_id: str | None) -> list[Invitation]:
 # ------------------------------------------------------------------------------------------------ closing, status
 
 
-def close(store: Store, round_id: str, who: str, why: str = "", *, clock: Clock = utc_now) -> Round:
+def close(store: Store, round_id: str, who: str, why: str = "") -> Round:
     """End the voting. Raises ReviewError when it is closed already."""
     with store.session() as session:
         round_ = round_of(session, round_id)
         if round_.closed is not None:
             raise ReviewError(f"the round {round_id} was closed at {round_.closed.when} by {round_.closed.who}")
-        closed = replace(round_, closed=Stamp(iso(clock()), who, why))
+        closed = replace(round_, closed=Stamp(iso(utc_now()), who, why))
         session.write(closed)
         return closed
 
 
-def unblind(store: Store, round_id: str, who: str, why: str, *, clock: Clock = utc_now) -> Round:
+def unblind(store: Store, round_id: str, who: str, why: str) -> Round:
     """Say which arm wrote what: closes the round if it is open, and is logged. Raises ReviewError without a reason."""
     if not why.strip():
         raise ReviewError("unblinding needs a reason", hint='Say why, for example --reason "all votes are in"')
@@ -186,7 +212,7 @@ def unblind(store: Store, round_id: str, who: str, why: str, *, clock: Clock = u
             raise ReviewError(
                 f"the round {round_id} was unblinded at {round_.unblinded.when} by {round_.unblinded.who}"
             )
-        stamp = Stamp(iso(clock()), who, why.strip())
+        stamp = Stamp(iso(utc_now()), who, why.strip())
         opened = replace(round_, closed=round_.closed or stamp, unblinded=stamp)
         session.write(opened)
         return opened
@@ -250,3 +276,41 @@ def round_of(session: Session, round_id: str) -> Round:
     if not matching:
         raise ReviewError(f"no round is called {round_id!r}", hint="`harness review status` lists the rounds")
     return matching[0]
+
+
+# ---------------------------------------------------------------------------------------------- votes so far
+
+
+def round_votes(store: Store, round_id: str) -> RoundVotes:
+    """A round, its assignments and their votes."""
+    with store.session() as session:
+        round_ = round_of(session, round_id)
+    return joined(round_, store.ballots(round_id))
+
+
+def preferred(round_votes: RoundVotes) -> Monitored:
+    """The folded anytime-valid interval of a round of two arms; from 0.5 to 1 before an example has all its votes.
+
+    Whoever watches may be a reviewer too, so no arm may be named. The interval is of how often the more preferred of
+    the two answers is preferred, whichever arm's it is: the limits of the first arm's win rate, folded at one half. It
+    is symmetric in the arms, and holds whenever theirs does.
+
+    Items with the same text on both sides are left out: which items those are does not hang on chance. *Both bad* is
+    in no rate.
+    """
+    from harness.stats.votes import Vote, VoteTable, monitored_win_rate
+
+    sources = round_votes.round.evaluations
+    names = {sources[round_votes.round.arms[0]]: "first", sources[round_votes.round.arms[1]]: "second"}
+    rows = [
+        Vote(a.example, names[a.left], names[a.right], vote.rater, vote.winner)  # type: ignore[arg-type]
+        for a, vote in round_votes.judged("ordinary")
+    ]
+    if not rows:
+        return Monitored(0, 0.5, 1.0, LEVEL, False)
+    measured = monitored_win_rate(VoteTable.of(rows), "first", "second", round_votes.round.raters, level=LEVEL).estimate
+    if measured is None or measured.low is None or measured.high is None:
+        return Monitored(0, 0.5, 1.0, LEVEL, False)
+    ends = sorted((abs(measured.low - 0.5), abs(measured.high - 0.5)))
+    settled = not measured.low <= 0.5 <= measured.high
+    return Monitored(measured.clusters, 0.5 + ends[0] if settled else 0.5, 0.5 + ends[1], LEVEL, settled)

@@ -1,4 +1,4 @@
-"""From an experiment to an open round: answers, gold pairs, a sealed seed, the plan, and the texts kept with it."""
+"""Opens a review round over an experiment: answers, gold pairs, a sealed seed, the plan, and the texts to show."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from harness.experiments.loading.suites import is_suite
 from harness.progress import Reporter
 from harness.records import Example, ExclusionRule, Practice, ReviewText, Round, Stamp, to_json
 from harness.results import queries
+from harness.results.human.votes import BAD, GOOD
 from harness.review.answers import AnswerRequest, Answers, count_looks, generated_answers, stored_answers
 from harness.review.blind import DEFAULT_INSTRUCTIONS, DEFAULT_QUESTION, iso, utc_now
 from harness.review.lifecycle import open_round
 from harness.review.plan import Design, GoldPair, Item, Material, fillers_for, plan_round
-from harness.review.results import BAD, GOOD
 
 SPARE = 12
 """Examples answered beyond the items, for gold and identical pairs."""

@@ -1,4 +1,4 @@
-"""The next pair for a reviewer, their vote, and taking it back. Every call is one short session of the store.
+"""Serves a reviewer the next pair, stores their vote, and takes it back. Every call is one short store session.
 
 An item is in front of one reviewer at a time: it is reserved for them, by default for 30 minutes, and comes back to
 them after a reload, in a second tab, or when the server was restarted. A reviewer works through the queue that they
@@ -108,7 +108,7 @@ def reference(store: Store, who: Invitation, token: str) -> str | None:
         return _texts(session, assignment, ("reference",)).get("reference")
 
 
-def guess(store: Store, who: Invitation, token: str, answer: Answer, *, clock: Clock = utc_now) -> None:
+def guess(store: Store, who: Invitation, token: str, answer: Answer) -> None:
     """Store the answer to the closing question. Raises ReviewError for a pair that this reviewer has not judged."""
     with store.session() as session:
         desk = sit_down(session, who)
@@ -116,7 +116,7 @@ def guess(store: Store, who: Invitation, token: str, answer: Answer, *, clock: C
             raise ReviewError(f"{answer!r} is no answer", hint="Give left, right or unsure")
         if not is_vote(desk.standing().get(token)):
             raise ReviewError("this pair is none that you have judged", hint="Reload the page")
-        session.write(Guess(desk.round.id, desk.me, token, answer, iso(clock())))
+        session.write(Guess(desk.round.id, desk.me, token, answer, iso(utc_now())))
 
 
 def pair_texts(session: Session, round_: Round, assignment: Assignment) -> dict[str, str]:

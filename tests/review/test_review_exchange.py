@@ -16,7 +16,6 @@ from harness.errors import ReviewError
 from harness.results.human import statistics
 from harness.review import exchange
 from harness.review.plan import Design
-from harness.review.preferences import preferences
 from harness.store import Store
 
 
@@ -213,7 +212,7 @@ def test_a_finished_annotation_file_is_a_closed_unblinded_round(store: Store, tm
         ("llama", "mistral", 0, 0, 1),
     ]
     with pytest.raises(ReviewError, match="came without texts"):
-        preferences(store, found)
+        exchange.preferences(store, found)
 
 
 @pytest.mark.parametrize(
@@ -267,20 +266,20 @@ def test_preferences_are_what_most_raters_preferred(store: Store) -> None:
         turned = name == "Cy"
         work(store, person(store, name), lambda item, turned=turned: choose(item, turned))
     with pytest.raises(ReviewError, match="not unblinded"):
-        preferences(store, review.round_votes(store, "r1"))
+        exchange.preferences(store, review.round_votes(store, "r1"))
     review.unblind(store, "r1", "owner", "done")
     found = review.round_votes(store, "r1")
-    rows = preferences(store, found)
+    rows = exchange.preferences(store, found)
     assert len(rows) == 2
     for row in rows:
         assert row["chosen"].startswith("answer A") and row["rejected"].startswith("answer B")
         assert row["margin"] == pytest.approx(1 / 3) and row["prompt"].startswith("prompt of x")
         assert row["provenance"]["votes"] == {"chosen": 2, "rejected": 1, "tie": 0}
         assert row["provenance"]["chosen_arm"] == "canary-full" and row["provenance"]["split"] == "validation"
-    without = preferences(store, found, without=("Cy",))
+    without = exchange.preferences(store, found, without=("Cy",))
     assert [row["margin"] for row in without] == [1.0] * 2
     with pytest.raises(ReviewError, match="the declared rule leaves out Ann, Bo, Cy"):
-        preferences(store, found, without=("Ann", "Bo", "Cy"))
+        exchange.preferences(store, found, without=("Ann", "Bo", "Cy"))
 
 
 def test_preferences_of_the_test_split_and_of_sensitive_data_are_refused(store: Store) -> None:
@@ -290,6 +289,6 @@ def test_preferences_of_the_test_split_and_of_sensitive_data_are_refused(store: 
         work(store, person(store, "Ann", name), careful)
         review.unblind(store, name, "owner", "done")
     with pytest.raises(ReviewError, match=r"over the test split.*--split validation"):
-        preferences(store, review.round_votes(store, "r1"))
+        exchange.preferences(store, review.round_votes(store, "r1"))
     with pytest.raises(ReviewError, match="sensitive"):
-        preferences(store, review.round_votes(store, "r2"))
+        exchange.preferences(store, review.round_votes(store, "r2"))
