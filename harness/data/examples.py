@@ -1,4 +1,4 @@
-"""A task's rows as examples, preference pairs and retention texts, each complaint naming file and line.
+"""Turns a task's rows into examples, preference pairs and retention texts; every error names file and line.
 
 Columns and templates that the task names wrongly are errors of the task file (SpecError with its line); what is wrong
 in a row is an error of the data (DataError with the row's place).
@@ -20,7 +20,7 @@ from harness.errors import DataError, SpecError
 from harness.records import Example, Message, PreferencePair, RetentionText, SourceData, Split, digest
 from harness.redaction import quoted
 
-__all__ = ["SourceData", "read_examples", "read_retention"]
+TURNS = "[{role, content}, …]"
 
 
 @dataclass(slots=True)
@@ -241,16 +241,9 @@ def _conversation(reader: _Reader, row: Row, column: str) -> tuple[tuple[Message
     """Turns before the target, and the target."""
     value = _from_json(reader.column(row, "messages", column))
     where = f"{row.where}: {column}"
-    if not isinstance(value, list) or len(value) < 2:
-        raise DataError(
-            f"{where}: must be a list of two or more turns", hint="[{role, content}, …], the last the target"
-        )
-    turns = []
-    for number, turn in enumerate(value, 1):
-        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
-        if not isinstance(role, str) or not isinstance(content, str):
-            raise DataError(f"{where}: turn {number} has no text in `role` and `content`")
-        turns.append(Message(role, content))
+    turns = read_turns(value, where)
+    if len(turns) < 2:
+        raise DataError(f"{where}: must be a list of two or more turns", hint=f"{TURNS}, the last the target")
     if turns[-1].role != "assistant":
         raise DataError(
             f"{where}: the last turn is {quoted(turns[-1].role)}", hint="The last turn must be the assistant's target"
@@ -259,7 +252,20 @@ def _conversation(reader: _Reader, row: Row, column: str) -> tuple[tuple[Message
         raise DataError(f"{where}: the target (the last turn) is empty")
     if not any(turn.content.strip() for turn in turns[:-1] if turn.role != "system"):
         raise DataError(f"{where}: the prompt is empty: no text before the last turn")
-    return tuple(turns[:-1]), turns[-1].content
+    return turns[:-1], turns[-1].content
+
+
+def read_turns(value: Any, where: str) -> tuple[Message, ...]:
+    """The turns of a conversation. Raises DataError, beginning with `where`, for a value that is none."""
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{where}: must be a list of turns", hint=TURNS)
+    turns = []
+    for number, turn in enumerate(value, 1):
+        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, Mapping) else (None, None)
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise DataError(f"{where}: turn {number} has no text in `role` and `content`")
+        turns.append(Message(role, content))
+    return tuple(turns)
 
 
 def _facts(reader: _Reader, row: Row, column: str) -> list[dict[str, Any]]:

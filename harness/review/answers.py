@@ -1,4 +1,4 @@
-"""Answers of an experiment's arms for people to read: stored ones to the test split, or made for other prompts.
+"""Collects answers of arms for people to read: stored ones to the test split, or generated for other prompts.
 
     answers/ID/   generate.jsonl (finished batches)   predictions.jsonl, written last
 
@@ -18,6 +18,7 @@ from harness import arms as families
 from harness import environment, redaction
 from harness.config import TaskSpec, templates
 from harness.data import rows, sealing
+from harness.data.examples import read_turns
 from harness.data.near_duplicates import normalise
 from harness.data.prepare import prepare
 from harness.data.splits import prompt_text
@@ -231,9 +232,4 @@ def _turns(task: TaskSpec, row: rows.Row) -> tuple[Message, ...]:
     value = row.values.get(task.messages or "")
     if isinstance(value, list) and value and isinstance(value[-1], dict) and value[-1].get("role") == "assistant":
         value = value[:-1]
-    if not isinstance(value, list) or not value:
-        raise DataError(f"{row.where}: {task.messages}: must be a list of turns", hint="[{role, content}, …]")
-    turns = [(turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None) for turn in value]
-    if not all(isinstance(role, str) and isinstance(content, str) for role, content in turns):
-        raise DataError(f"{row.where}: {task.messages}: a turn has no text in `role` and `content`")
-    return tuple(Message(str(role), str(content)) for role, content in turns)
+    return read_turns(value, f"{row.where}: {task.messages}")

@@ -90,7 +90,7 @@ def test_conversations_and_equal_answers(tmp_path: Path, task: TaskSpec) -> None
         ("system", "Be brief."), ("user", "Who?")
     ]  # fmt: skip
     assert [(pair.chosen, pair.rejected) for pair in found.pairs] == [("Ada", "Ben")]
-    with pytest.raises(DataError, match="must be turns"):
+    with pytest.raises(DataError, match="list of turns"):
         read_pairs(write(tmp_path / "q.jsonl", ROW), chat)
     with pytest.raises(DataError, match="holds no preference pair"):
         read_pairs(write(tmp_path / "r.jsonl", {**ROW, "rejected": ROW["chosen"]}), task)

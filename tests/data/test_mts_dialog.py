@@ -12,7 +12,8 @@ from harness.data.examples import read_examples
 from harness.data.near_duplicates import near_texts, normalise, words
 from harness.data.splits import split_source
 from harness.errors import LeakageError
-from harness.experiments.loading.load import check, load_task
+from harness.experiments.loading.check import check
+from harness.experiments.loading.load import load_task
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "mts_dialog"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data/mts_dialog lies not beside the repository")

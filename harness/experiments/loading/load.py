@@ -1,24 +1,19 @@
-"""YAML files → specs: tasks, arms and experiments, with every name resolved and every complaint on one line.
-
-`check` is what `harness check` calls: it validates a file or a folder of files, and reads a task's data as well.
-"""
+"""Loads tasks, arms and experiments from YAML, with every name resolved and every error on one line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import harness
-from harness import redaction
 from harness.config import (
     ArmBase,
     ArmSpec,
     BaseModelSpec,
     DpoSpec,
     ExperimentSpec,
-    GateSpec,
     ImportedSpec,
     PairsFileSpec,
     TaskSpec,
@@ -26,11 +21,11 @@ from harness.config import (
     templates,
 )
 from harness.config.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
-from harness.errors import DataError, SpecError, UsageError
-from harness.experiments.loading.checks import PROMPTED, check_arms
+from harness.errors import SpecError, UsageError
+from harness.experiments.loading.cross_checks import PROMPTED, check_arms
 from harness.experiments.tuning import search
 from harness.metrics.elsewhere import is_own
-from harness.records import Example, ResolvedExperiment
+from harness.records import ResolvedExperiment
 
 METHODS: dict[str, type[ArmBase]] = {
     get_args(kind.model_fields["method"].annotation)[0]: kind for kind in get_args(get_args(ArmSpec)[0])
@@ -64,7 +59,7 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
 
     With `known_metrics` the names of its metrics are checked. Raises SpecError.
     """
-    file = _task_file(path, None)
+    file = find_task(path, None)
     if file is None:
         raise SpecError("no such task", file=str(path), hint=nearest(path.name, stock_tasks()))
     document = read_document(file)
@@ -99,10 +94,10 @@ def _check_own_metric(document: Document, field_path: FieldPath, name: str, sens
         raise document.error(field_path, error.message, error.hint) from None
 
 
-def _task_file(path: Path, beside: Path | None) -> Path | None:
-    """The task file that `path` means: from the working directory, from the folder `beside`, or among the stock."""
+def find_task(path: Path, folder: Path | None) -> Path | None:
+    """The task file that `path` means: from the working directory, from `folder`, or among the stock."""
     stock = stock_folder()
-    folders = [Path(), *([beside] if beside else []), stock, stock / "tasks"]
+    folders = [Path(), *([folder] if folder else []), stock, stock / "tasks"]
     for folder in folders:
         candidate = folder / path
         if candidate.is_file():
@@ -241,7 +236,7 @@ def resolve_experiment(document: Document, known_metrics: Collection[str] | None
     if base is None:
         raise document.error(("base_model",), "must be a folder, a hub id or a mapping")
     spec = spec.model_copy(update={"chat": _chat(document, spec)})
-    task_file = _task_file(Path(spec.task), file.parent)
+    task_file = find_task(Path(spec.task), file.parent)
     if task_file is None:
         raise document.error(("task",), f"no such task: {spec.task}", nearest(Path(spec.task).name, stock_tasks()))
     task, task_dir = load_task(task_file, known_metrics)
@@ -289,126 +284,3 @@ def _chat(document: Document, spec: ExperimentSpec) -> Any:
         return spec.chat
     file = _existing(document, ("chat", "template"), template)
     return spec.chat.model_copy(update={"template": file.read_text(encoding="utf-8")})
-
-
-# --------------------------------------------------------------------------------------------------------- check
-
-
-def check(path: Path, known_metrics: Collection[str] | None = None, data: bool = True) -> list[str]:
-    """Validate a task, arm or experiment file, or every one below a folder; one line for each.
-
-    With `data` a task's rows are read too: columns, templates, splits, leaks. Files of lm-eval (below a folder
-    `lm_eval`) and hidden folders are left out. Raises the first HarnessError.
-    """
-    if not path.exists():
-        stocked = _task_file(path, None) or stock_folder() / path
-        if not stocked.exists():
-            raise SpecError("no such file or folder", file=str(path), hint="Check the path")
-        path = stocked
-    if path.is_file():
-        return [_check_file(path, known_metrics, data)]
-    if (path / "task.yaml").is_file():
-        return [_check_file(path / "task.yaml", known_metrics, data)]
-    files = sorted(file for pattern in ("*.yaml", "*.yml") for file in path.rglob(pattern))
-    inside = [file for file in files if not _left_out(file.relative_to(path))]
-    if not inside:
-        raise SpecError("no YAML file below this folder", file=shown(path), hint="Name a task, arm or experiment")
-    return [_check_file(file, known_metrics, data) for file in inside]
-
-
-def _left_out(file: Path) -> bool:
-    return any(part.startswith(".") or part in ("lm_eval", "node_modules", "site-packages") for part in file.parts)
-
-
-def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -> str:
-    document = read_document(file)
-    kind = _kind(document)
-    if kind == "gates":
-        gates = validate(document, (), GateSpec, document.value)
-        return f"{shown(file)}: gates with {len(gates.rules)} rules against {gates.baseline}"
-    if kind == "arm":
-        arm = load_arm(file)
-        return f"{shown(file)}: arm {arm.name} ({arm.method})"
-    if kind == "experiment" and "suite" in document.value:
-        from harness.experiments.loading.suites import load_suite
-
-        listed = "; ".join(
-            f"{experiment.name} on task {experiment.task.name}" for experiment in load_suite(file, known_metrics)
-        )
-        return f"{shown(file)}: suite: {listed}"
-    if kind == "experiment":
-        experiment = load_experiment(file, known_metrics)
-        arms = ", ".join(str(arm.name) for arm in experiment.arms)
-        return f"{shown(file)}: experiment {experiment.name} on task {experiment.task.name}: {arms}"
-    task, folder = load_task(file, known_metrics)
-    return f"{shown(file)}: task {task.name}" + (f": {_check_data(task, folder)}" if data else "")
-
-
-def is_gates(file: Path) -> bool:
-    """Whether a YAML file holds the rules of a gate."""
-    return _kind(read_document(file)) == "gates"
-
-
-def _kind(document: Document) -> str:
-    """What a file is, from the fields it has, so that a typo in one of them does not hide it."""
-    fields = set(document.value)
-    if "method" in fields:
-        return "arm"
-    scores = {
-        "task": len(fields & set(TaskSpec.model_fields)) + (document.file.name == "task.yaml"),
-        "experiment": len(fields & set(ExperimentSpec.model_fields)),
-        "arm": len(fields & {name for kind in METHODS.values() for name in kind.model_fields}),
-        "gates": len(fields & set(GateSpec.model_fields)),
-    }
-    best = max(scores, key=lambda name: scores[name])
-    if not scores[best]:
-        raise document.error((), "neither a task nor an arm nor an experiment", "An arm has `method`, a task `data`")
-    return best
-
-
-def _check_data(task: TaskSpec, folder: Path) -> str:
-    with redaction.texts(task.sensitive):
-        return _data_line(task, folder)
-
-
-def _data_line(task: TaskSpec, folder: Path) -> str:
-    from harness.data.examples import read_examples, read_retention
-    from harness.data.splits import leak_line, split_source
-
-    source = read_examples(task, folder)
-    divided = split_source(source, task.splits, task.leakage)
-    splits = divided.splits
-    try:
-        retention = read_retention(task, folder)
-    except DataError as error:
-        raise DataError(f"retention: {error.message}", hint=error.hint) from None
-    parts = [
-        f"{len(source.examples)} examples",
-        f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test",
-    ]
-    if source.pairs:
-        held_out = f"{len(divided.heldout_pairs)} held-out"
-        parts.append(f"{len(divided.training.pairs)} train and {held_out} preference pairs")
-    if retention:
-        parts.append(f"{len(retention)} retention texts")
-    own = _try_own_metrics(task, folder, source.examples)
-    if own:
-        parts.append(f"own metrics {', '.join(own)}")
-    if splits.merged:
-        parts.append(f"{sum(len(groups) for groups in splits.merged)} groups joined by near-duplicates")
-    if splits.leaks:
-        what = "dropped" if task.leakage and task.leakage.drop else "allowed"
-        parts.append(f"{len(splits.leaks)} leaking pairs {what}")
-    summary = "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
-    return "\n  ".join([summary, *map(leak_line, splits.leaks)])
-
-
-def _try_own_metrics(task: TaskSpec, folder: Path, examples: Sequence[Example]) -> list[str]:
-    """Call the task's own metrics on three examples with the right answer for the prediction; their names."""
-    from harness.metrics.kinds import Answer
-    from harness.metrics.own import load_own, try_out
-
-    own = load_own([task.metrics.primary, *task.metrics.also], folder, sensitive=task.sensitive)
-    chosen = examples[:3] if own else ()
-    try_out(own, [Answer(e.references[0], e.references, None, "stop", e.id, e.fields) for e in chosen])
-    return list(own)

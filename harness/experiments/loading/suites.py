@@ -1,4 +1,4 @@
-"""Suite files: an experiment file with `suite:`, a list of tasks or base models that it is repeated over.
+"""Loads suite files: an experiment with `suite:`, a list of tasks or base models that it is repeated over.
 
 suite: [{task: visit_notes}, {task: docstrings}, {task: docstrings, base_model: models/larger, name: larger}]
 arms: [untrained, full, lora]          # and everything else that an experiment says

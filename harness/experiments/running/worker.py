@@ -1,4 +1,4 @@
-"""One picklable function, `execute`: a RunPlan in, a run folder and an evaluation folder out. Never opens the store.
+"""Executes one plan, training and scoring, into a run folder and an evaluation folder; never opens the store.
 
     runs/TRAIN_ID/   plan.json  claim.lock  heartbeat  checkpoints/  artefact/  train_log.jsonl  run-N.json  run.json
     evals/EVAL_ID/   predictions and likelihoods by whole batch  scores.jsonl  evaluation.json (written last)
@@ -63,11 +63,6 @@ class Outcome:
     validation: Validation | None = None
     rung: RungScores | None = None
     """Of a race: what the training is worth at its rung; `run` is then its record there."""
-
-
-def eval_id(plan: RunPlan, artefact: Artefact) -> str:
-    """Identity of scoring `artefact` on the plan's sealed suite with its generation settings in this environment."""
-    return evaluate.identity(plan, artefact)
 
 
 def finished(plan: RunPlan) -> Outcome | None:
@@ -166,14 +161,9 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         data = splits.training_share(read_training(plan.files.folder), plan.fraction)
         with sealing.closed(plan.home / "sealed"):
             result = arms.family(plan.arm.method).train(without_test(plan), data, progress)
-    except (Interrupted, DiskFull, KeyboardInterrupt):
-        raise
     except Exception as caught:
-        _raise_full_disk(caught)
-        status, error = _status_of(caught), _one_line(caught)
+        status, error = _failure(plan, caught, str(attempt))
         spent = _spent_until(caught, time.monotonic() - started)
-        if not isinstance(caught, HarnessError):
-            (plan.run_folder / f"traceback-{attempt}.txt").write_text(traceback.format_exc())
     ledger = result.ledger if result else spent
     record = RunRecord(
         train_id=plan.train_id,
@@ -241,24 +231,19 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
             seconds = evaluate.Seconds(validated.seconds, 0.0)
         else:
             seconds = evaluate.evaluate(plan, artefact, progress)
-    except (Interrupted, DiskFull, KeyboardInterrupt):
-        raise
     except Exception as caught:
-        _raise_full_disk(caught)
-        if not isinstance(caught, HarnessError):
-            (plan.run_folder / "traceback-score.txt").write_text(traceback.format_exc())
+        status, error = _failure(plan, caught, "score")
         lost = record.ledger.lost_seconds + time.monotonic() - started
         # The training stays good: the next attempt scores again, and knows what this one took.
         record = replace(record, ledger=replace(record.ledger, lost_seconds=lost))
         _write_run(plan.run_folder, record)
-        failed = replace(record, status=_status_of(caught), error=f"scoring: {_one_line(caught)}")
-        return Outcome(failed, None)
+        return Outcome(replace(record, status=status, error=f"scoring: {error}"), None)
     ledger = replace(record.ledger, predict_seconds=seconds.predict, score_seconds=seconds.score)
     record = replace(record, ledger=ledger)
     _write_run(plan.run_folder, record)
     if validated is not None:
         return Outcome(record, None, validated)
-    identity = eval_id(plan, artefact)
+    identity = evaluate.identity(plan, artefact)
     evaluate.note(plan, artefact, identity)
     return Outcome(record, identity)
 
@@ -271,15 +256,9 @@ def _at_rung(plan: RunPlan, progress: arms.Progress) -> Outcome:
     try:
         with sealing.closed(plan.home / "sealed"):
             scores = rungs.score(plan, record, progress)
-    except (Interrupted, DiskFull, KeyboardInterrupt):
-        raise
     except Exception as caught:
-        _raise_full_disk(caught)
-        if not isinstance(caught, HarnessError):
-            (plan.run_folder / "traceback-rung.txt").write_text(traceback.format_exc())
-        return Outcome(
-            replace(record, status=_status_of(caught), error=f"scoring at a rung: {_one_line(caught)}"), None
-        )
+        status, error = _failure(plan, caught, "rung")
+        return Outcome(replace(record, status=status, error=f"scoring at a rung: {error}"), None)
     return Outcome(record, None, rung=scores)
 
 
@@ -295,6 +274,19 @@ def eliminate(plan: RunPlan, run: RunRecord, why: str) -> RunRecord:
     _write_run(plan.run_folder, record)
     shutil.rmtree(plan.run_folder / artefacts.FOLDER, ignore_errors=True)
     return record
+
+
+def _failure(plan: RunPlan, error: Exception, name: str) -> tuple[Status, str]:
+    """Status and line of a failed arm, with a traceback in `traceback-NAME.txt` unless the error is one of ours.
+
+    Raises again what ends the whole experiment: an interruption, a full disk.
+    """
+    if isinstance(error, (Interrupted, DiskFull)):
+        raise error
+    _raise_full_disk(error)
+    if not isinstance(error, HarnessError):
+        (plan.run_folder / f"traceback-{name}.txt").write_text(traceback.format_exc())
+    return _status_of(error), _one_line(error)
 
 
 def _status_of(error: Exception) -> Status:
@@ -345,7 +337,7 @@ def rescore(plan: RunPlan, progress: arms.Progress) -> str:
     set_threads(plan)
     with redaction.texts(plan.experiment.task.sensitive), _claim(plan.run_folder), _full_disk():
         evaluate.evaluate(plan, record.artefact, progress)
-    return eval_id(plan, record.artefact)
+    return evaluate.identity(plan, record.artefact)
 
 
 def _write_run(folder: Path, record: RunRecord) -> None:

@@ -1,4 +1,4 @@
-"""One pass: every arm probed, then timed once in each round; finished probes and rounds survive a kill.
+"""Runs one pass: every arm is probed, then timed once in each round; finished probes and rounds survive a kill.
 
 The journal has a line for each probed arm and one for each whole round. A round that was cut short is measured again
 from its beginning, because its ratios are taken within it.
@@ -6,15 +6,13 @@ from its beginning, because its ratios are taken within it.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Protocol
 
 from harness import redaction
 from harness.errors import DiskFull, HarnessError, Interrupted
+from harness.experiments.journal import Journal
 from harness.experiments.speed.probes import Job
 from harness.records import ServedArm, ServingProbe, ServingVisit, from_json, to_json
 
@@ -29,39 +27,6 @@ class Bench(Protocol):
     def visit(self, job: Job, rows: int | None) -> ServingVisit:
         """One timed visit with `rows` prompts at once; raises where it cannot be measured."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """Finished parts of a pass on disk, as JSON lines."""
-
-    path: Path
-
-    def read(self) -> list[dict[str, Any]]:
-        """The whole lines; what a kill tore off is cut away."""
-        if not self.path.exists():
-            return []
-        rows, end = [], 0
-        with self.path.open("rb") as lines:
-            for line in lines:
-                try:
-                    rows.append(json.loads(line))
-                except ValueError:
-                    break
-                if not line.endswith(b"\n"):
-                    rows.pop()
-                    break
-                end += len(line)
-        os.truncate(self.path, end)
-        return rows
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add a line; it is on the disk when this returns."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as out:
-            out.write(json.dumps(to_json(row), ensure_ascii=False).encode() + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
 
 
 def run(

@@ -13,10 +13,11 @@ from typing import Any
 from harness import environment, redaction
 from harness.config import ServingSpec
 from harness.errors import DataError
+from harness.experiments.journal import Journal
 from harness.experiments.running import ingest, worker
 from harness.experiments.running.context import RunContext
 from harness.experiments.speed import passes
-from harness.experiments.speed.passes import Bench, Journal
+from harness.experiments.speed.passes import Bench
 from harness.experiments.speed.probes import Job, examples_of
 from harness.experiments.speed.processes import Processes
 from harness.experiments.speed.schedule import orders

@@ -1,4 +1,4 @@
-"""What the arms of an experiment refer to, and what they ask of each other, of the task and of its tuning."""
+"""Checks what the arms of an experiment refer to, and what they need of each other, of the task and of its tuning."""
 
 from __future__ import annotations
 
