@@ -1,4 +1,4 @@
-"""Texts that are the same or nearly the same: exact after normalisation, or near-duplicates by MinHash.
+"""Finds texts that are the same or nearly the same: equal after normalisation, or near-duplicates by MinHash.
 
 Near-duplicates are pairs whose sets of three-word shingles have a Jaccard similarity of at least `THRESHOLD`. MinHash
 with locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998; the `datasketch` library) proposes candidates, and

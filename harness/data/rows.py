@@ -1,7 +1,7 @@
-"""Rows of a data source: jsonl, csv and parquet files, Hugging Face data sets, and builder functions.
+"""Reads rows from a data source: jsonl, csv and parquet files, Hugging Face data sets, and builder functions.
 
-A row is a mapping of column to plain JSON value together with the place it came from, so that every later complaint can
-name file and line.
+A row is a mapping of column to plain JSON value together with where it came from, so that every later error can name
+file and line.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class StoredPlans(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What `harness run` answers."""
+    """What `harness run` returns: the leaderboard, and whether some arm failed."""
 
     board: Leaderboard
     failed: bool

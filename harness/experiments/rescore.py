@@ -1,4 +1,4 @@
-"""Adding to what is stored without a model: a metric from stored predictions, the store from its run folders."""
+"""Adds metrics to stored predictions, and rebuilds the store from run folders; neither needs a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.store import Store
 
 
 def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]:
-    """Add metrics to every evaluation of an experiment from what is stored; a counted look at the test split.
+    """Add metrics to every evaluation of an experiment from what is stored, which counts as a test-set evaluation.
 
     A metric of the user's own is a file beside the task, or in the working directory.
     """

@@ -73,7 +73,7 @@ class AnswerRequest:
 
 
 def stored_answers(home: Path, experiment: str, request: AnswerRequest) -> Answers:
-    """The stored answers of arms to the sealed test split; `count_looks` once people will read them."""
+    """The stored answers of arms to the sealed test split; `count_looks` counts them once people will read them."""
     store = queries.open_store(home)
     record = queries.find(store, experiment)
     entries = _entries(store.entries(record.experiment_id), request)
@@ -89,7 +89,7 @@ def stored_answers(home: Path, experiment: str, request: AnswerRequest) -> Answe
 
 
 def count_looks(home: Path, answers: Answers) -> None:
-    """Count a look at the test split for every arm whose answers to it people are going to read."""
+    """Count a test-set evaluation for every arm whose answers to the test split people are going to read."""
     store, record = queries.open_store(home), answers.record
     chosen = {(arm, eval_id) for arm, eval_id in answers.evaluations.items()}
     entries = [entry for entry in store.entries(record.experiment_id) if (entry.arm, entry.eval_id) in chosen]

@@ -1,4 +1,4 @@
-"""What a reviewer's browser is sent and what it sends back. Nothing here can name an arm: texts, tokens and counts."""
+"""Defines what a reviewer's browser is sent and sends back: texts, tokens and counts, nothing that names an arm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A round to be judged elsewhere: a folder without arms that a small machine serves.
+"""Writes and loads a round to be judged elsewhere: a folder without arms that a small machine serves.
 
     FOLDER/bundle.json   schema, instructions, criteria, flags, practice item, invitations (hashes of their tokens)
     FOLDER/items.jsonl   a line for each assignment: token, item, queue, place, prompt, left, right, reference

@@ -1,4 +1,4 @@
-"""One reviewer's desk: what is in front of them, what waits for them, and what they may take over from others.
+"""Keeps one reviewer's desk: the pair on the screen, what waits for them, and what they may take over from others.
 
 Read at the beginning of a session and kept in step with what the session writes, so that a vote and the next item cost
 few queries.

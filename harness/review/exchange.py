@@ -197,7 +197,7 @@ def import_file(store: Store, path: Path, who: str) -> Imported:
 
 
 def _vote_of(row: Row) -> Judgment:
-    """The vote in a row; whether its values are right is looked at with all the others."""
+    """The vote in a row, its values not yet checked."""
     values = row.values
     token, rater, revision = str(values.get("token") or ""), str(values.get("rater") or ""), values.get("revision")
     number = _number(revision, 1)

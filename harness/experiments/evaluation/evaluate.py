@@ -1,4 +1,4 @@
-"""One artefact on one sealed suite: predictions, likelihoods and lm-eval's samples, then scores, in a folder.
+"""Scores one artefact on the sealed test suite: predictions, likelihoods and lm-eval's samples, then metrics.
 
     evals/EVAL_ID/   generate.jsonl  score.jsonl  lm_eval-KIND.jsonl   finished batches, while it is going
                      predictions.jsonl  likelihoods.jsonl  lm_eval.jsonl  scores.jsonl
@@ -43,7 +43,7 @@ from harness.records.files import read_json, read_records, write_json, write_rec
 
 DONE = "evaluation.json"
 SCORED = "scored.json"
-"""In a run folder: subject → the evaluation that answers for it."""
+"""In a run folder: subject → its evaluation."""
 ENDPOINT_CHARACTERS, ENDPOINT_ROWS = 1 << 30, 32
 RAW = ("generate.jsonl", "score.jsonl", "lm_eval-*.jsonl")
 
@@ -73,7 +73,7 @@ def identity(plan: RunPlan, artefact: Artefact) -> str:
 
 
 def subject(plan: RunPlan, artefact: Artefact) -> str:
-    """What is scored on what: `identity` without the environment."""
+    """Hash of what is scored on what: `identity` without the environment."""
     return digest(_subject(plan, artefact))
 
 
@@ -87,15 +87,15 @@ def _subject(plan: RunPlan, artefact: Artefact) -> list[Any]:
 
 
 def environment_of(plan: RunPlan) -> dict[str, str]:
-    """What may move the scores of `plan` here; for an endpoint that is the server's own affair."""
+    """Versions and hardware that may move the scores of `plan`; for an endpoint only its server knows them."""
     return environment.REMOTE if plan.arm.method == "endpoint" else environment.scoring_environment(plan.device)
 
 
 def find(plan: RunPlan, artefact: Artefact) -> str | None:
-    """The complete evaluation that answers for `artefact`: the one it was scored with first, in whatever environment.
+    """The id of the complete evaluation of `artefact`: its first one, in whatever environment; None without any.
 
-    A library that was upgraded since does not make finished work unfinished. With `plan.rescore` only an evaluation of
-    the present environment counts.
+    An upgrade of a library does not make finished work unfinished. With `plan.rescore` only an evaluation in the
+    present environment counts.
     """
     here = identity(plan, artefact)
     noted = _noted(plan).get(subject(plan, artefact))
@@ -106,7 +106,7 @@ def find(plan: RunPlan, artefact: Artefact) -> str | None:
 
 
 def note(plan: RunPlan, artefact: Artefact, eval_id: str) -> None:
-    """Remember in the run folder that `eval_id` answers for `artefact`."""
+    """Remember in the run folder that `eval_id` is the evaluation of `artefact`."""
     write_json(plan.run_folder / SCORED, {**_noted(plan), subject(plan, artefact): eval_id})
 
 
@@ -132,7 +132,7 @@ def read_suite(plan: RunPlan) -> Suite:
 
 
 def sealed_folder(plan: RunPlan) -> Path:
-    """Where the test split lies. A plan in a trainer's hands does not know."""
+    """The folder of the test split. Raises UsageError for a plan that a trainer holds, which does not say."""
     if plan.files.sealed is None:
         raise sealing.refusal()
     return plan.files.sealed
@@ -212,7 +212,7 @@ def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score
 
 
 def unavailable(plan: RunPlan) -> dict[str, str]:
-    """Source of a metric → why the arm of `plan` has no value for it, whatever the model."""
+    """Source of a metric → why no model of the method of `plan` has a value for it."""
     return dict(endpoint.UNAVAILABLE) if plan.arm.method == "endpoint" else {}
 
 
@@ -251,7 +251,7 @@ def _as_retention(suite: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """The three ways a model is asked, over one suite; finished batches are kept in `folder`."""
+    """Asks one model for predictions, likelihoods and lm-eval's samples over one suite; keeps batches in `folder`."""
 
     plan: RunPlan
     model: Model
@@ -315,7 +315,7 @@ class Scorer:
     def _lm_eval(
         self, spec: LmEvalSpec | None, kept_in: str, progress: arms.Progress
     ) -> tuple[list[Score], list[Likelihood]]:
-        # lm-eval builds its own prompts: worked examples do not reach them, so a few-shot arm would repeat untrained.
+        # lm-eval builds its own prompts: few-shot examples do not reach them, so a few-shot arm would repeat untrained.
         if spec is None or self.plan.arm.method in ("toy", "few_shot") or "lm_eval" in unavailable(self.plan):
             return [], []
         from harness.models import lm_eval_tasks

@@ -1,4 +1,4 @@
-"""One training at one rung of a race: how far it is, and its scores on validation examples. Never the test split.
+"""Scores one training at one rung of a race, on validation examples; never on the test split.
 
 runs/TRAIN_ID/rungs/SHARE/   run.json          the training's record when it had come to this share of its budget
                              ASKED/FIRST-END.json    its values on these groups of the rung's order
@@ -28,7 +28,7 @@ def rung_of(plan: RunPlan) -> Rung:
 
 
 def read(plan: RunPlan) -> tuple[RunRecord, RungScores] | None:
-    """The record and the scores that a plan asks for, where they are there."""
+    """The record and the scores that a plan asks for; None where one is missing."""
     folder, scores = rung_folder(plan.run_folder, rung_of(plan)), _scores_file(plan)
     if not (folder / "run.json").exists() or not scores.exists():
         return None
@@ -43,7 +43,7 @@ def keep(plan: RunPlan, record: RunRecord) -> None:
 
 
 def trained(plan: RunPlan) -> RunRecord | None:
-    """The record of a training at its rung, where the model of that moment is still there."""
+    """The record of a training at its rung; None where its model of that moment is not on disk any more."""
     file = rung_folder(plan.run_folder, rung_of(plan)) / "run.json"
     if not file.exists():
         return None

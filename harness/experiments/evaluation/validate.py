@@ -1,4 +1,4 @@
-"""One trial's artefact on the validation split: what tuning chooses by. The test split cannot be reached from here.
+"""Scores one tuning trial on the validation split, which tuning chooses by; the test split is out of reach here.
 
 validations/ID/   generate.jsonl or score.jsonl (finished batches)  predictions.jsonl  likelihoods.jsonl
                   validation.json, written last

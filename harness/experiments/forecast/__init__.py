@@ -1,4 +1,4 @@
-"""`harness plan`: what an experiment will take, and what it will be able to show, before anything runs.
+"""Forecasts what an experiment will take and what it will be able to show, before anything runs: `harness plan`.
 
 history.py      what stored runs of the same base and method took
 calibration.py  a few steps and answers of each arm, on training and validation examples, where there is no history

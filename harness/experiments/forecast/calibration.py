@@ -1,4 +1,4 @@
-"""A short calibration: a few training examples and a few answers of every arm that has no history.
+"""Measures a few training steps and answers of every arm of which no stored run tells how long it takes.
 
 Each arm really runs, through the same worker, in a folder that is removed afterwards. What is answered are *validation*
 examples: the sealed test split is not touched, and nothing is stored.

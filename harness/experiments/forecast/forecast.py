@@ -1,4 +1,4 @@
-"""What an experiment file will take and what it will be able to show."""
+"""Forecasts time, memory, disk, money and statistical power of one experiment file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stored runs took, per example: the first thing a forecast looks at."""
+"""Reads from stored runs what they took per example, which a forecast is made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The smallest difference that a test split and a number of seeds can show, and which margins a gate can ever pass."""
+"""Computes the smallest difference that a test split and its seeds can show, and which margins a gate can pass."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def power_of(
 ) -> Power:
     """What the experiment will be able to show, from stored scores of the same task, else from the worst case.
 
-    `groups`: test example → group. Looks at stored scores only, which were counted when they were made.
+    `groups`: test example → group. Reads stored scores only, each counted as a test-set evaluation when it was made.
     """
     task = experiment.task
     metric = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)

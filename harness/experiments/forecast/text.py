@@ -1,4 +1,4 @@
-"""A forecast as lines of text and as JSON."""
+"""Writes a forecast as lines of text and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where one run of an experiment works and stores, whom it tells, and what executes its plans."""
+"""Holds where one run of an experiment works and stores, whom it tells, and what executes its plans."""
 
 from __future__ import annotations
 

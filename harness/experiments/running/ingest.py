@@ -1,4 +1,4 @@
-"""What workers leave in run and evaluation folders → the store, idempotently; and what `keep:` prunes afterwards."""
+"""Takes what workers leave in run and evaluation folders into the store, and removes artefacts not to be kept."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
-    The first statement of an experiment stands: running it again does not move its date. Another winner rule is added
-    to it with the date of its declaration, and what its own metrics declare is brought up to date. Its `resources` and
-    `serving`, which are no part of its identity, are those of the last run: a price may be given later.
+    Running an experiment again does not move its date. Another winner rule is added to the record with the date of its
+    declaration, and the declarations of its own metrics are brought up to date. `resources` and `serving`, which are no
+    part of its identity, are those of the last run: a price may be given later.
     """
     record_file = home / "experiments" / record.experiment_id / "record.json"
     stored = read_experiment(home, record.experiment_id)
@@ -103,14 +103,14 @@ def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worke
 
 
 def trial(store: Store, plan: RunPlan, run: RunRecord, row: Trial) -> None:
-    """Store a trial and its run. There is no look to count: its plan does not know where the test split lies."""
+    """Store a trial and its run. Its plan cannot reach the test split, so no test-set evaluation is counted."""
     store.ingest([run, *training_log(plan.run_folder, run), row])
 
 
 def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str) -> tuple[list[Any], str | None]:
-    """Rows of an evaluation that the store lacks, and why that is a look at the test split; None when it is none.
+    """Rows of an evaluation that the store lacks, and why it counts as a test-set evaluation; None where it does not.
 
-    An experiment that takes over an evaluation which another one made looks at its scores too.
+    An experiment that takes over an evaluation of another one sees its scores, so that counts too.
     """
     from harness.experiments.evaluation import evaluate
 
@@ -126,13 +126,13 @@ def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str
 
 
 def keep_looks(home: Path, looks: Sequence[Look]) -> None:
-    """Looks as files beside their experiment, written before the store learns of them: a rebuild finds every one."""
+    """Write test-set evaluations as files of their experiment before the store has them: a rebuild reads every one."""
     for row in looks:
         write_json(home / "experiments" / row.experiment / "looks" / f"{digest(row)}.json", row)
 
 
 def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
-    """A counted look at the sealed test split."""
+    """A test-set evaluation, to be counted: who scored which arm on the sealed test split, when and why."""
     assert entry.eval_id is not None
     who = os.environ.get("USER") or getpass.getuser()
     return Look(entry.eval_id, record.experiment_id, entry.arm, who, why, environment.now())
@@ -154,7 +154,7 @@ def parity(store: Store, home: Path, check: ParityCheck, rows: Sequence[Any]) ->
 
 
 def serving_folder(home: Path, experiment_id: str) -> Path:
-    """Where the passes of serving figures over an experiment's arms are kept."""
+    """The folder of an experiment's serving passes."""
     return home / "experiments" / experiment_id / "serving"
 
 

@@ -5,7 +5,7 @@
     runs/TRAIN_ID/rungs/  what a race saw of it on the way (`rungs.py`)
     validations/ID/  the same of a trial, on the validation split: a trial's plan does not know where the test split is
 
-Every step looks first at what is there already, so that the same plan can be executed again after a kill at any
+Every step first reads what an earlier try left, so that the same plan can be executed again after a kill at any
 moment: a finished training is never repeated, a half-finished one goes on from its last complete checkpoint, a
 half-finished scoring from its last complete batch.
 """
@@ -56,13 +56,13 @@ RETRY = "retry"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a plan: the run's record, and the evaluation when there is one (of a trial: on validation)."""
+    """What an executed plan gave: the run's record, and the evaluation if there is one (of a trial: on validation)."""
 
     run: RunRecord
     eval_id: str | None
     validation: Validation | None = None
     rung: RungScores | None = None
-    """Of a race: what the training is worth at its rung; `run` is then its record there."""
+    """Of a race: the scores of the training at its rung; `run` is then its record there."""
 
 
 def finished(plan: RunPlan) -> Outcome | None:
@@ -183,7 +183,7 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         trial=plan.trial,
     )
     if plan.rung is not None and status == "ok":
-        # It stands there as a killed training would, and goes on from its checkpoint; the pause is no lost time.
+        # It goes on from its checkpoint as a killed training would; the pause is no lost time.
         rungs.keep(plan, record)
         (plan.run_folder / "heartbeat").unlink(missing_ok=True)
         return record
@@ -196,7 +196,7 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
 
 
 def _places(folder: Path, provenance: Provenance) -> list[dict[str, str]]:
-    """Where this training has been under way, this time included: processor, accelerators, package versions."""
+    """Machines that this training has run on, the present one last: processor, accelerators, package versions."""
     path = folder / "places.json"
     versions = {name: version for name, version in provenance.packages.items() if name in environment.TRAINING}
     here = {"processor": str(provenance.hardware.get("processor")), **versions}
@@ -209,7 +209,7 @@ def _places(folder: Path, provenance: Provenance) -> list[dict[str, str]]:
 
 
 def _moved(places: list[dict[str, str]]) -> tuple[str, ...]:
-    """A note for a training that went on elsewhere."""
+    """A note for a training that went on after a change of machine or packages."""
     changes = [", ".join(differences(before, after)) for before, after in itertools.pairwise(places)]
     return (f"its training went on after a change of {'; then of '.join(changes)}",) if changes else ()
 
@@ -249,7 +249,7 @@ def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome
 
 
 def _at_rung(plan: RunPlan, progress: arms.Progress) -> Outcome:
-    """Train to the plan's rung, unless it stands there, and score what the plan asks for."""
+    """Train to the plan's rung, unless it has come there, and score what the plan asks for."""
     record = rungs.trained(plan) or _train(plan, read_run(plan.run_folder), progress)
     if record.status != "ok":
         return Outcome(record, None)
@@ -300,7 +300,7 @@ def _status_of(error: Exception) -> Status:
 
 
 def _one_line(error: Exception) -> str:
-    # Ours hold no value of sensitive data; what others wrote may, and stands in the run folder's traceback alone.
+    # Our messages hold no sensitive data; those of libraries may, and are kept in the run folder's traceback alone.
     ours = isinstance(error, HarnessError)
     text = str(error) if ours else redaction.reason(error, f"{type(error).__name__}: {error}")
     return " ".join(text.split())[:500]
@@ -315,19 +315,19 @@ def _artefact_is_there(plan: RunPlan, record: RunRecord) -> bool:
 
 
 def server_changed(plan: RunPlan, artefact: Artefact) -> bool:
-    """Whether `artefact` is an endpoint whose server is up and answers its probes otherwise than before."""
+    """Whether `artefact` is an endpoint whose server is up and answers its probes differently than before."""
     if plan.arm.method != "endpoint":
         return False
     from harness.arms import endpoint
 
     try:
         return endpoint.changed(plan, artefact) > 0
-    except ArmFailed:  # whoever goes on to ask it will say so
+    except ArmFailed:  # the next request to the server will report it
         return False
 
 
 def rescore(plan: RunPlan, progress: arms.Progress) -> str:
-    """Score a finished run's artefact in the present environment, beside the evaluation that answers for it.
+    """Score a finished run's artefact in the present environment, in addition to the evaluation it has.
 
     Returns the evaluation's id. Raises ArmFailed when the artefact is gone, and whatever scoring raises.
     """
@@ -426,7 +426,7 @@ def set_threads(plan: RunPlan) -> None:
 
 
 def _tell_threads(plan: RunPlan) -> None:
-    """Say so to libraries that read it when they are imported."""
+    """Set the number of threads for libraries that read it when they are imported."""
     os.environ["OMP_NUM_THREADS"] = str(plan.threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -1,4 +1,4 @@
-"""What runs in a process of its own: a model loaded for one arm, and the two things that are asked of it.
+"""Loads one arm in a process of its own, and measures there which batches fit and how fast it answers.
 
 A process holds at most one model. Everything that goes in and comes out is plain data.
 """
@@ -101,7 +101,7 @@ def examples_of(plan: RunPlan, number: int) -> list[Example]:
 
 
 def prompts_of(job: Job, model: Servable) -> list[tuple[int, ...]]:
-    """The prompts as the arm sees them: with its worked examples or prompt of its own, cut as when it is scored."""
+    """The prompts as the arm sees them: with its few-shot examples or template, truncated as when it is scored."""
     plan, limit = job.plan, job.settings.new_tokens
     experiment, override = plan.experiment, prompt_override(plan)
     prompter = Prompter(model.tokenizer, experiment.spec.chat, experiment.task, model.context, override)

@@ -1,4 +1,4 @@
-"""The processes that measure, and what it means when one of them dies."""
+"""Starts the processes that measure, and says what it means when one of them dies."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _pool() -> ProcessPoolExecutor:
 
 
 def _end(pool: ProcessPoolExecutor, busy: bool) -> None:
-    """An idle process leaves by itself, so that it gives back its semaphores; one that may be at work is told to."""
+    """Let an idle process end by itself, so that it gives back its semaphores; terminate one that may be at work."""
     for process in list((pool._processes or {}).values()) if busy else []:
         process.terminate()
     pool.shutdown(cancel_futures=True)

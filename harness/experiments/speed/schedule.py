@@ -1,4 +1,4 @@
-"""In which order arms are measured, and which batches are tried. Pure."""
+"""Decides in which order arms are measured, and which batch sizes are tried; pure."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def decided(home: Path, experiment_id: str, arm: str) -> list[Trial] | None:
 
 @dataclass(slots=True)
 class _State:
-    """One arm while it is tuned."""
+    """An arm that is being tuned."""
 
     arm: ArmSpec
     search: Search
