@@ -291,7 +291,7 @@ def import_command(
     found = exchange.import_file(Store(queries.database(home)), file, _who())
     for message in found.messages:
         print(f"harness: {message}", file=sys.stderr)
-    print(f"round {found.round}: {found.new} votes taken in, {found.known} were there already")
+    print(f"round {found.round}: {found.new} votes taken in, {found.already_stored} were there already")
 
 
 @_commands.command()

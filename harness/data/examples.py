@@ -196,20 +196,20 @@ def _examples(reader: _Reader, part: Sequence[Row], split: Split | None) -> list
 def _id(reader: _Reader, row: Row) -> str:
     if reader.task.id is None:
         return digest(row.values)
-    value = reader.column(row, "id", reader.task.id)
+    return _name(reader, row, "id", reader.task.id)
+
+
+def _name(reader: _Reader, row: Row, field: str, column: str) -> str:
+    """The value of a column that names something."""
+    value = reader.column(row, field, column)
     if value is None or isinstance(value, (list, dict)) or not str(value).strip():
-        raise DataError(f"{row.where}: the id column {reader.task.id!r} is empty or no plain value")
+        raise DataError(f"{row.where}: the {field} column {column!r} is empty or no plain value")
     return str(value)
 
 
 def _example(reader: _Reader, row: Row, name: str, prefix: str) -> Example:
     task = reader.task
-    group = name
-    if task.group is not None:
-        value = reader.column(row, "group", task.group)
-        if value is None or isinstance(value, (list, dict)) or not str(value).strip():
-            raise DataError(f"{row.where}: the group column {task.group!r} is empty or no plain value")
-        group = str(value)
+    group = name if task.group is None else _name(reader, row, "group", task.group)
     fields = dict(row.values)
     if task.facts is not None:
         fields[task.facts] = _facts(reader, row, task.facts)

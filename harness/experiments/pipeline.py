@@ -202,8 +202,10 @@ def with_tuned_settings(experiment: ResolvedExperiment, home: Path, record: Expe
 
 def stored_plans(experiment: ResolvedExperiment, prepared: Prepared, home: Path) -> StoredPlans:
     """The record of an experiment as `run` stores it, and the plans of its runs at the settings that tuning chose."""
-    record = experiment_record(experiment, prepared, plan_runs(experiment, prepared, home))
-    return StoredPlans(record, plan_runs(with_tuned_settings(experiment, home, record), prepared, home))
+    plans = plan_runs(experiment, prepared, home)
+    record = experiment_record(experiment, prepared, plans)
+    tuned = with_tuned_settings(experiment, home, record)
+    return StoredPlans(record, plans if tuned is experiment else plan_runs(tuned, prepared, home))
 
 
 def own_declarations(experiment: ResolvedExperiment) -> dict[str, Any]:

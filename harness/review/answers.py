@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import arms as families
-from harness import environment, redaction
+from harness import arms, environment, redaction
 from harness.config import TaskSpec, templates
 from harness.data import rows, sealing
 from harness.data.examples import read_turns
@@ -177,13 +177,9 @@ def _answer(
     if not (folder / DONE).exists():
         folder.mkdir(parents=True, exist_ok=True)
         reporter.label = f"answers of {plan.arm_name}"
-        with sealing.closed(home / "sealed"):
-            model = families.family(plan.arm.method).load(plan, artefact)
-            try:
-                scorer = evaluate.Scorer(plan, model, evaluate.Suite(examples, (), (), ()), folder, name)
-                write_records(folder / DONE, scorer.predictions(reporter))
-            finally:
-                model.close()
+        with sealing.closed(home / "sealed"), closing(arms.family(plan.arm.method).load(plan, artefact)) as model:
+            scorer = evaluate.Scorer(plan, model, evaluate.Suite(examples), folder, name)
+            write_records(folder / DONE, scorer.predictions(reporter))
     predictions = list(read_records(folder / DONE, Prediction))
     evaluation = Evaluation(
         eval_id=name,

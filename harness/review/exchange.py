@@ -42,8 +42,8 @@ class Imported:
 
     round: str
     new: int
-    known: int
-    """Votes that the store had already."""
+    already_stored: int
+    """Votes that the store had before."""
     messages: tuple[str, ...] = ()
 
 

@@ -44,9 +44,9 @@ def test_a_bundle_holds_no_arm_and_no_kind_and_its_votes_come_back_once(
     end = review.next_item(other, who)
     review.guess(other, who, end.question.token, "left")  # type: ignore[union-attr]
     done = exchange.import_file(store, other.journal_path, "owner")
-    assert (done.round, done.new, done.known) == ("r1", 12, 0)
+    assert (done.round, done.new, done.already_stored) == ("r1", 12, 0)
     again = exchange.import_file(store, other.journal_path, "owner")
-    assert (again.new, again.known) == (0, 12)
+    assert (again.new, again.already_stored) == (0, 12)
     status = review.status(store, "r1")
     assert status.votes == status.wanted == 6 and [rater.done for rater in status.raters] == [6, 6]
     review.unblind(store, "r1", "owner", "all votes are in")
@@ -137,7 +137,7 @@ def test_exported_votes_are_imported_elsewhere_and_again(store: Store, other: St
     assert exchange.import_file(store, path, "owner").new == 0
     _copy_round(store, other)
     done = exchange.import_file(other, path, "owner")
-    assert (done.new, done.known) == (4, 0) and exchange.import_file(other, path, "owner").known == 4
+    assert (done.new, done.already_stored) == (4, 0) and exchange.import_file(other, path, "owner").already_stored == 4
     assert other.judgments() == store.judgments()
 
 
@@ -186,7 +186,7 @@ def test_votes_that_were_cast_after_closing_are_refused(store: Store, tmp_path: 
     path.write_text(json.dumps(row | {"when": "2020-01-01T00:00:00+00:00"}))
     assert exchange.import_file(store, path, "owner").new == 1
     review.unblind(store, "r1", "owner", "done")
-    assert exchange.import_file(store, path, "owner").known == 1
+    assert exchange.import_file(store, path, "owner").already_stored == 1
 
 
 ANNOTATIONS = """example,left,right,rater,winner,seconds
@@ -201,7 +201,7 @@ def test_a_finished_annotation_file_is_a_closed_unblinded_round(store: Store, tm
     path = tmp_path / "done.csv"
     path.write_text(ANNOTATIONS)
     done = exchange.import_file(store, path, "owner")
-    assert (done.new, done.known) == (4, 0)
+    assert (done.new, done.already_stored) == (4, 0)
     assert exchange.import_file(store, path, "owner") == exchange.Imported(done.round, 0, 4)
     found = review.round_votes(store, done.round)
     assert found.round.arms == ("gpt", "llama", "mistral") and found.round.unblinded is not None

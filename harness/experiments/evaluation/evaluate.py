@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,10 +62,10 @@ class Suite:
     """What an artefact is scored on."""
 
     examples: tuple[Example, ...]
-    pairs: tuple[PreferencePair, ...]
-    pair_examples: tuple[Example, ...]
+    pairs: tuple[PreferencePair, ...] = ()
+    pair_examples: tuple[Example, ...] = ()
     """Examples whose pairs are held out: test examples, or validation ones where the test split has no pairs."""
-    retention: tuple[RetentionText, ...]
+    retention: tuple[RetentionText, ...] = ()
 
 
 def identity(plan: RunPlan, artefact: Artefact) -> str:
@@ -147,8 +148,7 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         return Seconds(**stored["seconds"])
     folder.mkdir(parents=True, exist_ok=True)
     suite = read_suite(plan)
-    model = arms.family(plan.arm.method).load(plan, artefact)
-    try:
+    with closing(arms.family(plan.arm.method).load(plan, artefact)) as model:
         scorer = Scorer(plan, model, suite, folder, name)
         started = time.perf_counter()
         predictions = scorer.predictions(progress)
@@ -159,8 +159,6 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         write_records(folder / "lm_eval.jsonl", scores)
         write_records(folder / "likelihoods.jsonl", [*likelihoods, *choices])
         write_records(folder / "scores.jsonl", score(plan, name, folder, suite))
-    finally:
-        model.close()
     # Batches that a killed scoring finished took time as well.
     generating = max(predicted - started, sum(row.seconds for row in predictions))
     seconds = Seconds(generating, time.perf_counter() - predicted)

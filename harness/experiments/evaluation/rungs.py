@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 from harness import arms
@@ -69,11 +70,8 @@ def score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> RungScor
         name = digest([record.artefact.hash, rung, spec.metric])
         folder = _scores_file(plan).with_suffix("") / name
         folder.mkdir(parents=True, exist_ok=True)
-        model = arms.family(plan.arm.method).load(plan, record.artefact)
-        try:
+        with closing(arms.family(plan.arm.method).load(plan, record.artefact)) as model:
             values = _values(plan, model, examples, folder, progress)
-        finally:
-            model.close()
     scores = RungScores(
         values=tuple(
             _mean([values[example.id] for example in members[group] if example.id in values]) for group in groups
@@ -103,7 +101,7 @@ def _values(
     if plan.experiment.spec.racing.metric == "primary":
         scores = validate.scores_of(plan, model, examples, folder, progress)
         return {row.item: row.value for row in scores if row.status == "ok" and row.value is not None}
-    rows = Scorer(plan, model, Suite(examples, (), (), ()), folder, folder.name).likelihoods(progress)
+    rows = Scorer(plan, model, Suite(examples), folder, folder.name).likelihoods(progress)
     return {row.item: -row.logprob / row.tokens for row in rows if row.tokens}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from pathlib import Path
 
 from harness import arms, environment, metrics
@@ -57,13 +58,10 @@ def validate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Vali
     value, seconds = None, 0.0
     if _asks(plan):
         examples = validation_examples(plan)
-        model = arms.family(plan.arm.method).load(plan, artefact)
-        try:
+        with closing(arms.family(plan.arm.method).load(plan, artefact)) as model:
             started = time.perf_counter()
             value = _value(metric, scores_of(plan, model, examples, folder, progress))
             seconds = time.perf_counter() - started
-        finally:
-            model.close()
     result = Validation(metric.name, value, last_loss(plan.run_folder), len(examples), seconds)
     write_json(folder / DONE, result)
     return result
@@ -103,7 +101,7 @@ def scores_of(
 ) -> list[Score]:
     """The primary metric's score of each of these examples; finished batches are kept in `folder`, its name the id."""
     task, name = plan.experiment.task, folder.name
-    scorer = Scorer(plan, model, Suite(examples, (), (), ()), folder, name)
+    scorer = Scorer(plan, model, Suite(examples), folder, name)
     if metrics.metric(task.metrics.primary).source == "likelihood":
         rows = scorer.likelihoods(progress)
         write_records(folder / "likelihoods.jsonl", rows)

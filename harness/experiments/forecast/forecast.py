@@ -115,20 +115,13 @@ def _of(
     experiment: ResolvedExperiment, home: Path, calibration: bool, margin: float | None, say: Callable[[str], None]
 ) -> Forecast:
     prepared = prepare(experiment, home)
-    plans = run_plans.plan_runs(experiment, prepared, home)
-    record = pipeline.experiment_record(experiment, prepared, plans)
-    tuned = pipeline.with_tuned_settings(experiment, home, record)
-    if tuned is not experiment:  # what tuning has chosen is what will run
-        plans = run_plans.plan_runs(tuned, prepared, home)
+    record, plans = pipeline.stored_plans(experiment, prepared, home)
     store = Store(queries.database(home)) if queries.database(home).exists() else None
     rates = _rates(plans, _past(store), home if calibration else None, say)
-    open_arms = pipeline.untuned(experiment, home, record)
-    arms = tuple(
-        _with_trials(_arm(name, own, rates, prepared.sizes["test"]), own[0], rates[name], prepared.sizes)
-        if name in open_arms
-        else _arm(name, own, rates, prepared.sizes["test"])
-        for name, own in _by_arm(plans).items()
-    )
+    untuned, arms = pipeline.untuned(experiment, home, record), []
+    for name, own in _by_arm(plans).items():
+        arm = _arm(name, own, rates, prepared.sizes["test"])
+        arms.append(_with_trials(arm, own[0], rates[name], prepared.sizes) if name in untuned else arm)
     measured = [arm for arm in arms if arm.seconds is not None]
     left = [(arm, arm.runs - arm.finished) for arm in measured]
     tuning_seconds = sum(arm.tuning_seconds or 0.0 for arm in measured)
@@ -144,7 +137,7 @@ def _of(
         split_sizes=prepared.sizes,
         groups=len(set(prepared.groups.values())),
         seeds=len(experiment.spec.seeds),
-        arms=arms,
+        arms=tuple(arms),
         workers=workers,
         device_seconds=device_seconds,
         wall_seconds=None if device_seconds is None else max(longest, device_seconds / workers),

@@ -153,11 +153,11 @@ def _from_history(
         if task.get("name") != experiment.task.name or task["metrics"]["primary"] != metric.name or store is None:
             continue
         arms = _series(store, record, metric)
-        trained = [one for one in arms if one.trained]
+        trained = [arm for arm in arms if arm.trained]
         pool = trained if len(trained) > 1 else arms
         judge = Estimator(record.groups, 0)
         spreads = [judge.spread(metric, a, b) for a, b in combinations(pool, 2)]
-        good = tuple(one for one in spreads if one is not None and one.cluster > 0)
+        good = tuple(spread for spread in spreads if spread is not None and spread.cluster > 0)
         if good:
             which = "trained arms" if len(trained) > 1 else "arms"
             basis = f"spread between {which} of the stored experiment {record.name} ({record.created})"

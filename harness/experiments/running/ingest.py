@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import environment
 from harness.arms.artefacts import FOLDER
@@ -39,6 +39,8 @@ from harness.results.winner import rules
 if TYPE_CHECKING:
     from harness.experiments.running import worker
     from harness.store import Store
+
+R = TypeVar("R")
 
 
 def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
@@ -197,21 +199,25 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     from harness.experiments.evaluation import evaluate
 
     before = store.counts()
-    rows: list[Any] = [from_json(ExperimentRecord, read_json(p)) for p in (home / "experiments").glob("*/record.json")]
-    rows += [from_json(Entry, read_json(path)) for path in (home / "experiments").glob("*/entries/*.json")]
-    for path in sorted((home / "experiments").glob("*/trials/*.json")):
+
+    def read(kind: type[R], pattern: str) -> list[R]:
+        return [from_json(kind, read_json(path)) for path in home.glob(pattern)]
+
+    rows: list[Any] = [
+        *read(ExperimentRecord, "experiments/*/record.json"),
+        *read(Entry, "experiments/*/entries/*.json"),
+    ]
+    for path in sorted(home.glob("experiments/*/trials/*.json")):
         rows += [from_json(Trial, row) for row in read_json(path)]
-    looks = [from_json(Look, read_json(path)) for path in (home / "experiments").glob("*/looks/*.json")]
-    rows += sorted(looks, key=lambda row: (row.when, row.arm))
-    for path in sorted((home / "runs").glob("*/run-*.json")):
+    rows += sorted(read(Look, "experiments/*/looks/*.json"), key=lambda row: (row.when, row.arm))
+    for path in sorted(home.glob("runs/*/run-*.json")):
         run = from_json(RunRecord, read_json(path))
         rows += [run, *training_log(path.parent, run)]
-    rows += [from_json(SentinelCheck, read_json(p)) for p in (home / "experiments").glob("*/sentinels/*.json")]
-    rows += [from_json(ServingPass, read_json(p)) for p in (home / "experiments").glob("*/serving/*.json")]
-    calls = [from_json(GateCall, read_json(path)) for path in (home / "gates").glob("*/*.json")]
-    rows += sorted((call for call in calls if call.settled), key=lambda call: (call.when, call.id))
-    parities = [from_json(ParityCheck, read_json(p)) for p in (home / "experiments").glob("*/parity/*.json")]
-    rows += sorted(parities, key=lambda row: (row.when, row.arm))
+    rows += read(SentinelCheck, "experiments/*/sentinels/*.json")
+    rows += read(ServingPass, "experiments/*/serving/*.json")
+    calls = [call for call in read(GateCall, "gates/*/*.json") if call.settled]
+    rows += sorted(calls, key=lambda call: (call.when, call.id))
+    rows += sorted(read(ParityCheck, "experiments/*/parity/*.json"), key=lambda row: (row.when, row.arm))
     store.ingest(rows)
     for path in sorted((home / "evals").glob(f"*/{evaluate.DONE}")):
         store.ingest(evaluation_rows(path.parent))
