@@ -117,12 +117,7 @@ class Prompter:
     """Turns examples of one task into token ids for one tokenizer, chat setting and context length."""
 
     def __init__(
-        self,
-        tokenizer: Tokenizer,
-        chat: ChatSpec,
-        task: TaskSpec,
-        context: int,
-        override: PromptOverride = NO_OVERRIDE,
+        self, tokenizer: Tokenizer, chat: ChatSpec, task: TaskSpec, context: int, override: PromptOverride = NO_OVERRIDE
     ) -> None:
         if tokenizer.eos_token_id is None:
             raise ModelError(
@@ -294,11 +289,7 @@ class Prompter:
         tokenizer: Any = self.tokenizer
         try:
             text = tokenizer.apply_chat_template(
-                turns,
-                chat_template=self.template,
-                tokenize=False,
-                add_generation_prompt=generation,
-                **self.chat.kwargs,
+                turns, chat_template=self.template, tokenize=False, add_generation_prompt=generation, **self.chat.kwargs
             )
         except Exception as error:  # a template is somebody's program: it may raise anything
             roles = ", ".join(named(message.role) for message in messages)

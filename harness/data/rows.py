@@ -27,11 +27,7 @@ from harness.config import DataSpec, user_code
 from harness.config.documents import nearest, shown
 from harness.errors import DataError
 
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
-}
+SPLIT_NAMES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 """Our name of a split → the names that data sets give it."""
 
 

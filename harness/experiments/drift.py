@@ -14,7 +14,6 @@ from pathlib import Path
 
 from harness import environment, metrics
 from harness import results as report
-from harness.data.prepare import prepare
 from harness.errors import UsageError
 from harness.experiments import pipeline
 from harness.experiments.evaluation import evaluate
@@ -23,7 +22,6 @@ from harness.experiments.running import plans as run_plans
 from harness.experiments.running.context import RunContext
 from harness.progress import Reporter
 from harness.records import Entry, Estimate, ExperimentRecord, Move, Prediction, RunPlan, Score, SentinelCheck, digest
-from harness.results import queries
 from harness.results.estimator import Estimator, series, tabulate
 from harness.results.leaderboard.environments import examine, fingerprint
 
@@ -36,13 +34,7 @@ def check(path: Path, home: Path, reporter: Reporter, arm: str | None = None) ->
 
     Raises UsageError when the experiment has no results here, ArmFailed when the frozen run's artefact is gone.
     """
-    home = home.absolute()
-    experiment = pipeline.load(path)
-    record, plans = pipeline.stored_plans(experiment, prepare(experiment, home), home)
-    store = queries.open_store(home)
-    if record.experiment_id not in {stored.experiment_id for stored in store.experiments()}:
-        raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
-    context = RunContext(home, store, record, reporter)
+    experiment, context, plans = pipeline.stored_run(path, home.absolute(), reporter)
     here = digest(environment.scoring_environment(run_plans.device_of(experiment)))
     by_train_id = {plan.train_id: plan for plan in plans}
     return [_check(context, by_train_id[entry.train_id], entry) for entry in _frozen(context, here, arm)]

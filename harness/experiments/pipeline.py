@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from harness import arms, environment, redaction
 from harness.arms.training import footprint, seeds
 from harness.config import ArmSpec, DpoSpec, EndpointSpec
 from harness.data.prepare import Prepared, prepare
-from harness.errors import SpecError
+from harness.errors import SpecError, UsageError
 from harness.experiments import racing, speed
 from harness.experiments.loading import suites
 from harness.experiments.loading.load import load_experiment
@@ -42,13 +42,6 @@ from harness.results import queries
 
 if TYPE_CHECKING:
     from harness.results import Leaderboard
-
-
-class StoredPlans(NamedTuple):
-    """An experiment as it was run."""
-
-    record: ExperimentRecord
-    plans: list[RunPlan]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +193,29 @@ def with_tuned_settings(experiment: ResolvedExperiment, home: Path, record: Expe
     return replace(experiment, arms=tuple(tuned))
 
 
-def stored_plans(experiment: ResolvedExperiment, prepared: Prepared, home: Path) -> StoredPlans:
+def stored_plans(
+    experiment: ResolvedExperiment, prepared: Prepared, home: Path
+) -> tuple[ExperimentRecord, list[RunPlan]]:
     """The record of an experiment as `run` stores it, and the plans of its runs at the settings that tuning chose."""
     plans = plan_runs(experiment, prepared, home)
     record = experiment_record(experiment, prepared, plans)
     tuned = with_tuned_settings(experiment, home, record)
-    return StoredPlans(record, plans if tuned is experiment else plan_runs(tuned, prepared, home))
+    return record, plans if tuned is experiment else plan_runs(tuned, prepared, home)
+
+
+def stored_run(path: Path, home: Path, reporter: Reporter) -> tuple[ResolvedExperiment, RunContext, list[RunPlan]]:
+    """An experiment that was run in `home`, with the plans of its runs. Raises UsageError where it was not."""
+    experiment = load(path)
+    record, plans = stored_plans(experiment, prepare(experiment, home), home)
+    store = queries.open_store(home)
+    if record.experiment_id not in {stored.experiment_id for stored in store.experiments()}:
+        raise no_results(path, home)
+    return experiment, RunContext(home, store, record, reporter), plans
+
+
+def no_results(path: Path, home: Path) -> UsageError:
+    """The error for an experiment without results."""
+    return UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
 
 
 def own_declarations(experiment: ResolvedExperiment) -> dict[str, Any]:

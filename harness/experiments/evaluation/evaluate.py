@@ -269,11 +269,7 @@ class Scorer:
     def _prompter(self) -> Prompter:
         experiment = self.plan.experiment
         return Prompter(
-            self.model.tokenizer,
-            experiment.spec.chat,
-            experiment.task,
-            self.model.context,
-            prompt_override(self.plan),
+            self.model.tokenizer, experiment.spec.chat, experiment.task, self.model.context, prompt_override(self.plan)
         )
 
     def predictions(self, progress: arms.Progress) -> list[Prediction]:

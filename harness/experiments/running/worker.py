@@ -126,8 +126,12 @@ def execute_or_block(plan: RunPlan, failed: dict[str, str], progress: arms.Progr
 
 def not_run(plan: RunPlan, error: str) -> Outcome:
     """A failure that left no record of its own."""
-    earlier = read_run(plan.run_folder)
-    record = RunRecord(
+    return Outcome(_new_record(plan, read_run(plan.run_folder), Provenance.here(), error), None)
+
+
+def _new_record(plan: RunPlan, earlier: RunRecord | None, provenance: Provenance, error: str | None) -> RunRecord:
+    """The record of another attempt at a plan; failed, until its outcome is filled in."""
+    return RunRecord(
         train_id=plan.train_id,
         attempt=earlier.attempt + 1 if earlier else 1,
         arm=plan.arm_name,
@@ -137,13 +141,12 @@ def not_run(plan: RunPlan, error: str) -> Outcome:
         status="failed",
         error=error,
         ledger=Ledger(),
-        provenance=Provenance.here(),
+        provenance=provenance,
         artefact=None,
         parent_train_id=plan.parent_train_id,
         seeds=seeds.of(plan.seed),
         trial=plan.trial,
     )
-    return Outcome(record, None)
 
 
 def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) -> RunRecord:
@@ -165,22 +168,12 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         status, error = _failure(plan, caught, str(attempt))
         spent = _spent_until(caught, time.monotonic() - started)
     ledger = result.ledger if result else spent
-    record = RunRecord(
-        train_id=plan.train_id,
-        attempt=attempt,
-        arm=plan.arm_name,
-        method=plan.arm.method,
-        seed=plan.seed,
-        role=plan.role,
+    record = replace(
+        _new_record(plan, earlier, library_configs.into(provenance, plan.run_folder), error),
         status=status,
-        error=error,
         ledger=replace(ledger, lost_seconds=ledger.lost_seconds + lost),
-        provenance=library_configs.into(provenance, plan.run_folder),
         artefact=result.artefact if result else None,
-        parent_train_id=plan.parent_train_id,
         notes=(*result.notes, *_moved(places)) if result else (),
-        seeds=seeds.of(plan.seed),
-        trial=plan.trial,
     )
     if plan.rung is not None and status == "ok":
         # It goes on from its checkpoint as a killed training would; the pause is no lost time.
