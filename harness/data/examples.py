@@ -25,7 +25,7 @@ TURNS = "[{role, content}, …]"
 
 @dataclass(slots=True)
 class _Reader:
-    """What reading one task needs everywhere, and what is noticed on the way."""
+    """The task that is read, the columns of its rows, and notes for people collected on the way."""
 
     task: TaskSpec
     folder: Path
@@ -175,7 +175,8 @@ def _examples(reader: _Reader, part: Sequence[Row], split: Split | None) -> list
     locations: dict[str, list[str]] = {}
     repeated = 0
     for row in part:
-        name = _id(reader, row)
+        id_column = reader.task.id
+        name = digest(row.values) if id_column is None else _name(reader, row, "id", id_column)
         locations.setdefault(name, []).append(row.where)
         if len(locations[name]) > 1:
             repeated += 1
@@ -191,12 +192,6 @@ def _examples(reader: _Reader, part: Sequence[Row], split: Split | None) -> list
     if repeated:
         reader.notes.append(f"{repeated} rows that repeat another row were merged with it")
     return parsed
-
-
-def _id(reader: _Reader, row: Row) -> str:
-    if reader.task.id is None:
-        return digest(row.values)
-    return _name(reader, row, "id", reader.task.id)
 
 
 def _name(reader: _Reader, row: Row, field: str, column: str) -> str:

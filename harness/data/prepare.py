@@ -32,7 +32,7 @@ SHOWN_LEAKS = 5
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A task on disk, and what the leaderboard says of it."""
+    """A task on disk, with its splits and the notes that are printed of it."""
 
     files: TaskFiles
     splits: Splits

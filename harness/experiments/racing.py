@@ -64,10 +64,10 @@ def rules(experiment: ResolvedExperiment, entrants: int) -> elimination.Rules:
         raise refusal(
             f"no difference can be {margin + lead:g}, as it is clipped to {clip:g}", "clip", "Give a larger one"
         )
-    race_rules = elimination.Rules(
-        tuple(spec.rungs), entrants, spec.level, margin, clip, lead, spec.least, spec.examples
+    kept = (experiment.spec.reference,)
+    return elimination.Rules(
+        tuple(spec.rungs), entrants, spec.level, margin, clip, lead, spec.least, spec.examples, kept=kept
     )
-    return replace(race_rules, kept=(experiment.spec.reference,))
 
 
 def check(experiment: ResolvedExperiment) -> None:
@@ -102,7 +102,7 @@ def race(
 
 
 class _Driver:
-    """A race that is not over."""
+    """A race that is going on."""
 
     def __init__(
         self, experiment: ResolvedExperiment, plans: Sequence[RunPlan], context: RunContext, before: Callable[[], None]

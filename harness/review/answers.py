@@ -61,7 +61,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRequest:
-    """Whose answers to what: arms, which training seed (None: the first), and how many examples at most."""
+    """Which arms' answers to collect, of which training seed (None: the first), and to how many examples at most."""
 
     arms: tuple[str, ...]
     training_seed: int | None = None
@@ -175,7 +175,6 @@ def _answer(
     name = digest([*subject, evaluate.environment_of(plan)])
     folder = home / "answers" / name
     if not (folder / DONE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
         reporter.label = f"answers of {plan.arm_name}"
         with sealing.closed(home / "sealed"), closing(arms.family(plan.arm.method).load(plan, artefact)) as model:
             scorer = evaluate.Scorer(plan, model, evaluate.Suite(examples), folder, name)

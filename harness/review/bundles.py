@@ -57,7 +57,10 @@ def write_bundle(store: Store, round_id: str, folder: Path) -> int:
         votes = standing(session.read(Judgment, f"assignment {AMONG}", [[a.token for a in pairs]], all_rows=True))
         people = session.read(Invitation, "round = $1 AND NOT revoked", [round_id])
         waiting = [a for a in pairs if a.token not in votes or not is_closed(votes[a.token], votes[a.token].rater)]
-        lines = [{**_plain(a), **pair_texts(session, round_, a)} for a in waiting]
+        lines = [
+            {"token": a.token, "item": a.item, "queue": a.queue, "place": a.place, **pair_texts(session, round_, a)}
+            for a in waiting
+        ]
     text = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
     about = {
         "schema": SCHEMA,
@@ -72,10 +75,6 @@ def write_bundle(store: Store, round_id: str, folder: Path) -> int:
     write_text(folder / ITEMS, text)
     write_text(folder / ABOUT, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
     return len(lines)
-
-
-def _plain(a: Assignment) -> dict[str, Any]:
-    return {"token": a.token, "item": a.item, "queue": a.queue, "place": a.place}
 
 
 def _invitation(invitation: Invitation) -> dict[str, Any]:

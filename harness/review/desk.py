@@ -28,7 +28,7 @@ _NEAR = f"assignment {AMONG} OR assignment IN (SELECT assignment FROM reservatio
 
 @dataclass(slots=True)
 class Desk:
-    """What one reviewer has to do with."""
+    """Assignments, votes and reservations of one reviewer in one round."""
 
     session: Session
     round: Round

@@ -173,7 +173,7 @@ def authenticate(store: Store, token: str) -> Invitation | None:
 
 
 def invited(store: Store, name: str) -> Invitation | None:
-    """The newest invitation of this name that is not revoked, for who has proved by a sign-in that it is theirs."""
+    """The newest invitation of this name that is not revoked, for somebody whose sign-in proved the name."""
     with store.session() as session:
         matching = session.read(Invitation, "NOT revoked AND lower(name) = lower($1)", [name])
     return matching[-1] if matching else None

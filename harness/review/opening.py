@@ -52,8 +52,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """Gold pairs that the owner wrote, or that were made, with their texts."""
+class _GoldPairs:
+    """Gold pairs, from the owner's file or made of references, with their texts."""
 
     pairs: tuple[GoldPair, ...]
     texts: tuple[tuple[str, str, str], ...]
@@ -138,7 +138,7 @@ def _asked(experiment: str, answers: Answers) -> Mapping[str, Any]:
     return answers.task.get("review") or {}
 
 
-def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[Design, _Given, tuple[Example, ...]]:
+def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[Design, _GoldPairs, tuple[Example, ...]]:
     """How much is judged, the gold pairs, and the examples that are left for items.
 
     Gold pairs are made of examples that are needed for no item, where there are enough.
@@ -172,7 +172,7 @@ def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[De
     return Design(items, request.raters, queues, gold, identical, repeats), made_pairs, kept
 
 
-def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], draw: random.Random) -> _Given:
+def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], draw: random.Random) -> _GoldPairs:
     """The reference of each chosen example against what some arm answered to another prompt: clearly wrong."""
     pairs, texts = [], []
     for example in chosen:
@@ -186,10 +186,10 @@ def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], 
         if others:
             pairs.append(GoldPair(example.id, GOOD, BAD))
             texts += [(example.id, GOOD, example.references[0]), (example.id, BAD, draw.choice(others))]
-    return _Given(tuple(pairs), tuple(texts))
+    return _GoldPairs(tuple(pairs), tuple(texts))
 
 
-def read_gold(path: Path) -> _Given:
+def read_gold(path: Path) -> _GoldPairs:
     """The owner's gold pairs: csv or jsonl with `prompt`, `good` and `bad`. Raises ReviewError with the line."""
     if not path.is_file():
         raise ReviewError(f"no such file: {path}", hint="A gold file has the columns prompt, good and bad")
@@ -205,7 +205,7 @@ def read_gold(path: Path) -> _Given:
         texts.append((example, BAD, str(cells["bad"])))
     if not pairs:
         raise ReviewError(f"{path}: holds no gold pair", hint="A gold pair has prompt, good and bad")
-    return _Given(tuple(pairs), tuple(texts))
+    return _GoldPairs(tuple(pairs), tuple(texts))
 
 
 def _same(answers: Answers, arms: Sequence[str], examples: Sequence[Example]) -> frozenset[Item]:

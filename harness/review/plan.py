@@ -56,7 +56,7 @@ class Design:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What there is to judge."""
+    """The examples and answers that there are to judge."""
 
     examples: Sequence[str]
     arms: Sequence[str]

@@ -243,10 +243,6 @@ def metric_names(*declared: str) -> list[str]:
     return list(dict.fromkeys([*declared, *always]))
 
 
-def _as_retention(suite: str) -> str:
-    return f"retention:{suite.partition(':')[2]}"
-
-
 @dataclass(frozen=True, slots=True)
 class Scorer:
     """Asks one model for predictions, likelihoods and lm-eval's samples over one suite; keeps batches in `folder`."""
@@ -302,8 +298,8 @@ class Scorer:
         task = self.plan.experiment.task
         scores, likelihoods = self._lm_eval(task.lm_eval, "", progress)
         kept, choices = self._lm_eval(task.retention.tasks if task.retention else None, "retention-", progress)
-        kept = [replace(row, suite=_as_retention(row.suite)) for row in kept]
-        choices = [replace(row, suite=_as_retention(row.suite)) for row in choices]
+        kept = [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in kept]
+        choices = [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in choices]
         return [*scores, *kept], [*likelihoods, *choices]
 
     def _lm_eval(

@@ -38,9 +38,7 @@ def read(plan: RunPlan) -> tuple[RunRecord, RungScores] | None:
 
 def keep(plan: RunPlan, record: RunRecord) -> None:
     """Note that a training has come to its rung."""
-    folder = rung_folder(plan.run_folder, rung_of(plan))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", record)
+    write_json(rung_folder(plan.run_folder, rung_of(plan)) / "run.json", record)
 
 
 def trained(plan: RunPlan) -> RunRecord | None:
@@ -69,7 +67,6 @@ def score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> RungScor
     if examples:
         name = digest([record.artefact.hash, rung, spec.metric])
         folder = _scores_file(plan).with_suffix("") / name
-        folder.mkdir(parents=True, exist_ok=True)
         with closing(arms.family(plan.arm.method).load(plan, record.artefact)) as model:
             values = _values(plan, model, examples, folder, progress)
     scores = RungScores(
@@ -79,7 +76,6 @@ def score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> RungScor
         examples=len(examples),
         seconds=time.perf_counter() - started,
     )
-    _scores_file(plan).parent.mkdir(parents=True, exist_ok=True)
     write_json(_scores_file(plan), scores)
     shutil.rmtree(_scores_file(plan).with_suffix(""), ignore_errors=True)
     return scores

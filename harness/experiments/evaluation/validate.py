@@ -51,7 +51,6 @@ def validate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Vali
     if done is not None:
         return done
     folder = _folder(plan, artefact)
-    folder.mkdir(parents=True, exist_ok=True)
     task = plan.experiment.task
     metric = known_metric(task.metrics.primary, plan.experiment.task_dir, sensitive=task.sensitive)
     examples: tuple[Example, ...] = ()

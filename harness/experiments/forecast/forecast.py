@@ -21,6 +21,9 @@ from harness.records import ResolvedExperiment, RunPlan
 from harness.results import queries
 from harness.store import Store
 
+Say = Callable[[str], None]
+"""Prints a line of progress."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmForecast:
@@ -83,12 +86,7 @@ class Forecast:
 
 
 def forecast(
-    path: Path,
-    home: Path,
-    *,
-    calibration: bool = False,
-    margin: float | None = None,
-    say: Callable[[str], None] = print,
+    path: Path, home: Path, *, calibration: bool = False, margin: float | None = None, say: Say = print
 ) -> Forecast:
     """Read and prepare the experiment in `path` as `run` does, and say what running it will take; trains nothing.
 
@@ -99,21 +97,14 @@ def forecast(
 
 
 def forecast_suite(
-    path: Path,
-    home: Path,
-    *,
-    calibration: bool = False,
-    margin: float | None = None,
-    say: Callable[[str], None] = print,
+    path: Path, home: Path, *, calibration: bool = False, margin: float | None = None, say: Say = print
 ) -> list[Forecast]:
     """`forecast` of every experiment of a suite file."""
     experiments = pipeline.load_suite(path)
     return [_of(experiment, home.absolute(), calibration, margin, say) for experiment in experiments]
 
 
-def _of(
-    experiment: ResolvedExperiment, home: Path, calibration: bool, margin: float | None, say: Callable[[str], None]
-) -> Forecast:
+def _of(experiment: ResolvedExperiment, home: Path, calibration: bool, margin: float | None, say: Say) -> Forecast:
     prepared = prepare(experiment, home)
     record, plans = pipeline.stored_plans(experiment, prepared, home)
     store = Store(queries.database(home)) if queries.database(home).exists() else None
@@ -167,7 +158,7 @@ def _by_arm(plans: Sequence[RunPlan]) -> dict[str, list[RunPlan]]:
 
 
 def _rates(
-    plans: Sequence[RunPlan], past: Sequence[Past], calibrate_in: Path | None, say: Callable[[str], None]
+    plans: Sequence[RunPlan], past: Sequence[Past], calibrate_in: Path | None, say: Say
 ) -> dict[str, Rate | str]:
     """What each arm takes, or why that is not known."""
     rates: dict[str, Rate | str] = {}

@@ -59,7 +59,8 @@ def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -
         arms = ", ".join(str(arm.name) for arm in experiment.arms)
         return f"{shown(file)}: experiment {experiment.name} on task {experiment.task.name}: {arms}"
     task, folder = load_task(file, known_metrics)
-    return f"{shown(file)}: task {task.name}" + (f": {_check_data(task, folder)}" if data else "")
+    with redaction.texts(task.sensitive):
+        return f"{shown(file)}: task {task.name}" + (f": {_data_line(task, folder)}" if data else "")
 
 
 def is_gates(file: Path) -> bool:
@@ -82,11 +83,6 @@ def _kind(document: Document) -> str:
     if not scores[best]:
         raise document.error((), "neither a task nor an arm nor an experiment", "An arm has `method`, a task `data`")
     return best
-
-
-def _check_data(task: TaskSpec, folder: Path) -> str:
-    with redaction.texts(task.sensitive):
-        return _data_line(task, folder)
 
 
 def _data_line(task: TaskSpec, folder: Path) -> str:

@@ -263,7 +263,6 @@ def eliminate(plan: RunPlan, run: RunRecord, why: str) -> RunRecord:
     earlier = read_run(plan.run_folder)
     attempt = earlier.attempt + 1 if earlier is not None else 1
     record = replace(run, status="eliminated", error=why, artefact=None, attempt=attempt)
-    plan.run_folder.mkdir(parents=True, exist_ok=True)
     _write_run(plan.run_folder, record)
     shutil.rmtree(plan.run_folder / artefacts.FOLDER, ignore_errors=True)
     return record

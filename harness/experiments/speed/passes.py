@@ -57,7 +57,10 @@ def run(
             going = [arm for arm in order if served[arm].status == "ok"]
             row = _round(number, [by_name[arm] for arm in going], served, bench)
             journal.append(row)
-        _take(row, served)
+        for name, visit in row["visits"].items():
+            served[name] = replace(served[name], visits=(*served[name].visits, from_json(ServingVisit, visit)))
+        for name, error in row["failed"].items():
+            served[name] = replace(served[name], status="failed", error=error)
     progress("serving round", len(orders), len(orders))
     return tuple(served[job.plan.arm_name] for job in jobs)
 
@@ -109,13 +112,6 @@ def _round(number: int, jobs: Sequence[Job], served: Mapping[str, ServedArm], be
         else:
             visits[name] = to_json(replace(timed, round=number, place=position))
     return {"round": number, "visits": visits, "failed": failed}
-
-
-def _take(row: Mapping[str, Any], served: dict[str, ServedArm]) -> None:
-    for name, visit in row["visits"].items():
-        served[name] = replace(served[name], visits=(*served[name].visits, from_json(ServingVisit, visit)))
-    for name, error in row["failed"].items():
-        served[name] = replace(served[name], status="failed", error=error)
 
 
 def _line(error: Exception) -> str:

@@ -33,7 +33,7 @@ class Job:
 
     @property
     def forced(self) -> bool:
-        """Whether the number of generated tokens is ours to say."""
+        """Whether we set the number of generated tokens; behind an endpoint the server does."""
         return self.plan.arm.method != "endpoint"
 
 

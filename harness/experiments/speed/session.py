@@ -76,7 +76,7 @@ def _measure(context: RunContext, jobs: Sequence[Job], *, again: bool, bench: Be
         context.reporter.say(f"serving figures were measured already, {earlier.created}")
         return earlier
     context.reporter.label = ""
-    present = [job for job in jobs if _is_there(job)]
+    present = [job for job in jobs if job.artefact.path is None or (job.plan.run_folder / job.artefact.path).exists()]
     journal = Journal(folder / f"{about}.part.jsonl")
     order = orders([job.plan.arm_name for job in present], settings.rounds, random.Random(settings.seed))
     started = time.monotonic()
@@ -109,11 +109,6 @@ def stored(folder: Path, subject: str) -> ServingPass | None:
 def _hardware(plan: RunPlan) -> dict[str, Any]:
     """What times depend on."""
     return {**environment.scoring_hardware(), "cores": environment.hardware()["cores"], "threads": plan.threads}
-
-
-def _is_there(job: Job) -> bool:
-    path = job.artefact.path
-    return path is None or (job.plan.run_folder / path).exists()
 
 
 def _gone(job: Job) -> str:

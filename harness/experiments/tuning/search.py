@@ -250,7 +250,11 @@ def _halton(search: Search, own: Values | None, count: int, seed: int) -> list[V
     study = optuna.create_study(sampler=sampler)
     distributions = _distributions(search)
     # The sequence starts after a first trial, from which the sampler takes the space.
-    first = own if own is not None else {name: _anchor(values) for name, values in search.items()}
+    first = (
+        own
+        if own is not None
+        else {name: values.low if isinstance(values, RangeSpec) else values[0] for name, values in search.items()}
+    )
     study.add_trial(optuna.trial.create_trial(params=first, distributions=distributions, value=0.0))
     return [dict(study.ask(distributions).params) for _ in range(count)]
 
@@ -295,10 +299,6 @@ def _distributions(search: Search) -> dict[str, Any]:
 
 def _inside(values: RangeSpec | list[Setting], value: Setting) -> Setting:
     return min(values.high, max(values.low, float(value))) if isinstance(values, RangeSpec) else value
-
-
-def _anchor(values: RangeSpec | list[Setting]) -> Setting:
-    return values.low if isinstance(values, RangeSpec) else values[0]
 
 
 def _settle(arm: ArmSpec, row: Mapping[str, Setting]) -> Values:
