@@ -305,7 +305,7 @@ def _pairs(reader: _Reader, parsed: Sequence[tuple[Row, Example]]) -> tuple[Pref
 
 
 def _texts(reader: _Reader, parsed: Sequence[tuple[Row, Example]]) -> dict[str, str]:
-    """What each row contributes to its prompt, for leak checks."""
+    """Example id → the part of its prompt that comes from its row, which leak checks compare."""
     task = reader.task
     if task.prompt is not None:
         rendered = (

@@ -25,7 +25,7 @@ class PairRows:
     examples: tuple[Example, ...]
     pairs: tuple[PreferencePair, ...]
     splits: Mapping[str, int]
-    """Where the prompts came from, as far as the lines say → how many."""
+    """Split that the lines name for their prompt → number of pairs."""
 
 
 def pairs_hash(path: Path) -> str:

@@ -158,7 +158,7 @@ def _lm_eval_files(task: TaskSpec, task_dir: Path) -> dict[str, str]:
 
 
 def leak_notes(task: TaskSpec, splits: Splits) -> list[str]:
-    """What a reader must know of leaks that were dropped or allowed, and of groups that were joined."""
+    """Notes about leaks that were dropped or allowed, and about groups that were joined."""
     notes = []
     if splits.merged:
         notes.append(f"{len(splits.merged)} sets of groups are joined because near-duplicates link them")

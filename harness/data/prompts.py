@@ -34,7 +34,7 @@ SEPARATOR = "\n\n"
 
 
 class Tokenizer(Protocol):
-    """What is asked of a tokenizer; transformers' fit, and so does the toy one."""
+    """The tokenizer interface used here; those of transformers and the toy one have it."""
 
     bos_token_id: int | None
     eos_token_id: int | None
@@ -78,13 +78,13 @@ class Rendered:
     """The prompt of one example for a model that tokenises by itself."""
 
     text: str
-    """What a completion continues. Begins without the beginning-of-sequence token, which the model's side adds."""
+    """The text to be completed, without the beginning-of-sequence token, which the server adds."""
     messages: tuple[Message, ...]
-    """The same as turns, for a chat template on the model's side; never cut."""
+    """The same as turns, for the server's own chat template; never truncated."""
     truncated: int
     """Tokens cut from the left of `text`, counted by this tokenizer."""
     prompt_hash: str
-    """Hash of the prompt's token ids here: equal hashes mean the prompt of a local arm."""
+    """Hash of the prompt's token ids by this tokenizer, comparable with those of local arms."""
 
 
 @dataclass(frozen=True, slots=True)

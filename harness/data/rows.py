@@ -255,7 +255,7 @@ def read_builder(reference: str, options: Mapping[str, Any], folder: Path) -> li
 
 
 def builder_provenance(reference: str, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """What the rows of a builder depend on besides themselves."""
+    """The builder, its options, the hash of its file and the Python version, for the task's manifest."""
     file = folder / reference.partition(":")[0]
     return {
         "builder": reference,

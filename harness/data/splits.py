@@ -104,7 +104,7 @@ def split_source(
 
 
 def divide(source: SourceData, splits: Splits) -> Divided:
-    """What training and scoring are handed of a source that is split."""
+    """The parts of a split source that training and scoring are handed."""
     examples = {example.id: example for example in source.examples}
     train_pairs, heldout_pairs = _divide_pairs(source, splits)
     training = TrainingData(
@@ -156,7 +156,7 @@ def against_documents(
 
 
 def prompt_text(example: Example) -> str:
-    """What an example asks, without system text."""
+    """The prompt of an example as one text, without system text."""
     if example.messages is not None:
         return "\n".join(turn.content for turn in example.messages if turn.role != "system")
     return example.prompt or ""

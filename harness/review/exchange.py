@@ -289,7 +289,7 @@ def _wrong(
 
 
 def _queues(session: Session, round_: Round, others: Sequence[Any], people: Mapping[str, Invitation]) -> None:
-    """Who took which queue elsewhere is theirs here too, unless somebody has taken it here."""
+    """Give reviewers the queues that they took elsewhere, unless somebody has taken them here."""
     taken = {person.queue for person in people.values()} - {None}
     for row in others:
         if not isinstance(row, Invitation) or row.round != round_.id or row.queue is None:

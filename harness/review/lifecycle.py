@@ -162,7 +162,7 @@ def revoke(store: Store, round_id: str | None, name: str) -> None:
 
 
 def authenticate(store: Store, token: str) -> Invitation | None:
-    """Whose token this is; None when nobody's or revoked. Compared in constant time with every invitation."""
+    """The invitation with this token; None without one, or where it is revoked. Compares all in constant time."""
     with store.session() as session:
         people = session.read(Invitation, "NOT revoked")
     owner = None

@@ -44,7 +44,7 @@ class GoldPair:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """How much is judged by how many. `gold`, `identical` and `repeats` are numbers for each queue."""
+    """Items, raters of each item, and queues. `gold`, `identical` and `repeats` are numbers for each queue."""
 
     items: int
     raters: int
@@ -79,7 +79,7 @@ class _Slot:
 
 @dataclass(slots=True)
 class _Drawing:
-    """What the steps share: the generator, the tokens, and the opaque names of items."""
+    """State of one drawing: the generator, the tokens, and the opaque names of items."""
 
     rng: random.Random
     token: Callable[[], str]

@@ -59,7 +59,7 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What an artefact is scored on."""
+    """The examples, pairs and texts that an artefact is scored on."""
 
     examples: tuple[Example, ...]
     pairs: tuple[PreferencePair, ...] = ()

@@ -37,7 +37,7 @@ from harness.records import (
 )
 
 AsIds = Callable[[str, Sequence[Message]], tuple[int, ...]]
-"""A prompt as text and as turns → what a model without token ids takes for them."""
+"""A prompt as text and as turns → its ids for a model that tokenises by itself."""
 Progress = Callable[[str, int, int], None]
 """Called with a phase, items done and items in all."""
 
@@ -67,7 +67,7 @@ class LikelihoodRequest:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a scoring hangs on, and how large its batches are (in padded tokens and rows)."""
+    """Evaluation, generation limits, and largest batch (in padded tokens and rows) of one scoring."""
 
     eval_id: str
     batch_tokens: int = 16384

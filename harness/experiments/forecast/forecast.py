@@ -45,7 +45,7 @@ class ArmForecast:
     trials: int = 0
     """Trainings that its tuning still takes; none of them is among `runs`."""
     tuning_seconds: float | None = 0.0
-    """What those take in all, on one device; None where nothing is known."""
+    """Seconds of all these trials on one device; None where nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)

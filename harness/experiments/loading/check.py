@@ -69,7 +69,7 @@ def is_gates(file: Path) -> bool:
 
 
 def _kind(document: Document) -> str:
-    """What a file is, from the fields it has, so that a typo in one of them does not hide it."""
+    """The kind of a file by the fields it has, so that a typo in one of them does not hide it."""
     fields = set(document.value)
     if "method" in fields:
         return "arm"

@@ -18,7 +18,7 @@ from harness.records import ServedArm, ServingProbe, ServingVisit, from_json, to
 
 
 class Bench(Protocol):
-    """Where arms are measured."""
+    """The processes that measure arms, or their stand-in in tests."""
 
     def probe(self, job: Job) -> ServingProbe:
         """The arm's size and the batches that fit; raises where it cannot be measured."""

@@ -107,7 +107,7 @@ def stored(folder: Path, subject: str) -> ServingPass | None:
 
 
 def _hardware(plan: RunPlan) -> dict[str, Any]:
-    """What times depend on."""
+    """The hardware and threads that times depend on."""
     return {**environment.scoring_hardware(), "cores": environment.hardware()["cores"], "threads": plan.threads}
 
 

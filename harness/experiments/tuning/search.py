@@ -121,7 +121,7 @@ def apply(arm: ArmSpec, values: Mapping[str, Setting]) -> ArmSpec:
 
 
 def _field_path(arm: ArmSpec, name: str) -> tuple[str, ...] | None:
-    """Where in the arm a field stands."""
+    """The path to a field within the arm's own structure; None where the arm does not have it."""
     written = arm.model_dump()
     if name.startswith("config."):
         inner = name.removeprefix("config.")

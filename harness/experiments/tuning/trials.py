@@ -28,7 +28,7 @@ MakePlan = Callable[[ResolvedExperiment, ArmSpec, str | None, Mapping[str, Any]]
 
 
 def decided_file(home: Path, experiment_id: str, arm: str) -> Path:
-    """Where the trials of a decided arm are kept."""
+    """The file of the trials of a decided arm."""
     return home / "experiments" / experiment_id / "trials" / f"{arm}.json"
 
 
@@ -265,7 +265,7 @@ def describe(trial: Trial) -> str:
 
 
 def verdict(trial: Trial) -> str:
-    """What validation said of a trial."""
+    """The validation result of a trial, or its error, in words."""
     if trial.status != "ok":
         return f"{trial.status}: {trial.error}"
     parts = [f"{trial.metric} {trial.value:.4g} on validation"] if trial.value is not None else []
