@@ -166,7 +166,7 @@ def found(data: Data, kind: str, change: Change, rng: random.Random) -> bool:
         }
         source = planted(data, copies)
         partners: dict[str, set[str]] = {}
-        for leak in split_source(source, None, ALLOWED).leaks:
+        for leak in split_source(source, None, ALLOWED).splits.leaks:
             for one, other in ((leak.kept, leak.dropped), (leak.dropped, leak.kept)):
                 partners.setdefault(one, set()).add(normalise(source.texts[other]))
         lost = [name for name in data.long if normalise(source.texts[name]) not in partners.get(f"copy of {name}", ())]
@@ -193,7 +193,7 @@ def separated(source: SourceData, names: Sequence[str]) -> int:
 
 def untouched(data: Data) -> bool:
     """Everything reported on the data as it is; an example counts as a false alarm unless its text stands twice."""
-    leaks = split_source(data.source, None, ALLOWED).leaks
+    leaks = split_source(data.source, None, ALLOWED).splits.leaks
     same = {name for leak in leaks if leak.reason == "prompt" for name in (leak.kept, leak.dropped)}
     alike = {name for leak in leaks for name in (leak.kept, leak.dropped)} - same
     share = len(alike) / (len(data.side) - len(same))
@@ -249,7 +249,7 @@ def control(data: Data, kind: str, make: Callable[[Data, random.Random], str], r
     made = (make(data, rng) for _ in range(1000))
     texts = dict.fromkeys(text for text in made if len(words(text)) >= MIN_WORDS)
     copies: dict[str, tuple[str, Split]] = {f"made up {n}": (text, "test") for n, text in enumerate(texts)}
-    leaks = split_source(planted(data, copies), None, ALLOWED).leaks
+    leaks = split_source(planted(data, copies), None, ALLOWED).splits.leaks
     wrong = {name for leak in leaks for name in (leak.kept, leak.dropped) if name in copies}
     share = len(wrong) / len(copies)
     good = share <= MOST_FALSE

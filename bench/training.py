@@ -70,7 +70,7 @@ def rows_of_task(examples: int) -> tuple[dict[int, Any], list[int]]:
 
     task, folder = load.load_task(load.stock_folder() / "tasks" / "visit_notes")
     source = sources.read_examples(task, folder)
-    data = splits.training_view(source, splits.split_source(source, task.splits))
+    data = splits.split_source(source, task.splits).training
     prompter = Prompter(loading.load_tokenizer(base_folder()), ChatSpec(), task, 2048)
     return sft.encode_budget(prompter, data.train, BudgetSpec(examples=examples), 0)
 

@@ -18,7 +18,7 @@ EVERYTHING = (
     *REVIEW,
     "harness.records.live",
     "harness.app.charts",
-    "harness.review.results",
+    "harness.review",
     "harness.stats.votes",
     "plotly.offline",
     "scipy.special",

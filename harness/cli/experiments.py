@@ -56,13 +56,13 @@ def check(
 ) -> None:
     """Validate files that people write, and the data they name, without loading a model."""
     from harness import metrics
-    from harness.experiments.loading import load
+    from harness.experiments.loading import check as checking
 
-    if path is not None and path.is_file() and load.is_gates(path):
+    if path is not None and path.is_file() and checking.is_gates(path):
         from harness.release.gate import run as gates
 
         gates.load(path)  # its rules' and waivers' names, too
-    for line in load.check(path or Path(), known_metrics=metrics.METRICS):
+    for line in checking.check(path or Path(), known_metrics=metrics.METRICS):
         print(line)
 
 

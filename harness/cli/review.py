@@ -169,7 +169,7 @@ def status(
     """Print how far every reviewer is, and of open rounds of two arms how clear it is by now. No arm is named."""
     from harness import review
     from harness.records import to_json
-    from harness.review.monitor import preferred
+    from harness.review.lifecycle import preferred
 
     store = _store(home)
     known = [review.find_round(store, round_id)] if round_id is not None else review.rounds(store)
@@ -291,7 +291,7 @@ def import_command(
     found = exchange.import_file(Store(queries.database(home)), file, _who())
     for message in found.messages:
         print(f"harness: {message}", file=sys.stderr)
-    print(f"round {found.round}: {found.new} votes taken in, {found.known} were there already")
+    print(f"round {found.round}: {found.new} votes taken in, {found.already_stored} were there already")
 
 
 @_commands.command()
@@ -310,13 +310,12 @@ def export(
     from harness import review
     from harness.records.files import write_text
     from harness.review import exchange
-    from harness.review.preferences import preferences
 
     store = _store(home)
     found = review.round_votes(store, review.find_round(store, round_id).id)
     if form == "preferences":
         without = () if all_raters else tuple(review.excluded_raters(found))
-        rows = preferences(store, found, without=without)
+        rows = exchange.preferences(store, found, without=without)
     else:
         rows = exchange.vote_rows(found)
     unblinded = found.round.unblinded is not None

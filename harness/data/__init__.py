@@ -1,1 +1,1 @@
-"""Rows → examples → splits → sealed files → token ids and masks."""
+"""Turns rows into examples, splits, sealed files, and token ids with their label masks."""

@@ -1,4 +1,4 @@
-"""A task's rows as examples, preference pairs and retention texts, each complaint naming file and line.
+"""Turns a task's rows into examples, preference pairs and retention texts; every error names file and line.
 
 Columns and templates that the task names wrongly are errors of the task file (SpecError with its line); what is wrong
 in a row is an error of the data (DataError with the row's place).
@@ -20,12 +20,12 @@ from harness.errors import DataError, SpecError
 from harness.records import Example, Message, PreferencePair, RetentionText, SourceData, Split, digest
 from harness.redaction import quoted
 
-__all__ = ["SourceData", "read_examples", "read_retention"]
+TURNS = "[{role, content}, …]"
 
 
 @dataclass(slots=True)
 class _Reader:
-    """What reading one task needs everywhere, and what is noticed on the way."""
+    """The task that is read, the columns of its rows, and notes for people collected on the way."""
 
     task: TaskSpec
     folder: Path
@@ -79,16 +79,16 @@ def read_examples(task: TaskSpec, task_dir: Path) -> SourceData:
         )
     reader = _Reader(task, task_dir, tuple(dict.fromkeys(name for row in every for name in row.values)))
     examples: dict[Split | None, tuple[Example, ...]] = {}
-    placed: list[tuple[Row, Example]] = []
+    parsed: list[tuple[Row, Example]] = []
     for split, part in by_split.items():
-        found = _examples(reader, part, split)
-        examples[split] = tuple(example for _, example in found)
-        placed += found
+        split_examples = _examples(reader, part, split)
+        examples[split] = tuple(example for _, example in split_examples)
+        parsed += split_examples
     return SourceData(
-        examples=tuple(example for _, example in placed),
+        examples=tuple(example for _, example in parsed),
         by_split=None if None in examples else cast("Mapping[Split, tuple[Example, ...]]", examples),
-        pairs=_pairs(reader, placed),
-        texts=_texts(reader, placed),
+        pairs=_pairs(reader, parsed),
+        texts=_texts(reader, parsed),
         provenance=provenance,
         notes=tuple(reader.notes),
     )
@@ -99,12 +99,14 @@ def read_retention(task: TaskSpec, task_dir: Path) -> list[RetentionText]:
     if task.retention is None or (task.retention.path is None and task.retention.builder is None):
         return []
     if task.retention.builder is not None:
-        found = rows.read_builder(task.retention.builder, task.retention.options, task_dir)
+        text_rows = rows.read_builder(task.retention.builder, task.retention.options, task_dir)
     else:
-        found = [row for file in rows.find_files(task.retention.path or "", task_dir) for row in rows.read_file(file)]
+        text_rows = [
+            row for file in rows.find_files(task.retention.path or "", task_dir) for row in rows.read_file(file)
+        ]
     texts = []
     seen: dict[str, str] = {}
-    for number, row in enumerate(found):
+    for number, row in enumerate(text_rows):
         text = row.values.get("text")
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"{row.where}: a retention text needs a `text` column that is not empty")
@@ -127,8 +129,8 @@ def _read_rows(task: TaskSpec, task_dir: Path) -> tuple[dict[Split | None, list[
     """Rows by the split they came in, or under None, and where they came from."""
     data = task.data
     if data.builder is not None:
-        found = rows.read_builder(data.builder, data.options, task_dir)
-        return {None: found}, rows.builder_provenance(data.builder, data.options, task_dir)
+        builder_rows = rows.read_builder(data.builder, data.options, task_dir)
+        return {None: builder_rows}, rows.builder_provenance(data.builder, data.options, task_dir)
     if data.hub is not None:
         by_name = rows.read_hub(data, task_dir)
         provenance = {"hub": data.hub, "revision": data.revision, "subset": data.subset, "hub_split": data.hub_split}
@@ -169,43 +171,40 @@ def _file_provenance(files: Sequence[Path], folder: Path) -> dict[str, Any]:
 
 def _examples(reader: _Reader, part: Sequence[Row], split: Split | None) -> list[tuple[Row, Example]]:
     """Rows with their examples, ids checked."""
-    found: list[tuple[Row, Example]] = []
-    places: dict[str, list[str]] = {}
+    parsed: list[tuple[Row, Example]] = []
+    locations: dict[str, list[str]] = {}
     repeated = 0
     for row in part:
-        name = _id(reader, row)
-        places.setdefault(name, []).append(row.where)
-        if len(places[name]) > 1:
+        id_column = reader.task.id
+        name = digest(row.values) if id_column is None else _name(reader, row, "id", id_column)
+        locations.setdefault(name, []).append(row.where)
+        if len(locations[name]) > 1:
             repeated += 1
             continue
-        found.append((row, _example(reader, row, name, f"{split}/" if split else "")))
+        parsed.append((row, _example(reader, row, name, f"{split}/" if split else "")))
     if repeated and reader.task.id is not None:
-        offenders = [f"{quoted(name)} in {' and '.join(where[:2])}" for name, where in places.items() if len(where) > 1]
+        offenders = [
+            f"{quoted(name)} in {' and '.join(where[:2])}" for name, where in locations.items() if len(where) > 1
+        ]
         more = f" (and {len(offenders) - 3} more)" if len(offenders) > 3 else ""
         message = f"the id column {reader.task.id!r} is not unique: {'; '.join(offenders[:3])}{more}"
         raise DataError(message, hint="Name a column without duplicates, or leave `id` out to use the hash of the row")
     if repeated:
         reader.notes.append(f"{repeated} rows that repeat another row were merged with it")
-    return found
+    return parsed
 
 
-def _id(reader: _Reader, row: Row) -> str:
-    if reader.task.id is None:
-        return digest(row.values)
-    value = reader.column(row, "id", reader.task.id)
+def _name(reader: _Reader, row: Row, field: str, column: str) -> str:
+    """The value of a column that names something."""
+    value = reader.column(row, field, column)
     if value is None or isinstance(value, (list, dict)) or not str(value).strip():
-        raise DataError(f"{row.where}: the id column {reader.task.id!r} is empty or no plain value")
+        raise DataError(f"{row.where}: the {field} column {column!r} is empty or no plain value")
     return str(value)
 
 
 def _example(reader: _Reader, row: Row, name: str, prefix: str) -> Example:
     task = reader.task
-    group = name
-    if task.group is not None:
-        value = reader.column(row, "group", task.group)
-        if value is None or isinstance(value, (list, dict)) or not str(value).strip():
-            raise DataError(f"{row.where}: the group column {task.group!r} is empty or no plain value")
-        group = str(value)
+    group = name if task.group is None else _name(reader, row, "group", task.group)
     fields = dict(row.values)
     if task.facts is not None:
         fields[task.facts] = _facts(reader, row, task.facts)
@@ -237,16 +236,9 @@ def _conversation(reader: _Reader, row: Row, column: str) -> tuple[tuple[Message
     """Turns before the target, and the target."""
     value = _from_json(reader.column(row, "messages", column))
     where = f"{row.where}: {column}"
-    if not isinstance(value, list) or len(value) < 2:
-        raise DataError(
-            f"{where}: must be a list of two or more turns", hint="[{role, content}, …], the last the target"
-        )
-    turns = []
-    for number, turn in enumerate(value, 1):
-        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None)
-        if not isinstance(role, str) or not isinstance(content, str):
-            raise DataError(f"{where}: turn {number} has no text in `role` and `content`")
-        turns.append(Message(role, content))
+    turns = read_turns(value, where)
+    if len(turns) < 2:
+        raise DataError(f"{where}: must be a list of two or more turns", hint=f"{TURNS}, the last the target")
     if turns[-1].role != "assistant":
         raise DataError(
             f"{where}: the last turn is {quoted(turns[-1].role)}", hint="The last turn must be the assistant's target"
@@ -255,7 +247,20 @@ def _conversation(reader: _Reader, row: Row, column: str) -> tuple[tuple[Message
         raise DataError(f"{where}: the target (the last turn) is empty")
     if not any(turn.content.strip() for turn in turns[:-1] if turn.role != "system"):
         raise DataError(f"{where}: the prompt is empty: no text before the last turn")
-    return tuple(turns[:-1]), turns[-1].content
+    return turns[:-1], turns[-1].content
+
+
+def read_turns(value: Any, where: str) -> tuple[Message, ...]:
+    """The turns of a conversation. Raises DataError, beginning with `where`, for a value that is none."""
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{where}: must be a list of turns", hint=TURNS)
+    turns = []
+    for number, turn in enumerate(value, 1):
+        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, Mapping) else (None, None)
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise DataError(f"{where}: turn {number} has no text in `role` and `content`")
+        turns.append(Message(role, content))
+    return tuple(turns)
 
 
 def _facts(reader: _Reader, row: Row, column: str) -> list[dict[str, Any]]:
@@ -275,13 +280,13 @@ def _from_json(value: Any) -> Any:
     return value
 
 
-def _pairs(reader: _Reader, placed: Sequence[tuple[Row, Example]]) -> tuple[PreferencePair, ...]:
+def _pairs(reader: _Reader, parsed: Sequence[tuple[Row, Example]]) -> tuple[PreferencePair, ...]:
     preferences = reader.task.preferences
     if preferences is None:
         return ()
     pairs = []
     equal = 0
-    for row, example in placed:
+    for row, example in parsed:
         rejected = reader.render(row, "preferences.rejected", preferences.rejected)
         if not rejected.strip():
             continue
@@ -299,13 +304,15 @@ def _pairs(reader: _Reader, placed: Sequence[tuple[Row, Example]]) -> tuple[Pref
     return tuple(pairs)
 
 
-def _texts(reader: _Reader, placed: Sequence[tuple[Row, Example]]) -> dict[str, str]:
-    """What each row contributes to its prompt, for leak checks."""
+def _texts(reader: _Reader, parsed: Sequence[tuple[Row, Example]]) -> dict[str, str]:
+    """Example id → the part of its prompt that comes from its row, which leak checks compare."""
     task = reader.task
     if task.prompt is not None:
-        found = ((templates.render_variables(task.prompt, row.values, f"{row.where}: prompt"), e) for row, e in placed)
-        return {example.id: text if text.strip() else example.prompt or "" for text, example in found}
-    systems = {tuple(turn.content for turn in e.messages or () if turn.role == "system") for _, e in placed}
+        rendered = (
+            (templates.render_variables(task.prompt, row.values, f"{row.where}: prompt"), e) for row, e in parsed
+        )
+        return {example.id: text if text.strip() else example.prompt or "" for text, example in rendered}
+    systems = {tuple(turn.content for turn in e.messages or () if turn.role == "system") for _, e in parsed}
     # A system text that all conversations share says nothing about any of them.
     left_out = "system" if len(systems) == 1 else None
-    return {e.id: "\n".join(turn.content for turn in e.messages or () if turn.role != left_out) for _, e in placed}
+    return {e.id: "\n".join(turn.content for turn in e.messages or () if turn.role != left_out) for _, e in parsed}

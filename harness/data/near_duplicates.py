@@ -1,4 +1,4 @@
-"""Texts that are the same or nearly the same: exact after normalisation, or near-duplicates by MinHash.
+"""Finds texts that are the same or nearly the same: equal after normalisation, or near-duplicates by MinHash.
 
 Near-duplicates are pairs whose sets of three-word shingles have a Jaccard similarity of at least `THRESHOLD`. MinHash
 with locality-sensitive hashing (Broder 1997; Indyk and Motwani 1998; the `datasketch` library) proposes candidates, and
@@ -95,9 +95,9 @@ def _shingle_sets(texts: Sequence[str]) -> list[NDArray[np.uint32]]:
     """Distinct 32-bit hashes of each text's shingles, boilerplate lines left out; none for a text that is too short."""
     import numpy as np
 
-    known: dict[str, str] = {}  # a word is kept once, however many texts hold it
+    interned: dict[str, str] = {}  # a word is kept once, however many texts hold it
     lines = [
-        [tuple(known.setdefault(word, word) for word in words(line)) for line in text.splitlines()] for text in texts
+        [tuple(interned.setdefault(word, word) for word in words(line)) for line in text.splitlines()] for text in texts
     ]
     boilerplate = _boilerplate(lines)
     codes: dict[str, int] = {}
@@ -113,8 +113,8 @@ def _shingle_sets(texts: Sequence[str]) -> list[NDArray[np.uint32]]:
         row = np.array([codes[word] for word in kept], dtype=np.uint64)
         # A polynomial hash over 2^64, of which the well-mixed upper half is kept; overflow is meant.
         mixed = np.zeros(len(row) - SHINGLE + 1, dtype=np.uint64)
-        for place in range(SHINGLE):
-            mixed = mixed * np.uint64(_MULTIPLIER) + row[place : len(row) - SHINGLE + 1 + place]
+        for offset in range(SHINGLE):
+            mixed = mixed * np.uint64(_MULTIPLIER) + row[offset : len(row) - SHINGLE + 1 + offset]
         sets.append(np.unique((mixed >> np.uint64(32)).astype(np.uint32)))
     return sets
 
@@ -136,7 +136,7 @@ def _candidates(shingles: Sequence[NDArray[np.uint32]]) -> set[tuple[int, int]]:
     """
     import numpy as np
 
-    long = [position for position, found in enumerate(shingles) if len(found)]
+    long = [position for position, hashes in enumerate(shingles) if len(hashes)]
     pairs: set[tuple[int, int]] = set()
     if len(long) < 2:
         return pairs
@@ -149,13 +149,13 @@ def _candidates(shingles: Sequence[NDArray[np.uint32]]) -> set[tuple[int, int]]:
         sketch.update_batch(shingles[position].tolist())
         values[row] = sketch.hashvalues
     for band in range(BANDS):
-        mine = np.ascontiguousarray(values[:, band * ROWS : (band + 1) * ROWS])
-        order = np.lexsort(mine.T)
-        same = (mine[order[1:]] == mine[order[:-1]]).all(axis=1)
-        for place in np.flatnonzero(same & ~np.concatenate([[False], same[:-1]])).tolist():
-            last = place + 1
+        band_values = np.ascontiguousarray(values[:, band * ROWS : (band + 1) * ROWS])
+        order = np.lexsort(band_values.T)
+        same = (band_values[order[1:]] == band_values[order[:-1]]).all(axis=1)
+        for start in np.flatnonzero(same & ~np.concatenate([[False], same[:-1]])).tolist():
+            last = start + 1
             while last < len(same) and same[last]:
                 last += 1
-            group = sorted(long[row] for row in order[place : last + 1].tolist())
+            group = sorted(long[row] for row in order[start : last + 1].tolist())
             pairs.update(itertools.combinations(group, 2))
     return pairs

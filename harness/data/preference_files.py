@@ -1,4 +1,4 @@
-"""Preference pairs from a file in TRL's form: jsonl with `prompt`, `chosen` and `rejected`, as text or as turns.
+"""Reads preference pairs from a file in TRL's form: jsonl with `prompt`, `chosen` and `rejected`, as text or as turns.
 
 `harness review export --as preferences` writes such a file; any other may be used.
 """
@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.config import TaskSpec
 from harness.config.documents import shown
 from harness.data import rows
+from harness.data.examples import read_turns
 from harness.errors import DataError
-from harness.records import Example, Message, PreferencePair
+from harness.records import Example, PreferencePair
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class PairRows:
     examples: tuple[Example, ...]
     pairs: tuple[PreferencePair, ...]
     splits: Mapping[str, int]
-    """Where the prompts came from, as far as the lines say → how many."""
+    """Split that the lines name for their prompt → number of pairs."""
 
 
 def pairs_hash(path: Path) -> str:
@@ -71,19 +71,7 @@ def _example(row: rows.Row, name: str, chosen: str, task: TaskSpec) -> Example:
         if not isinstance(prompt, str):
             raise DataError(f"{row.where}: prompt: must be a text, as the task's prompts are", hint="Not a list")
         return Example(name, name, (chosen,), prompt=prompt, system=task.system)
-    return Example(name, name, (chosen,), messages=_turns(row, "prompt", prompt))
-
-
-def _turns(row: rows.Row, column: str, value: Any) -> tuple[Message, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise DataError(f"{row.where}: {column}: must be turns, as the task's are", hint="[{role, content}, …]")
-    turns = []
-    for turn in value:
-        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, Mapping) else (None, None)
-        if not isinstance(role, str) or not isinstance(content, str):
-            raise DataError(f"{row.where}: {column}: a turn has no text in `role` and `content`")
-        turns.append(Message(role, content))
-    return tuple(turns)
+    return Example(name, name, (chosen,), messages=read_turns(prompt, f"{row.where}: prompt"))
 
 
 def _answer(row: rows.Row, column: str) -> str:
@@ -91,7 +79,7 @@ def _answer(row: rows.Row, column: str) -> str:
     value = row.values[column]
     if isinstance(value, str):
         return value
-    turns = _turns(row, column, value)
+    turns = read_turns(value, f"{row.where}: {column}")
     if len(turns) != 1 or turns[0].role != "assistant" or not turns[0].content:
         raise DataError(f"{row.where}: {column}: must be a text, or one turn of the assistant")
     return turns[0].content

@@ -1,4 +1,4 @@
-"""A task's examples, split, checked for leaks and laid down where workers read them.
+"""Writes a task's split and leak-checked examples to the two folders that training and scoring read.
 
     home/tasks/NAME-FINGERPRINT/    train.jsonl  validation.jsonl  pairs.jsonl  manifest.json
     home/sealed/NAME-FINGERPRINT/   test.jsonl  pairs.jsonl  pair_examples.jsonl  retention.jsonl  lm_eval/TASK.jsonl
@@ -20,25 +20,19 @@ from harness.config import DpoSpec, LmEvalSpec, PairsFileSpec, TaskSpec
 from harness.data.examples import read_examples, read_retention
 from harness.data.near_duplicates import normalise
 from harness.data.preference_files import read_pairs
-from harness.data.splits import (
-    against_documents,
-    heldout_pairs,
-    leak_line,
-    sealed_examples,
-    split_source,
-    training_view,
-)
+from harness.data.splits import Divided, leak_line, prompt_text, split_source
 from harness.errors import LeakageError
 from harness.records import Example, ResolvedExperiment, SourceData, Splits, TaskFiles, digest
 from harness.records.files import read_json, write_json, write_records, write_text
 
 DATA_FILE = "DATA_FILE"
 """Stands in a local lm-eval task's YAML where the sealed test split's rows belong."""
+SHOWN_LEAKS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A task on disk, and what the leaderboard says of it."""
+    """A task on disk, with its splits and the notes that are printed of it."""
 
     files: TaskFiles
     splits: Splits
@@ -65,55 +59,44 @@ def prepare(experiment: ResolvedExperiment, home: Path) -> Prepared:
 def _prepare(experiment: ResolvedExperiment, home: Path) -> Prepared:
     task = experiment.task
     source = read_examples(task, experiment.task_dir)
-    splits = split_source(source, task.splits, task.leakage)
     documents = _lm_eval_documents(task, experiment.task_dir, home)
-    if documents:
-        splits = against_documents(splits, source.texts, documents, task.leakage)
-    _refuse_test_prompts(experiment, sealed_examples(source, splits))
+    divided = split_source(source, task.splits, task.leakage, documents)
+    _refuse_test_prompts(experiment, divided.sealed)
     return Prepared(
-        files=_files(experiment, source, splits, home),
-        splits=splits,
-        notes=(*source.notes, *leak_notes(task, splits)),
-        groups={example.id: example.group for example in sealed_examples(source, splits)},
+        files=_files(experiment, source, divided, home),
+        splits=divided.splits,
+        notes=(*source.notes, *leak_notes(task, divided.splits)),
+        groups={example.id: example.group for example in divided.sealed},
     )
 
 
 def _refuse_test_prompts(experiment: ResolvedExperiment, test: tuple[Example, ...]) -> None:
-    """Preference pairs from a file must not answer prompts of the sealed test split."""
+    """Raise LeakageError where a file's preference pairs answer prompts of the sealed test split."""
     for arm in experiment.arms:
         if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
-            found = read_pairs(Path(arm.pairs.path), experiment.task)
             sealed = {normalise(prompt_text(example)): example.id for example in test}
-            for example in found.examples:
-                if normalise(prompt_text(example)) in sealed:
+            for example in read_pairs(Path(arm.pairs.path), experiment.task).examples:
+                same = sealed.get(normalise(prompt_text(example)))
+                if same is not None:
                     line = int(example.id.partition("/")[2]) + 1
-                    name = redaction.named(sealed[normalise(prompt_text(example))])
+                    name = redaction.named(same)
                     raise LeakageError(
                         f"{arm.pairs.path}: line {line} has the prompt of a test example ({name})",
                         hint="Remove it: what is trained on cannot be measured on",
                     )
 
 
-def prompt_text(example: Example) -> str:
-    """What an example asks, without system text."""
-    if example.messages is not None:
-        return "\n".join(turn.content for turn in example.messages if turn.role != "system")
-    return example.prompt or ""
-
-
-def _files(experiment: ResolvedExperiment, source: SourceData, splits: Splits, home: Path) -> TaskFiles:
+def _files(experiment: ResolvedExperiment, source: SourceData, divided: Divided, home: Path) -> TaskFiles:
     task = experiment.task
     templates = [task.system, task.prompt, task.target, task.messages, task.references]
-    view = training_view(source, splits)
-    fingerprint = digest([templates, view])
+    training, examples, pairs = divided.training, divided.sealed, divided.heldout_pairs
+    fingerprint = digest([templates, training])
     folder = home / "tasks" / f"{task.name}-{fingerprint}"
     if not (folder / "manifest.json").exists():
-        write_records(folder / "train.jsonl", view.train)
-        write_records(folder / "validation.jsonl", view.validation)
-        write_records(folder / "pairs.jsonl", view.pairs)
+        write_records(folder / "train.jsonl", training.train)
+        write_records(folder / "validation.jsonl", training.validation)
+        write_records(folder / "pairs.jsonl", training.pairs)
         write_json(folder / "manifest.json", {"task": task, "provenance": source.provenance})
-    examples = sealed_examples(source, splits)
-    pairs = heldout_pairs(source, splits)
     retention = read_retention(task, experiment.task_dir)
     lm_eval = _lm_eval_files(task, experiment.task_dir)
     kept = [task.retention.tasks] if task.retention is not None and task.retention.tasks is not None else []
@@ -128,7 +111,7 @@ def _files(experiment: ResolvedExperiment, source: SourceData, splits: Splits, h
         for name, text in lm_eval.items():
             if DATA_FILE in text:
                 write_text(sealed / "lm_eval" / f"{name}.jsonl", _documents(examples))
-        write_json(sealed / "manifest.json", {"task": task, "splits": splits.fingerprint})
+        write_json(sealed / "manifest.json", {"task": task, "splits": divided.splits.fingerprint})
     return TaskFiles(folder, sealed, fingerprint, suite)
 
 
@@ -146,8 +129,8 @@ def _lm_eval_documents(task: TaskSpec, task_dir: Path, home: Path) -> dict[str, 
         if not kept.exists():
             from harness.models import lm_eval_tasks
 
-            found = lm_eval_tasks.documents(spec, task_dir, home)
-            write_json(kept, {f"{name}#{n}": text for name, texts in found.items() for n, text in enumerate(texts)})
+            by_task = lm_eval_tasks.documents(spec, task_dir, home)
+            write_json(kept, {f"{name}#{n}": text for name, texts in by_task.items() for n, text in enumerate(texts)})
         documents |= dict(read_json(kept))
     return documents
 
@@ -164,18 +147,18 @@ def _documents(examples: tuple[Example, ...]) -> str:
 
 def _lm_eval_files(task: TaskSpec, task_dir: Path) -> dict[str, str]:
     """Task name → text of its YAML, for local lm-eval tasks: part of the suite's fingerprint."""
-    found: dict[str, str] = {}
+    by_task: dict[str, str] = {}
     for spec in _lm_eval_specs(task):
         for path in sorted((task_dir / spec.include_path).rglob("*.yaml")) if spec.include_path is not None else ():
             text = path.read_text(encoding="utf8")
             name = re.search(r"^task:\s*[\"']?([\w.-]+)", text, re.MULTILINE)
             if name is not None and name.group(1) in spec.tasks:
-                found[name.group(1)] = text
-    return found
+                by_task[name.group(1)] = text
+    return by_task
 
 
-def leak_notes(task: TaskSpec, splits: Splits, shown: int = 5) -> list[str]:
-    """What a reader must know of leaks that were dropped or allowed, and of groups that were joined."""
+def leak_notes(task: TaskSpec, splits: Splits) -> list[str]:
+    """Notes about leaks that were dropped or allowed, and about groups that were joined."""
     notes = []
     if splits.merged:
         notes.append(f"{len(splits.merged)} sets of groups are joined because near-duplicates link them")
@@ -185,7 +168,7 @@ def leak_notes(task: TaskSpec, splits: Splits, shown: int = 5) -> list[str]:
             notes.append(f"{len(splits.leaks)} leaking pairs: {len(gone)} examples dropped from the training side")
         else:
             notes.append(f"{len(splits.leaks)} leaking pairs allowed: {task.leakage.allow}")
-        notes += [f"  {leak_line(pair)}" for pair in splits.leaks[:shown]]
-        if len(splits.leaks) > shown:
-            notes.append(f"  and {len(splits.leaks) - shown} more; `harness check` lists them all")
+        notes += [f"  {leak_line(pair)}" for pair in splits.leaks[:SHOWN_LEAKS]]
+        if len(splits.leaks) > SHOWN_LEAKS:
+            notes.append(f"  and {len(splits.leaks) - SHOWN_LEAKS} more; `harness check` lists them all")
     return notes

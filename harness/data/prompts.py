@@ -1,4 +1,4 @@
-"""Example → token ids and label mask: the only place that tokenises and truncates for training and for scoring.
+"""Turns an example into token ids and a label mask: the only place that tokenises and truncates.
 
 Text mode: prompt and target are tokenised apart and joined (what a model sees when it starts to generate), the
 beginning-of-sequence token stands first if the tokenizer adds one, the end-of-sequence token last.
@@ -8,14 +8,14 @@ target is what the template adds for the last assistant turn. Earlier turns and 
 that knows no system role (it raises, or leaves the text out) gets the system text before the first user turn,
 separated by a blank line, as Gemma's own later templates do. Text mode has no system role: system text is not used.
 
-A prompt that is too long loses its left (behind the beginning-of-sequence token); a target never loses anything.
+A prompt that is too long is truncated on the left (behind the beginning-of-sequence token); a target is never cut.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,11 +30,11 @@ from harness.redaction import named
 IGNORED = -100
 """Label of a token that carries no loss (the value that torch's cross-entropy ignores)."""
 SEPARATOR = "\n\n"
-"""Stands between worked examples in text mode, and between folded system text and the first user turn."""
+"""Stands between few-shot examples in text mode, and between folded system text and the first user turn."""
 
 
 class Tokenizer(Protocol):
-    """What is asked of a tokenizer; transformers' fit, and so does the toy one."""
+    """The tokenizer interface used here; those of transformers and the toy one have it."""
 
     bos_token_id: int | None
     eos_token_id: int | None
@@ -56,11 +56,11 @@ class Encoded:
     prompt: tuple[int, ...]
     target: tuple[int, ...]
     truncated: int
-    """Tokens that the prompt lost on its left."""
+    """Tokens cut from the left of the prompt."""
     prompt_hash: str
     """Hash of the prompt's token ids."""
     dropped_shots: int = 0
-    """Worked examples that did not fit."""
+    """Few-shot examples that did not fit."""
 
     @property
     def input_ids(self) -> tuple[int, ...]:
@@ -78,25 +78,25 @@ class Rendered:
     """The prompt of one example for a model that tokenises by itself."""
 
     text: str
-    """What a completion continues. Begins without the beginning-of-sequence token, which the model's side adds."""
+    """The text to be completed, without the beginning-of-sequence token, which the server adds."""
     messages: tuple[Message, ...]
-    """The same as turns, for a chat template on the model's side; never cut."""
+    """The same as turns, for the server's own chat template; never truncated."""
     truncated: int
-    """Tokens that `text` lost on its left, counted by this tokenizer."""
+    """Tokens cut from the left of `text`, counted by this tokenizer."""
     prompt_hash: str
-    """Hash of the prompt's token ids here: equal hashes mean the prompt of a local arm."""
+    """Hash of the prompt's token ids by this tokenizer, comparable with those of local arms."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptOverride:
-    """What an untrained arm may change: another prompt template, and worked examples before the prompt."""
+    """What an untrained arm may change: another prompt template, and few-shot examples before the prompt."""
 
     prompt: str | None = None
     shots: tuple[Example, ...] = ()
 
     @property
     def hash(self) -> str:
-        """Hash of template and worked examples; empty when nothing is overridden."""
+        """Hash of template and few-shot examples; empty when nothing is overridden."""
         if self.prompt is None and not self.shots:
             return ""
         return digest({"prompt": self.prompt, "shots": self.shots})
@@ -117,12 +117,7 @@ class Prompter:
     """Turns examples of one task into token ids for one tokenizer, chat setting and context length."""
 
     def __init__(
-        self,
-        tokenizer: Tokenizer,
-        chat: ChatSpec,
-        task: TaskSpec,
-        context: int,
-        override: PromptOverride = NO_OVERRIDE,
+        self, tokenizer: Tokenizer, chat: ChatSpec, task: TaskSpec, context: int, override: PromptOverride = NO_OVERRIDE
     ) -> None:
         if tokenizer.eos_token_id is None:
             raise ModelError(
@@ -189,20 +184,17 @@ class Prompter:
         if self.uses_chat:
             text = self._render(self._conversation(example, shots), generation=True)
         else:
-            worked = [self._text(shot) + shot.references[0] + SEPARATOR for shot in shots]
-            text = "".join([*worked, self._text(example)])
+            before = [self._text(shot) + shot.references[0] + SEPARATOR for shot in shots]
+            text = "".join([*before, self._text(example)])
         prefix = _special_prefix(self.tokenizer)
         if encoded.truncated:
             text = str(self.tokenizer.decode(list(encoded.prompt[len(prefix) if not self.uses_chat else 0 :])))
         if self.uses_chat and prefix:
             # A chat template writes the beginning of sequence itself; the model's side would add a second one.
             text = text.removeprefix(str(self.tokenizer.decode(list(prefix))))
-        system, turns = self._turns(example)
-        earlier: list[Message] = []
-        for shot in shots:
-            earlier += [*self._turns(shot)[1], Message("assistant", shot.references[0])]
-        spoken = ([Message("system", system)] if system else []) + earlier + turns
-        return Rendered(text, tuple(spoken), encoded.truncated, encoded.prompt_hash)
+        system, turns = self._with_shots(example, shots)
+        whole = [Message("system", system), *turns] if system else turns
+        return Rendered(text, tuple(whole), encoded.truncated, encoded.prompt_hash)
 
     # ------------------------------------------------------------------------------------------------------- parts
 
@@ -253,12 +245,8 @@ class Prompter:
         return example.prompt
 
     def _conversation(self, example: Example, shots: Sequence[Example]) -> list[Message]:
-        """System text, worked examples as earlier turns, and the example's own turns without its answer."""
-        system, turns = self._turns(example)
-        earlier: list[Message] = []
-        for shot in shots:
-            earlier += [*self._turns(shot)[1], Message("assistant", shot.references[0])]
-        turns = [*earlier, *turns]
+        """System text, few-shot examples as earlier turns, and the example's own turns without its answer."""
+        system, turns = self._with_shots(example, shots)
         if not system:
             return turns
         if self._knows_system:
@@ -268,6 +256,14 @@ class Prompter:
             return [Message("user", system), *turns]
         folded = Message("user", system + SEPARATOR + turns[first].content)
         return [*turns[:first], folded, *turns[first + 1 :]]
+
+    def _with_shots(self, example: Example, shots: Sequence[Example]) -> tuple[str | None, list[Message]]:
+        """The system text that applies, and the turns of the few-shot examples and of the example itself."""
+        system, turns = self._turns(example)
+        earlier: list[Message] = []
+        for shot in shots:
+            earlier += [*self._turns(shot)[1], Message("assistant", shot.references[0])]
+        return system, earlier + turns
 
     def _turns(self, example: Example) -> tuple[str | None, list[Message]]:
         """The system text that applies, and the turns after it."""
@@ -293,11 +289,7 @@ class Prompter:
         tokenizer: Any = self.tokenizer
         try:
             text = tokenizer.apply_chat_template(
-                turns,
-                chat_template=self.template,
-                tokenize=False,
-                add_generation_prompt=generation,
-                **self.chat.kwargs,
+                turns, chat_template=self.template, tokenize=False, add_generation_prompt=generation, **self.chat.kwargs
             )
         except Exception as error:  # a template is somebody's program: it may raise anything
             roles = ", ".join(named(message.role) for message in messages)
@@ -330,7 +322,7 @@ def _special_prefix(tokenizer: Tokenizer) -> tuple[int, ...]:
 
 def _template(tokenizer: Tokenizer, chat: ChatSpec, needed: bool) -> str | None:
     """Text of the chat template to use, or None for text mode. Raises ModelError when one is needed and missing."""
-    way_out = "Give chat.template (Jinja2 text or a path) in the experiment, or a base model that has a chat template"
+    hint = "Give chat.template (Jinja2 text or a path) in the experiment, or a base model that has a chat template"
     if chat.use == "never":
         if needed:
             raise ModelError("messages data needs a chat template, but chat.use is never", hint="Set chat.use to auto")
@@ -341,7 +333,7 @@ def _template(tokenizer: Tokenizer, chat: ChatSpec, needed: bool) -> str | None:
     if not template:
         if needed or chat.use == "always":
             what = "messages data needs a chat template" if needed else "chat.use is always"
-            raise ModelError(f"{what}, and the tokenizer has none", hint=way_out)
+            raise ModelError(f"{what}, and the tokenizer has none", hint=hint)
         return None
     return str(template)
 
@@ -357,77 +349,3 @@ def _read_template(text: str) -> str:
             field="chat.template",
             hint="Mend the path; Jinja2 text contains {{ or {%",
         ) from error
-
-
-# ------------------------------------------------------------------------------------------------------- preview
-
-
-@dataclass(frozen=True, slots=True)
-class PreviewPrompt:
-    """One example as the model meets it: texts, and every token with whether it carries loss."""
-
-    example: str
-    prompt: str
-    target: str
-    tokens: tuple[tuple[str, bool], ...]
-    truncated: int
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What `harness preview` shows. Lengths are in tokens, by percentile (nearest rank): p5, p50, p95, p99, max."""
-
-    prompts: tuple[PreviewPrompt, ...]
-    examples: int
-    context: int
-    uses_chat: bool
-    prompt_lengths: Mapping[str, int]
-    target_lengths: Mapping[str, int]
-    total_lengths: Mapping[str, int]
-    truncated_prompts: int
-    truncated_tokens: int
-    too_long: tuple[str, ...]
-    """Errors of examples whose target does not fit."""
-
-
-def preview(prompter: Prompter, examples: Sequence[Example], shown: int = 3) -> Preview:
-    """Encode `examples` as for training and describe them; the first `shown` are written out."""
-    encoded: list[tuple[Example, Encoded]] = []
-    too_long: list[str] = []
-    for example in examples:
-        try:
-            encoded.append((example, prompter.encode(example)))
-        except DataError as error:
-            too_long.append(error.message)
-    rows = [row for _, row in encoded]
-    return Preview(
-        prompts=tuple(_shown(prompter, example, row) for example, row in encoded[:shown]),
-        examples=len(examples),
-        context=prompter.context,
-        uses_chat=prompter.uses_chat,
-        prompt_lengths=percentiles(len(row.prompt) + row.truncated for row in rows),
-        target_lengths=percentiles(len(row.target) for row in rows),
-        total_lengths=percentiles(len(row.prompt) + row.truncated + len(row.target) for row in rows),
-        truncated_prompts=sum(row.truncated > 0 for row in rows),
-        truncated_tokens=sum(row.truncated for row in rows),
-        too_long=tuple(too_long),
-    )
-
-
-def percentiles(lengths: Iterable[int]) -> Mapping[str, int]:
-    """Nearest-rank percentiles of whole numbers; empty for none."""
-    ranked = sorted(lengths)
-    if not ranked:
-        return {}
-    picks = {f"p{share}": ranked[max(0, -(-share * len(ranked) // 100) - 1)] for share in (5, 50, 95, 99)}
-    return {**picks, "max": ranked[-1]}
-
-
-def _shown(prompter: Prompter, example: Example, row: Encoded) -> PreviewPrompt:
-    decode = prompter.tokenizer.decode
-    tokens = tuple(
-        (str(decode([token])), label != IGNORED) for token, label in zip(row.input_ids, row.labels, strict=True)
-    )
-    return PreviewPrompt(
-        example.id, str(decode(list(row.prompt))), str(decode(list(row.target))), tokens, row.truncated
-    )

@@ -1,7 +1,7 @@
-"""Rows of a data source: jsonl, csv and parquet files, Hugging Face data sets, and builder functions.
+"""Reads rows from a data source: jsonl, csv and parquet files, Hugging Face data sets, and builder functions.
 
-A row is a mapping of column to plain JSON value together with the place it came from, so that every later complaint can
-name file and line.
+A row is a mapping of column to plain JSON value together with where it came from, so that every later error can name
+file and line.
 """
 
 from __future__ import annotations
@@ -27,11 +27,7 @@ from harness.config import DataSpec, user_code
 from harness.config.documents import nearest, shown
 from harness.errors import DataError
 
-SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
-}
+SPLIT_NAMES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 """Our name of a split → the names that data sets give it."""
 
 
@@ -48,11 +44,11 @@ class Row:
 
 def find_files(patterns: str | Sequence[str], folder: Path) -> list[Path]:
     """The files that paths or globs name, relative to `folder`, each once. Raises DataError when one names none."""
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         literal = folder / pattern
         if literal.is_file():
-            found[literal.resolve()] = None
+            paths[literal.resolve()] = None
             continue
         # Path.glob refuses absolute patterns and `..`; both are ordinary here.
         names = glob.glob(str(Path(glob.escape(str(folder))) / pattern), recursive=True)  # noqa: PTH207
@@ -60,8 +56,8 @@ def find_files(patterns: str | Sequence[str], folder: Path) -> list[Path]:
         if not files:
             hint = "Paths are relative to the task file"
             raise DataError(f"{shown(folder)}: no data file matches {pattern!r}", hint=hint)
-        found.update(dict.fromkeys(files))
-    return list(found)
+        paths.update(dict.fromkeys(files))
+    return list(paths)
 
 
 def read_file(path: Path) -> list[Row]:
@@ -158,8 +154,8 @@ def _decoded(raw: bytes, where: str) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start)
-        place = f"{where}:{line + 1}" if raw.count(b"\n") > 1 else where
-        raise DataError(f"{place}: not UTF-8 text ({error.reason})", hint="Save the file as UTF-8") from None
+        location = f"{where}:{line + 1}" if raw.count(b"\n") > 1 else where
+        raise DataError(f"{location}: not UTF-8 text ({error.reason})", hint="Save the file as UTF-8") from None
 
 
 # -------------------------------------------------------------------------------------------------- hub data sets
@@ -174,7 +170,7 @@ def read_hub(data: DataSpec, folder: Path) -> dict[str, list[Row]]:
     import datasets
 
     name, split = str(data.hub), data.hub_split
-    local = next((place for place in (folder / name, Path(name)) if place.is_dir()), None)
+    local = next((candidate for candidate in (folder / name, Path(name)) if candidate.is_dir()), None)
     datasets.disable_progress_bars()
     try:
         if local and any((local / mark).is_file() for mark in ("dataset_dict.json", "dataset_info.json", "state.json")):
@@ -182,13 +178,13 @@ def read_hub(data: DataSpec, folder: Path) -> dict[str, list[Row]]:
         else:
             revision = None if local else data.revision
             loaded = datasets.load_dataset(str(local or name), name=data.subset, revision=revision)
-        found = dict(loaded.items()) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
-        if split is not None and split not in found:
-            raise DataError(f"data.hub_split: {name!r} has no split {split!r}", hint=f"Splits: {', '.join(found)}")
-        wanted = {split: found[split]} if split is not None else found
+        by_split = dict(loaded.items()) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+        if split is not None and split not in by_split:
+            raise DataError(f"data.hub_split: {name!r} has no split {split!r}", hint=f"Splits: {', '.join(by_split)}")
+        selected = {split: by_split[split]} if split is not None else by_split
         return {
             part: [make_row(values, f"{name} ({part}) row {number}") for number, values in enumerate(rows, 1)]
-            for part, rows in wanted.items()
+            for part, rows in selected.items()
         }
     except DataError:
         raise
@@ -200,17 +196,17 @@ def read_hub(data: DataSpec, folder: Path) -> dict[str, list[Row]]:
         ) from None
 
 
-def own_splits(found: Mapping[str, list[Row]], name: str) -> dict[str, list[Row]]:
+def own_splits(by_name: Mapping[str, list[Row]], name: str) -> dict[str, list[Row]]:
     """Train, validation and test of a data set that comes split, under our names. Raises DataError when one lacks."""
     result: dict[str, list[Row]] = {}
     for split, aliases in SPLIT_NAMES.items():
-        alias = next((alias for alias in aliases if alias in found), None)
+        alias = next((alias for alias in aliases if alias in by_name), None)
         if alias is None:
             raise DataError(
-                f"data.hub: {name!r} has no {split} split (it has {', '.join(found)})",
-                hint=f"Give `hub_split: {next(iter(found), 'train')}` so that the harness splits it",
+                f"data.hub: {name!r} has no {split} split (it has {', '.join(by_name)})",
+                hint=f"Give `hub_split: {next(iter(by_name), 'train')}` so that the harness splits it",
             )
-        result[split] = found[alias]
+        result[split] = by_name[alias]
     return result
 
 
@@ -236,8 +232,8 @@ def read_builder(reference: str, options: Mapping[str, Any], folder: Path) -> li
             raise _builder_error(error, file, "cannot be imported") from None
         function = getattr(module, function_name, None)
         if not callable(function):
-            known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-            raise DataError(f"{shown(file)}: no function {function_name!r}", hint=nearest(function_name, known))
+            functions = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+            raise DataError(f"{shown(file)}: no function {function_name!r}", hint=nearest(function_name, functions))
         whole = list(inspect.signature(function).parameters) == ["options"]
         if not whole:
             _check_options(function, options, f"{shown(file)}:{function_name}")
@@ -259,7 +255,7 @@ def read_builder(reference: str, options: Mapping[str, Any], folder: Path) -> li
 
 
 def builder_provenance(reference: str, options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """What the rows of a builder depend on besides themselves."""
+    """The builder, its options, the hash of its file and the Python version, for the task's manifest."""
     file = folder / reference.partition(":")[0]
     return {
         "builder": reference,
@@ -282,8 +278,8 @@ def _check_options(function: Any, options: Mapping[str, Any], where: str) -> Non
 
 
 def _builder_error(error: BaseException, file: Path, what: str) -> DataError:
-    place, reason = user_code.place_and_reason(error, file)
-    return DataError(f"{place}: the builder {what}: {redaction.reason(error, reason)}")
+    location, reason = user_code.place_and_reason(error, file)
+    return DataError(f"{location}: the builder {what}: {redaction.reason(error, reason)}")
 
 
 # --------------------------------------------------------------------------------------------------------- values

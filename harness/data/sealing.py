@@ -1,8 +1,8 @@
 """Keeps training code away from sealed test splits: while an arm trains, opening or listing one raises.
 
-A trainer is handed neither test examples nor the place where they lie (`worker.without_test`). This is the second lock,
-for code that goes looking: Python's audit events (PEP 578) name every file before it is opened. It stops mistakes, not
-malice: compiled code that opens files by itself raises no such event.
+A trainer is handed neither test examples nor their path (`worker.without_test`). This is the second lock, for code that
+searches the disk: Python's audit events (PEP 578) name every file before it is opened. It stops mistakes, not malice:
+compiled code that opens files by itself raises no such event.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def refusal() -> UsageError:
     """The error for training or tuning code that asks for the test split."""
     return UsageError(
         "the test split is sealed: training code cannot read it",
-        hint="Choose settings on the validation split; scoring alone reads the test split, and every look is counted",
+        hint="Choose settings on validation; scoring alone reads the test split, and every test-set evaluation counts",
     )
 
 
@@ -35,20 +35,20 @@ def closed(folder: Path) -> Iterator[None]:
     if not _installed:
         sys.addaudithook(_hook)  # for the life of the process: an audit hook cannot be taken out again
         _installed.append(True)
-    place = os.path.realpath(folder)
-    _closed.append(place)
+    sealed = os.path.realpath(folder)
+    _closed.append(sealed)
     try:
         yield
     finally:
-        _closed.remove(place)
+        _closed.remove(sealed)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _closed or event not in _EVENTS or not arguments:
         return
-    given = arguments[0]
-    if not isinstance(given, (str, bytes, os.PathLike)):
+    argument = arguments[0]
+    if not isinstance(argument, (str, bytes, os.PathLike)):
         return  # a file that is open already, or the working directory
-    path = os.path.realpath(os.fsdecode(given))
-    if any(path == place or path.startswith(place + os.sep) for place in _closed):
+    path = os.path.realpath(os.fsdecode(argument))
+    if any(path == sealed or path.startswith(sealed + os.sep) for sealed in _closed):
         raise refusal()

@@ -1,8 +1,9 @@
-"""Assignment to train, validation and test, leak checks between them, and what a trainer may see. No disk, no chance.
+"""Divides examples into train, validation and test, checks for leaks between them, and holds out what no trainer sees.
 
-An example's split is decided by SHA-256 of the task's salt and the example's group, so that adding or removing examples
-moves no other. Groups that near-duplicates link are joined first and share the smallest of their hashes: an example
-moves only when a new near-duplicate joins its group to another, and `Splits.merged` lists these.
+Pure: no disk, no random generator. An example's split is decided by SHA-256 of the task's salt and the example's group,
+so that adding or removing examples moves no other. Groups that near-duplicates link are joined first and share the
+smallest of their hashes: an example moves only when a new near-duplicate joins its group to another, and
+`Splits.merged` lists these.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import dataclasses
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from harness.config import LeakageSpec, SplitsSpec
@@ -21,9 +23,23 @@ from harness.records import Example, LeakagePair, PreferencePair, SourceData, Sp
 from harness.redaction import named
 
 ORDER: tuple[Split, ...] = ("train", "validation", "test")
-"""From the side that gives way in a leak to the side that is kept."""
+"""Which split drops the example in a leak: the earlier of the two."""
 HELDOUT_PAIRS = 0.1
 """Share of train pairs kept back where no test or validation example has a pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Divided:
+    """A source that is split: what a trainer may see, and what is sealed for scoring alone."""
+
+    splits: Splits
+    training: TrainingData
+    """Train and validation examples, and the pairs of train examples that are not held out."""
+    sealed: tuple[Example, ...]
+    """The test split."""
+    heldout_pairs: tuple[PreferencePair, ...]
+    """Pairs for measuring preference accuracy: those of test examples, else of validation examples, else a tenth of
+    the groups with train pairs (chosen by a hash)."""
 
 
 def split(
@@ -71,11 +87,32 @@ def presplit(
     return result
 
 
-def split_source(source: SourceData, spec: SplitsSpec | None, leakage: LeakageSpec | None = None) -> Splits:
-    """`presplit` or `split`, as the source came."""
+def split_source(
+    source: SourceData,
+    spec: SplitsSpec | None,
+    leakage: LeakageSpec | None = None,
+    documents: Mapping[str, str] | None = None,
+) -> Divided:
+    """`presplit` or `split`, as the source came, then `against_documents`; and what each side of the work is handed."""
     if source.by_split is not None:
-        return presplit(source.by_split, leakage, source.texts)
-    return split(source.examples, spec or SplitsSpec(), leakage, source.texts)
+        splits = presplit(source.by_split, leakage, source.texts)
+    else:
+        splits = split(source.examples, spec or SplitsSpec(), leakage, source.texts)
+    if documents:
+        splits = against_documents(splits, source.texts, documents, leakage)
+    return divide(source, splits)
+
+
+def divide(source: SourceData, splits: Splits) -> Divided:
+    """The parts of a split source that training and scoring are handed."""
+    examples = {example.id: example for example in source.examples}
+    train_pairs, heldout_pairs = _divide_pairs(source, splits)
+    training = TrainingData(
+        train=tuple(examples[name] for name in splits.train),
+        validation=tuple(examples[name] for name in splits.validation),
+        pairs=train_pairs,
+    )
+    return Divided(splits, training, tuple(examples[name] for name in splits.test), heldout_pairs)
 
 
 def against_documents(
@@ -91,17 +128,17 @@ def against_documents(
     names = [*sides, *documents]
     every = [texts[name] if name in sides else documents[name] for name in names]
     classes = near_duplicates.same_texts(every)
-    found: list[tuple[int, int, float, Literal["prompt", "near-duplicate"]]] = [
+    matches: list[tuple[int, int, float, Literal["prompt", "near-duplicate"]]] = [
         (a, b, 1.0, "prompt") for group in classes for a in group for b in group if a < b
     ]
     firsts = [group[0] for group in classes]
     near = near_duplicates.near_texts([every[first] for first in firsts])
     for pair in near:
         members = (classes[pair.first], classes[pair.second])
-        found += [(min(a, b), max(a, b), pair.similarity, "near-duplicate") for a in members[0] for b in members[1]]
+        matches += [(min(a, b), max(a, b), pair.similarity, "near-duplicate") for a in members[0] for b in members[1]]
     leaks = tuple(
         LeakagePair(names[b], "test", names[a], sides[names[a]], reason, similarity)
-        for a, b, similarity, reason in sorted(found)
+        for a, b, similarity, reason in sorted(matches)
         if names[a] in sides and names[b] not in sides
     )
     if not leaks:
@@ -118,22 +155,18 @@ def against_documents(
     )
 
 
+def prompt_text(example: Example) -> str:
+    """The prompt of an example as one text, without system text."""
+    if example.messages is not None:
+        return "\n".join(turn.content for turn in example.messages if turn.role != "system")
+    return example.prompt or ""
+
+
 def leak_line(pair: LeakagePair) -> str:
     """One leaking pair in words."""
     return (
         f"{named(pair.dropped)} ({pair.dropped_split}) ~ {named(pair.kept)} ({pair.kept_split}):"
         f" {pair.reason}, similarity {pair.similarity:.2f}"
-    )
-
-
-def training_view(source: SourceData, splits: Splits) -> TrainingData:
-    """What a trainer is handed: train and validation examples and pairs of train examples, without held-out pairs."""
-    examples = {example.id: example for example in source.examples}
-    train_pairs, _ = _divide_pairs(source, splits)
-    return TrainingData(
-        train=tuple(examples[name] for name in splits.train),
-        validation=tuple(examples[name] for name in splits.validation),
-        pairs=train_pairs,
     )
 
 
@@ -154,18 +187,6 @@ def training_share(data: TrainingData, share: float) -> TrainingData:
     train = tuple(example for example in data.train if example.group in kept)
     names = {example.id for example in train}
     return TrainingData(train, data.validation, tuple(pair for pair in data.pairs if pair.example in names))
-
-
-def heldout_pairs(source: SourceData, splits: Splits) -> tuple[PreferencePair, ...]:
-    """Pairs for measuring preference accuracy: those of test examples, else of validation examples, else a tenth of
-    the groups with train pairs (chosen by a hash), which `training_view` then leaves out."""
-    return _divide_pairs(source, splits)[1]
-
-
-def sealed_examples(source: SourceData, splits: Splits) -> tuple[Example, ...]:
-    """The sealed test split, for scoring only."""
-    examples = {example.id: example for example in source.examples}
-    return tuple(examples[name] for name in splits.test)
 
 
 # ---------------------------------------------------------------------------------------------------- assignment
@@ -191,10 +212,10 @@ class _Union:
         self._parent[self.root(first)] = self.root(second)
 
     def classes(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
+        by_root: dict[str, list[str]] = defaultdict(list)
         for member in self._parent:
-            found[self.root(member)].append(member)
-        return found
+            by_root[self.root(member)].append(member)
+        return by_root
 
 
 def _position(salt: str, key: str) -> float:
@@ -261,7 +282,7 @@ def _similar(examples: Sequence[Example], texts: Mapping[str, str] | None) -> li
     Of a class of equal texts each member is paired with the first one, and near-duplicates are looked for among the
     first ones: whoever has a partner appears, without the square of a large class.
     """
-    compared = [texts[e.id] if texts is not None else _prompt_text(e) for e in examples]
+    compared = [texts[e.id] if texts is not None else prompt_text(e) for e in examples]
     classes = near_duplicates.same_texts(compared)
     pairs = [TextPair(same[0], other, 1.0, "prompt") for same in classes for other in same[1:]]
     firsts = [same[0] for same in classes]
@@ -269,12 +290,6 @@ def _similar(examples: Sequence[Example], texts: Mapping[str, str] | None) -> li
         first, second = sorted((firsts[pair.first], firsts[pair.second]))
         pairs.append(TextPair(first, second, pair.similarity, "near-duplicate"))
     return pairs
-
-
-def _prompt_text(example: Example) -> str:
-    if example.messages is not None:
-        return "\n".join(turn.content for turn in example.messages if turn.role != "system")
-    return example.prompt or ""
 
 
 def _leaks(
@@ -285,26 +300,26 @@ def _leaks(
     for pair in pairs:
         if pair.reason == "prompt":
             equal[pair.first].append(pair.second)
-    found: dict[tuple[str, str], LeakagePair] = {}
+    leaks: dict[tuple[str, str], LeakagePair] = {}
 
-    def add(one: int, other: int, pair: TextPair) -> None:
-        a, b = examples[one], examples[other]
+    def add(member: int, other: int, pair: TextPair) -> None:
+        a, b = examples[member], examples[other]
         low, high = sorted((a, b), key=lambda example: ORDER.index(assignment[example.id]))
         if assignment[low.id] != assignment[high.id]:
             leak = LeakagePair(
                 high.id, assignment[high.id], low.id, assignment[low.id], pair.reason, round(pair.similarity, 4)
             )
-            found.setdefault((high.id, low.id), leak)
+            leaks.setdefault((high.id, low.id), leak)
 
     for first, others in equal.items():
-        for one, other in _across([first, *others], examples, assignment):
-            add(one, other, TextPair(one, other, 1.0, "prompt"))
+        for member, other in _across([first, *others], examples, assignment):
+            add(member, other, TextPair(member, other, 1.0, "prompt"))
     for pair in pairs:
         if pair.reason == "near-duplicate":
-            for one in (pair.first, *equal.get(pair.first, ())):
+            for member in (pair.first, *equal.get(pair.first, ())):
                 for other in (pair.second, *equal.get(pair.second, ())):
-                    add(one, other, pair)
-    return list(found.values())
+                    add(member, other, pair)
+    return list(leaks.values())
 
 
 def _across(

@@ -1,1 +1,1 @@
-"""From an experiment file to stored results: load, train, evaluate, store."""
+"""Takes an experiment file to stored results: load, train, evaluate, store."""

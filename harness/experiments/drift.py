@@ -1,4 +1,4 @@
-"""The drift sentinel: a frozen run scored again in the present environment, so that results of two may be ranked.
+"""Scores a frozen run again after an upgrade, to see whether results of both environments may be ranked together.
 
 A library that is upgraded may move every score. Instead of scoring everything again, one run that was scored in the
 other environment is scored here, from its stored artefact, and compared with itself example by example: if no metric of
@@ -9,94 +9,73 @@ whether the change would have altered a *training*.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from harness import environment, metrics
 from harness import results as report
-from harness.data.prepare import prepare
 from harness.errors import UsageError
 from harness.experiments import pipeline
 from harness.experiments.evaluation import evaluate
 from harness.experiments.running import ingest, worker
 from harness.experiments.running import plans as run_plans
+from harness.experiments.running.context import RunContext
 from harness.progress import Reporter
 from harness.records import Entry, Estimate, ExperimentRecord, Move, Prediction, RunPlan, Score, SentinelCheck, digest
-from harness.results import queries
 from harness.results.estimator import Estimator, series, tabulate
 from harness.results.leaderboard.environments import examine, fingerprint
-from harness.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """One invocation."""
-
-    home: Path
-    store: Store
-    record: ExperimentRecord
-    plans: Sequence[RunPlan]
-    reporter: Reporter
 
 
 def check(path: Path, home: Path, reporter: Reporter, arm: str | None = None) -> list[SentinelCheck]:
     """Check the present environment against every other one that the experiment in `path` has results of.
 
     For each, the frozen run is the reference arm's where that was scored there, else an arm that was (or `arm`). The
-    scoring is a counted look at the test split. Returns the checks made now; none when there is nothing to check.
+    scoring counts as a test-set evaluation. Returns the checks made now; none when there is nothing to check.
 
     Raises UsageError when the experiment has no results here, ArmFailed when the frozen run's artefact is gone.
     """
-    home = home.absolute()
-    experiment = pipeline.load(path)
-    prepared = prepare(experiment, home)
-    record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, home))
-    plans = run_plans.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
-    store = queries.open_store(home)
-    if record.experiment_id not in {known.experiment_id for known in store.experiments()}:
-        raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
-    session = _Session(home, store, record, plans, reporter)
+    experiment, context, plans = pipeline.stored_run(path, home.absolute(), reporter)
     here = digest(environment.scoring_environment(run_plans.device_of(experiment)))
-    return [_check(session, entry) for entry in _frozen(session, here, arm)]
+    by_train_id = {plan.train_id: plan for plan in plans}
+    return [_check(context, by_train_id[entry.train_id], entry) for entry in _frozen(context, here, arm)]
 
 
-def _frozen(session: _Session, here: str, arm: str | None) -> list[Entry]:
+def _frozen(context: RunContext, here: str, arm: str | None) -> list[Entry]:
     """One run for each environment that is neither the present one nor linked to it by an accepted check."""
-    results = report.collect(session.store, session.record.experiment_id)
-    found = examine(results)
-    accepted = [one for one in found.checks if one.accepted]
-    settled = {here}
+    results = report.collect(context.store, context.record.experiment_id)
+    environments = examine(results)
+    accepted = [check for check in environments.checks if check.accepted]
+    linked = {here}
     for _ in accepted:  # by way of others, too
-        for one in accepted:
-            pair = {digest(one.environment_before), digest(one.environment_after)}
-            settled |= pair if pair & settled else set()
-    where = {one.eval_id: fingerprint(one.environment) for one in results.evaluations}
-    reference = str(session.record.spec.get("reference", "untrained"))
+        for check in accepted:
+            pair = {digest(check.environment_before), digest(check.environment_after)}
+            linked |= pair if pair & linked else set()
+    scored_in = {row.eval_id: fingerprint(row.environment) for row in results.evaluations}
+    reference = str(context.record.spec.get("reference", "untrained"))
     entries = [entry for entry in results.entries if entry.status == "ok" and entry.eval_id is not None]
     if arm is not None and arm not in {entry.arm for entry in entries}:
         raise UsageError(f"no arm with a result is called {arm!r}", hint=", ".join(entry.arm for entry in entries))
     chosen = []
-    for other in [one for one in found.known if one not in settled]:
-        there = [entry for entry in entries if where.get(entry.eval_id or "") == other]
-        named = [entry for entry in there if entry.arm == (arm or reference)]
-        chosen += (named or ([] if arm else there))[:1]
+    for other in [name for name in environments.known if name not in linked]:
+        candidates = [entry for entry in entries if scored_in.get(entry.eval_id or "") == other]
+        preferred = [entry for entry in candidates if entry.arm == (arm or reference)]
+        chosen += (preferred or ([] if arm else candidates))[:1]
     return chosen
 
 
-def _check(session: _Session, entry: Entry) -> SentinelCheck:
-    plan = next(plan for plan in session.plans if plan.train_id == entry.train_id)
+def _check(context: RunContext, plan: RunPlan, entry: Entry) -> SentinelCheck:
     assert entry.eval_id is not None
-    session.reporter.label = f"sentinel {entry.arm}"
-    after = worker.rescore(plan, session.reporter)
-    store, record = session.store, session.record
-    rows = ingest.evaluation_rows(session.home / "evals" / after)
-    looked = ingest.look(record, Entry(record.experiment_id, entry.arm, entry.seed, "", 1, "ok", after), "sentinel")
+    context.reporter.label = f"sentinel {entry.arm}"
+    after = worker.rescore(plan, context.reporter)
+    store, record = context.store, context.record
+    rows = ingest.evaluation_rows(context.home / "evals" / after)
+    look = ingest.look(record, Entry(record.experiment_id, entry.arm, entry.seed, "", 1, "ok", after), "sentinel")
     scores = [*store.scores([entry.eval_id]), *(row for row in rows if isinstance(row, Score))]
     frozen = store.evaluations([entry.eval_id])[0]
     old = {row.example: row.text for row in store.predictions([entry.eval_id])}
     new = {row.example: row.text for row in rows if isinstance(row, Prediction)}
     moves = _moves(record, scores, entry.eval_id, after)
-    made = SentinelCheck(
+    result = SentinelCheck(
         experiment=record.experiment_id,
         suite=record.suite,
         arm=entry.arm,
@@ -110,8 +89,8 @@ def _check(session: _Session, entry: Entry) -> SentinelCheck:
         accepted=bool(moves) and all(move.within for move in moves),
         when=environment.now(),
     )
-    ingest.sentinel(store, session.home, made, [*rows, looked])
-    return made
+    ingest.sentinel(store, context.home, result, [*rows, look])
+    return result
 
 
 def _moves(record: ExperimentRecord, scores: Sequence[Score], before: str, after: str) -> tuple[Move, ...]:
@@ -121,12 +100,12 @@ def _moves(record: ExperimentRecord, scores: Sequence[Score], before: str, after
     asked = record.task["metrics"]
     moves = []
     for name in dict.fromkeys([asked["primary"], *asked.get("also", [])]):
-        known = metrics.of_task(name, record.task)
+        metric = metrics.of_task(name, record.task)
         old, new = series(table, [before], name), series(table, [after], name)
         if isinstance(old, str) or isinstance(new, str):
             continue
-        value = estimator.value(known, old, "frozen")
-        difference = estimator.difference(known, new, old, ("again", "frozen"))
+        value = estimator.value(metric, old, "frozen")
+        difference = estimator.difference(metric, new, old, ("again", "frozen"))
         if old.items == new.items and (old.data == new.data).all() and isinstance(value, Estimate):
             # Nothing moved at all: an interval around 0 would speak of a sampling that did not take place.
             difference = replace(value, value=0.0, low=0.0, high=0.0, method="every score is the same")

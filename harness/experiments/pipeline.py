@@ -1,4 +1,4 @@
-"""The driver: plans runs, hands them to an executor, ingests what they leave, answers questions from the store."""
+"""Runs an experiment: plans its trainings, hands them to an executor, and stores every outcome as it comes."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from harness import arms, environment, redaction
 from harness.arms.training import footprint, seeds
 from harness.config import ArmSpec, DpoSpec, EndpointSpec
 from harness.data.prepare import Prepared, prepare
-from harness.errors import SpecError
+from harness.errors import SpecError, UsageError
 from harness.experiments import racing, speed
 from harness.experiments.loading import suites
 from harness.experiments.loading.load import load_experiment
 from harness.experiments.running import ingest, preflight, worker
-from harness.experiments.running.executors import Execute, forking, opened
+from harness.experiments.running.context import RunContext
+from harness.experiments.running.executors import forking, opened
 from harness.experiments.running.executors.admission import Memory
 from harness.experiments.running.plans import (
     Planner,
+    TrainingDraw,
     base_identity,
     device_of,
     plan_runs,
@@ -40,12 +42,11 @@ from harness.results import queries
 
 if TYPE_CHECKING:
     from harness.results import Leaderboard
-    from harness.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What `harness run` answers."""
+    """What `harness run` returns: the leaderboard, and whether some arm failed."""
 
     board: Leaderboard
     failed: bool
@@ -106,20 +107,18 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
     try:
         name, count = experiment.spec.resources.executor, workers(experiment)
         with opened(name, reporter, count, lambda plans: Memory(footprint.needs(plans))) as execute:
-            session = Session(home, reporter, retry, execute)
+            context = RunContext(home, store, record, reporter, execute, retry)
             if experiment.spec.tuning is not None:
-                experiment = tune(experiment, prepared, store, record, session)
+                experiment = tune(experiment, prepared, context)
                 plans = plan_runs(experiment, prepared, home)
             plans = [replace(plan, rescore=rescore) for plan in plans]
             going = plans
             if experiment.spec.racing is not None:
-                where = racing.Place(home, store, record, reporter, execute)
-                going = racing.race(experiment, plans, where, before=lambda: preflight.examine(plans))
-            failed = _execute(record, going, store, session)
+                going = racing.race(experiment, plans, context, before=lambda: preflight.examine(plans))
+            failed = _execute(going, context)
         base_cache.BASE.drop()
         if experiment.spec.serving is not None:
-            place = speed.Place(home, record.experiment_id, store, reporter)
-            speed.measure(place, speed.jobs(going, experiment.spec.serving))
+            speed.measure(context, speed.jobs(going, experiment.spec.serving))
     finally:
         live.close()
         reporter.listener = None
@@ -167,39 +166,63 @@ def check_tuning(experiment: ResolvedExperiment) -> None:
         )
 
 
-def tune(
-    experiment: ResolvedExperiment, prepared: Prepared, store: Store, record: ExperimentRecord, session: Session
-) -> ResolvedExperiment:
+def tune(experiment: ResolvedExperiment, prepared: Prepared, context: RunContext) -> ResolvedExperiment:
     """The experiment with every trained arm at the setting that did best on validation."""
-    planner = Planner(prepared.files, session.home, base_identity(experiment, session.home))
+    planner = Planner(prepared.files, context.home, base_identity(experiment, context.home))
     spec = experiment.spec.tuning
     assert spec is not None
 
     def plan(reduced: ResolvedExperiment, arm: ArmSpec, parent: str | None, trial: Mapping[str, Any]) -> RunPlan:
-        made = planner.plan(reduced, arm, (spec.seed, parent, 1.0))
-        return replace(worker.without_test(made), role="trial", trial=trial)
+        run_plan = planner.plan(reduced, arm, TrainingDraw(spec.seed, parent))
+        return replace(worker.without_test(run_plan), role="trial", trial=trial)
 
-    place = trials.Place(session.home, store, record.experiment_id, session.reporter, session.execute, session.retry)
-    finals = plan_runs(experiment, prepared, session.home)
-    tuned = trials.tune(experiment, plan, place, before=lambda: preflight.examine(finals))
+    finals = plan_runs(experiment, prepared, context.home)
+    tuned = trials.tune(experiment, plan, context, before=lambda: preflight.examine(finals))
     return replace(experiment, arms=tuned)
 
 
-def settled(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord) -> ResolvedExperiment:
+def with_tuned_settings(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord) -> ResolvedExperiment:
     """The experiment at the settings that its tuning chose; arms that are not decided stay as their recipe says."""
     if experiment.spec.tuning is None:
         return experiment
-    chosen = {str(arm.name): trials.decided(home, record.experiment_id, str(arm.name)) for arm in experiment.arms}
-    found = {name: next((one for one in rows or () if one.chosen), None) for name, rows in chosen.items()}
-    arms = [search.apply(arm, trial.values) if (trial := found[str(arm.name)]) else arm for arm in experiment.arms]
-    return replace(experiment, arms=tuple(arms))
+    tuned = []
+    for arm in experiment.arms:
+        decided = trials.decided(home, record.experiment_id, str(arm.name)) or ()
+        chosen = next((trial for trial in decided if trial.chosen), None)
+        tuned.append(arm if chosen is None else search.apply(arm, chosen.values))
+    return replace(experiment, arms=tuple(tuned))
+
+
+def stored_plans(
+    experiment: ResolvedExperiment, prepared: Prepared, home: Path
+) -> tuple[ExperimentRecord, list[RunPlan]]:
+    """The record of an experiment as `run` stores it, and the plans of its runs at the settings that tuning chose."""
+    plans = plan_runs(experiment, prepared, home)
+    record = experiment_record(experiment, prepared, plans)
+    tuned = with_tuned_settings(experiment, home, record)
+    return record, plans if tuned is experiment else plan_runs(tuned, prepared, home)
+
+
+def stored_run(path: Path, home: Path, reporter: Reporter) -> tuple[ResolvedExperiment, RunContext, list[RunPlan]]:
+    """An experiment that was run in `home`, with the plans of its runs. Raises UsageError where it was not."""
+    experiment = load(path)
+    record, plans = stored_plans(experiment, prepare(experiment, home), home)
+    store = queries.open_store(home)
+    if record.experiment_id not in {stored.experiment_id for stored in store.experiments()}:
+        raise no_results(path, home)
+    return experiment, RunContext(home, store, record, reporter), plans
+
+
+def no_results(path: Path, home: Path) -> UsageError:
+    """The error for an experiment without results."""
+    return UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
 
 
 def own_declarations(experiment: ResolvedExperiment) -> dict[str, Any]:
     """What the task's own metrics declare, for reports that are made where their files are not."""
     task = experiment.task
     own = load_own([task.metrics.primary, *task.metrics.also], experiment.task_dir, sensitive=task.sensitive)
-    return {name: declaration(known) for name, known in own.items()}
+    return {name: declaration(metric) for name, metric in own.items()}
 
 
 def untuned(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord) -> set[str]:
@@ -210,23 +233,13 @@ def untuned(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord
     return {name for name in trained if trials.decided(home, record.experiment_id, name) is None}
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """Where an invocation works, how it talks, whether diverged arms are tried again, and what executes plans."""
-
-    home: Path
-    reporter: Reporter
-    retry: bool
-    execute: Execute
-
-
-def _execute(record: ExperimentRecord, plans: Sequence[RunPlan], store: Store, session: Session) -> bool:
+def _execute(plans: Sequence[RunPlan], context: RunContext) -> bool:
     """Hand unfinished plans to the executor and store each outcome as it comes; True when some arm failed."""
-    reporter, failed = session.reporter, False
+    store, record, reporter, failed = context.store, context.record, context.reporter, False
     waiting: list[RunPlan] = []
     for plan in plans:
         outcome = worker.finished(plan)
-        if session.retry and outcome is not None and outcome.run.status == "diverged":
+        if context.retry and outcome is not None and outcome.run.status == "diverged":
             (plan.run_folder / worker.RETRY).touch()
             outcome = None
         if outcome is not None and outcome.run.artefact and worker.server_changed(plan, outcome.run.artefact):
@@ -246,7 +259,7 @@ def _execute(record: ExperimentRecord, plans: Sequence[RunPlan], store: Store, s
     for plan in waiting:
         by_train_id[plan.train_id].append(plan)
     once = [same[0] for same in by_train_id.values()]
-    outcomes = session.execute(once, before=lambda: preflight.examine(waiting))
+    outcomes = context.execute(once, before=lambda: preflight.examine(waiting))
     for number, outcome in enumerate(outcomes, 1):
         same = by_train_id[outcome.run.train_id]
         for plan in same:

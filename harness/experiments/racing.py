@@ -1,20 +1,18 @@
-"""Runs the race of an experiment: trains all seeds of its arms to each rung, scores them, and stops who is behind.
+"""Races the arms of an experiment: trains all seeds rung by rung, scores them on validation, stops the arms behind.
 
-Trainings stop at a rung with a checkpoint and go on from it, to the same bits as one that never stopped. Decisions are
-those of `racing.py` from the scores in the run folders (`rungs.py`), whatever executor made them; a killed race goes on
-where it was, and a finished one is part of the experiment's record and is not run again. A plan of a race does not say
-where the test split lies.
+Trainings stop at a rung with a checkpoint and go on from it, to the same bits as one that never stopped.
+`stats.elimination` decides from the scores in the run folders (`rungs.py`), whatever executor made them; a killed race
+goes on where it was, and a finished one is part of the experiment's record and is not run again. A plan of a race does
+not say where the test split lies.
 
-In the race are trained arms that start from the base. A DPO arm (or its control) runs after the race, if its parent is
-left. The reference arm is looked at and never stopped: the leaderboard compares with it.
+Trained arms that start from the base take part. A DPO arm (or its control) runs after the race, if its parent survived.
+The reference arm is scored and never stopped: the leaderboard compares with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,31 +22,16 @@ from harness.config import ContinuedBase
 from harness.errors import DataError, SpecError
 from harness.experiments.evaluation import rungs
 from harness.experiments.running import ingest, worker
-from harness.experiments.running.executors import Execute
+from harness.experiments.running.context import RunContext
 from harness.metrics.own import known_metric
-from harness.progress import Reporter
-from harness.records import ExperimentRecord, Race, RaceArm, ResolvedExperiment, Rung, RungScores, RunPlan, RunRecord
+from harness.records import Race, RaceArm, ResolvedExperiment, Rung, RungScores, RunPlan, RunRecord
 from harness.stats import elimination
 from harness.stats.clusters import Floats
 
-if TYPE_CHECKING:
-    from harness.store import Store
-
 LOSS_CLIP = 0.5
-"""Nats a token."""
+"""Largest difference of two arms that counts on one example when the metric is the loss, in nats a token."""
 LEAD = 0.1
-"""Of the clip."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a race is stored and told of."""
-
-    home: Path
-    store: Store
-    record: ExperimentRecord
-    reporter: Reporter
-    execute: Execute
+"""Default lead that stops an arm, as a fraction of the clip."""
 
 
 def rules(experiment: ResolvedExperiment, entrants: int) -> elimination.Rules:
@@ -81,8 +64,10 @@ def rules(experiment: ResolvedExperiment, entrants: int) -> elimination.Rules:
         raise refusal(
             f"no difference can be {margin + lead:g}, as it is clipped to {clip:g}", "clip", "Give a larger one"
         )
-    made = elimination.Rules(tuple(spec.rungs), entrants, spec.level, margin, clip, lead, spec.least, spec.examples)
-    return replace(made, kept=(experiment.spec.reference,))
+    kept = (experiment.spec.reference,)
+    return elimination.Rules(
+        tuple(spec.rungs), entrants, spec.level, margin, clip, lead, spec.least, spec.examples, kept=kept
+    )
 
 
 def check(experiment: ResolvedExperiment) -> None:
@@ -101,29 +86,29 @@ def check(experiment: ResolvedExperiment) -> None:
 
 
 def race(
-    experiment: ResolvedExperiment, plans: Sequence[RunPlan], place: Place, before: Callable[[], None]
+    experiment: ResolvedExperiment, plans: Sequence[RunPlan], context: RunContext, before: Callable[[], None]
 ) -> list[RunPlan]:
     """The plans that go on to their end; what the race did is stored with the experiment.
 
     `before` is called once, if there is anything to train.
     """
-    decided = ingest.read_experiment(place.home, place.record.experiment_id)
+    decided = ingest.read_experiment(context.home, context.record.experiment_id)
     done = decided.race if decided is not None else None
     if done is None:
-        done = _Driver(experiment, plans, place, before).run()
-        ingest.race(place.store, place.home, place.record, done)
-    out = {one.arm for one in done.arms if one.outcome in ("eliminated", "not_run")}
+        done = _Driver(experiment, plans, context, before).run()
+        ingest.race(context.store, context.home, context.record, done)
+    out = {arm.arm for arm in done.arms if arm.outcome in ("eliminated", "not_run")}
     return [plan for plan in plans if plan.arm_name not in out]
 
 
 class _Driver:
-    """A race that is not over."""
+    """A race that is going on."""
 
     def __init__(
-        self, experiment: ResolvedExperiment, plans: Sequence[RunPlan], place: Place, before: Callable[[], None]
+        self, experiment: ResolvedExperiment, plans: Sequence[RunPlan], context: RunContext, before: Callable[[], None]
     ) -> None:
         assert experiment.spec.racing is not None
-        self.experiment, self.place, self._before = experiment, place, before
+        self.experiment, self.context, self._before = experiment, context, before
         self.plans: dict[str, list[RunPlan]] = {}
         for plan in plans:
             if plan.seed is not None and plan.fraction == 1:
@@ -132,20 +117,18 @@ class _Driver:
         """Arm → why it is not in the race, or no more."""
         self.alive = [arm for arm in self.plans if self._enters(arm)]
         self.rules = rules(experiment, len(self.alive))
-        self.sign = self._sign()
+        task = experiment.task
+        primary = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
+        by_loss = experiment.spec.racing.metric == "loss"
+        self.metric = "loss" if by_loss else str(task.metrics.primary)
+        self.sign = -1.0 if by_loss or primary.direction == "lower" else 1.0
         self.runs: dict[str, RunRecord] = {}
         """Training → its record at the last rung that it came to."""
         self.stopped: dict[str, tuple[int, elimination.Stop]] = {}
         """Arm → the rung where it was stopped, and why."""
         self.examples = dict.fromkeys(self.plans, 0)
         self.seconds = 0.0
-        self._told = False
-
-    def _sign(self) -> float:
-        task = self.experiment.task
-        primary = known_metric(task.metrics.primary, self.experiment.task_dir, sensitive=task.sensitive)
-        loss = self.experiment.spec.racing is not None and self.experiment.spec.racing.metric == "loss"
-        return -1.0 if loss or primary.direction == "lower" else 1.0
+        self._begun = False
 
     def _enters(self, arm: str) -> bool:
         plans = self.plans[arm]
@@ -168,15 +151,15 @@ class _Driver:
             groups = len(rungs.by_group(next(iter(self.plans.values()))[0]))
             if groups == 0:
                 raise DataError("a race needs validation examples", hint="Give the task a validation split")
-            found = elimination.run_rung(self.alive, self.rules, number, self._scores(number, share), groups)
-            scored[f"{share:g}"] = sum(found.scored.values())
-            for stop in found.stopped:
+            result = elimination.run_rung(self.alive, self.rules, number, self._scores(number, share), groups)
+            scored[f"{share:g}"] = sum(result.scored.values())
+            for stop in result.stopped:
                 stops[stop.arm] = (number, stop)
-                self.place.reporter.say(f"{stop.arm}: {elimination.reason(self._arm(stop.arm), self.metric)}")
+                self.context.reporter.say(f"{stop.arm}: {elimination.reason(self._arm(stop.arm), self.metric)}")
             self.alive = [arm for arm in self.alive if arm not in stops and arm not in self.left_out]
-        made = tuple(self._arm(arm) for arm in self.plans)
-        for one in made:
-            self._close(one)
+        outcomes = tuple(self._arm(arm) for arm in self.plans)
+        for outcome in outcomes:
+            self._close(outcome)
         spec = self.rules
         return Race(
             metric=self.metric,
@@ -185,61 +168,57 @@ class _Driver:
             margin=spec.margin,
             lead=spec.lead,
             clip=spec.clip,
-            arms=made,
+            arms=outcomes,
             seconds=self.seconds,
             created=environment.now(),
             scored=scored,
         )
 
-    @property
-    def metric(self) -> str:
-        """What is raced on."""
-        loss = self.experiment.spec.racing is not None and self.experiment.spec.racing.metric == "loss"
-        return "loss" if loss else str(self.experiment.task.metrics.primary)
-
     def _scores(self, number: int, share: float) -> elimination.Score:
-        def ask(wanted: Sequence[str], first: int, end: int) -> Mapping[str, Floats]:
-            found = self._round(wanted, Rung(number, share, first, end))
+        def ask(entrants: Sequence[str], first: int, end: int) -> Mapping[str, Floats]:
+            scores = self._round(entrants, Rung(number, share, first, end))
             none = np.full(end - first, np.nan)
-            return {arm: none if arm in self.left_out else self._value(arm, found) for arm in wanted}
+            return {arm: none if arm in self.left_out else self._value(arm, scores) for arm in entrants}
 
         return ask
 
-    def _value(self, arm: str, found: Mapping[str, RungScores]) -> Floats:
+    def _value(self, arm: str, scores: Mapping[str, RungScores]) -> Floats:
         """Mean over an arm's seeds of each group, higher being better; NaN where one of them has no value."""
-        rows = [[np.nan if one is None else one for one in found[plan.train_id].values] for plan in self.plans[arm]]
+        rows = [
+            [np.nan if value is None else value for value in scores[plan.train_id].values] for plan in self.plans[arm]
+        ]
         return np.asarray(self.sign * np.asarray(rows, dtype=np.float64).mean(axis=0))
 
-    def _round(self, wanted: Sequence[str], rung: Rung) -> dict[str, RungScores]:
+    def _round(self, entrants: Sequence[str], rung: Rung) -> dict[str, RungScores]:
         """Training → scores of what `rung` asks for; an arm of which a training fails leaves the race."""
         asked: dict[str, RunPlan] = {}
-        for arm in wanted:
+        for arm in entrants:
             for plan in self.plans[arm]:
                 asked.setdefault(plan.train_id, replace(worker.without_test(plan), rung=rung))
         outcomes: dict[str, worker.Outcome] = {}
         for train_id, plan in asked.items():
-            there = worker.finished(plan)
-            if there is not None:
-                outcomes[train_id] = there
+            outcome = worker.finished(plan)
+            if outcome is not None:
+                outcomes[train_id] = outcome
         waiting = [plan for train_id, plan in asked.items() if train_id not in outcomes]
-        if waiting and not self._told:
-            self._told = True
+        if waiting and not self._begun:
+            self._begun = True
             self._before()
-        for outcome in self.place.execute(waiting):
+        for outcome in self.context.execute(waiting):
             outcomes[outcome.run.train_id] = outcome
-        found: dict[str, RungScores] = {}
+        scores: dict[str, RungScores] = {}
         for train_id, outcome in outcomes.items():
             if outcome.rung is None:
                 continue
-            found[train_id], self.runs[train_id] = outcome.rung, outcome.run
+            scores[train_id], self.runs[train_id] = outcome.rung, outcome.run
             self.seconds += outcome.rung.seconds
-        for arm in wanted:
+        for arm in entrants:
             for plan in self.plans[arm]:
-                if plan.train_id not in found:
+                if plan.train_id not in scores:
                     self.left_out[arm] = f"{outcomes[plan.train_id].run.status} at {rung.share:.3g} of the budget"
                 else:
-                    self.examples[arm] += found[plan.train_id].examples
-        return found
+                    self.examples[arm] += scores[plan.train_id].examples
+        return scores
 
     # --------------------------------------------------------------------------------------------- what came of it
 
@@ -248,7 +227,7 @@ class _Driver:
         runs = [self.runs[plan.train_id] for plan in plans if plan.train_id in self.runs]
         steps, examples = sum(run.ledger.optimiser_steps for run in runs), self.examples[arm]
         if stop is not None:
-            number, found = stop
+            number, decision = stop
             return RaceArm(
                 arm=arm,
                 outcome="eliminated",
@@ -256,10 +235,10 @@ class _Driver:
                 share=self.rules.shares[number],
                 steps=steps,
                 examples=examples,
-                against=found.against,
-                difference=self.sign * found.difference,
-                bound=self.sign * found.bound,
-                groups=found.groups,
+                against=decision.against,
+                difference=self.sign * decision.difference,
+                bound=self.sign * decision.bound,
+                groups=decision.groups,
             )
         parent = plans[0].arm.parent if isinstance(plans[0].arm, ContinuedBase) else None
         if parent is not None and parent in self.stopped:
@@ -271,12 +250,12 @@ class _Driver:
             return RaceArm(arm, "not_raced", len(plans), 1.0, steps, examples, words=self.left_out[arm])
         return RaceArm(arm, "survived", len(plans), 1.0, steps, examples)
 
-    def _close(self, one: RaceArm) -> None:
+    def _close(self, outcome: RaceArm) -> None:
         """Write down that an arm was stopped, with its runs."""
-        if one.outcome not in ("eliminated", "not_run"):
+        if outcome.outcome not in ("eliminated", "not_run"):
             return
-        why = elimination.reason(one, self.metric)
-        for plan in self.plans[one.arm]:
+        why = elimination.reason(outcome, self.metric)
+        for plan in self.plans[outcome.arm]:
             run = self.runs.get(plan.train_id) or worker.not_run(plan, why).run
             record = worker.eliminate(plan, run, why)
-            ingest.outcome(self.place.store, self.place.record, plan, worker.Outcome(record, None))
+            ingest.outcome(self.context.store, self.context.record, plan, worker.Outcome(record, None))

@@ -1,4 +1,4 @@
-"""Adding to what is stored without a model: a metric from stored predictions, the store from its run folders."""
+"""Adds metrics to stored predictions, and rebuilds the store from run folders; neither needs a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.store import Store
 
 
 def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]:
-    """Add metrics to every evaluation of an experiment from what is stored; a counted look at the test split.
+    """Add metrics to every evaluation of an experiment from what is stored, which counts as a test-set evaluation.
 
     A metric of the user's own is a file beside the task, or in the working directory.
     """
@@ -32,7 +32,7 @@ def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]
     with redaction.texts(bool(record.task.get("sensitive"))):
         lines = _score(home, store, record, names, own)
     if own:
-        added_task = {**record.task, "own_metrics": {name: declaration(known) for name, known in own.items()}}
+        added_task = {**record.task, "own_metrics": {name: declaration(metric) for name, metric in own.items()}}
         ingest.experiment(store, home.absolute(), replace(record, task=added_task))
     return lines
 
@@ -64,16 +64,16 @@ def _score(
 
 def _own_metrics(home: Path, store: Store, record: ExperimentRecord, names: Sequence[str]) -> dict[str, metrics.Metric]:
     """The user's own metrics among `names`, from the task's folder as the runs knew it, else the working directory."""
-    wanted = [name for name in names if metrics.is_own(name)]
+    own_names = [name for name in names if metrics.is_own(name)]
     plans = [home / "runs" / entry.train_id / "plan.json" for entry in store.entries(record.experiment_id)]
     folders = [Path(read_json(plan)["experiment"]["task_dir"]) for plan in plans if plan.exists()]
     sensitive = bool(record.task.get("sensitive"))
-    found: dict[str, metrics.Metric] = {}
-    for name in wanted:
+    own: dict[str, metrics.Metric] = {}
+    for name in own_names:
         file = name.partition(":")[0]
-        place = next((folder for folder in (*folders, Path()) if (folder / file).is_file()), (*folders, Path())[0])
-        found[name] = load_metric(name, place, sensitive=sensitive)
-    return found
+        folder = next((folder for folder in (*folders, Path()) if (folder / file).is_file()), (*folders, Path())[0])
+        own[name] = load_metric(name, folder, sensitive=sensitive)
+    return own
 
 
 def rebuild(home: Path) -> str:
@@ -81,5 +81,5 @@ def rebuild(home: Path) -> str:
     if not (home / "runs").exists() and not database(home).exists():
         raise UsageError(f"{home} holds neither runs nor a store", hint="Give another --home")
     added = ingest.rebuild(Store(database(home)), home.absolute())
-    found = ", ".join(f"{count} {name}" for name, count in added.items() if count)
-    return f"added {found}" if found else "nothing was missing"
+    summary = ", ".join(f"{count} {name}" for name, count in added.items() if count)
+    return f"added {summary}" if summary else "nothing was missing"

@@ -1,4 +1,4 @@
-"""Answers of an experiment's arms for people to read: stored ones to the test split, or made for other prompts.
+"""Collects answers of arms for people to read: stored ones to the test split, or generated for other prompts.
 
     answers/ID/   generate.jsonl (finished batches)   predictions.jsonl, written last
 
@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import arms as families
-from harness import environment, redaction
+from harness import arms, environment, redaction
 from harness.config import TaskSpec, templates
 from harness.data import rows, sealing
+from harness.data.examples import read_turns
 from harness.data.near_duplicates import normalise
-from harness.data.prepare import prepare, prompt_text
+from harness.data.prepare import prepare
+from harness.data.splits import prompt_text
 from harness.errors import DataError, LeakageError, UsageError
 from harness.experiments import pipeline
 from harness.experiments.evaluation import evaluate
 from harness.experiments.running import ingest, worker
-from harness.experiments.running import plans as run_plans
 from harness.progress import Reporter
 from harness.records import (
     Entry,
@@ -59,8 +60,8 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Whose answers to what: arms, which training seed (None: the first), and how many examples at most."""
+class AnswerRequest:
+    """Which arms' answers to collect, of which training seed (None: the first), and to how many examples at most."""
 
     arms: tuple[str, ...]
     training_seed: int | None = None
@@ -71,24 +72,24 @@ class Wanted:
     """Draws the examples where there are more than `most`."""
 
 
-def stored_answers(home: Path, experiment: str, wanted: Wanted) -> Answers:
-    """The stored answers of arms to the sealed test split; `count_looks` once people will read them."""
+def stored_answers(home: Path, experiment: str, request: AnswerRequest) -> Answers:
+    """The stored answers of arms to the sealed test split; `count_looks` counts them once people will read them."""
     store = queries.open_store(home)
     record = queries.find(store, experiment)
-    entries = _entries(store.entries(record.experiment_id), wanted)
+    entries = _entries(store.entries(record.experiment_id), request)
     examples = queries.sealed_examples(home.absolute(), record)
     if not examples:
         raise UsageError(f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again")
     texts = {}
     for arm, entry in entries.items():
         texts[arm] = {row.example: row.text for row in store.predictions([str(entry.eval_id)])}
-    shared = [example for example in examples.values() if all(example.id in found for found in texts.values())]
+    shared = [example for example in examples.values() if all(example.id in arm_texts for arm_texts in texts.values())]
     evaluations = {arm: str(entry.eval_id) for arm, entry in entries.items()}
     return Answers(record, record.task, "test", tuple(shared), evaluations, texts)
 
 
 def count_looks(home: Path, answers: Answers) -> None:
-    """Count a look at the test split for every arm whose answers to it people are going to read."""
+    """Count a test-set evaluation for every arm whose answers to the test split people are going to read."""
     store, record = queries.open_store(home), answers.record
     chosen = {(arm, eval_id) for arm, eval_id in answers.evaluations.items()}
     entries = [entry for entry in store.entries(record.experiment_id) if (entry.arm, entry.eval_id) in chosen]
@@ -97,61 +98,62 @@ def count_looks(home: Path, answers: Answers) -> None:
     store.ingest(looks)
 
 
-def _entries(entries: Sequence[Entry], wanted: Wanted) -> dict[str, Entry]:
+def _entries(entries: Sequence[Entry], request: AnswerRequest) -> dict[str, Entry]:
     """The entry that answers for each arm."""
-    found: dict[str, Entry] = {}
-    for arm in wanted.arms:
+    chosen: dict[str, Entry] = {}
+    for arm in request.arms:
         scored = [e for e in entries if e.arm == arm and e.fraction == 1 and e.eval_id is not None]
-        fitting = [e for e in scored if wanted.training_seed is None or e.seed in (None, wanted.training_seed)]
+        fitting = [e for e in scored if request.training_seed is None or e.seed in (None, request.training_seed)]
         if not fitting:
-            known = ", ".join(dict.fromkeys(e.arm for e in entries if e.eval_id is not None)) or "none"
+            answering = ", ".join(dict.fromkeys(e.arm for e in entries if e.eval_id is not None)) or "none"
             raise UsageError(
-                f"there are no answers of an arm {arm!r} with that seed", hint=f"Arms with answers: {known}"
+                f"there are no answers of an arm {arm!r} with that seed", hint=f"Arms with answers: {answering}"
             )
-        found[arm] = min(fitting, key=lambda e: e.seed or 0)
-    return found
+        chosen[arm] = min(fitting, key=lambda e: e.seed or 0)
+    return chosen
 
 
-def made_answers(path: Path, home: Path, wanted: Wanted, reporter: Reporter) -> Answers:
+def generated_answers(path: Path, home: Path, request: AnswerRequest, reporter: Reporter) -> Answers:
     """Answers of finished arms of the experiment file `path` to validation examples or fresh prompts.
 
     What was answered before is read back. Raises UsageError for an arm without a finished model.
     """
     experiment = pipeline.load(path)
     with redaction.texts(experiment.task.sensitive):
-        return _made_answers(experiment, home.absolute(), wanted, reporter)
+        return _generated_answers(experiment, home.absolute(), request, reporter)
 
 
-def _made_answers(experiment: ResolvedExperiment, home: Path, wanted: Wanted, reporter: Reporter) -> Answers:
+def _generated_answers(
+    experiment: ResolvedExperiment, home: Path, request: AnswerRequest, reporter: Reporter
+) -> Answers:
     prepared = prepare(experiment, home)
-    record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, home))
-    plans = run_plans.plan_runs(pipeline.settled(experiment, home, record), prepared, home)
-    if wanted.prompts is None:
+    record, plans = pipeline.stored_plans(experiment, prepared, home)
+    if request.prompts is None:
         examples = tuple(read_records(prepared.files.folder / "validation.jsonl", Example))
     else:
-        examples = fresh_prompts(wanted.prompts, experiment)
+        examples = fresh_prompts(request.prompts, experiment)
         test = {normalise(prompt_text(e)) for e in queries.sealed_examples(home, record).values()}
         for number, example in enumerate(examples, 1):
             if normalise(prompt_text(example)) in test:
-                raise LeakageError(f"{wanted.prompts}: prompt {number} is one of the test split", hint="Remove it")
-    if wanted.most is not None and len(examples) > wanted.most:
-        drawn = set(random.Random(wanted.seed).sample(range(len(examples)), wanted.most))
+                raise LeakageError(f"{request.prompts}: prompt {number} is one of the test split", hint="Remove it")
+    if request.most is not None and len(examples) > request.most:
+        drawn = set(random.Random(request.seed).sample(range(len(examples)), request.most))
         examples = tuple(example for number, example in enumerate(examples) if number in drawn)
     texts, evaluations = {}, {}
-    for arm in wanted.arms:
-        plan = _plan(plans, arm, wanted)
-        evaluations[arm], found = _answer(plan, examples, home, reporter)
-        texts[arm] = {row.example: row.text for row in found}
-    split: RoundSplit = "validation" if wanted.prompts is None else "prompts"
+    for arm in request.arms:
+        plan = _plan(plans, arm, request)
+        evaluations[arm], predictions = _answer(plan, examples, home, reporter)
+        texts[arm] = {row.example: row.text for row in predictions}
+    split: RoundSplit = "validation" if request.prompts is None else "prompts"
     return Answers(record, experiment.task.model_dump(mode="json"), split, examples, evaluations, texts)
 
 
-def _plan(plans: Sequence[RunPlan], arm: str, wanted: Wanted) -> RunPlan:
+def _plan(plans: Sequence[RunPlan], arm: str, request: AnswerRequest) -> RunPlan:
     named = [plan for plan in plans if plan.arm_name == arm and plan.fraction == 1]
-    fitting = [plan for plan in named if wanted.training_seed is None or plan.seed in (None, wanted.training_seed)]
+    fitting = [plan for plan in named if request.training_seed is None or plan.seed in (None, request.training_seed)]
     if not fitting:
-        known = ", ".join(dict.fromkeys(plan.arm_name for plan in plans))
-        raise UsageError(f"the experiment has no arm {arm!r} with that seed", hint=f"Arms: {known}")
+        names = ", ".join(dict.fromkeys(plan.arm_name for plan in plans))
+        raise UsageError(f"the experiment has no arm {arm!r} with that seed", hint=f"Arms: {names}")
     return min(fitting, key=lambda plan: plan.seed or 0)
 
 
@@ -173,17 +175,12 @@ def _answer(
     name = digest([*subject, evaluate.environment_of(plan)])
     folder = home / "answers" / name
     if not (folder / DONE).exists():
-        folder.mkdir(parents=True, exist_ok=True)
         reporter.label = f"answers of {plan.arm_name}"
-        with sealing.closed(home / "sealed"):
-            model = families.family(plan.arm.method).load(plan, artefact)
-            try:
-                scorer = evaluate.Scorer(plan, model, evaluate.Suite(examples, (), (), ()), folder, name)
-                write_records(folder / DONE, scorer.predictions(reporter))
-            finally:
-                model.close()
-    found = list(read_records(folder / DONE, Prediction))
-    made = Evaluation(
+        with sealing.closed(home / "sealed"), closing(arms.family(plan.arm.method).load(plan, artefact)) as model:
+            scorer = evaluate.Scorer(plan, model, evaluate.Suite(examples), folder, name)
+            write_records(folder / DONE, scorer.predictions(reporter))
+    predictions = list(read_records(folder / DONE, Prediction))
+    evaluation = Evaluation(
         eval_id=name,
         train_id=plan.train_id,
         artefact_hash=artefact.hash,
@@ -194,8 +191,8 @@ def _answer(
         subject=digest(subject),
     )
     store = Store(queries.database(home))
-    store.ingest([*found, *([] if store.has_evaluation(name) else [made])])
-    return name, found
+    store.ingest([*predictions, *([] if store.has_evaluation(name) else [evaluation])])
+    return name, predictions
 
 
 def fresh_prompts(path: Path, experiment: ResolvedExperiment) -> tuple[Example, ...]:
@@ -230,9 +227,4 @@ def _turns(task: TaskSpec, row: rows.Row) -> tuple[Message, ...]:
     value = row.values.get(task.messages or "")
     if isinstance(value, list) and value and isinstance(value[-1], dict) and value[-1].get("role") == "assistant":
         value = value[:-1]
-    if not isinstance(value, list) or not value:
-        raise DataError(f"{row.where}: {task.messages}: must be a list of turns", hint="[{role, content}, …]")
-    turns = [(turn.get("role"), turn.get("content")) if isinstance(turn, dict) else (None, None) for turn in value]
-    if not all(isinstance(role, str) and isinstance(content, str) for role, content in turns):
-        raise DataError(f"{row.where}: {task.messages}: a turn has no text in `role` and `content`")
-    return tuple(Message(str(role), str(content)) for role, content in turns)
+    return read_turns(value, f"{row.where}: {task.messages}")

@@ -1,4 +1,4 @@
-"""What a reviewer's browser is sent and what it sends back. Nothing here can name an arm: texts, tokens and counts."""
+"""Defines what a reviewer's browser is sent and sends back: texts, tokens and counts, nothing that names an arm."""
 
 from __future__ import annotations
 
@@ -116,11 +116,11 @@ def check_ballot(ballot: Ballot, criteria: tuple[str, ...], flags: tuple[str, ..
     """Raise ReviewError for an answer that this round does not know."""
     if ballot.winner not in CHOICES:
         raise ReviewError(f"{ballot.winner!r} is no choice", hint=f"Give one of {', '.join(CHOICES)}")
-    known = {f"{side}:{flag}" for side in ("left", "right") for flag in flags}
+    allowed = {f"{side}:{flag}" for side in ("left", "right") for flag in flags}
     for flag in ballot.flags:
-        if flag not in known:
+        if flag not in allowed:
             raise ReviewError(
-                f"{flag!r} is no flag of this review", hint=f"Flags: {', '.join(sorted(known)) or 'none'}"
+                f"{flag!r} is no flag of this review", hint=f"Flags: {', '.join(sorted(allowed)) or 'none'}"
             )
     for name, side in ballot.criteria.items():
         if name not in criteria or side not in ("left", "right", "tie"):

@@ -1,4 +1,4 @@
-"""A round to be judged elsewhere: a folder without arms that a small machine serves.
+"""Writes and loads a round to be judged elsewhere: a folder without arms that a small machine serves.
 
     FOLDER/bundle.json   schema, instructions, criteria, flags, practice item, invitations (hashes of their tokens)
     FOLDER/items.jsonl   a line for each assignment: token, item, queue, place, prompt, left, right, reference
@@ -48,24 +48,27 @@ def write_bundle(store: Store, round_id: str, folder: Path) -> int:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ReviewError(f"{folder} is not an empty folder", hint="Give a new one with --out")
     with store.session() as session:
-        there = round_of(session, round_id)
-        if there.closed is not None:
+        round_ = round_of(session, round_id)
+        if round_.closed is not None:
             raise ReviewError(f"the round {round_id} is closed", hint="Open another one")
-        if there.sensitive:
+        if round_.sensitive:
             raise ReviewError("the task is sensitive: no text of it leaves the store", hint="Invite to `harness app`")
         pairs = session.read(Assignment, "round = $1 AND queue IS NOT NULL", [round_id])
         votes = standing(session.read(Judgment, f"assignment {AMONG}", [[a.token for a in pairs]], all_rows=True))
         people = session.read(Invitation, "round = $1 AND NOT revoked", [round_id])
         waiting = [a for a in pairs if a.token not in votes or not is_closed(votes[a.token], votes[a.token].rater)]
-        lines = [{**_plain(a), **pair_texts(session, there, a)} for a in waiting]
+        lines = [
+            {"token": a.token, "item": a.item, "queue": a.queue, "place": a.place, **pair_texts(session, round_, a)}
+            for a in waiting
+        ]
     text = "".join(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n" for line in lines)
     about = {
         "schema": SCHEMA,
-        "round": there.id,
-        "opened": there.opened.when,
-        **{name: to_json(getattr(there, name)) for name in _SHOWN},
-        "practice": to_json(there.practice),
-        "invitations": [_invitation(one) for one in people],
+        "round": round_.id,
+        "opened": round_.opened.when,
+        **{name: to_json(getattr(round_, name)) for name in _SHOWN},
+        "practice": to_json(round_.practice),
+        "invitations": [_invitation(invitation) for invitation in people],
         "items": len(lines),
         "items_sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
@@ -74,12 +77,8 @@ def write_bundle(store: Store, round_id: str, folder: Path) -> int:
     return len(lines)
 
 
-def _plain(a: Assignment) -> dict[str, Any]:
-    return {"token": a.token, "item": a.item, "queue": a.queue, "place": a.place}
-
-
-def _invitation(one: Invitation) -> dict[str, Any]:
-    plain: dict[str, Any] = to_json(one)
+def _invitation(invitation: Invitation) -> dict[str, Any]:
+    plain: dict[str, Any] = to_json(invitation)
     return {name: plain[name] for name in ("name", "salt", "token_hash", "created", "queue", "arrived")}
 
 
@@ -94,7 +93,7 @@ def load_bundle(store: Store | Callable[[], Store], folder: Path) -> Round:
     lines = [_item(folder, number, line) for number, line in enumerate(text.splitlines(), 1)]
     if len({line["token"] for line in lines}) != len(lines) or len(lines) != about["items"]:
         raise ReviewError(f"{folder / ITEMS}: tokens are missing or doubled", hint="Make the bundle again")
-    there = from_json(
+    round_ = from_json(
         Round,
         {
             "id": about["round"],
@@ -113,24 +112,24 @@ def load_bundle(store: Store | Callable[[], Store], folder: Path) -> Round:
             **{name: about[name] for name in _SHOWN},
         },
     )
-    people = [Invitation(round=there.id, role="reviewer", **one) for one in about["invitations"]]
+    people = [Invitation(round=round_.id, role="reviewer", **invitation) for invitation in about["invitations"]]
     with (store() if callable(store) else store).session() as session:
-        if not session.read(Round, "id = $1", [there.id]):
-            session.write(there, *_assignments(there, lines), *_texts(there, lines), *people)
-    return there
+        if not session.read(Round, "id = $1", [round_.id]):
+            session.write(round_, *_assignments(round_, lines), *_texts(round_, lines), *people)
+    return round_
 
 
-def _assignments(there: Round, lines: Sequence[dict[str, Any]]) -> list[Assignment]:
+def _assignments(round_: Round, lines: Sequence[dict[str, Any]]) -> list[Assignment]:
     """Every pair as an ordinary one: a bundle does not know which are gold, identical or repeated."""
     return [
-        Assignment(x["token"], there.id, "ordinary", x["item"], x["token"], "left", "right", x["queue"], x["place"])
+        Assignment(x["token"], round_.id, "ordinary", x["item"], x["token"], "left", "right", x["queue"], x["place"])
         for x in lines
     ]
 
 
-def _texts(there: Round, lines: Sequence[dict[str, Any]]) -> list[ReviewText]:
+def _texts(round_: Round, lines: Sequence[dict[str, Any]]) -> list[ReviewText]:
     sources = ("prompt", "left", "right", "reference")
-    return [ReviewText(there.id, x["token"], source, x[source]) for x in lines for source in sources if source in x]
+    return [ReviewText(round_.id, x["token"], source, x[source]) for x in lines for source in sources if source in x]
 
 
 def _read(path: Path) -> str:
@@ -164,7 +163,7 @@ def _about(folder: Path) -> dict[str, Any]:
     if practice is not None and (not isinstance(practice, dict) or set(practice) != keys):
         raise ReviewError(f"{path}: practice: must hold {', '.join(sorted(keys))}", hint="Make it again")
     keys = {"name", "salt", "token_hash", "created", "queue", "arrived"}
-    if any(not isinstance(one, dict) or set(one) != keys for one in about["invitations"]):
+    if any(not isinstance(invitation, dict) or set(invitation) != keys for invitation in about["invitations"]):
         raise ReviewError(f"{path}: invitations: each must hold {', '.join(sorted(keys))}", hint="Make it again")
     return about
 
@@ -172,18 +171,18 @@ def _about(folder: Path) -> dict[str, Any]:
 def _item(folder: Path, number: int, line: str) -> dict[str, Any]:
     where = f"{folder / ITEMS}:{number}"
     try:
-        found = json.loads(line)
+        item = json.loads(line)
     except ValueError:
-        found = None
-    if not isinstance(found, dict) or not _ITEM_KEYS - {"reference"} <= set(found) <= _ITEM_KEYS:
+        item = None
+    if not isinstance(item, dict) or not _ITEM_KEYS - {"reference"} <= set(item) <= _ITEM_KEYS:
         raise ReviewError(f"{where}: must hold {', '.join(sorted(_ITEM_KEYS))} and nothing else", hint="Make it again")
     for name in ("token", "item"):
-        if not isinstance(found[name], str) or not _TOKEN.fullmatch(found[name]):
+        if not isinstance(item[name], str) or not _TOKEN.fullmatch(item[name]):
             raise ReviewError(f"{where}: {name}: is no token of 128 bits or more", hint="Make it again")
     for name in ("queue", "place"):
-        if type(found[name]) is not int or found[name] < 0:
+        if type(item[name]) is not int or item[name] < 0:
             raise ReviewError(f"{where}: {name}: must be a whole number from 0", hint="Make it again")
-    for name in {"prompt", "left", "right", "reference"} & set(found):
-        if not isinstance(found[name], str):
+    for name in {"prompt", "left", "right", "reference"} & set(item):
+        if not isinstance(item[name], str):
             raise ReviewError(f"{where}: {name}: must be a text", hint="Make it again")
-    return found
+    return item

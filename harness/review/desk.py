@@ -1,4 +1,4 @@
-"""One reviewer's desk: what is in front of them, what waits for them, and what they may take over from others.
+"""Keeps one reviewer's desk: the pair on the screen, what waits for them, and what they may take over from others.
 
 Read at the beginning of a session and kept in step with what the session writes, so that a vote and the next item cost
 few queries.
@@ -28,7 +28,7 @@ _NEAR = f"assignment {AMONG} OR assignment IN (SELECT assignment FROM reservatio
 
 @dataclass(slots=True)
 class Desk:
-    """What one reviewer has to do with."""
+    """Assignments, votes and reservations of one reviewer in one round."""
 
     session: Session
     round: Round
@@ -68,8 +68,12 @@ class Desk:
     def put(self, a: Assignment, now: datetime) -> None:
         """Put an assignment in front of this reviewer; one that is, with more than half of its time left, stays so."""
         span = timedelta(minutes=self.round.reservation_minutes)
-        mine = [row for row in self.reservations if row.rater == self.me][-1:]
-        if mine and mine[0] == self.reservation(a.token) and datetime.fromisoformat(mine[0].expires) > now + span / 2:
+        latest = [row for row in self.reservations if row.rater == self.me][-1:]
+        if (
+            latest
+            and latest[0] == self.reservation(a.token)
+            and datetime.fromisoformat(latest[0].expires) > now + span / 2
+        ):
             return
         row = Reservation(a.token, self.me, (now + span).isoformat(), now.isoformat())
         self.session.write(row)
@@ -86,9 +90,9 @@ class Desk:
             last.pop(row.assignment, None)
             last[row.assignment] = row
         lasting = {token: row.rater for token, row in last.items() if token in waiting and lasts(row, now)}
-        held = [token for token, rater in lasting.items() if rater == self.me]
-        if held:
-            return waiting[held[-1]]
+        reserved = [token for token, rater in lasting.items() if rater == self.me]
+        if reserved:
+            return waiting[reserved[-1]]
         queue = [a for a in self.own if a.token in waiting and a.token not in lasting]
         return queue[0] if queue else self._left_by_others(now)
 
@@ -102,7 +106,7 @@ class Desk:
         people = session.read(Invitation, "round = $1", [self.round.id])
         rows = session.read(Reservation, f"assignment {AMONG}", [tokens])
         here = [row for row in rows if row.rater not in {p.name for p in people if p.revoked}]
-        held = {r.assignment for r in here if lasts(r, now) and not is_closed(counted.get(r.assignment), r.rater)}
+        reserved = {r.assignment for r in here if lasts(r, now) and not is_closed(counted.get(r.assignment), r.rater)}
         released = {p.queue for p in people if p.revoked}
         if not any(p.arrived is None and not p.revoked for p in people):
             released |= set(range(self.round.queues)) - {p.queue for p in people}
@@ -110,7 +114,7 @@ class Desk:
         seen = {a.item for a in self.own} | {a.item for a in pairs if a.token in answered}
         for a in pairs:
             skipped = a.token in counted and counted[a.token].winner == "skip"
-            if a.item in seen or a.token in held or is_vote(counted.get(a.token)):
+            if a.item in seen or a.token in reserved or is_vote(counted.get(a.token)):
                 continue
             if a.queue in released or skipped:
                 self.votes += [vote for vote in votes if vote.assignment == a.token and vote not in self.votes]
@@ -122,8 +126,8 @@ class Desk:
         counted = self.standing()
         queue = [a for a in self.own if a.kind != "practice"]
         finished = [a for a in queue if is_closed(counted.get(a.token), self.me)]
-        mine = {token for token, vote in counted.items() if vote.rater == self.me and vote.winner != "undone"}
-        helped = [a for a in self.helped if a.token in mine]
+        own_votes = {token for token, vote in counted.items() if vote.rater == self.me and vote.winner != "undone"}
+        helped = [a for a in self.helped if a.token in own_votes]
         extra = len(helped) + (current is not None and current.token not in {a.token for a in [*self.own, *helped]})
         done, total = len(finished) + len(helped), len(queue) + extra
         times = [v.seconds for v in self.votes if v.rater == self.me and is_vote(v) and v.seconds > 0]
@@ -133,65 +137,65 @@ class Desk:
 
 def sit_down(session: Session, who: Invitation) -> Desk:
     """The desk of an invited reviewer. Raises ReviewError when the invitation does not hold (any more)."""
-    there, known = admitted(session, who)
+    round_, invitation = admitted(session, who)
     own = session.remember(
-        ("queue", known.queue, known.name, known.arrived, *_opened(there)),
-        lambda: session.read(Assignment, _QUEUE, [there.id, known.queue, known.name]),
+        ("queue", invitation.queue, invitation.name, invitation.arrived, *_opened(round_)),
+        lambda: session.read(Assignment, _QUEUE, [round_.id, invitation.queue, invitation.name]),
     )
     own = sorted(own, key=lambda a: (a.kind != "practice", a.place))
     tokens = {a.token for a in own}
-    rows = session.read(Reservation, _NEAR, [list(tokens), known.name], all_rows=True)
+    rows = session.read(Reservation, _NEAR, [list(tokens), invitation.name], all_rows=True)
     touched = dict.fromkeys(row.assignment for row in rows if row.assignment not in tokens)
-    helped = [a for token in touched if (a := _assignment(session, token)) is not None and a.round == there.id]
+    helped = [a for token in touched if (a := _assignment(session, token)) is not None and a.round == round_.id]
     tokens |= {a.token for a in helped}
     votes = session.read(Judgment, f"assignment {AMONG}", [list(tokens)], all_rows=True)
-    return Desk(session, there, known, own, helped, votes, [row for row in rows if row.assignment in tokens])
+    return Desk(session, round_, invitation, own, helped, votes, [row for row in rows if row.assignment in tokens])
 
 
 def _assignment(session: Session, token: str) -> Assignment | None:
     """The assignment with this token, of whatever round (reviewers of one name may work in several)."""
-    found = session.remember(("assignment", token), lambda: session.read(Assignment, "token = $1", [token]))
-    return found[0] if found else None
+    assignments = session.remember(("assignment", token), lambda: session.read(Assignment, "token = $1", [token]))
+    return assignments[0] if assignments else None
 
 
-def ordinary(session: Session, there: Round) -> list[Assignment]:
+def ordinary(session: Session, round_: Round) -> list[Assignment]:
     """All ordinary pairs of a round, in the order in which they were stored."""
     return session.remember(
-        ("ordinary", *_opened(there)),
-        lambda: session.read(Assignment, "round = $1 AND kind = 'ordinary'", [there.id]),
+        ("ordinary", *_opened(round_)),
+        lambda: session.read(Assignment, "round = $1 AND kind = 'ordinary'", [round_.id]),
     )
 
 
-def _opened(there: Round) -> tuple[str, str]:
-    return there.id, there.opened.when
+def _opened(round_: Round) -> tuple[str, str]:
+    return round_.id, round_.opened.when
 
 
 def admitted(session: Session, who: Invitation) -> tuple[Round, Invitation]:
     """The round and the invitation as they stand now. Raises ReviewError when the invitation does not hold."""
-    found = session.read(Invitation, "round IS NOT DISTINCT FROM $1 AND name = $2", [who.round, who.name])
-    if not found or found[0].revoked or found[0].token_hash != who.token_hash or who.round is None:
+    invitations = session.read(Invitation, "round IS NOT DISTINCT FROM $1 AND name = $2", [who.round, who.name])
+    if not invitations or invitations[0].revoked or invitations[0].token_hash != who.token_hash or who.round is None:
         raise ReviewError("this link is not valid (any more)", hint="Ask the person who sent it for a new one")
-    (there,) = session.read(Round, "id = $1", [who.round])
-    return there, found[0]
+    (round_,) = session.read(Round, "id = $1", [who.round])
+    return round_, invitations[0]
 
 
 def arrive(session: Session, who: Invitation, now: datetime) -> Desk:
     """The desk; at the first arrival with the first queue that nobody has taken, and with the practice item."""
-    there, known = admitted(session, who)
-    refuse_closed(there)
-    if known.arrived is None:
-        taken = {one.queue for one in session.read(Invitation, "round = $1", [there.id])}
-        free = next((queue for queue in range(there.queues) if queue not in taken), None)
-        session.write(replace(known, queue=free, arrived=iso(now)))
-        if there.practice is not None:
-            practice = Assignment(new_token(), there.id, "practice", "practice", "", "", "", None, 0, known.name)
+    round_, invitation = admitted(session, who)
+    refuse_closed(round_)
+    if invitation.arrived is None:
+        taken = {other.queue for other in session.read(Invitation, "round = $1", [round_.id])}
+        free = next((queue for queue in range(round_.queues) if queue not in taken), None)
+        session.write(replace(invitation, queue=free, arrived=iso(now)))
+        if round_.practice is not None:
+            practice = Assignment(new_token(), round_.id, "practice", "practice", "", "", "", None, 0, invitation.name)
             session.write(practice)
     return sit_down(session, who)
 
 
-def refuse_closed(there: Round) -> None:
+def refuse_closed(round_: Round) -> None:
     """Raise ReviewError when nothing can be voted any more."""
-    if there.closed is not None:
+    if round_.closed is not None:
         raise ReviewError("this review is closed", hint="Thank you; your earlier answers are kept")
 
 

@@ -1,11 +1,11 @@
-"""Votes out of and into the store: csv, jsonl, another store's journal, annotations that were made elsewhere."""
+"""Exports votes as csv, jsonl or preference pairs, and imports votes and annotations that were made elsewhere."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +15,12 @@ from harness.config.documents import shown
 from harness.data import rows
 from harness.data.rows import Row
 from harness.errors import ReviewError
-from harness.records import Assignment, ExclusionRule, Guess, Invitation, Judgment, Round, Stamp, digest
+from harness.records import Assignment, ExclusionRule, Guess, Invitation, Judgment, ReviewText, Round, Stamp, digest
+from harness.results.human.votes import RoundVotes, require_unblinded
 from harness.review.blind import CHOICES, iso, utc_now
 from harness.review.bundles import VOTES
 from harness.review.desk import AMONG
 from harness.review.lifecycle import round_of
-from harness.review.results import RoundVotes
 from harness.store import journal
 
 if TYPE_CHECKING:
@@ -42,20 +42,20 @@ class Imported:
 
     round: str
     new: int
-    known: int
-    """Votes that the store had already."""
+    already_stored: int
+    """Votes that the store had before."""
     messages: tuple[str, ...] = ()
 
 
 # --------------------------------------------------------------------------------------------------------- export
 
 
-def vote_rows(found: RoundVotes) -> list[dict[str, Any]]:
+def vote_rows(round_votes: RoundVotes) -> list[dict[str, Any]]:
     """Standing votes, skips too, as plain rows; with arms, kinds and examples only once the round is unblinded."""
-    arm = {source: name for name, source in found.round.evaluations.items()}
+    arm = {source: name for name, source in round_votes.round.evaluations.items()}
     rows_ = []
-    for a in found.assignments:
-        vote = found.votes.get(a.token)
+    for a in round_votes.assignments:
+        vote = round_votes.votes.get(a.token)
         if vote is None or vote.winner == "undone" or a.kind == "practice":
             continue
         row = {
@@ -68,30 +68,97 @@ def vote_rows(found: RoundVotes) -> list[dict[str, Any]]:
             "id": vote.id,
             "flags": list(vote.flags),
             "criteria": dict(vote.criteria),
-            "comment": None if found.round.sensitive else vote.comment,
+            "comment": None if round_votes.round.sensitive else vote.comment,
         }
-        if found.round.unblinded is not None:
+        if round_votes.round.unblinded is not None:
             left, right = arm.get(a.left, a.left), arm.get(a.right, a.right)
-            shown = digest([found.round.id, a.example]) if found.round.sensitive else a.example
+            shown = digest([round_votes.round.id, a.example]) if round_votes.round.sensitive else a.example
             row |= {"kind": a.kind, "example": shown, "left": left, "right": right}
         rows_.append(row)
     return rows_
 
 
-def as_jsonl(found: Sequence[Mapping[str, Any]]) -> str:
+def as_jsonl(votes: Sequence[Mapping[str, Any]]) -> str:
     """One JSON object a line."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in votes)
 
 
-def as_csv(found: Sequence[Mapping[str, Any]], unblinded: bool) -> str:
+def as_csv(votes: Sequence[Mapping[str, Any]], unblinded: bool) -> str:
     """Comma-separated, lists and mappings as JSON, nothing as an empty cell."""
     out = io.StringIO()
     table = csv.DictWriter(out, OPEN_COLUMNS if unblinded else BLIND_COLUMNS, lineterminator="\n")
     table.writeheader()
-    for row in found:
+    for row in votes:
         cells = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in row.items()}
         table.writerow(cells)
     return out.getvalue()
+
+
+# ---------------------------------------------------------------------------------------------------- preferences
+
+
+def preferences(store: Store, round_votes: RoundVotes, *, without: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """A pair for every item that more raters decided one way than the other; ties and both-bad decide nothing.
+
+    `margin` is (votes for chosen - votes for rejected) / votes, ties included, in (0, 1]. A conversation comes in
+    TRL's conversational form. Raises ReviewError before unblinding, for a round over the test split (what is trained on
+    it could not be measured on it any more), for sensitive data, and where nothing was preferred.
+    """
+    round_ = round_votes.round
+    require_unblinded(round_)
+    if round_.split == "test":
+        raise ReviewError(
+            f"the round {round_.id} is over the test split, and no arm may be trained on that",
+            hint="Open a round over other prompts: `harness review open EXPERIMENT.yaml --split validation`",
+        )
+    if round_.sensitive:
+        raise ReviewError("the task is sensitive: no text of it leaves the store", hint="Export votes-csv has no text")
+    with store.session() as session:
+        texts = {(t.example, t.source): t.text for t in session.read(ReviewText, "round = $1", [round_.id])}
+    if not texts:
+        raise ReviewError(f"the round {round_.id} came without texts, so there is nothing to prefer")
+    by_item: dict[str, list[tuple[Assignment, str]]] = defaultdict(list)
+    for a, vote in round_votes.judged("ordinary"):
+        if vote.rater not in without:
+            by_item[a.item].append((a, {"left": a.left, "right": a.right}.get(vote.winner, "")))
+    rows = [row for votes in by_item.values() if (row := _pair(round_votes, votes, texts)) is not None]
+    if not rows:
+        left_out = f"the declared rule leaves out {', '.join(sorted(without))}; --all-raters takes their votes too"
+        hint = left_out if without else "More votes are needed"
+        raise ReviewError(f"no answer was preferred in the round {round_.id}", hint=hint)
+    return rows
+
+
+def _pair(
+    round_votes: RoundVotes, votes: Sequence[tuple[Assignment, str]], texts: dict[tuple[str, str], str]
+) -> dict[str, Any] | None:
+    round_, first = round_votes.round, votes[0][0]
+    counts = Counter(source for _, source in votes)
+    better, worse = sorted((first.left, first.right), key=lambda source: -counts[source])
+    if counts[better] == counts[worse]:
+        return None
+    arm = {source: name for name, source in round_.evaluations.items()}
+    turns = texts.get((first.example, "turns"))
+    chosen, rejected = texts[first.example, better], texts[first.example, worse]
+
+    def answer(text: str) -> Any:
+        return text if turns is None else [{"role": "assistant", "content": text}]
+
+    return {
+        "prompt": texts[first.example, "prompt"] if turns is None else json.loads(turns),
+        "chosen": answer(chosen),
+        "rejected": answer(rejected),
+        "margin": (counts[better] - counts[worse]) / len(votes),
+        "provenance": {
+            "round": round_.id,
+            "experiment": round_.experiment,
+            "split": round_.split,
+            "example": first.example,
+            "chosen_arm": arm[better],
+            "rejected_arm": arm[worse],
+            "votes": {"chosen": counts[better], "rejected": counts[worse], "tie": counts[""]},
+        },
+    }
 
 
 # --------------------------------------------------------------------------------------------------------- import
@@ -115,13 +182,13 @@ def import_file(store: Store, path: Path, who: str) -> Imported:
     if path.name.endswith(".journal.jsonl"):
         votes, others, problems = journal.read(path)
         return _take_in(store, [(shown(path), vote) for vote in votes], others, problems)
-    found = rows.read_file(path)
-    columns = {name for row in found for name in row.values}
+    file_rows = rows.read_file(path)
+    columns = {name for row in file_rows for name in row.values}
     if {"token", "rater", "winner"} <= columns:
-        with_place = [(row.where, vote) for row in found if (vote := _vote_of(row)) is not None]
-        return _take_in(store, with_place, [], [])
+        located = [(row.where, vote) for row in file_rows if (vote := _vote_of(row)) is not None]
+        return _take_in(store, located, [], [])
     if set(ANNOTATION) <= columns:
-        return _annotations(store, found, who, path)
+        return _annotations(store, file_rows, who, path)
     raise ReviewError(
         f"{shown(path)}: has the columns {', '.join(sorted(columns)) or '(none)'}",
         hint="Votes on a round have token, rater and winner; a finished annotation file example, left, right, rater "
@@ -130,7 +197,7 @@ def import_file(store: Store, path: Path, who: str) -> Imported:
 
 
 def _vote_of(row: Row) -> Judgment:
-    """The vote in a row; whether its values are right is looked at with all the others."""
+    """The vote in a row, its values not yet checked."""
     values = row.values
     token, rater, revision = str(values.get("token") or ""), str(values.get("rater") or ""), values.get("revision")
     number = _number(revision, 1)
@@ -168,13 +235,13 @@ def _json(value: Any, default: Any) -> Any:
 
 
 def _take_in(
-    store: Store, found: Sequence[tuple[str, Judgment]], others: Sequence[Any], problems: Sequence[str]
+    store: Store, located: Sequence[tuple[str, Judgment]], others: Sequence[Any], problems: Sequence[str]
 ) -> Imported:
     """Votes, and what a store elsewhere recorded beside them: who took which queue, closing guesses."""
     practice = {a.token for a in others if isinstance(a, Assignment) and a.kind == "practice"}
-    wanted = [(where, vote) for where, vote in found if vote.assignment not in practice]
+    judged = [(where, vote) for where, vote in located if vote.assignment not in practice]
     with store.session() as session:
-        pairs = session.read(Assignment, f"token {AMONG}", [[vote.assignment for _, vote in wanted]])
+        pairs = session.read(Assignment, f"token {AMONG}", [[vote.assignment for _, vote in judged]])
         of_token = {a.token: a for a in pairs}
         rounds = sorted({a.round for a in pairs})
         if len(rounds) != 1:
@@ -182,77 +249,84 @@ def _take_in(
                 "these votes are on no round of this store" if not rounds else "these votes are on several rounds",
                 hint="Import them where the round was opened, a file for each round",
             )
-        there = round_of(session, rounds[0])
-        people = {one.name: one for one in session.read(Invitation, "round = $1", [there.id])}
+        round_ = round_of(session, rounds[0])
+        people = {person.name: person for person in session.read(Invitation, "round = $1", [round_.id])}
         stored = session.read(Judgment, f"assignment {AMONG}", [list(of_token)], all_rows=True)
-        known = {vote.id for vote in stored} | {(vote.assignment, vote.revision) for vote in stored}
-        fresh = [(w, v) for w, v in wanted if v.id not in known and (v.assignment, v.revision) not in known]
-        bad = [f"{where}: {text}" for where, vote in fresh if (text := _wrong(vote, there, of_token, people))]
+        stored_ids = {vote.id for vote in stored} | {(vote.assignment, vote.revision) for vote in stored}
+        fresh = [(w, v) for w, v in judged if v.id not in stored_ids and (v.assignment, v.revision) not in stored_ids]
+        bad = [f"{where}: {text}" for where, vote in fresh if (text := _wrong(vote, round_, of_token, people))]
         if bad:
             more = f"; and {len(bad) - SHOWN_PROBLEMS} more" if len(bad) > SHOWN_PROBLEMS else ""
             raise ReviewError("; ".join(bad[:SHOWN_PROBLEMS]) + more, hint="Nothing was taken in; mend the file")
         stamp = iso(utc_now())
         new = session.write(*[replace(vote, when=vote.when or stamp) for _, vote in fresh])
-        _queues(session, there, others, people)
-        session.write(*[row for row in others if isinstance(row, Guess) and row.round == there.id])
-        return Imported(there.id, new, len(wanted) - new, tuple(problems))
+        _queues(session, round_, others, people)
+        session.write(*[row for row in others if isinstance(row, Guess) and row.round == round_.id])
+        return Imported(round_.id, new, len(judged) - new, tuple(problems))
 
 
 def _wrong(
-    vote: Judgment, there: Round, of_token: Mapping[str, Assignment], people: Mapping[str, Invitation]
+    vote: Judgment, round_: Round, of_token: Mapping[str, Assignment], people: Mapping[str, Invitation]
 ) -> str:  # fmt: skip
     """What is wrong with a vote from a file; empty when nothing is."""
     if vote.assignment not in of_token:
-        return f"no item of the round {there.id} has the token {vote.assignment!r}"
+        return f"no item of the round {round_.id} has the token {vote.assignment!r}"
     if vote.rater not in people:
-        return f"{vote.rater!r} is not invited to the round {there.id} (`harness review invite` comes first)"
+        return f"{vote.rater!r} is not invited to the round {round_.id} (`harness review invite` comes first)"
     if vote.winner not in (*CHOICES, "undone"):
         return f"{vote.winner!r} is no choice (give one of {', '.join(CHOICES)})"
     if vote.revision < 1 or not 0 <= vote.seconds < float("inf"):
         return "revision and seconds must be numbers, from 1 and from 0"
-    flags = {f"{side}:{flag}" for side in ("left", "right") for flag in there.flags}
-    unknown = [*(f for f in vote.flags if f not in flags), *(c for c in vote.criteria if c not in there.criteria)]
+    flags = {f"{side}:{flag}" for side in ("left", "right") for flag in round_.flags}
+    unknown = [*(f for f in vote.flags if f not in flags), *(c for c in vote.criteria if c not in round_.criteria)]
     if unknown:
         return f"{unknown[0]!r} is neither a flag nor a criterion of the round"
-    if there.unblinded is not None or (there.closed is not None and (not vote.when or vote.when > there.closed.when)):
-        return f"the round {there.id} was closed at {there.closed.when if there.closed else ''}, before this vote"
+    if round_.unblinded is not None or (
+        round_.closed is not None and (not vote.when or vote.when > round_.closed.when)
+    ):
+        return f"the round {round_.id} was closed at {round_.closed.when if round_.closed else ''}, before this vote"
     return ""
 
 
-def _queues(session: Session, there: Round, others: Sequence[Any], people: Mapping[str, Invitation]) -> None:
-    """Who took which queue elsewhere is theirs here too, unless somebody has taken it here."""
-    taken = {one.queue for one in people.values()} - {None}
+def _queues(session: Session, round_: Round, others: Sequence[Any], people: Mapping[str, Invitation]) -> None:
+    """Give reviewers the queues that they took elsewhere, unless somebody has taken them here."""
+    taken = {person.queue for person in people.values()} - {None}
     for row in others:
-        if not isinstance(row, Invitation) or row.round != there.id or row.queue is None:
+        if not isinstance(row, Invitation) or row.round != round_.id or row.queue is None:
             continue
-        here = people.get(row.name)
-        if here is not None and here.token_hash == row.token_hash and here.queue is None and row.queue not in taken:
-            session.write(replace(here, queue=row.queue, arrived=row.arrived))
+        invitation = people.get(row.name)
+        if (
+            invitation is not None
+            and invitation.token_hash == row.token_hash
+            and invitation.queue is None
+            and row.queue not in taken
+        ):
+            session.write(replace(invitation, queue=row.queue, arrived=row.arrived))
             taken.add(row.queue)
 
 
-def _annotations(store: Store, found: Sequence[Row], who: str, path: Path) -> Imported:
+def _annotations(store: Store, file_rows: Sequence[Row], who: str, path: Path) -> Imported:
     """A round out of a finished annotation file; the same file again is the same round."""
-    problems = [f"{row.where}: {text}" for row in found if (text := _bad_annotation(row))]
+    problems = [f"{row.where}: {text}" for row in file_rows if (text := _bad_annotation(row))]
     if problems:
         more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
         raise ReviewError("; ".join(problems[:SHOWN_PROBLEMS]) + more, hint="Nothing was taken in; mend the file")
-    name = f"i{digest([row.values for row in found], 10)}"
+    name = f"i{digest([row.values for row in file_rows], 10)}"
     stamp = Stamp(iso(utc_now()), who, f"imported from {path.name}")
     assignments, votes = [], []
     times: Counter[tuple[str, ...]] = Counter()
-    for place, row in enumerate(found):
+    for position, row in enumerate(file_rows):
         example, left, right, rater = (str(row.values[column]).strip() for column in ANNOTATION[:4])
         key = (example, left, right, rater)
         times[key] += 1
         token = digest([name, *key, times[key]], 40)
         item = digest([name, example, *sorted((left, right))], 40)
-        assignments.append(Assignment(token, name, "ordinary", item, example, left, right, None, place, rater))
+        assignments.append(Assignment(token, name, "ordinary", item, example, left, right, None, position, rater))
         vote = replace(_vote_of(row), id=f"{token}-1", assignment=token, rater=rater, revision=1)
         votes.append(replace(vote, when=vote.when or stamp.when))
     arms = tuple(dict.fromkeys(arm for a in assignments for arm in (a.left, a.right)))
     per_item = Counter(a.item for a in assignments)
-    there = Round(
+    round_ = Round(
         id=name,
         experiment="",
         arms=arms,
@@ -276,7 +350,7 @@ def _annotations(store: Store, found: Sequence[Row], who: str, path: Path) -> Im
     with store.session() as session:
         if session.read(Round, "id = $1", [name]):
             return Imported(name, 0, len(votes))
-        session.write(there, *assignments, *votes)
+        session.write(round_, *assignments, *votes)
     return Imported(name, len(votes), 0)
 
 

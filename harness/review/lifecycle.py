@@ -1,4 +1,4 @@
-"""Opening, inviting, watching, closing and unblinding a round. Every change is a row that says when, who and why."""
+"""Opens a round, invites its reviewers, watches, closes and unblinds it; every change says when, who and why."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import ReviewError
 from harness.records import Assignment, Invitation, ReviewText, Round, Stamp
-from harness.results.human.votes import RoundVotes, counts, standing
+from harness.results.human.votes import RoundVotes, counts, joined, standing
 from harness.review.blind import iso, make_token, matches, utc_now
-from harness.review.serve import Clock
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
     from harness.store.session import Session
 
 LONGEST_NAME = 60
+LEVEL = 0.95
+"""Of the interval that may be seen while a round is open."""
 Monitor = Callable[[RoundVotes], Any]
 """An open round of two arms with its votes in the order they were cast → what may be shown of it now."""
 
@@ -57,14 +58,39 @@ class RoundStatus:
     """What the monitor makes of the votes so far; None without one, after closing, and with more than two arms."""
 
 
+@dataclass(frozen=True, slots=True)
+class Monitored:
+    """Of pairs whose answers differ, the share in which one arm is preferred (ties count half), not saying which."""
+
+    examples: int
+    """Examples that have all their votes; only those count."""
+    low: float
+    """At least one half."""
+    high: float
+    level: float
+    settled: bool
+    """Whether the interval leaves out one half."""
+
+    @property
+    def words(self) -> str:
+        """A line for people."""
+        if not self.examples:
+            return "no example has all its votes yet, so nothing can be said"
+        how = "settled" if self.settled else "not settled yet"
+        return (
+            f"one of the two is preferred in {100 * self.low:.1f} to {100 * self.high:.1f} % of comparisons "
+            f"({how}; {self.examples} examples, {100 * self.level:.0f} %, holds at every look)"
+        )
+
+
 def open_round(
-    store: Store, there: Round, assignments: Sequence[Assignment], texts: Sequence[ReviewText]
+    store: Store, round_: Round, assignments: Sequence[Assignment], texts: Sequence[ReviewText]
 ) -> None:  # fmt: skip
     """Store a planned round with everything that will be shown; from now on it can be voted in."""
     with store.session() as session:
-        if session.read(Round, "id = $1", [there.id]):
-            raise ReviewError(f"there is a round {there.id} already", hint="`harness review status` lists the rounds")
-        session.write(there, *assignments, *texts)
+        if session.read(Round, "id = $1", [round_.id]):
+            raise ReviewError(f"there is a round {round_.id} already", hint="`harness review status` lists the rounds")
+        session.write(round_, *assignments, *texts)
 
 
 def rounds(store: Store) -> list[Round]:
@@ -75,34 +101,36 @@ def rounds(store: Store) -> list[Round]:
 
 def find_round(store: Store, name: str) -> Round:
     """The round with this id, or the only one whose id begins so. Raises ReviewError."""
-    known = rounds(store)
-    found = [one for one in known if one.id == name] or [one for one in known if name and one.id.startswith(name)]
-    if len(found) != 1:
-        what = "no round" if not found else "more than one round"
-        listed = ", ".join(one.id for one in known) or "none yet: `harness review open` makes one"
+    all_rounds = rounds(store)
+    matching = [round_ for round_ in all_rounds if round_.id == name] or [
+        round_ for round_ in all_rounds if name and round_.id.startswith(name)
+    ]
+    if len(matching) != 1:
+        what = "no round" if not matching else "more than one round"
+        listed = ", ".join(round_.id for round_ in all_rounds) or "none yet: `harness review open` makes one"
         raise ReviewError(f"{what} is called {name!r}", hint=f"Rounds: {listed}")
-    return found[0]
+    return matching[0]
 
 
 # ---------------------------------------------------------------------------------------------------- invitations
 
 
-def invite(store: Store, round_id: str, name: str, *, clock: Clock = utc_now) -> str:
+def invite(store: Store, round_id: str, name: str) -> str:
     """A new link's token for the reviewer `name`; the one they had before stops working, their votes stay theirs.
 
     The token is returned once and stored nowhere. Raises ReviewError for a closed round.
     """
     with store.session() as session:
-        there = round_of(session, round_id)
-        if there.closed is not None:
+        round_ = round_of(session, round_id)
+        if round_.closed is not None:
             raise ReviewError(f"the round {round_id} is closed", hint="Open another one")
-        return _invite(session, there.id, _checked(name), iso(clock()))
+        return _invite(session, round_.id, _checked(name), iso(utc_now()))
 
 
-def invite_owner(store: Store, name: str, *, clock: Clock = utc_now) -> str:
+def invite_owner(store: Store, name: str) -> str:
     """A new token that opens everything, for whoever owns the results."""
     with store.session() as session:
-        return _invite(session, None, _checked(name), iso(clock()))
+        return _invite(session, None, _checked(name), iso(utc_now()))
 
 
 def _invite(session: Session, round_id: str | None, name: str, when: str) -> str:
@@ -125,30 +153,30 @@ def _checked(name: str) -> str:
 def revoke(store: Store, round_id: str | None, name: str) -> None:
     """End an invitation (`round_id` None: an owner's). Votes stay; what is left of the queue goes to the others."""
     with store.session() as session:
-        found = session.read(Invitation, "round IS NOT DISTINCT FROM $1 AND name = $2", [round_id, name])
-        if not found:
-            known = [one.name for one in session.read(Invitation, "round IS NOT DISTINCT FROM $1", [round_id])]
-            raise ReviewError(f"nobody called {name!r} is invited", hint=f"Invited: {', '.join(known) or 'nobody'}")
-        if not found[0].revoked:
-            session.write(replace(found[0], revoked=True))
+        invited = session.read(Invitation, "round IS NOT DISTINCT FROM $1 AND name = $2", [round_id, name])
+        if not invited:
+            names = [person.name for person in session.read(Invitation, "round IS NOT DISTINCT FROM $1", [round_id])]
+            raise ReviewError(f"nobody called {name!r} is invited", hint=f"Invited: {', '.join(names) or 'nobody'}")
+        if not invited[0].revoked:
+            session.write(replace(invited[0], revoked=True))
 
 
 def authenticate(store: Store, token: str) -> Invitation | None:
-    """Whose token this is; None when nobody's or revoked. Compared in constant time with every invitation."""
+    """The invitation with this token; None without one, or where it is revoked. Compares all in constant time."""
     with store.session() as session:
-        known = session.read(Invitation, "NOT revoked")
-    found = None
-    for one in known:  # to the end: how long it takes says nothing of which one it was
-        if matches(token, one.salt, one.token_hash):
-            found = one
-    return found
+        people = session.read(Invitation, "NOT revoked")
+    owner = None
+    for person in people:  # to the end: how long it takes says nothing of which one it was
+        if matches(token, person.salt, person.token_hash):
+            owner = person
+    return owner
 
 
 def invited(store: Store, name: str) -> Invitation | None:
-    """The newest invitation of this name that is not revoked, for who has proved by a sign-in that it is theirs."""
+    """The newest invitation of this name that is not revoked, for somebody whose sign-in proved the name."""
     with store.session() as session:
-        known = session.read(Invitation, "NOT revoked AND lower(name) = lower($1)", [name])
-    return known[-1] if known else None
+        matching = session.read(Invitation, "NOT revoked AND lower(name) = lower($1)", [name])
+    return matching[-1] if matching else None
 
 
 def invitations(store: Store, round_id: str | None) -> list[Invitation]:
@@ -160,30 +188,32 @@ def invitations(store: Store, round_id: str | None) -> list[Invitation]:
 # ------------------------------------------------------------------------------------------------ closing, status
 
 
-def close(store: Store, round_id: str, who: str, why: str = "", *, clock: Clock = utc_now) -> Round:
+def close(store: Store, round_id: str, who: str, why: str = "") -> Round:
     """End the voting. Raises ReviewError when it is closed already."""
     with store.session() as session:
-        there = round_of(session, round_id)
-        if there.closed is not None:
-            raise ReviewError(f"the round {round_id} was closed at {there.closed.when} by {there.closed.who}")
-        closed = replace(there, closed=Stamp(iso(clock()), who, why))
+        round_ = round_of(session, round_id)
+        if round_.closed is not None:
+            raise ReviewError(f"the round {round_id} was closed at {round_.closed.when} by {round_.closed.who}")
+        closed = replace(round_, closed=Stamp(iso(utc_now()), who, why))
         session.write(closed)
         return closed
 
 
-def unblind(store: Store, round_id: str, who: str, why: str, *, clock: Clock = utc_now) -> Round:
+def unblind(store: Store, round_id: str, who: str, why: str) -> Round:
     """Say which arm wrote what: closes the round if it is open, and is logged. Raises ReviewError without a reason."""
     if not why.strip():
         raise ReviewError("unblinding needs a reason", hint='Say why, for example --reason "all votes are in"')
     with store.session() as session:
-        there = round_of(session, round_id)
-        if not there.arms:
+        round_ = round_of(session, round_id)
+        if not round_.arms:
             hint = "Take the votes to the store where the round was opened: `harness review import`"
             raise ReviewError("this store holds a blinded copy, which does not know the arms", hint=hint)
-        if there.unblinded is not None:
-            raise ReviewError(f"the round {round_id} was unblinded at {there.unblinded.when} by {there.unblinded.who}")
-        stamp = Stamp(iso(clock()), who, why.strip())
-        opened = replace(there, closed=there.closed or stamp, unblinded=stamp)
+        if round_.unblinded is not None:
+            raise ReviewError(
+                f"the round {round_id} was unblinded at {round_.unblinded.when} by {round_.unblinded.who}"
+            )
+        stamp = Stamp(iso(utc_now()), who, why.strip())
+        opened = replace(round_, closed=round_.closed or stamp, unblinded=stamp)
         session.write(opened)
         return opened
 
@@ -191,58 +221,96 @@ def unblind(store: Store, round_id: str, who: str, why: str, *, clock: Clock = u
 def status(store: Store, round_id: str, monitor: Monitor | None = None) -> RoundStatus:
     """How far every reviewer is. Results are shown only as `monitor` allows: an anytime-valid interval, or nothing."""
     with store.session() as session:
-        there = round_of(session, round_id)
+        round_ = round_of(session, round_id)
         people = session.read(Invitation, "round = $1", [round_id])
     counted = store.tally(round_id)
     ordinary = [row for row in counted.standing if row.kind == "ordinary"]
-    state = "unblinded" if there.unblinded else "closed" if there.closed else "open"
-    watched = monitor is not None and state == "open" and len(there.arms) == 2
+    state = "unblinded" if round_.unblinded else "closed" if round_.closed else "open"
+    watched = monitor is not None and state == "open" and len(round_.arms) == 2
     return RoundStatus(
-        id=there.id,
+        id=round_.id,
         state=state,
-        split=there.split,
-        opened=there.opened,
-        closed=there.closed,
-        unblinded=there.unblinded,
-        items=there.items,
-        raters_per_item=there.raters,
+        split=round_.split,
+        opened=round_.opened,
+        closed=round_.closed,
+        unblinded=round_.unblinded,
+        items=round_.items,
+        raters_per_item=round_.raters,
         votes=sum(row.number for row in ordinary if counts(row.winner)),
         wanted=sum(row.number for row in ordinary),
         automatic_ties=sum(row.number for row in counted.standing if row.kind == "automatic"),
-        free_queues=there.queues - len({one.queue for one in people} - {None}),
-        raters=tuple(_progress(one, counted) for one in people),
-        monitor=monitor(_in_order(store, there)) if monitor is not None and watched else None,
+        free_queues=round_.queues - len({person.queue for person in people} - {None}),
+        raters=tuple(_progress(person, counted) for person in people),
+        monitor=monitor(_in_order(store, round_)) if monitor is not None and watched else None,
     )
 
 
-def _in_order(store: Store, there: Round) -> RoundVotes:
+def _in_order(store: Store, round_: Round) -> RoundVotes:
     """A round's votes, ordinary pairs only, in the order they were cast."""
-    assignments, votes, _, _ = store.ballots(there.id)
-    last = {vote.assignment: place for place, vote in enumerate(votes)}
+    assignments, votes, _, _ = store.ballots(round_.id)
+    last = {vote.assignment: position for position, vote in enumerate(votes)}
     ordinary = [a for a in assignments if a.kind == "ordinary"]
-    return RoundVotes(there, tuple(sorted(ordinary, key=lambda a: last.get(a.token, 0))), standing(votes))
+    return RoundVotes(round_, tuple(sorted(ordinary, key=lambda a: last.get(a.token, 0))), standing(votes))
 
 
-def _progress(one: Invitation, counted: Tally) -> RaterProgress:
+def _progress(person: Invitation, counted: Tally) -> RaterProgress:
     """How far one reviewer is: their queue, and what they judged of others' queues."""
 
-    def mine(row: Standing) -> bool:
-        return row.rater == one.name and row.winner != "undone" and row.kind != "practice"
+    def own(row: Standing) -> bool:
+        return row.rater == person.name and row.winner != "undone" and row.kind != "practice"
 
     def queued(row: Standing) -> bool:
-        return one.queue is not None and row.queue == one.queue
+        return person.queue is not None and row.queue == person.queue
 
     def closed(row: Standing) -> bool:
-        return counts(row.winner) or (row.winner == "skip" and row.rater == one.name)
+        return counts(row.winner) or (row.winner == "skip" and row.rater == person.name)
 
-    done = sum(row.number for row in counted.standing if mine(row) or (queued(row) and closed(row)))
-    total = sum(row.number for row in counted.standing if mine(row) or queued(row)) if one.arrived else None
-    skipped = sum(row.number for row in counted.standing if mine(row) and row.winner == "skip")
-    return RaterProgress(one.name, done, total, skipped, counted.last.get(one.name), one.revoked)
+    done = sum(row.number for row in counted.standing if own(row) or (queued(row) and closed(row)))
+    total = sum(row.number for row in counted.standing if own(row) or queued(row)) if person.arrived else None
+    skipped = sum(row.number for row in counted.standing if own(row) and row.winner == "skip")
+    return RaterProgress(person.name, done, total, skipped, counted.last.get(person.name), person.revoked)
 
 
 def round_of(session: Session, round_id: str) -> Round:
-    found = session.read(Round, "id = $1", [round_id])
-    if not found:
+    matching = session.read(Round, "id = $1", [round_id])
+    if not matching:
         raise ReviewError(f"no round is called {round_id!r}", hint="`harness review status` lists the rounds")
-    return found[0]
+    return matching[0]
+
+
+# ---------------------------------------------------------------------------------------------- votes so far
+
+
+def round_votes(store: Store, round_id: str) -> RoundVotes:
+    """A round, its assignments and their votes."""
+    with store.session() as session:
+        round_ = round_of(session, round_id)
+    return joined(round_, store.ballots(round_id))
+
+
+def preferred(round_votes: RoundVotes) -> Monitored:
+    """The folded anytime-valid interval of a round of two arms; from 0.5 to 1 before an example has all its votes.
+
+    Whoever watches may be a reviewer too, so no arm may be named. The interval is of how often the more preferred of
+    the two answers is preferred, whichever arm's it is: the limits of the first arm's win rate, folded at one half. It
+    is symmetric in the arms, and holds whenever theirs does.
+
+    Items with the same text on both sides are left out: which items those are does not hang on chance. *Both bad* is
+    in no rate.
+    """
+    from harness.stats.votes import Vote, VoteTable, monitored_win_rate
+
+    sources = round_votes.round.evaluations
+    names = {sources[round_votes.round.arms[0]]: "first", sources[round_votes.round.arms[1]]: "second"}
+    rows = [
+        Vote(a.example, names[a.left], names[a.right], vote.rater, vote.winner)  # type: ignore[arg-type]
+        for a, vote in round_votes.judged("ordinary")
+    ]
+    if not rows:
+        return Monitored(0, 0.5, 1.0, LEVEL, False)
+    measured = monitored_win_rate(VoteTable.of(rows), "first", "second", round_votes.round.raters, level=LEVEL).estimate
+    if measured is None or measured.low is None or measured.high is None:
+        return Monitored(0, 0.5, 1.0, LEVEL, False)
+    ends = sorted((abs(measured.low - 0.5), abs(measured.high - 0.5)))
+    settled = not measured.low <= 0.5 <= measured.high
+    return Monitored(measured.clusters, 0.5 + ends[0] if settled else 0.5, 0.5 + ends[1], LEVEL, settled)

@@ -1,4 +1,4 @@
-"""From an experiment to an open round: answers, gold pairs, a sealed seed, the plan, and the texts kept with it."""
+"""Opens a review round over an experiment: answers, gold pairs, a sealed seed, the plan, and the texts to show."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from harness.experiments.loading.suites import is_suite
 from harness.progress import Reporter
 from harness.records import Example, ExclusionRule, Practice, ReviewText, Round, Stamp, to_json
 from harness.results import queries
-from harness.review.answers import Answers, Wanted, count_looks, made_answers, stored_answers
+from harness.results.human.votes import BAD, GOOD
+from harness.review.answers import AnswerRequest, Answers, count_looks, generated_answers, stored_answers
 from harness.review.blind import DEFAULT_INSTRUCTIONS, DEFAULT_QUESTION, iso, utc_now
 from harness.review.lifecycle import open_round
 from harness.review.plan import Design, GoldPair, Item, Material, fillers_for, plan_round
-from harness.review.results import BAD, GOOD
 
 SPARE = 12
 """Examples answered beyond the items, for gold and identical pairs."""
@@ -52,8 +52,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """Gold pairs that the owner wrote, or that were made, with their texts."""
+class _GoldPairs:
+    """Gold pairs, from the owner's file or made of references, with their texts."""
 
     pairs: tuple[GoldPair, ...]
     texts: tuple[tuple[str, str, str], ...]
@@ -81,7 +81,7 @@ def open_experiment(home: Path, experiment: str, request: Request, who: str, rep
     material = Material([example.id for example in examples], sources, same, gold.pairs)
     assignments = plan_round(round_id, material, design, seed)
     practice = asked.get("practice")
-    there = Round(
+    round_ = Round(
         id=round_id,
         experiment=answers.record.experiment_id,
         arms=request.arms,
@@ -107,23 +107,23 @@ def open_experiment(home: Path, experiment: str, request: Request, who: str, rep
     )
     needed = {a.example for a in assignments}
     texts = [ReviewText(round_id, *parts) for parts in [*_texts(answers), *gold.texts] if parts[0] in needed]
-    if there.split == "test":
+    if round_.split == "test":
         count_looks(home, answers)
-    open_round(queries.open_store(home), there, assignments, texts)
-    return there
+    open_round(queries.open_store(home), round_, assignments, texts)
+    return round_
 
 
 def _answers(home: Path, experiment: str, request: Request, seed: int, reporter: Reporter) -> Answers:
     if not request.validation and request.prompts is None:
-        return stored_answers(home, experiment, Wanted(request.arms, request.training_seed))
+        return stored_answers(home, experiment, AnswerRequest(request.arms, request.training_seed))
     if not experiment.endswith((".yaml", ".yml")):
         raise ReviewError(
             "for other prompts than the test split's the models must answer anew",
             hint="Give the experiment's file in place of its name",
         )
     most = request.items + SPARE if request.items is not None else None
-    wanted = Wanted(request.arms, request.training_seed, request.prompts, most, seed)
-    return made_answers(Path(experiment), home, wanted, reporter)
+    answer_request = AnswerRequest(request.arms, request.training_seed, request.prompts, most, seed)
+    return generated_answers(Path(experiment), home, answer_request, reporter)
 
 
 def _asked(experiment: str, answers: Answers) -> Mapping[str, Any]:
@@ -138,7 +138,7 @@ def _asked(experiment: str, answers: Answers) -> Mapping[str, Any]:
     return answers.task.get("review") or {}
 
 
-def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[Design, _Given, tuple[Example, ...]]:
+def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[Design, _GoldPairs, tuple[Example, ...]]:
     """How much is judged, the gold pairs, and the examples that are left for items.
 
     Gold pairs are made of examples that are needed for no item, where there are enough.
@@ -148,11 +148,13 @@ def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[De
     queues = request.reviewers if request.reviewers is not None else request.raters
     suits = fillers_for(items * request.raters // max(1, queues))
     asked = (request.gold, request.identical, request.repeats)
-    gold, identical, repeats = (given if given is not None else own for given, own in zip(asked, suits, strict=True))
+    gold, identical, repeats = (
+        owner_pairs if owner_pairs is not None else own for owner_pairs, own in zip(asked, suits, strict=True)
+    )
     if request.gold_file is not None:
-        given = read_gold(request.gold_file)
+        owner_pairs = read_gold(request.gold_file)
         gold = gold if request.gold is not None else max(gold, 1)
-        return Design(items, request.raters, queues, gold, identical, repeats), given, answers.examples
+        return Design(items, request.raters, queues, gold, identical, repeats), owner_pairs, answers.examples
     usable = [example for example in answers.examples if example.references]
     if gold and not usable:
         if request.gold is not None:
@@ -165,12 +167,12 @@ def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[De
     if len(answers.examples) - len(chosen) >= max(needed, 2):
         set_aside = {example.id for example in chosen}
         kept = tuple(example for example in answers.examples if example.id not in set_aside)
-    made = make_gold(chosen, answers, request.arms, draw)
-    gold = gold if made.pairs else 0
-    return Design(items, request.raters, queues, gold, identical, repeats), made, kept
+    made_pairs = make_gold(chosen, answers, request.arms, draw)
+    gold = gold if made_pairs.pairs else 0
+    return Design(items, request.raters, queues, gold, identical, repeats), made_pairs, kept
 
 
-def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], draw: random.Random) -> _Given:
+def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], draw: random.Random) -> _GoldPairs:
     """The reference of each chosen example against what some arm answered to another prompt: clearly wrong."""
     pairs, texts = [], []
     for example in chosen:
@@ -184,26 +186,26 @@ def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], 
         if others:
             pairs.append(GoldPair(example.id, GOOD, BAD))
             texts += [(example.id, GOOD, example.references[0]), (example.id, BAD, draw.choice(others))]
-    return _Given(tuple(pairs), tuple(texts))
+    return _GoldPairs(tuple(pairs), tuple(texts))
 
 
-def read_gold(path: Path) -> _Given:
+def read_gold(path: Path) -> _GoldPairs:
     """The owner's gold pairs: csv or jsonl with `prompt`, `good` and `bad`. Raises ReviewError with the line."""
     if not path.is_file():
         raise ReviewError(f"no such file: {path}", hint="A gold file has the columns prompt, good and bad")
     pairs, texts = [], []
     for number, row in enumerate(rows.read_file(path), 1):
-        found = {name: row.values.get(name) for name in ("prompt", "good", "bad")}
-        for name, value in found.items():
+        cells = {name: row.values.get(name) for name in ("prompt", "good", "bad")}
+        for name, value in cells.items():
             if not isinstance(value, str) or not value.strip():
                 raise ReviewError(f"{row.where}: {name} is missing or empty", hint="A gold pair has prompt, good, bad")
         example = f"gold/{number}"
         pairs.append(GoldPair(example, GOOD, BAD))
-        texts += [(example, "prompt", str(found["prompt"])), (example, GOOD, str(found["good"]))]
-        texts.append((example, BAD, str(found["bad"])))
+        texts += [(example, "prompt", str(cells["prompt"])), (example, GOOD, str(cells["good"]))]
+        texts.append((example, BAD, str(cells["bad"])))
     if not pairs:
         raise ReviewError(f"{path}: holds no gold pair", hint="A gold pair has prompt, good and bad")
-    return _Given(tuple(pairs), tuple(texts))
+    return _GoldPairs(tuple(pairs), tuple(texts))
 
 
 def _same(answers: Answers, arms: Sequence[str], examples: Sequence[Example]) -> frozenset[Item]:
@@ -218,16 +220,16 @@ def _same(answers: Answers, arms: Sequence[str], examples: Sequence[Example]) ->
 
 def _texts(answers: Answers) -> list[tuple[str, str, str]]:
     """Example, source and text of everything that may be shown."""
-    found = []
+    shown = []
     for example in answers.examples:
-        found.append((example.id, "prompt", shown_prompt(example)))
+        shown.append((example.id, "prompt", shown_prompt(example)))
         if example.messages is not None:
-            found.append((example.id, "turns", json.dumps(to_json(example.messages), ensure_ascii=False)))
+            shown.append((example.id, "turns", json.dumps(to_json(example.messages), ensure_ascii=False)))
         if example.references:
-            found.append((example.id, "reference", example.references[0]))
+            shown.append((example.id, "reference", example.references[0]))
     for arm, texts in answers.texts.items():
-        found += [(example.id, answers.evaluations[arm], texts[example.id]) for example in answers.examples]
-    return found
+        shown += [(example.id, answers.evaluations[arm], texts[example.id]) for example in answers.examples]
+    return shown
 
 
 def shown_prompt(example: Example) -> str:
@@ -238,12 +240,12 @@ def shown_prompt(example: Example) -> str:
     return "\n\n".join(f"{names.get(turn.role, turn.role)}: {turn.content}" for turn in example.messages)
 
 
-def summary(there: Round, found: Mapping[str, Any]) -> list[str]:
+def summary(round_: Round, sizes: Mapping[str, Any]) -> list[str]:
     """What `open` prints: nothing that a reviewer must not see."""
-    extra = f"{there.gold} gold, {there.identical} identical and {there.repeats} repeated pairs"
+    extra = f"{round_.gold} gold, {round_.identical} identical and {round_.repeats} repeated pairs"
     return [
-        f"opened round {there.id}: {there.items} items over the {there.split} prompts, {there.raters} raters each",
-        f"{there.queues} queues of {found['shortest']} to {found['longest']} pairs, {extra} in each",
-        f"{found['automatic']} items have the same text on both sides: counted as ties, asked of nobody",
-        f"next: harness review invite {there.id} NAME",
+        f"opened round {round_.id}: {round_.items} items over the {round_.split} prompts, {round_.raters} raters each",
+        f"{round_.queues} queues of {sizes['shortest']} to {sizes['longest']} pairs, {extra} in each",
+        f"{sizes['automatic']} items have the same text on both sides: counted as ties, asked of nobody",
+        f"next: harness review invite {round_.id} NAME",
     ]

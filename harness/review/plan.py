@@ -1,4 +1,4 @@
-"""Who judges what, in which order, on which sides: drawn once from a sealed seed, before anybody votes. Pure.
+"""Plans who judges what, in which order and on which sides: drawn once from a sealed seed, before anybody votes.
 
 An *item* is an (example, arm pair). Items are drawn so that every arm pair and every example comes up equally often, to
 within one (a balanced incomplete design where there are fewer items than examples × pairs). Each item goes to `raters`
@@ -19,17 +19,18 @@ import math
 import random
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from harness.errors import ReviewError
 from harness.records import Assignment, AssignmentKind
-from harness.review.sides import balanced
 
 TOKEN_BYTES = 24
 """192 random bits."""
 Item = tuple[str, str, str]
 """Example, first arm's source, second arm's source."""
+Cell = tuple[Hashable, Hashable]
+"""Rater and arm pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class GoldPair:
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """How much is judged by how many. `gold`, `identical` and `repeats` are numbers for each queue."""
+    """Items, raters of each item, and queues. `gold`, `identical` and `repeats` are numbers for each queue."""
 
     items: int
     raters: int
@@ -55,7 +56,7 @@ class Design:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What there is to judge."""
+    """The examples and answers that there are to judge."""
 
     examples: Sequence[str]
     arms: Sequence[str]
@@ -78,10 +79,12 @@ class _Slot:
 
 @dataclass(slots=True)
 class _Drawing:
-    """What the steps share: the generator, the tokens and the opaque names of items."""
+    """State of one drawing: the generator, the tokens, and the opaque names of items."""
 
     rng: random.Random
     token: Callable[[], str]
+    spare: list[str] = field(default_factory=list)
+    """Examples of no chosen item."""
     names: dict[Item, str] = field(default_factory=dict)
 
     def name(self, item: Item) -> str:
@@ -109,21 +112,21 @@ def plan_round(
     judged = [item for item in chosen if item not in material.same]
     queues = _ordinary(judged, design, draw)
     used = {example for example, _, _ in chosen}
-    spare = [example for example in material.examples if example not in used]
-    found: list[Assignment] = []
+    draw.spare = [example for example in material.examples if example not in used]
+    assignments: list[Assignment] = []
     for number, ordinary in enumerate(queues):
-        fillers = [*_gold(number, material, design, draw), *_identical(number, material, design, (spare, draw))]
+        fillers = [*_gold(number, material, design, draw), *_identical(number, material, design, draw)]
         order = _arrange(ordinary, fillers, design.repeats, draw.rng)
-        found += [
-            Assignment(draw.token(), round_id, s.kind, s.item, s.example, s.left, s.right, number, place)
-            for place, s in enumerate(order)
+        assignments += [
+            Assignment(draw.token(), round_id, s.kind, s.item, s.example, s.left, s.right, number, position)
+            for position, s in enumerate(order)
         ]
     ties = [item for item in chosen if item in material.same]
-    found += [
-        Assignment(draw.token(), round_id, "automatic", draw.name(item), *item, None, place)
-        for place, item in enumerate(ties)
+    assignments += [
+        Assignment(draw.token(), round_id, "automatic", draw.name(item), *item, None, position)
+        for position, item in enumerate(ties)
     ]
-    return found
+    return assignments
 
 
 def _check(material: Material, design: Design) -> None:
@@ -224,10 +227,9 @@ def _gold(queue: int, material: Material, design: Design, draw: _Drawing) -> lis
     return slots
 
 
-def _identical(queue: int, material: Material, design: Design, more: tuple[list[str], _Drawing]) -> list[_Slot]:
+def _identical(queue: int, material: Material, design: Design, draw: _Drawing) -> list[_Slot]:
     """The same answer twice; of examples that are not otherwise judged where there are any, arms by turns."""
-    spare, draw = more
-    pool = spare if len(spare) >= design.identical else list(material.examples)
+    pool = draw.spare if len(draw.spare) >= design.identical else list(material.examples)
     examples = draw.rng.sample(pool, min(design.identical, len(pool)))
     first = draw.rng.randrange(len(material.arms))
     slots = []
@@ -243,23 +245,94 @@ def _arrange(
     """One queue in its order: ordinary pairs shuffled, a filler in each of equal stretches, repeats well after."""
     order = list(ordinary)
     rng.shuffle(order)
-    places: list[tuple[float, _Slot]] = [(float(place), slot) for place, slot in enumerate(order)]
+    positions: list[tuple[float, _Slot]] = [(float(index), slot) for index, slot in enumerate(order)]
     mixed = list(fillers)
     rng.shuffle(mixed)
     for number, slot in enumerate(mixed):
-        places.append(((number + rng.random()) * len(order) / len(mixed) - 0.5, slot))
+        positions.append(((number + rng.random()) * len(order) / len(mixed) - 0.5, slot))
     gap = max(3, len(order) // 3)
-    for place in rng.sample(range(len(order)), min(repeats, len(order))):
-        early = place if place + gap < len(order) else rng.randrange(max(1, len(order) - gap))
-        while any(slot.kind == "repeat" and slot.item == order[early].item for _, slot in places):
+    for index in rng.sample(range(len(order)), min(repeats, len(order))):
+        early = index if index + gap < len(order) else rng.randrange(max(1, len(order) - gap))
+        while any(slot.kind == "repeat" and slot.item == order[early].item for _, slot in positions):
             early = (early + 1) % len(order)
         first = order[early]
         again = _Slot("repeat", first.item, first.example, first.right, first.left)
-        places.append((rng.uniform(min(early + gap, len(order) - 0.5), len(order)) - 0.25, again))
-    return [slot for _, slot in sorted(places, key=lambda found: found[0])]
+        positions.append((rng.uniform(min(early + gap, len(order) - 0.5), len(order)) - 0.25, again))
+    return [slot for _, slot in sorted(positions, key=lambda entry: entry[0])]
 
 
 def fillers_for(ordinary: int) -> tuple[int, int, int]:
     """Gold pairs, identical pairs and repeats that suit a queue of `ordinary` pairs: about a fifth on top."""
     gold = max(min(3, ordinary // 4), ordinary // 12)
     return gold, max(min(1, ordinary // 8), ordinary // 25), max(min(2, ordinary // 5), ordinary // 15)
+
+
+# ---------------------------------------------------------------------------------------------------------- sides
+
+
+def balanced(cells: Sequence[Cell], rng: random.Random) -> list[bool]:
+    """One side for each assignment: True where the pair's first arm stands on the left.
+
+    For every rater, every arm pair and every combination the numbers of True and False differ by at most 1.
+    Assignments are the edges of a bipartite multigraph of raters and arm pairs. Of parallel edges (the same rater, the
+    same pair) half get one side and half the other. What is left over has at most one edge between two vertices; a
+    dummy vertex on each side makes every degree even, and along an Euler circuit an edge walked from rater to pair gets
+    one side, one walked back the other. Every vertex is entered as often as it is left, so each is balanced to within
+    the one edge that may have been a dummy (Euler 1736; the construction is the usual one for equitable two-colourings
+    of bipartite graphs).
+    """
+    by_cell: dict[Cell, list[int]] = defaultdict(list)
+    for index, cell in enumerate(cells):
+        by_cell[cell].append(index)
+    sides = [False] * len(cells)
+    single: dict[Cell, int] = {}
+    for cell in sorted(by_cell, key=repr):
+        indices = by_cell[cell]
+        rng.shuffle(indices)
+        half = len(indices) // 2
+        for index in indices[:half]:
+            sides[index] = True
+        if len(indices) % 2:
+            single[cell] = indices[-1]
+    for cell, side in _two_colours(list(single), rng).items():
+        sides[single[cell]] = side
+    return sides
+
+
+def _two_colours(edges: list[Cell], rng: random.Random) -> dict[Cell, bool]:
+    """A colour for each edge of a simple bipartite graph, every vertex balanced to within 1."""
+    rng.shuffle(edges)
+    ends = [(("rater", rater), ("pair", pair)) for rater, pair in edges]
+    degree: dict[Hashable, int] = defaultdict(int)
+    for left, right in ends:
+        degree[left] += 1
+        degree[right] += 1
+    odd = [vertex for vertex, count in degree.items() if count % 2]
+    spare_rater, spare_pair = ("rater", ("spare",)), ("pair", ("spare",))
+    extra = [(v, spare_pair) if v[0] == "rater" else (spare_rater, v) for v in odd]  # type: ignore[index]
+    if sum(left == spare_rater for left, _ in extra) % 2:
+        extra.append((spare_rater, spare_pair))
+    walked = _walk([*ends, *extra])
+    turn = rng.random() < 0.5
+    return {edge: forward != turn for edge, forward in zip(edges, walked, strict=False)}
+
+
+def _walk(edges: Sequence[tuple[Hashable, Hashable]]) -> list[bool]:
+    """For each edge of a graph of even degrees, whether an Euler circuit walks it from its first end."""
+    around: dict[Hashable, list[int]] = defaultdict(list)
+    for number, (first, second) in enumerate(edges):
+        around[first].append(number)
+        around[second].append(number)
+    forward: dict[int, bool] = {}
+    for start in range(len(edges)):
+        vertex = edges[start][0]
+        while True:
+            while around[vertex] and around[vertex][-1] in forward:
+                around[vertex].pop()
+            if not around[vertex]:
+                break
+            number = around[vertex].pop()
+            first, second = edges[number]
+            forward[number] = vertex == first
+            vertex = second if vertex == first else first
+    return [forward[number] for number in range(len(edges))]

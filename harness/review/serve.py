@@ -1,4 +1,4 @@
-"""The next pair for a reviewer, their vote, and taking it back. Every call is one short session of the store.
+"""Serves a reviewer the next pair, stores their vote, and takes it back. Every call is one short store session.
 
 An item is in front of one reviewer at a time: it is reserved for them, by default for 30 minutes, and comes back to
 them after a reload, in a second tab, or when the server was restarted. A reviewer works through the queue that they
@@ -40,9 +40,9 @@ Clock = Callable[[], datetime]
 def briefing(store: Store, who: Invitation) -> Briefing:
     """The instructions of the reviewer's round. Raises ReviewError when the invitation does not hold (any more)."""
     with store.session() as session:
-        there, _ = admitted(session, who)
-    practice = there.practice is not None
-    return Briefing(there.instructions, there.criteria, there.flags, there.render, practice, there.closed is None)
+        round_, _ = admitted(session, who)
+    practice = round_.practice is not None
+    return Briefing(round_.instructions, round_.criteria, round_.flags, round_.render, practice, round_.closed is None)
 
 
 def next_item(store: Store, who: Invitation, *, clock: Clock = utc_now) -> BlindItem | Thanks:
@@ -86,10 +86,10 @@ def undo(store: Store, who: Invitation, undo_id: str, *, clock: Clock = utc_now)
             return _next(desk, now)
         counted = desk.standing()
         own = [vote for vote in desk.votes if vote.rater == desk.me and vote.winner != "undone"]
-        mine = [vote for vote in own if counted[vote.assignment] == vote]
-        if not mine:
+        undoable = [vote for vote in own if counted[vote.assignment] == vote]
+        if not undoable:
             raise ReviewError("there is no choice to take back", hint="Go on with the item that is shown")
-        last = mine[-1]
+        last = undoable[-1]
         row, a = desk.reservation(last.assignment), desk.find(last.assignment)
         assert a is not None
         if row is not None and row.rater != desk.me and lasts(row, now):
@@ -102,13 +102,13 @@ def undo(store: Store, who: Invitation, undo_id: str, *, clock: Clock = utc_now)
 def reference(store: Store, who: Invitation, token: str) -> str | None:
     """The reference answer to the pair's prompt, for the reviewer who has or had it in front of them."""
     with store.session() as session:
-        found = sit_down(session, who).find(token)
-        if found is None or found.kind == "practice":
+        assignment = sit_down(session, who).find(token)
+        if assignment is None or assignment.kind == "practice":
             return None
-        return _texts(session, found, ("reference",)).get("reference")
+        return _texts(session, assignment, ("reference",)).get("reference")
 
 
-def guess(store: Store, who: Invitation, token: str, answer: Answer, *, clock: Clock = utc_now) -> None:
+def guess(store: Store, who: Invitation, token: str, answer: Answer) -> None:
     """Store the answer to the closing question. Raises ReviewError for a pair that this reviewer has not judged."""
     with store.session() as session:
         desk = sit_down(session, who)
@@ -116,85 +116,85 @@ def guess(store: Store, who: Invitation, token: str, answer: Answer, *, clock: C
             raise ReviewError(f"{answer!r} is no answer", hint="Give left, right or unsure")
         if not is_vote(desk.standing().get(token)):
             raise ReviewError("this pair is none that you have judged", hint="Reload the page")
-        session.write(Guess(desk.round.id, desk.me, token, answer, iso(clock())))
+        session.write(Guess(desk.round.id, desk.me, token, answer, iso(utc_now())))
 
 
-def pair_texts(session: Session, there: Round, found: Assignment) -> dict[str, str]:
+def pair_texts(session: Session, round_: Round, assignment: Assignment) -> dict[str, str]:
     """Texts of an assignment: `prompt`, `left`, `right`, and `reference` where there is one."""
-    if found.kind == "practice":
-        assert there.practice is not None
-        return {"prompt": there.practice.prompt, "left": there.practice.left, "right": there.practice.right}
-    texts = _texts(session, found, ("prompt", "reference", found.left, found.right))
-    named = {"prompt": texts["prompt"], "left": texts[found.left], "right": texts[found.right]}
+    if assignment.kind == "practice":
+        assert round_.practice is not None
+        return {"prompt": round_.practice.prompt, "left": round_.practice.left, "right": round_.practice.right}
+    texts = _texts(session, assignment, ("prompt", "reference", assignment.left, assignment.right))
+    named = {"prompt": texts["prompt"], "left": texts[assignment.left], "right": texts[assignment.right]}
     return {**named, "reference": texts["reference"]} if "reference" in texts else named
 
 
 # --------------------------------------------------------------------------------------------------------- inside
 
 
-def _texts(session: Session, found: Assignment, sources: tuple[str, ...]) -> dict[str, str]:
+def _texts(session: Session, assignment: Assignment, sources: tuple[str, ...]) -> dict[str, str]:
     where = f"source {AMONG} AND round = $2 AND example = $3"
     rows = session.remember(
-        ("texts", found.round, found.example, sources),
-        lambda: session.read(ReviewText, where, [list(sources), found.round, found.example]),
+        ("texts", assignment.round, assignment.example, sources),
+        lambda: session.read(ReviewText, where, [list(sources), assignment.round, assignment.example]),
     )
     return {row.source: row.text for row in rows}
 
 
 def _next(desk: Desk, now: datetime) -> BlindItem | Thanks:
     refuse_closed(desk.round)
-    found = desk.current(now)
-    if found is None:
+    assignment = desk.current(now)
+    if assignment is None:
         return _thanks(desk)
-    desk.put(found, now)
-    there, last = desk.round, desk.standing().get(found.token)
-    texts = pair_texts(desk.session, there, found)
+    desk.put(assignment, now)
+    round_, last = desk.round, desk.standing().get(assignment.token)
+    texts = pair_texts(desk.session, round_, assignment)
     return BlindItem(
-        token=found.token,
-        vote_id=f"{found.token}-{last.revision + 1 if last else 1}",
+        token=assignment.token,
+        vote_id=f"{assignment.token}-{last.revision + 1 if last else 1}",
         prompt=texts["prompt"],
         left=texts["left"],
         right=texts["right"],
-        practice=found.kind == "practice",
+        practice=assignment.kind == "practice",
         has_reference="reference" in texts,
-        progress=desk.progress(found),
-        criteria=there.criteria,
-        flags=there.flags,
-        render=there.render,
+        progress=desk.progress(assignment),
+        criteria=round_.criteria,
+        flags=round_.flags,
+        render=round_.render,
     )
 
 
 def _thanks(desk: Desk) -> Thanks:
-    there, session = desk.round, desk.session
-    pairs = ordinary(session, there)
+    round_, session = desk.round, desk.session
+    pairs = ordinary(session, round_)
     tokens = [a.token for a in pairs]
     counted = standing(session.read(Judgment, f"assignment {AMONG}", [tokens], all_rows=True))
     left = sum(not is_vote(counted.get(token)) for token in tokens)
-    asked = session.read(Guess, "round = $1 AND rater = $2", [there.id, desk.me])
-    first = there.evaluations.get(there.arms[0]) if there.arms else None
+    asked = session.read(Guess, "round = $1 AND rater = $2", [round_.id, desk.me])
+    first = round_.evaluations.get(round_.arms[0]) if round_.arms else None
     judged = [a for a in pairs if is_vote(counted.get(a.token)) and counted[a.token].rater == desk.me]
     fitting = [a for a in judged if first is None or first in (a.left, a.right)]
     question = None
     if fitting and not asked:
-        texts = pair_texts(session, there, fitting[-1])
-        question = ClosingQuestion(fitting[-1].token, there.question, texts["prompt"], texts["left"], texts["right"])
+        texts = pair_texts(session, round_, fitting[-1])
+        question = ClosingQuestion(fitting[-1].token, round_.question, texts["prompt"], texts["left"], texts["right"])
     return Thanks(desk.progress(None).done, left, question)
 
 
 def _vote(desk: Desk, ballot: Ballot, now: datetime) -> Receipt:
-    there, found = desk.round, desk.find(ballot.token)
-    practice = there.practice if found is not None and found.kind == "practice" else None
+    round_, assignment = desk.round, desk.find(ballot.token)
+    practice = round_.practice if assignment is not None and assignment.kind == "practice" else None
     said = f"Most people would choose: {practice.answer.replace('_', ' ')}. {practice.why}" if practice else None
     stored = next((vote for vote in desk.votes if vote.id == ballot.id and vote.rater == desk.me), None)
     if stored is not None and stored.assignment == ballot.token:
         return Receipt(stored.winner, False, said)
-    refuse_closed(there)
-    check_ballot(ballot, there.criteria, there.flags)
+    refuse_closed(round_)
+    check_ballot(ballot, round_.criteria, round_.flags)
     counted = desk.standing().get(ballot.token)
     row = desk.reservation(ballot.token)
-    if found is not None and counted is not None and counted.rater == desk.me and is_closed(counted, desk.me):
+    if assignment is not None and counted is not None and counted.rater == desk.me and is_closed(counted, desk.me):
         raise ReviewError("you have judged this item already", hint="Take your last choice back to change it")
-    if found is None or is_vote(counted) or row is None or row.rater != desk.me:
+    if assignment is None or is_vote(counted) or row is None or row.rater != desk.me:
         raise ReviewError("this item is not in front of you (any more)", hint="Reload the page for the next one")
     desk.cast(
         Judgment(

@@ -44,7 +44,8 @@ def test_mixed_precision_is_part_of_what_identifies_a_training(make_plan: Plans)
         base = experiment.base.model_copy(update=changed)
         from dataclasses import replace
 
-        return plans.train_identity(replace(experiment, base=base), plan.files, plan.arm, (0, None, 1.0, "hash"))
+        planner = plans.Planner(plan.files, plan.home, "hash")
+        return planner.identity(replace(experiment, base=base), plan.arm, plans.TrainingDraw(0))
 
     lora, untrained = {"method": "lora"}, {"method": "untrained"}
     assert identity(lora) == identity(lora, autocast=None) != identity(lora, autocast="bfloat16")

@@ -90,7 +90,7 @@ def test_conversations_and_equal_answers(tmp_path: Path, task: TaskSpec) -> None
         ("system", "Be brief."), ("user", "Who?")
     ]  # fmt: skip
     assert [(pair.chosen, pair.rejected) for pair in found.pairs] == [("Ada", "Ben")]
-    with pytest.raises(DataError, match="must be turns"):
+    with pytest.raises(DataError, match="list of turns"):
         read_pairs(write(tmp_path / "q.jsonl", ROW), chat)
     with pytest.raises(DataError, match="holds no preference pair"):
         read_pairs(write(tmp_path / "r.jsonl", {**ROW, "rejected": ROW["chosen"]}), task)
@@ -134,7 +134,8 @@ def test_the_path_is_relative_to_the_file_and_no_part_of_the_identity(project: P
         (arm,) = [arm for arm in experiment.arms if arm.name == "voted"]
         assert arm.pairs.path == str(project / name)  # type: ignore[union-attr]
         files = prepare(experiment, project / "home").files
-        identities.append(plans.train_identity(experiment, files, arm, (0, "parent", 1.0, "base")))
+        planner = plans.Planner(files, project, "base")
+        identities.append(planner.identity(experiment, arm, plans.TrainingDraw(0, "parent")))
     assert identities[0] == identities[1] != identities[2]
     file.write_text(EXPERIMENT % "nowhere.jsonl")
     with pytest.raises(SpecError, match=r"e.yaml:7: arms\[2\].pairs.path: no such file"):

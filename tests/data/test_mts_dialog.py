@@ -12,7 +12,8 @@ from harness.data.examples import read_examples
 from harness.data.near_duplicates import near_texts, normalise, words
 from harness.data.splits import split_source
 from harness.errors import LeakageError
-from harness.experiments.loading.load import check, load_task
+from harness.experiments.loading.check import check
+from harness.experiments.loading.load import load_task
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "mts_dialog"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="shared/data/mts_dialog lies not beside the repository")
@@ -58,7 +59,7 @@ def test_leaks_are_dropped_and_listed(write: Callable[[str], Path]) -> None:
     path = write("leakage: {drop: train}\n")
     task, folder = load_task(path)
     source = read_examples(task, folder)
-    splits = split_source(source, task.splits, task.leakage)
+    splits = split_source(source, task.splits, task.leakage).splits
     dropped = {leak.dropped for leak in splits.leaks}
     assert len(splits.test) == 200 and 3 <= len(dropped) <= 30
     assert len(splits.train) + len(splits.validation) + len(dropped) == 1301

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from harness import redaction
 from harness.config import ChatSpec, DataSpec, MetricsSpec, TaskSpec
-from harness.data.prompts import IGNORED, Prompter, PromptOverride, percentiles, preview
+from harness.data.prompts import IGNORED, Prompter, PromptOverride
 from harness.errors import DataError, ModelError, SpecError
+from harness.experiments.loading.preview import percentiles, preview
 from harness.records import Example, Message
 
 CHATML = """{% for m in messages %}<|im_start|>{{ m.role }}
@@ -336,15 +337,14 @@ def test_preview_shows_masks_lengths_and_truncation(make_tokenizer: Callable[...
     tokenizer = make_tokenizer()
     rows = [replace(QUESTION, id=f"e{n}", prompt="a" * 3 * n) for n in range(1, 9)]
     rows.append(replace(QUESTION, id="long", references=("b" * 200,)))
-    shown = preview(text_prompter(tokenizer, 30), rows)
+    shown = preview(text_prompter(tokenizer, 30), rows, 3)
     assert [row.example for row in shown.prompts] == ["e1", "e2", "e3"]
     first = shown.prompts[0]
-    assert first.prompt == "<s>aaa" and first.target == "a red hat</s>"
-    masked = "".join(text for text, carries in first.tokens if carries)
-    assert masked == first.target and "".join(text for text, _ in first.tokens) == first.prompt + first.target
+    assert "".join(text for text, carries in first.tokens if carries) == "a red hat</s>"
+    assert "".join(text for text, _ in first.tokens) == "<s>aaa" + "a red hat</s>"
     assert (shown.examples, shown.context, shown.uses_chat) == (9, 30, False)
     lengths = [len(text_prompter(tokenizer, 500).encode(row).prompt) for row in rows[:8]]
-    assert shown.prompt_lengths["max"] == max(lengths) and shown.prompt_lengths["p50"] == sorted(lengths)[3]
+    assert shown.lengths["prompt"]["max"] == max(lengths) and shown.lengths["prompt"]["p50"] == sorted(lengths)[3]
     size = len(text_prompter(tokenizer, 500).encode(QUESTION).target)
     over = [length + size - 30 for length in lengths if length + size > 30]
     assert shown.truncated_prompts == len(over) and shown.truncated_tokens == sum(over)

@@ -11,15 +11,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from harness.config import LeakageSpec, SplitsSpec
-from harness.data.splits import (
-    heldout_pairs,
-    presplit,
-    sealed_examples,
-    split,
-    split_source,
-    training_share,
-    training_view,
-)
+from harness.data.splits import divide, presplit, split, split_source, training_share
 from harness.errors import DataError, LeakageError
 from harness.records import Example, Message, PreferencePair, SourceData, Split, Splits, TrainingData
 
@@ -237,13 +229,13 @@ def test_fingerprint_covers_content() -> None:
 def test_a_trainer_sees_neither_test_examples_nor_their_pairs() -> None:
     examples = many(100)
     source = source_of(examples, [PreferencePair(e.id, "good", "bad") for e in examples])
-    splits = split_source(source, SPEC)
-    data = training_view(source, splits)
+    divided = split_source(source, SPEC)
+    splits, data = divided.splits, divided.training
     assert [e.id for e in data.train] == list(splits.train)
     assert [e.id for e in data.validation] == list(splits.validation)
     assert {pair.example for pair in data.pairs} == set(splits.train)
-    assert {pair.example for pair in heldout_pairs(source, splits)} == set(splits.test)
-    assert [e.id for e in sealed_examples(source, splits)] == list(splits.test)
+    assert {pair.example for pair in divided.heldout_pairs} == set(splits.test)
+    assert [e.id for e in divided.sealed] == list(splits.test)
 
 
 def test_held_out_pairs_without_any_in_test() -> None:
@@ -252,13 +244,14 @@ def test_held_out_pairs_without_any_in_test() -> None:
     sides = side_of(splits)
     pairs = [PreferencePair(e.id, "good", "bad") for e in examples if sides[e.id] != "test"]
     source = source_of(examples, pairs)
-    assert {pair.example for pair in heldout_pairs(source, splits)} == set(splits.validation)
+    assert {pair.example for pair in divide(source, splits).heldout_pairs} == set(splits.validation)
     source = source_of(examples, [pair for pair in pairs if sides[pair.example] == "train"])
-    held, kept = heldout_pairs(source, splits), training_view(source, splits).pairs
+    divided = divide(source, splits)
+    held, kept = divided.heldout_pairs, divided.training.pairs
     assert len(held) + len(kept) == len(splits.train) and len(held) == pytest.approx(len(splits.train) / 10, abs=2)
     group = {e.id: e.group for e in examples}
     assert not {group[pair.example] for pair in held} & {group[pair.example] for pair in kept}
-    assert heldout_pairs(source_of(examples), splits) == ()
+    assert divide(source_of(examples), splits).heldout_pairs == ()
 
 
 @settings(deadline=None)

@@ -11,6 +11,7 @@ import pytest
 from harness import results
 from harness.experiments import pipeline, speed
 from harness.experiments.running import plans as run_plans
+from harness.experiments.running.context import RunContext
 from harness.experiments.speed import probes
 from harness.experiments.speed.probes import Job
 from harness.experiments.speed.schedule import batches
@@ -64,9 +65,9 @@ def test_figures_of_real_models(base: Path) -> None:
         store = queries.open_store(home)
         [known] = store.experiments()
         looks = store.looks()
-        place = speed.Place(home, known.experiment_id, store, reporter)
-        wanted = speed.jobs(plans, speed.settings_of(experiment))
-        made = speed.measure(place, wanted, bench=InProcess())
+        assert experiment.spec.serving is not None
+        jobs = speed.jobs(plans, experiment.spec.serving)
+        made = speed.measure(RunContext(home, store, known, reporter), jobs, bench=InProcess())
     assert made is not None and [arm.status for arm in made.arms] == ["ok", "ok"]
     for arm in made.arms:
         assert arm.probe is not None and [one.rows for one in arm.probe.tries] == [1, 2, 4]
@@ -77,7 +78,7 @@ def test_figures_of_real_models(base: Path) -> None:
     assert table is not None and table.reference == "untrained"
     few, plain = table.of("few_shot"), table.of("untrained")
     assert few is not None and plain is not None
-    assert (few.prompt_tokens or 0) > 3 * (plain.prompt_tokens or 1), "worked examples are its honest cost"
+    assert (few.prompt_tokens or 0) > 3 * (plain.prompt_tokens or 1), "few-shot examples are its honest cost"
     assert set(plain.figures) == set(few.ratios) == set(results.serving.MEASURES)
     assert all(one.value == 1.0 for one in plain.ratios.values())
     assert store.looks() == looks and len(looks) == 2

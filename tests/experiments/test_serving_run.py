@@ -185,9 +185,11 @@ def test_a_killed_process_is_one_failure_and_the_next_visit_has_a_new_one(projec
 
     for plan in plans:
         worker.execute(plan)
-    weak, slow = speed.jobs(plans, speed.settings_of(experiment).model_copy(update={"new_tokens": 400}))[:2]
+    settings = experiment.spec.serving
+    assert settings is not None
+    weak, slow = speed.jobs(plans, settings.model_copy(update={"new_tokens": 400}))[:2]
     assert weak.plan.files.sealed is None and slow.plan.files.sealed is None
-    quick = speed.jobs(plans, speed.settings_of(experiment))[0]
+    quick = speed.jobs(plans, settings)[0]
     with Processes() as processes:
         assert processes.visit(quick, 2).batch_tokens == 8
         pool = processes._timing

@@ -20,6 +20,7 @@ from harness.experiments.evaluation import validate
 from harness.experiments.evaluation.evaluate import read_suite
 from harness.experiments.running import plans as run_plans
 from harness.experiments.running import worker
+from harness.experiments.running.context import RunContext
 from harness.experiments.running.executors import opened
 from harness.experiments.tuning import search, trials
 from harness.progress import Reporter
@@ -129,8 +130,7 @@ def test_tuning_takes_no_look_at_the_test_split_and_cannot(shell: Shell, project
     with Reporter() as reporter, pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "finished", spy)
         with opened("inline", reporter, 1) as execute:
-            session = pipeline.Session(home, reporter, False, execute)
-            pipeline.tune(experiment, prepared, store, record, session)
+            pipeline.tune(experiment, prepared, RunContext(home, store, record, reporter, execute))
     assert len(store.trials(record.experiment_id)) == 8
     assert store.looks() == [] and not (home / "evals").exists()
     tried = [plan for plan in handed if plan.role == "trial"]

@@ -23,7 +23,7 @@ from harness.results import cache
 from harness.results.human.statistics import exact_upper, human_review
 from harness.results.human.votes import RoundVotes, open_votes, pair_counts
 from harness.results.render import bundle
-from harness.review.monitor import preferred
+from harness.review.lifecycle import preferred
 from harness.stats.votes import confidence_sequence
 from harness.store import Store
 

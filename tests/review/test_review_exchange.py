@@ -16,7 +16,6 @@ from harness.errors import ReviewError
 from harness.results.human import statistics
 from harness.review import exchange
 from harness.review.plan import Design
-from harness.review.preferences import preferences
 from harness.store import Store
 
 
@@ -45,9 +44,9 @@ def test_a_bundle_holds_no_arm_and_no_kind_and_its_votes_come_back_once(
     end = review.next_item(other, who)
     review.guess(other, who, end.question.token, "left")  # type: ignore[union-attr]
     done = exchange.import_file(store, other.journal_path, "owner")
-    assert (done.round, done.new, done.known) == ("r1", 12, 0)
+    assert (done.round, done.new, done.already_stored) == ("r1", 12, 0)
     again = exchange.import_file(store, other.journal_path, "owner")
-    assert (again.new, again.known) == (0, 12)
+    assert (again.new, again.already_stored) == (0, 12)
     status = review.status(store, "r1")
     assert status.votes == status.wanted == 6 and [rater.done for rater in status.raters] == [6, 6]
     review.unblind(store, "r1", "owner", "all votes are in")
@@ -138,7 +137,7 @@ def test_exported_votes_are_imported_elsewhere_and_again(store: Store, other: St
     assert exchange.import_file(store, path, "owner").new == 0
     _copy_round(store, other)
     done = exchange.import_file(other, path, "owner")
-    assert (done.new, done.known) == (4, 0) and exchange.import_file(other, path, "owner").known == 4
+    assert (done.new, done.already_stored) == (4, 0) and exchange.import_file(other, path, "owner").already_stored == 4
     assert other.judgments() == store.judgments()
 
 
@@ -187,7 +186,7 @@ def test_votes_that_were_cast_after_closing_are_refused(store: Store, tmp_path: 
     path.write_text(json.dumps(row | {"when": "2020-01-01T00:00:00+00:00"}))
     assert exchange.import_file(store, path, "owner").new == 1
     review.unblind(store, "r1", "owner", "done")
-    assert exchange.import_file(store, path, "owner").known == 1
+    assert exchange.import_file(store, path, "owner").already_stored == 1
 
 
 ANNOTATIONS = """example,left,right,rater,winner,seconds
@@ -202,7 +201,7 @@ def test_a_finished_annotation_file_is_a_closed_unblinded_round(store: Store, tm
     path = tmp_path / "done.csv"
     path.write_text(ANNOTATIONS)
     done = exchange.import_file(store, path, "owner")
-    assert (done.new, done.known) == (4, 0)
+    assert (done.new, done.already_stored) == (4, 0)
     assert exchange.import_file(store, path, "owner") == exchange.Imported(done.round, 0, 4)
     found = review.round_votes(store, done.round)
     assert found.round.arms == ("gpt", "llama", "mistral") and found.round.unblinded is not None
@@ -213,7 +212,7 @@ def test_a_finished_annotation_file_is_a_closed_unblinded_round(store: Store, tm
         ("llama", "mistral", 0, 0, 1),
     ]
     with pytest.raises(ReviewError, match="came without texts"):
-        preferences(store, found)
+        exchange.preferences(store, found)
 
 
 @pytest.mark.parametrize(
@@ -267,20 +266,20 @@ def test_preferences_are_what_most_raters_preferred(store: Store) -> None:
         turned = name == "Cy"
         work(store, person(store, name), lambda item, turned=turned: choose(item, turned))
     with pytest.raises(ReviewError, match="not unblinded"):
-        preferences(store, review.round_votes(store, "r1"))
+        exchange.preferences(store, review.round_votes(store, "r1"))
     review.unblind(store, "r1", "owner", "done")
     found = review.round_votes(store, "r1")
-    rows = preferences(store, found)
+    rows = exchange.preferences(store, found)
     assert len(rows) == 2
     for row in rows:
         assert row["chosen"].startswith("answer A") and row["rejected"].startswith("answer B")
         assert row["margin"] == pytest.approx(1 / 3) and row["prompt"].startswith("prompt of x")
         assert row["provenance"]["votes"] == {"chosen": 2, "rejected": 1, "tie": 0}
         assert row["provenance"]["chosen_arm"] == "canary-full" and row["provenance"]["split"] == "validation"
-    without = preferences(store, found, without=("Cy",))
+    without = exchange.preferences(store, found, without=("Cy",))
     assert [row["margin"] for row in without] == [1.0] * 2
     with pytest.raises(ReviewError, match="the declared rule leaves out Ann, Bo, Cy"):
-        preferences(store, found, without=("Ann", "Bo", "Cy"))
+        exchange.preferences(store, found, without=("Ann", "Bo", "Cy"))
 
 
 def test_preferences_of_the_test_split_and_of_sensitive_data_are_refused(store: Store) -> None:
@@ -290,6 +289,6 @@ def test_preferences_of_the_test_split_and_of_sensitive_data_are_refused(store: 
         work(store, person(store, "Ann", name), careful)
         review.unblind(store, name, "owner", "done")
     with pytest.raises(ReviewError, match=r"over the test split.*--split validation"):
-        preferences(store, review.round_votes(store, "r1"))
+        exchange.preferences(store, review.round_votes(store, "r1"))
     with pytest.raises(ReviewError, match="sensitive"):
-        preferences(store, review.round_votes(store, "r2"))
+        exchange.preferences(store, review.round_votes(store, "r2"))

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from harness.errors import ReviewError
 from harness.records import Assignment
-from harness.review.plan import Design, GoldPair, Material, choose_items, fillers_for, plan_round
-from harness.review.sides import balanced
+from harness.review.plan import Design, GoldPair, Material, balanced, choose_items, fillers_for, plan_round
 
 
 @st.composite

@@ -41,7 +41,7 @@ print("done", flush=True)
 
 def voter(store: Store, token: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", VOTE, str(store.path), token, str(Path(__file__).parent)],
+        [sys.executable, "-c", VOTE, str(store.path), token, str(Path(__file__).parents[1])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

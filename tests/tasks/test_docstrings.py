@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from harness.data.examples import read_examples, read_retention
-from harness.data.splits import heldout_pairs, split_source, training_view
+from harness.data.splits import split_source
 from harness.experiments.loading.load import load_task
 from harness.records import SourceData
 
@@ -86,11 +86,11 @@ def test_pairs_are_from_siblings_and_split_by_module(source: SourceData) -> None
         pair.rejected in summaries[group[pair.example]] and pair.rejected != pair.chosen for pair in source.pairs
     )
     task, _ = load_task(FOLDER)
-    splits = split_source(source, task.splits, task.leakage)
-    data = training_view(source, splits)
+    divided = split_source(source, task.splits, task.leakage)
+    splits, data = divided.splits, divided.training
     train_groups = {group[name] for name in splits.train}
     assert {group[pair.example] for pair in data.pairs} <= train_groups
-    assert not train_groups & {group[pair.example] for pair in heldout_pairs(source, splits)}
+    assert not train_groups & {group[pair.example] for pair in divided.heldout_pairs}
     assert not train_groups & {group[name] for name in splits.test}
     assert min(len(splits.train), len(splits.validation) * 5, len(splits.test) * 2) > 1500
     # Copies of one function in two modules keep those modules together.

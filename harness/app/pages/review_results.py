@@ -19,7 +19,7 @@ from harness.results import HumanReview, HumanTable, cache
 from harness.results.render import human
 from harness.results.render.human import Block
 from harness.review import RoundStatus
-from harness.review.monitor import Monitored, preferred
+from harness.review.lifecycle import Monitored, preferred
 from harness.store import Store
 
 OPEN_FIRST = "Run `harness review open EXPERIMENT --arms a,b`, then `harness review invite ROUND NAME`"

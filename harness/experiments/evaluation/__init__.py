@@ -1,1 +1,1 @@
-"""One artefact scored on one split: predictions, likelihoods, scores."""
+"""Scores one artefact on one split: predictions, likelihoods, scores."""

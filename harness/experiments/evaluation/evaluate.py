@@ -1,4 +1,4 @@
-"""One artefact on one sealed suite: predictions, likelihoods and lm-eval's samples, then scores, in a folder.
+"""Scores one artefact on the sealed test suite: predictions, likelihoods and lm-eval's samples, then metrics.
 
     evals/EVAL_ID/   generate.jsonl  score.jsonl  lm_eval-KIND.jsonl   finished batches, while it is going
                      predictions.jsonl  likelihoods.jsonl  lm_eval.jsonl  scores.jsonl
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ from harness.records.files import read_json, read_records, write_json, write_rec
 
 DONE = "evaluation.json"
 SCORED = "scored.json"
-"""In a run folder: subject → the evaluation that answers for it."""
+"""In a run folder: subject → its evaluation."""
 ENDPOINT_CHARACTERS, ENDPOINT_ROWS = 1 << 30, 32
 RAW = ("generate.jsonl", "score.jsonl", "lm_eval-*.jsonl")
 
@@ -58,13 +59,13 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What an artefact is scored on."""
+    """The examples, pairs and texts that an artefact is scored on."""
 
     examples: tuple[Example, ...]
-    pairs: tuple[PreferencePair, ...]
-    pair_examples: tuple[Example, ...]
+    pairs: tuple[PreferencePair, ...] = ()
+    pair_examples: tuple[Example, ...] = ()
     """Examples whose pairs are held out: test examples, or validation ones where the test split has no pairs."""
-    retention: tuple[RetentionText, ...]
+    retention: tuple[RetentionText, ...] = ()
 
 
 def identity(plan: RunPlan, artefact: Artefact) -> str:
@@ -73,7 +74,7 @@ def identity(plan: RunPlan, artefact: Artefact) -> str:
 
 
 def subject(plan: RunPlan, artefact: Artefact) -> str:
-    """What is scored on what: `identity` without the environment."""
+    """Hash of what is scored on what: `identity` without the environment."""
     return digest(_subject(plan, artefact))
 
 
@@ -87,15 +88,15 @@ def _subject(plan: RunPlan, artefact: Artefact) -> list[Any]:
 
 
 def environment_of(plan: RunPlan) -> dict[str, str]:
-    """What may move the scores of `plan` here; for an endpoint that is the server's own affair."""
+    """Versions and hardware that may move the scores of `plan`; for an endpoint only its server knows them."""
     return environment.REMOTE if plan.arm.method == "endpoint" else environment.scoring_environment(plan.device)
 
 
 def find(plan: RunPlan, artefact: Artefact) -> str | None:
-    """The complete evaluation that answers for `artefact`: the one it was scored with first, in whatever environment.
+    """The id of the complete evaluation of `artefact`: its first one, in whatever environment; None without any.
 
-    A library that was upgraded since does not make finished work unfinished. With `plan.rescore` only an evaluation of
-    the present environment counts.
+    An upgrade of a library does not make finished work unfinished. With `plan.rescore` only an evaluation in the
+    present environment counts.
     """
     here = identity(plan, artefact)
     noted = _noted(plan).get(subject(plan, artefact))
@@ -106,7 +107,7 @@ def find(plan: RunPlan, artefact: Artefact) -> str | None:
 
 
 def note(plan: RunPlan, artefact: Artefact, eval_id: str) -> None:
-    """Remember in the run folder that `eval_id` answers for `artefact`."""
+    """Remember in the run folder that `eval_id` is the evaluation of `artefact`."""
     write_json(plan.run_folder / SCORED, {**_noted(plan), subject(plan, artefact): eval_id})
 
 
@@ -132,7 +133,7 @@ def read_suite(plan: RunPlan) -> Suite:
 
 
 def sealed_folder(plan: RunPlan) -> Path:
-    """Where the test split lies. A plan in a trainer's hands does not know."""
+    """The folder of the test split. Raises UsageError for a plan that a trainer holds, which does not say."""
     if plan.files.sealed is None:
         raise sealing.refusal()
     return plan.files.sealed
@@ -147,8 +148,7 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         return Seconds(**stored["seconds"])
     folder.mkdir(parents=True, exist_ok=True)
     suite = read_suite(plan)
-    model = arms.family(plan.arm.method).load(plan, artefact)
-    try:
+    with closing(arms.family(plan.arm.method).load(plan, artefact)) as model:
         scorer = Scorer(plan, model, suite, folder, name)
         started = time.perf_counter()
         predictions = scorer.predictions(progress)
@@ -159,8 +159,6 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         write_records(folder / "lm_eval.jsonl", scores)
         write_records(folder / "likelihoods.jsonl", [*likelihoods, *choices])
         write_records(folder / "scores.jsonl", score(plan, name, folder, suite))
-    finally:
-        model.close()
     # Batches that a killed scoring finished took time as well.
     generating = max(predicted - started, sum(row.seconds for row in predictions))
     seconds = Seconds(generating, time.perf_counter() - predicted)
@@ -197,7 +195,7 @@ def read_evaluation(folder: Path) -> Evaluation:
 def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score]:
     """Scores of every metric that the task declares, from stored predictions and likelihoods; needs no model."""
     task = plan.experiment.task
-    names = wanted(task.metrics.primary, *task.metrics.also)
+    names = metric_names(task.metrics.primary, *task.metrics.also)
     predictions = list(read_records(folder / "predictions.jsonl", Prediction))
     likelihoods = list(read_records(folder / "likelihoods.jsonl", Likelihood))
     own = own_metrics(plan)
@@ -212,7 +210,7 @@ def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score
 
 
 def unavailable(plan: RunPlan) -> dict[str, str]:
-    """Source of a metric → why the arm of `plan` has no value for it, whatever the model."""
+    """Source of a metric → why no model of the method of `plan` has a value for it."""
     return dict(endpoint.UNAVAILABLE) if plan.arm.method == "endpoint" else {}
 
 
@@ -235,23 +233,19 @@ def own_metrics(plan: RunPlan) -> dict[str, metrics.Metric]:
 def modules(task: TaskSpec) -> list[str]:
     """Libraries that scoring an arm on `task` imports, beside those of its model."""
     lm_eval = task.lm_eval is not None or (task.retention is not None and task.retention.tasks is not None)
-    found = metrics.modules([task.metrics.primary, *task.metrics.also])
-    return [*found, "datasets", "lm_eval.evaluator"] if lm_eval else found
+    names = metrics.modules([task.metrics.primary, *task.metrics.also])
+    return [*names, "datasets", "lm_eval.evaluator"] if lm_eval else names
 
 
-def wanted(*declared: str) -> list[str]:
+def metric_names(*declared: str) -> list[str]:
     """The declared metrics, and those that every evaluation has where its suite allows them."""
     always = ("length_limited", "retention_perplexity", "preference_accuracy")
     return list(dict.fromkeys([*declared, *always]))
 
 
-def _as_retention(suite: str) -> str:
-    return f"retention:{suite.partition(':')[2]}"
-
-
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """The three ways a model is asked, over one suite; finished batches are kept in `folder`."""
+    """Asks one model for predictions, likelihoods and lm-eval's samples over one suite; keeps batches in `folder`."""
 
     plan: RunPlan
     model: Model
@@ -271,11 +265,7 @@ class Scorer:
     def _prompter(self) -> Prompter:
         experiment = self.plan.experiment
         return Prompter(
-            self.model.tokenizer,
-            experiment.spec.chat,
-            experiment.task,
-            self.model.context,
-            prompt_override(self.plan),
+            self.model.tokenizer, experiment.spec.chat, experiment.task, self.model.context, prompt_override(self.plan)
         )
 
     def predictions(self, progress: arms.Progress) -> list[Prediction]:
@@ -295,10 +285,10 @@ class Scorer:
         if "likelihood" in unavailable(self.plan):
             return []
         prompter = self._prompter()
-        known = {example.id: example for example in (*self.suite.pair_examples, *self.suite.examples)}
+        by_id = {example.id: example for example in (*self.suite.pair_examples, *self.suite.examples)}
         requests = [
             *predict.target_requests(prompter, self.suite.examples),
-            *predict.preference_requests(prompter, known, self.suite.pairs),
+            *predict.preference_requests(prompter, by_id, self.suite.pairs),
             *predict.retention_requests(self.model, self.suite.retention, self.model.context),
         ]
         return predict.likelihoods(self.model, requests, self._settings(), self.folder / "score.jsonl", progress)
@@ -308,14 +298,14 @@ class Scorer:
         task = self.plan.experiment.task
         scores, likelihoods = self._lm_eval(task.lm_eval, "", progress)
         kept, choices = self._lm_eval(task.retention.tasks if task.retention else None, "retention-", progress)
-        kept = [replace(row, suite=_as_retention(row.suite)) for row in kept]
-        choices = [replace(row, suite=_as_retention(row.suite)) for row in choices]
+        kept = [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in kept]
+        choices = [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in choices]
         return [*scores, *kept], [*likelihoods, *choices]
 
     def _lm_eval(
         self, spec: LmEvalSpec | None, kept_in: str, progress: arms.Progress
     ) -> tuple[list[Score], list[Likelihood]]:
-        # lm-eval builds its own prompts: worked examples do not reach them, so a few-shot arm would repeat untrained.
+        # lm-eval builds its own prompts: few-shot examples do not reach them, so a few-shot arm would repeat untrained.
         if spec is None or self.plan.arm.method in ("toy", "few_shot") or "lm_eval" in unavailable(self.plan):
             return [], []
         from harness.models import lm_eval_tasks

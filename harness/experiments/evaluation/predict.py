@@ -1,9 +1,7 @@
-"""Model × examples → predictions and likelihoods, by whole batches that survive a kill.
+"""Asks a model for predictions and likelihoods of examples, by whole batches that survive a kill.
 
-The batch plan is fixed before the first batch. Each finished batch is one line of a JSON-lines file, flushed to the
-disk before the next begins; a rerun reads what is whole, drops a torn last line and repeats the missing batches, which
-gives the same bits as a run that was never stopped. A file whose first line names other requests, settings or batches
-is started anew.
+The batch plan is fixed before the first batch. Each finished batch is one line of a `Journal`; a rerun reads what is
+whole and repeats the missing batches, which gives the same bits as a run that was never stopped.
 
 What is counted: likelihoods of the test split (`test`, role `target`) cover the tokens of the target *without* the
 end-of-sequence token, so that token perplexity is exp of the mean negative log-probability of the target's tokens (a
@@ -16,8 +14,6 @@ more and ranks the same).
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.prompts import Prompter
+from harness.experiments.journal import Journal
 from harness.models import Continuation, Logprob, Model
 from harness.models.transformers.batching import plan_batches, plan_continuations
 from harness.records import (
@@ -39,30 +36,15 @@ from harness.records import (
     to_json,
 )
 
-__all__ = [
-    "GenerationRequest",
-    "LikelihoodRequest",
-    "Settings",
-    "generation_requests",
-    "likelihoods",
-    "plan_batches",
-    "predict",
-    "preference_requests",
-    "rendered_requests",
-    "retention_requests",
-    "score",
-    "target_requests",
-]
-
 AsIds = Callable[[str, Sequence[Message]], tuple[int, ...]]
-"""A prompt as text and as turns → what a model without token ids takes for them."""
+"""A prompt as text and as turns → its ids for a model that tokenises by itself."""
 Progress = Callable[[str, int, int], None]
 """Called with a phase, items done and items in all."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One prompt to answer: example id, token ids, their hash, and whether the prompt lost its left."""
+    """One prompt to answer: example id, token ids, their hash, and whether the prompt was truncated on the left."""
 
     example: str
     prompt: tuple[int, ...]
@@ -85,7 +67,7 @@ class LikelihoodRequest:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a scoring hangs on, and how large its batches are (in padded tokens and rows)."""
+    """Evaluation, generation limits, and largest batch (in padded tokens and rows) of one scoring."""
 
     eval_id: str
     batch_tokens: int = 16384
@@ -121,7 +103,7 @@ def target_requests(prompter: Prompter, examples: Sequence[Example]) -> list[Lik
     requests = []
     for example in examples:
         row = prompter.encode(example)
-        target = _until(row.target, prompter.tokenizer.eos_token_id, keep=False)
+        target = truncate_at_eos(row.target, prompter.tokenizer.eos_token_id, include_eos=False)
         size = len(example.references[0].encode())
         requests.append(LikelihoodRequest("test", example.id, 0, "target", row.prompt, target, size))
     return requests
@@ -142,7 +124,7 @@ def preference_requests(
         item = pair.example if seen[pair.example] == 1 else f"{pair.example}#{seen[pair.example]}"
         for index, (role, answer) in enumerate((("chosen", pair.chosen), ("rejected", pair.rejected))):
             row = prompter.encode(examples[pair.example], answer)
-            target = _until(row.target, prompter.tokenizer.eos_token_id, keep=True)
+            target = truncate_at_eos(row.target, prompter.tokenizer.eos_token_id, include_eos=True)
             requests.append(
                 LikelihoodRequest("preferences", item, index, role, row.prompt, target, len(answer.encode()))
             )
@@ -166,11 +148,11 @@ def retention_requests(model: Model, texts: Sequence[RetentionText], context: in
     return requests
 
 
-def _until(tokens: tuple[int, ...], eos: int | None, keep: bool) -> tuple[int, ...]:
-    """`tokens` up to the first end-of-sequence token, with it or without; chat templates may add more behind it."""
+def truncate_at_eos(tokens: tuple[int, ...], eos: int | None, *, include_eos: bool) -> tuple[int, ...]:
+    """`tokens` up to the first end-of-sequence token; chat templates may add more behind it."""
     if eos is None or eos not in tokens:
         return tokens
-    return tokens[: tokens.index(eos) + keep]
+    return tokens[: tokens.index(eos) + include_eos]
 
 
 # -------------------------------------------------------------------------------------------------------- running
@@ -214,7 +196,7 @@ def predict(
         return [to_json(row) for row in rows]
 
     name = digest(["generate", settings, requests, plan])
-    rows = _run_batches(plan, run, _BatchFile(out, name), lambda done: progress("generate", done, len(requests)))
+    rows = _run_batches(plan, run, Journal(out), name, lambda done: progress("generate", done, len(requests)))
     return [from_json(Prediction, row) for row in rows]
 
 
@@ -241,84 +223,35 @@ def score(
         return [to_json(row) for row in model.logprobs([requests[index] for index in batch])]
 
     name = digest(["score", settings, requests, plan])
-    rows = _run_batches(plan, run, _BatchFile(out, name), lambda done: progress("score", done, len(requests)))
+    rows = _run_batches(plan, run, Journal(out), name, lambda done: progress("score", done, len(requests)))
     return [from_json(Logprob, row) for row in rows]
 
 
 def _run_batches(
     plan: Sequence[tuple[int, ...]],
     run: Callable[[tuple[int, ...]], list[Any]],
-    file: _BatchFile,
+    journal: Journal,
+    name: str,
     progress: Callable[[int], None],
 ) -> list[Any]:
-    """Run the batches that `file` lacks, append each, and give all rows back in the order of their indices."""
-    rows: dict[int, Any] = {}
-    progress(0)
-    with file:
-        for number, batch in enumerate(plan):
-            finished = file.done.get(number)
-            if finished is None:
-                finished = run(batch)
-                file.append(number, finished)
-            rows.update(zip(batch, finished, strict=True))
-            progress(len(rows))
-    return [rows[index] for index in range(len(rows))]
+    """Run the batches that `journal` lacks, append each, and return all rows in the order of their indices.
 
-
-class _BatchFile:
-    """Finished batches on disk: a header line with the plan's digest, then one line a batch.
-
-    Entering reads what is whole and cuts off the rest; `done` maps a batch's number to its rows.
+    The first line of the journal is `name`, a digest of all that determines the rows; one with another is started anew.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
-        self.path, self.name = path, name
-        self.done: dict[int, list[Any]] = {}
-        self._stream: Any = None
+    def valid(number: int, row: Mapping[str, Any]) -> bool:
+        return row.get("plan") == name if number == 0 else {"batch", "rows"} <= set(row)
 
-    def __enter__(self) -> _BatchFile:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        end = self._read() if self.path.exists() else 0
-        self._stream = self.path.open("r+b" if end else "wb")
-        self._stream.truncate(end)
-        self._stream.seek(end)
-        if not end:
-            self._write({"plan": self.name})
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-    def append(self, number: int, rows: list[Any]) -> None:
-        """Write a finished batch; it is on the disk when this returns."""
-        self.done[number] = rows
-        self._write({"batch": number, "rows": rows})
-
-    def _read(self) -> int:
-        """Fill `done` from the whole lines; where they end in bytes, 0 when the file is another plan's."""
-        end = 0
-        with self.path.open("rb") as lines:
-            for line in lines:
-                row = _parse(line)
-                if row is None or (row.get("plan") != self.name if end == 0 else not {"batch", "rows"} <= set(row)):
-                    break
-                if end:
-                    self.done[row["batch"]] = row["rows"]
-                end += len(line)
-        return end
-
-    def _write(self, row: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """A whole line as an object, or None when it is torn or damaged."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
+    kept = journal.read(valid)
+    if not kept:
+        journal.append({"plan": name})
+    finished = {row["batch"]: row["rows"] for row in kept[1:]}
+    rows: dict[int, Any] = {}
+    progress(0)
+    for number, batch in enumerate(plan):
+        if number not in finished:
+            finished[number] = run(batch)
+            journal.append({"batch": number, "rows": finished[number]})
+        rows.update(zip(batch, finished[number], strict=True))
+        progress(len(rows))
+    return [rows[index] for index in range(len(rows))]

@@ -1,4 +1,4 @@
-"""One training at one rung of a race: how far it is, and its scores on validation examples. Never the test split.
+"""Scores one training at one rung of a race, on validation examples; never on the test split.
 
 runs/TRAIN_ID/rungs/SHARE/   run.json          the training's record when it had come to this share of its budget
                              ASKED/FIRST-END.json    its values on these groups of the rung's order
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 from harness import arms
@@ -28,7 +29,7 @@ def rung_of(plan: RunPlan) -> Rung:
 
 
 def read(plan: RunPlan) -> tuple[RunRecord, RungScores] | None:
-    """The record and the scores that a plan asks for, where they are there."""
+    """The record and the scores that a plan asks for; None where one is missing."""
     folder, scores = rung_folder(plan.run_folder, rung_of(plan)), _scores_file(plan)
     if not (folder / "run.json").exists() or not scores.exists():
         return None
@@ -37,13 +38,11 @@ def read(plan: RunPlan) -> tuple[RunRecord, RungScores] | None:
 
 def keep(plan: RunPlan, record: RunRecord) -> None:
     """Note that a training has come to its rung."""
-    folder = rung_folder(plan.run_folder, rung_of(plan))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", record)
+    write_json(rung_folder(plan.run_folder, rung_of(plan)) / "run.json", record)
 
 
 def trained(plan: RunPlan) -> RunRecord | None:
-    """The record of a training at its rung, where the model of that moment is still there."""
+    """The record of a training at its rung; None where its model of that moment is not on disk any more."""
     file = rung_folder(plan.run_folder, rung_of(plan)) / "run.json"
     if not file.exists():
         return None
@@ -62,27 +61,24 @@ def score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> RungScor
     members = by_group(plan)
     spec = plan.experiment.spec.racing
     assert spec is not None
-    wanted = elimination.shuffled(members, spec.seed, rung.number)[rung.first : rung.end]
-    examples = tuple(example for group in wanted for example in members[group])
+    groups = elimination.shuffled(members, spec.seed, rung.number)[rung.first : rung.end]
+    examples = tuple(example for group in groups for example in members[group])
     values: dict[str, float] = {}
     if examples:
         name = digest([record.artefact.hash, rung, spec.metric])
         folder = _scores_file(plan).with_suffix("") / name
-        folder.mkdir(parents=True, exist_ok=True)
-        model = arms.family(plan.arm.method).load(plan, record.artefact)
-        try:
+        with closing(arms.family(plan.arm.method).load(plan, record.artefact)) as model:
             values = _values(plan, model, examples, folder, progress)
-        finally:
-            model.close()
-    found = RungScores(
-        values=tuple(_mean([values[one.id] for one in members[group] if one.id in values]) for group in wanted),
+    scores = RungScores(
+        values=tuple(
+            _mean([values[example.id] for example in members[group] if example.id in values]) for group in groups
+        ),
         examples=len(examples),
         seconds=time.perf_counter() - started,
     )
-    _scores_file(plan).parent.mkdir(parents=True, exist_ok=True)
-    write_json(_scores_file(plan), found)
+    write_json(_scores_file(plan), scores)
     shutil.rmtree(_scores_file(plan).with_suffix(""), ignore_errors=True)
-    return found
+    return scores
 
 
 def by_group(plan: RunPlan) -> dict[str, list[Example]]:
@@ -101,7 +97,7 @@ def _values(
     if plan.experiment.spec.racing.metric == "primary":
         scores = validate.scores_of(plan, model, examples, folder, progress)
         return {row.item: row.value for row in scores if row.status == "ok" and row.value is not None}
-    rows = Scorer(plan, model, Suite(examples, (), (), ()), folder, folder.name).likelihoods(progress)
+    rows = Scorer(plan, model, Suite(examples), folder, folder.name).likelihoods(progress)
     return {row.item: -row.logprob / row.tokens for row in rows if row.tokens}
 
 

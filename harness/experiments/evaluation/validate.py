@@ -1,4 +1,4 @@
-"""One trial's artefact on the validation split: what tuning chooses by. The test split cannot be reached from here.
+"""Scores one tuning trial on the validation split, which tuning chooses by; the test split is out of reach here.
 
 validations/ID/   generate.jsonl or score.jsonl (finished batches)  predictions.jsonl  likelihoods.jsonl
                   validation.json, written last
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import closing
 from pathlib import Path
 
 from harness import arms, environment, metrics
@@ -50,21 +51,17 @@ def validate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Vali
     if done is not None:
         return done
     folder = _folder(plan, artefact)
-    folder.mkdir(parents=True, exist_ok=True)
     task = plan.experiment.task
-    known = known_metric(task.metrics.primary, plan.experiment.task_dir, sensitive=task.sensitive)
+    metric = known_metric(task.metrics.primary, plan.experiment.task_dir, sensitive=task.sensitive)
     examples: tuple[Example, ...] = ()
     value, seconds = None, 0.0
     if _asks(plan):
         examples = validation_examples(plan)
-        model = arms.family(plan.arm.method).load(plan, artefact)
-        try:
+        with closing(arms.family(plan.arm.method).load(plan, artefact)) as model:
             started = time.perf_counter()
-            value = _value(known, scores_of(plan, model, examples, folder, progress))
+            value = _value(metric, scores_of(plan, model, examples, folder, progress))
             seconds = time.perf_counter() - started
-        finally:
-            model.close()
-    result = Validation(known.name, value, last_loss(plan.run_folder), len(examples), seconds)
+    result = Validation(metric.name, value, last_loss(plan.run_folder), len(examples), seconds)
     write_json(folder / DONE, result)
     return result
 
@@ -103,7 +100,7 @@ def scores_of(
 ) -> list[Score]:
     """The primary metric's score of each of these examples; finished batches are kept in `folder`, its name the id."""
     task, name = plan.experiment.task, folder.name
-    scorer = Scorer(plan, model, Suite(examples, (), (), ()), folder, name)
+    scorer = Scorer(plan, model, Suite(examples), folder, name)
     if metrics.metric(task.metrics.primary).source == "likelihood":
         rows = scorer.likelihoods(progress)
         write_records(folder / "likelihoods.jsonl", rows)
@@ -113,13 +110,13 @@ def scores_of(
     return metrics.score_predictions([task.metrics.primary], name, answers, examples, task.facts, own_metrics(plan))
 
 
-def _value(known: Metric, scores: list[Score]) -> float | None:
+def _value(metric: Metric, scores: list[Score]) -> float | None:
     """The metric over all examples: a mean, or what summed statistics combine to."""
-    if known.combine is not None:
+    if metric.combine is not None:
         import numpy as np
 
         rows = [score.statistics for score in scores if score.status == "ok" and score.statistics is not None]
-        total = float(known.combine(np.asarray(rows).sum(axis=0))) if rows else math.nan
+        total = float(metric.combine(np.asarray(rows).sum(axis=0))) if rows else math.nan
         return total if math.isfinite(total) else None
     values = [score.value for score in scores if score.status == "ok" and score.value is not None]
     return sum(values) / len(values) if values else None

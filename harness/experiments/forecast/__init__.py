@@ -1,4 +1,4 @@
-"""`harness plan`: what an experiment will take, and what it will be able to show, before anything runs.
+"""Forecasts what an experiment will take and what it will be able to show, before anything runs: `harness plan`.
 
 history.py      what stored runs of the same base and method took
 calibration.py  a few steps and answers of each arm, on training and validation examples, where there is no history
@@ -7,22 +7,7 @@ forecast.py     all of it for one experiment file
 text.py         as lines and as JSON
 """
 
-from __future__ import annotations
-
-from harness.experiments.forecast.forecast import ArmForecast, Forecast, forecast, forecast_suite
-from harness.experiments.forecast.history import Rate
-from harness.experiments.forecast.power import Power
+from harness.experiments.forecast.forecast import forecast, forecast_suite
 from harness.experiments.forecast.text import lines, suite_lines, suite_to_json, to_json
 
-__all__ = [
-    "ArmForecast",
-    "Forecast",
-    "Power",
-    "Rate",
-    "forecast",
-    "forecast_suite",
-    "lines",
-    "suite_lines",
-    "suite_to_json",
-    "to_json",
-]
+__all__ = ["forecast", "forecast_suite", "lines", "suite_lines", "suite_to_json", "to_json"]

@@ -1,4 +1,4 @@
-"""A short calibration: a few training examples and a few answers of every arm that has no history.
+"""Measures a few training steps and answers of every arm of which no stored run tells how long it takes.
 
 Each arm really runs, through the same worker, in a folder that is removed afterwards. What is answered are *validation*
 examples: the sealed test split is not touched, and nothing is stored.
@@ -7,15 +7,15 @@ examples: the sealed test split is not touched, and nothing is stored.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.config import BudgetSpec
 from harness.experiments.forecast.history import Rate
 from harness.experiments.running import worker
-from harness.records import Example, ResolvedExperiment, RunPlan, TaskFiles
-from harness.records.files import write_json, write_records
+from harness.records import RunPlan, TaskFiles
+from harness.records.files import write_records
 
 EXAMPLES = 16
 """Training examples of a calibration (half as many pairs for DPO)."""
@@ -24,27 +24,27 @@ ANSWERS = 8
 
 
 def calibrate(
-    plans: Sequence[RunPlan], wanted: Sequence[str], home: Path, say: Callable[[str], None]
+    plans: Sequence[RunPlan], arms: Sequence[str], home: Path, say: Callable[[str], None]
 ) -> dict[str, Rate | str]:
     """Arm name → what it took, or why it could not be measured; `plans` are those of the whole experiment."""
     firsts: dict[str, RunPlan] = {}
     for plan in plans:  # parents come before children
         firsts.setdefault(plan.arm_name, plan)
     names = {plan.train_id: plan.arm_name for plan in plans}
-    children = [plan for plan in firsts.values() if plan.arm_name in wanted]
-    needed = set(wanted) | {names[plan.parent_train_id] for plan in children if plan.parent_train_id is not None}
+    children = [plan for plan in firsts.values() if plan.arm_name in arms]
+    needed = set(arms) | {names[plan.parent_train_id] for plan in children if plan.parent_train_id is not None}
     home.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Rate | str] = {}
+    rates: dict[str, Rate | str] = {}
     with tempfile.TemporaryDirectory(prefix="calibration-", dir=home) as folder:
-        small = _Small(Path(folder), plans[0])
+        small = _SmallExperiment(Path(folder), plans[0])
         for name, plan in firsts.items():
             if name in needed:
                 say(f"calibrating {name}: {EXAMPLES} training and {small.answers} validation examples")
-                found[name] = small.measure(plan)
-    return {name: one for name, one in found.items() if name in wanted}
+                rates[name] = small.measure(plan)
+    return {name: rate for name, rate in rates.items() if name in arms}
 
 
-class _Small:
+class _SmallExperiment:
     """The same experiment with a few examples, in a folder of its own."""
 
     def __init__(self, folder: Path, plan: RunPlan) -> None:
@@ -56,17 +56,17 @@ class _Small:
         write_records(folder / "task" / "train.jsonl", data.train)
         write_records(folder / "task" / "validation.jsonl", few)
         write_records(folder / "task" / "pairs.jsonl", data.pairs)
-        rows: Mapping[str, Sequence[Example]] = {"test": few, "pairs": (), "pair_examples": (), "retention": ()}
-        for name, examples in rows.items():
-            write_records(folder / "answers" / f"{name}.jsonl", examples)
-        write_json(folder / "answers" / "manifest.json", {})
+        write_records(folder / "answers" / "test.jsonl", few)
 
     def measure(self, plan: RunPlan) -> Rate | str:
         """Run the arm on the few examples."""
         arm = plan.arm
         if "examples" in type(arm).model_fields:  # an arm with a budget of its own
             arm = arm.model_copy(update={"examples": EXAMPLES // 2})
-        small = replace(plan, home=self.home, files=self.files, experiment=_shortened(plan.experiment), arm=arm)
+        task = plan.experiment.task.model_copy(update={"lm_eval": None, "retention": None})
+        spec = plan.experiment.spec.model_copy(update={"budget": BudgetSpec(examples=EXAMPLES)})
+        experiment = replace(plan.experiment, spec=spec, task=task)
+        small = replace(plan, home=self.home, files=self.files, experiment=experiment, arm=arm)
         outcome = worker.execute(small)
         run, ledger = outcome.run, outcome.run.ledger
         if run.status != "ok" or outcome.eval_id is None:
@@ -83,9 +83,3 @@ class _Small:
             artefact_bytes=ledger.artefact_bytes,
             basis=f"a calibration on {ledger.examples} training and {self.answers} validation examples",
         )
-
-
-def _shortened(experiment: ResolvedExperiment) -> ResolvedExperiment:
-    task = experiment.task.model_copy(update={"lm_eval": None, "retention": None})
-    spec = experiment.spec.model_copy(update={"budget": BudgetSpec(examples=EXAMPLES)})
-    return replace(experiment, spec=spec, task=task)

@@ -1,4 +1,4 @@
-"""What an experiment file will take and what it will be able to show."""
+"""Forecasts time, memory, disk, money and statistical power of one experiment file."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from harness.records import ResolvedExperiment, RunPlan
 from harness.results import queries
 from harness.store import Store
 
+Say = Callable[[str], None]
+"""Prints a line of progress."""
+
 
 @dataclass(frozen=True, slots=True)
 class ArmForecast:
@@ -42,7 +45,7 @@ class ArmForecast:
     trials: int = 0
     """Trainings that its tuning still takes; none of them is among `runs`."""
     tuning_seconds: float | None = 0.0
-    """What those take in all, on one device; None where nothing is known."""
+    """Seconds of all these trials on one device; None where nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +86,7 @@ class Forecast:
 
 
 def forecast(
-    path: Path,
-    home: Path,
-    *,
-    calibration: bool = False,
-    margin: float | None = None,
-    say: Callable[[str], None] = print,
+    path: Path, home: Path, *, calibration: bool = False, margin: float | None = None, say: Say = print
 ) -> Forecast:
     """Read and prepare the experiment in `path` as `run` does, and say what running it will take; trains nothing.
 
@@ -99,52 +97,38 @@ def forecast(
 
 
 def forecast_suite(
-    path: Path,
-    home: Path,
-    *,
-    calibration: bool = False,
-    margin: float | None = None,
-    say: Callable[[str], None] = print,
+    path: Path, home: Path, *, calibration: bool = False, margin: float | None = None, say: Say = print
 ) -> list[Forecast]:
     """`forecast` of every experiment of a suite file."""
     experiments = pipeline.load_suite(path)
     return [_of(experiment, home.absolute(), calibration, margin, say) for experiment in experiments]
 
 
-def _of(
-    experiment: ResolvedExperiment, home: Path, calibration: bool, margin: float | None, say: Callable[[str], None]
-) -> Forecast:
+def _of(experiment: ResolvedExperiment, home: Path, calibration: bool, margin: float | None, say: Say) -> Forecast:
     prepared = prepare(experiment, home)
-    plans = run_plans.plan_runs(experiment, prepared, home)
-    record = pipeline.experiment_record(experiment, prepared, plans)
-    settled = pipeline.settled(experiment, home, record)
-    if settled is not experiment:  # what tuning has chosen is what will run
-        plans = run_plans.plan_runs(settled, prepared, home)
+    record, plans = pipeline.stored_plans(experiment, prepared, home)
     store = Store(queries.database(home)) if queries.database(home).exists() else None
     rates = _rates(plans, _past(store), home if calibration else None, say)
-    open_arms = pipeline.untuned(experiment, home, record)
-    arms = tuple(
-        _with_trials(_arm(name, own, rates, prepared.sizes["test"]), own[0], rates[name], prepared.sizes)
-        if name in open_arms
-        else _arm(name, own, rates, prepared.sizes["test"])
-        for name, own in _by_arm(plans).items()
-    )
-    known = [arm for arm in arms if arm.seconds is not None]
-    left = [(arm, arm.runs - arm.finished) for arm in known]
-    tuning_seconds = sum(arm.tuning_seconds or 0.0 for arm in known)
-    device_seconds = sum((arm.seconds or 0.0) * runs for arm, runs in left) + tuning_seconds if known else None
+    untuned, arms = pipeline.untuned(experiment, home, record), []
+    for name, own in _by_arm(plans).items():
+        arm = _arm(name, own, rates, prepared.sizes["test"])
+        arms.append(_with_trials(arm, own[0], rates[name], prepared.sizes) if name in untuned else arm)
+    measured = [arm for arm in arms if arm.seconds is not None]
+    left = [(arm, arm.runs - arm.finished) for arm in measured]
+    tuning_seconds = sum(arm.tuning_seconds or 0.0 for arm in measured)
+    device_seconds = sum((arm.seconds or 0.0) * runs for arm, runs in left) + tuning_seconds if measured else None
     workers = run_plans.workers(experiment)
     longest = max((arm.seconds or 0.0 for arm, runs in left if runs), default=0.0)
     price = experiment.spec.resources.price_per_device_hour
     peaks = [arm.peak_memory_bytes for arm in arms if arm.peak_memory_bytes is not None]
-    disk = _disk(experiment, known) if known else None
+    disk = _disk(experiment, measured) if measured else None
     return Forecast(
         experiment=experiment.name,
         task=experiment.task.name,
         split_sizes=prepared.sizes,
         groups=len(set(prepared.groups.values())),
         seeds=len(experiment.spec.seeds),
-        arms=arms,
+        arms=tuple(arms),
         workers=workers,
         device_seconds=device_seconds,
         wall_seconds=None if device_seconds is None else max(longest, device_seconds / workers),
@@ -167,33 +151,33 @@ def _past(store: Store | None) -> list[Past]:
 
 
 def _by_arm(plans: Sequence[RunPlan]) -> dict[str, list[RunPlan]]:
-    found: dict[str, list[RunPlan]] = {}
+    by_arm: dict[str, list[RunPlan]] = {}
     for plan in plans:
-        found.setdefault(plan.arm_name, []).append(plan)
-    return found
+        by_arm.setdefault(plan.arm_name, []).append(plan)
+    return by_arm
 
 
 def _rates(
-    plans: Sequence[RunPlan], past: Sequence[Past], calibrate_in: Path | None, say: Callable[[str], None]
+    plans: Sequence[RunPlan], past: Sequence[Past], calibrate_in: Path | None, say: Say
 ) -> dict[str, Rate | str]:
     """What each arm takes, or why that is not known."""
     rates: dict[str, Rate | str] = {}
     for name, own in _by_arm(plans).items():
         rates[name] = rate(own[0], past) or "no stored run of this method on this base; --calibrate measures one"
-    missing = [name for name, found in rates.items() if isinstance(found, str)]
+    missing = [name for name, arm_rate in rates.items() if isinstance(arm_rate, str)]
     if calibrate_in is not None and missing:
         rates |= calibrate(plans, missing, calibrate_in, say)
     return rates
 
 
 def _arm(name: str, plans: Sequence[RunPlan], rates: Mapping[str, Rate | str], tests: int) -> ArmForecast:
-    found, plan = rates[name], plans[0]
-    finished = sum(worker.finished(one) is not None for one in plans)
-    if isinstance(found, str):
-        return ArmForecast(name, plan.arm.method, len(plans), finished, None, None, None, None, None, found)
-    train = _train_seconds(plan, found)
-    score = None if found.per_test_example is None else found.per_test_example * tests
-    whole = None if score is None or train is None else found.fixed_seconds + train + score
+    arm_rate, plan = rates[name], plans[0]
+    finished = sum(worker.finished(run) is not None for run in plans)
+    if isinstance(arm_rate, str):
+        return ArmForecast(name, plan.arm.method, len(plans), finished, None, None, None, None, None, arm_rate)
+    train = _train_seconds(plan, arm_rate)
+    score = None if arm_rate.per_test_example is None else arm_rate.per_test_example * tests
+    whole = None if score is None or train is None else arm_rate.fixed_seconds + train + score
     return ArmForecast(
         arm=name,
         method=plan.arm.method,
@@ -202,44 +186,44 @@ def _arm(name: str, plans: Sequence[RunPlan], rates: Mapping[str, Rate | str], t
         train_seconds=train,
         score_seconds=score,
         seconds=whole,
-        peak_memory_bytes=found.peak_memory_bytes,
-        artefact_bytes=found.artefact_bytes,
-        basis=found.basis,
+        peak_memory_bytes=arm_rate.peak_memory_bytes,
+        artefact_bytes=arm_rate.artefact_bytes,
+        basis=arm_rate.basis,
     )
 
 
-def _with_trials(arm: ArmForecast, plan: RunPlan, found: Rate | str, sizes: Mapping[str, int]) -> ArmForecast:
+def _with_trials(arm: ArmForecast, plan: RunPlan, arm_rate: Rate | str, sizes: Mapping[str, int]) -> ArmForecast:
     """An arm whose tuning is to come, with what that takes: trainings, and answers to validation examples."""
     tuning = plan.experiment.spec.tuning
     assert tuning is not None
     rungs = [-(-tuning.trials // 3**rung) for rung in range(len(RUNGS))] if tuning.halving else [tuning.trials]
     shares = RUNGS if tuning.halving else (1.0,)
-    if isinstance(found, str) or arm.train_seconds is None or found.per_test_example is None:
+    if isinstance(arm_rate, str) or arm.train_seconds is None or arm_rate.per_test_example is None:
         return replace(arm, trials=sum(rungs), tuning_seconds=None)
     asked = tuning.choose_by == "primary" or isinstance(plan.arm, DpoSpec)
     answered = min(tuning.examples, sizes["validation"]) if asked else 0
-    each = found.fixed_seconds + found.per_test_example * answered
+    each = arm_rate.fixed_seconds + arm_rate.per_test_example * answered
     trained = sum(count * share for count, share in zip(rungs, shares, strict=True)) * arm.train_seconds
     return replace(arm, trials=sum(rungs), tuning_seconds=sum(rungs) * each + trained)
 
 
-def _train_seconds(plan: RunPlan, found: Rate) -> float | None:
+def _train_seconds(plan: RunPlan, arm_rate: Rate) -> float | None:
     """Seconds of train steps under the experiment's budget; 0 for an arm without training."""
-    if found.per_example is None:
+    if arm_rate.per_example is None:
         return 0.0
     budget, share = plan.experiment.spec.budget, 1.0
     if isinstance(plan.arm, (DpoSpec, SftContinuedSpec)) and plan.arm.examples is not None:
-        return found.per_example * plan.arm.examples
+        return arm_rate.per_example * plan.arm.examples
     if isinstance(plan.arm, DpoSpec):
         share = 0.5  # pairs: half of the budget, or of what the parent saw
     if isinstance(plan.arm, SftContinuedSpec):  # two examples a pair of the arm that it is held against
         pairs = sft_continued.compared_with(plan).examples
         if pairs is not None:
-            return found.per_example * sft_continued.EXAMPLES_A_PAIR * pairs
+            return arm_rate.per_example * sft_continued.EXAMPLES_A_PAIR * pairs
     if budget.examples is not None:
-        return found.per_example * budget.examples * share
+        return arm_rate.per_example * budget.examples * share
     if budget.tokens is not None:
-        return None if found.per_token is None else found.per_token * budget.tokens * share
+        return None if arm_rate.per_token is None else arm_rate.per_token * budget.tokens * share
     return budget.device_seconds
 
 

@@ -1,16 +1,16 @@
-"""What stored runs took, per example: the first thing a forecast looks at."""
+"""Reads from stored runs what they took per example, which a forecast is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness import environment
-from harness.records import Entry, ExperimentRecord, Ledger, RunPlan, RunRecord
+from harness.records import Entry, ExperimentRecord, RunPlan, RunRecord
 
 NEWEST = 5
-"""So many runs are averaged, the newest."""
+"""How many of the newest runs are averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,31 +43,32 @@ def past_runs(
 ) -> list[Past]:
     """Finished runs with the experiments they belong to, the newest first; each run once."""
     records = {record.experiment_id: record for record in experiments}
-    found: dict[tuple[str, int], ExperimentRecord] = {}
+    records_of_runs: dict[tuple[str, int], ExperimentRecord] = {}
     for entry in entries:
         if entry.eval_id is not None:
-            found[entry.train_id, entry.attempt] = records[entry.experiment_id]
-    good = [run for run in runs if run.status == "ok" and (run.train_id, run.attempt) in found]
+            records_of_runs[entry.train_id, entry.attempt] = records[entry.experiment_id]
+    good = [run for run in runs if run.status == "ok" and (run.train_id, run.attempt) in records_of_runs]
     good.sort(key=lambda run: run.provenance.started, reverse=True)
-    return [Past(run, found[run.train_id, run.attempt]) for run in good]
+    return [Past(run, records_of_runs[run.train_id, run.attempt]) for run in good]
 
 
 def rate(plan: RunPlan, past: Sequence[Past]) -> Rate | None:
-    """What stored runs of the plan's base and method took, the likest ones first; None when there are none.
+    """What stored runs of the plan's base and method took, the most similar ones; None when there are none.
 
-    Likest: the same machine before another, the same task before another, the same arm before another of its method.
+    Most similar: first the same machine, then the same task, then the same arm.
     """
-    mine = [one for one in past if one.run.method == plan.arm.method and one.experiment.base_hash == plan.base_hash]
-    if not mine:
+    base, method = plan.base_hash, plan.arm.method
+    candidates = [run for run in past if run.run.method == method and run.experiment.base_hash == base]
+    if not candidates:
         return None
     task, here = plan.experiment.task.name, _machine(environment.hardware())
 
-    def likeness(one: Past) -> tuple[bool, bool, bool]:
-        machine = _machine(one.run.provenance.hardware) == here
-        return (machine, one.experiment.task.get("name") == task, one.run.arm == plan.arm_name)
+    def likeness(candidate: Past) -> tuple[bool, bool, bool]:
+        machine = _machine(candidate.run.provenance.hardware) == here
+        return (machine, candidate.experiment.task.get("name") == task, candidate.run.arm == plan.arm_name)
 
-    best = max(map(likeness, mine))
-    used = [one for one in mine if likeness(one) == best][:NEWEST]
+    best = max(map(likeness, candidates))
+    used = [candidate for candidate in candidates if likeness(candidate) == best][:NEWEST]
     return _rate(used, _basis(used, best))
 
 
@@ -78,32 +79,29 @@ def _machine(hardware: Any) -> tuple[Any, ...]:
 
 def _basis(used: Sequence[Past], likeness: tuple[bool, bool, bool]) -> str:
     same_machine, same_task, same_arm = likeness
-    one = used[0]
+    newest = used[0]
     number = "1 stored run" if len(used) == 1 else f"{len(used)} stored runs"
-    text = f"{number} of {one.run.arm if same_arm else one.run.method}"
+    text = f"{number} of {newest.run.arm if same_arm else newest.run.method}"
     if not same_task:
-        text += f" on another task ({one.experiment.task.get('name')})"
+        text += f" on another task ({newest.experiment.task.get('name')})"
     return text if same_machine else f"{text} on another machine"
 
 
 def _rate(used: Sequence[Past], basis: str) -> Rate:
-    ledgers = [one.run.ledger for one in used]
+    ledgers = [past.run.ledger for past in used]
     peaks = [ledger.peak_memory_bytes for ledger in ledgers if ledger.peak_memory_bytes is not None]
-    tests = sum(one.experiment.split_sizes.get("test", 0) for one in used)
+    tests = sum(past.experiment.split_sizes.get("test", 0) for past in used)
     trained = [ledger for ledger in ledgers if ledger.examples]
+    examples, tokens = sum(ledger.examples for ledger in trained), sum(ledger.tokens for ledger in trained)
+    train_seconds = sum(ledger.train_seconds for ledger in trained)
+    fixed_seconds = sum(ledger.prepare_seconds + ledger.validation_seconds for ledger in ledgers)
+    score_seconds = sum(ledger.predict_seconds + ledger.score_seconds for ledger in ledgers)
     return Rate(
-        per_example=_ratio(trained, lambda one: one.train_seconds, lambda one: one.examples),
-        per_token=_ratio(trained, lambda one: one.train_seconds, lambda one: one.tokens),
-        fixed_seconds=sum(one.prepare_seconds + one.validation_seconds for one in ledgers) / len(ledgers),
-        per_test_example=sum(one.predict_seconds + one.score_seconds for one in ledgers) / tests if tests else None,
+        per_example=train_seconds / examples if examples else None,
+        per_token=train_seconds / tokens if tokens else None,
+        fixed_seconds=fixed_seconds / len(ledgers),
+        per_test_example=score_seconds / tests if tests else None,
         peak_memory_bytes=max(peaks, default=None),
-        artefact_bytes=max(one.artefact_bytes for one in ledgers),
+        artefact_bytes=max(ledger.artefact_bytes for ledger in ledgers),
         basis=basis,
     )
-
-
-def _ratio(
-    ledgers: Sequence[Ledger], above: Callable[[Ledger], float], below: Callable[[Ledger], float]
-) -> float | None:
-    total = sum(map(below, ledgers))
-    return sum(map(above, ledgers)) / total if total else None

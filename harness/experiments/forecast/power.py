@@ -1,4 +1,4 @@
-"""The smallest difference that a test split and a number of seeds can show, and which margins a gate can ever pass."""
+"""Computes the smallest difference that a test split and its seeds can show, and which margins a gate can pass."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownSpread:
     """Spreads of pairs of arms, and how many clusters the test split is worth."""
 
     spreads: tuple[stats.Spread, ...]
@@ -67,50 +67,53 @@ def power_of(
 ) -> Power:
     """What the experiment will be able to show, from stored scores of the same task, else from the worst case.
 
-    `groups`: test example → group. Looks at stored scores only, which were counted when they were made.
+    `groups`: test example → group. Reads stored scores only, each counted as a test-set evaluation when it was made.
     """
     task = experiment.task
-    known = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
+    metric = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
     question = _question(experiment)
-    found = _from_history(experiment, known, groups, store) or _worst_case(known, groups)
+    known_spread = _from_history(experiment, metric, groups, store) or _worst_case(metric, groups)
     plain = Power(
-        metric=known.name,
+        metric=metric.name,
         examples=len(groups),
         groups=len(set(groups.values())),
         seeds=len(experiment.spec.seeds),
         question=question,
-        basis=found if isinstance(found, str) else found.basis,
+        basis=known_spread if isinstance(known_spread, str) else known_spread.basis,
         margin=margin,
     )
-    if isinstance(found, str):
+    if isinstance(known_spread, str):
         return plain
-    if question == "method" and any(spread.seed is None for spread in found.spreads):
+    if question == "method" and any(spread.seed is None for spread in known_spread.spreads):
         more = "; how far seeds lie apart is not known yet, so this is about checkpoints, and methods need more"
-        question, found = "checkpoints", Known(found.spreads, found.clusters, found.basis + more)
+        question, known_spread = (
+            "checkpoints",
+            KnownSpread(known_spread.spreads, known_spread.clusters, known_spread.basis + more),
+        )
     if question == "method":
         rough = "; the seeds of one run show their own spread roughly: an order of magnitude"
-        found = Known(found.spreads, found.clusters, found.basis + rough)
-    return with_numbers(plain, found, question, len(experiment.arms))
+        known_spread = KnownSpread(known_spread.spreads, known_spread.clusters, known_spread.basis + rough)
+    return with_numbers(plain, known_spread, question, len(experiment.arms))
 
 
-def with_numbers(plain: Power, found: Known, question: Question, arms: int) -> Power:
+def with_numbers(plain: Power, known_spread: KnownSpread, question: Question, arms: int) -> Power:
     """The plan's figures from what is known of the spread: those of the pair of arms in the middle."""
-    design = stats.Design(found.clusters, plain.seeds, question)
+    design = stats.Design(known_spread.clusters, plain.seeds, question)
     sized = []
-    for spread in found.spreads:
+    for spread in known_spread.spreads:
         try:
             sized.append((stats.detectable_difference(spread, design, power=POWER, level=LEVEL), spread))
         except ValueError:
             continue
     if not sized:
-        return replace(plain, basis=f"{found.basis}: no spread was seen, or the test split has one group")
+        return replace(plain, basis=f"{known_spread.basis}: no spread was seen, or the test split has one group")
     sized.sort(key=lambda pair: pair[0])
     smallest, spread = sized[len(sized) // 2]
     strict = 1 - (1 - LEVEL) / max(1, arms - 1)
     result = replace(
         plain,
         question=question,
-        basis=found.basis,
+        basis=known_spread.basis,
         smallest=smallest,
         smallest_in_verdict=stats.detectable_difference(spread, design, power=POWER, level=strict),
         least_margin=_half_width(spread, design),
@@ -119,8 +122,8 @@ def with_numbers(plain: Power, found: Known, question: Question, arms: int) -> P
         return result
     examples = stats.examples_needed(spread, design, plain.margin, power=POWER, level=LEVEL)
     seeds = stats.seeds_needed(spread, design, plain.margin, power=POWER, level=LEVEL) if question == "method" else None
-    if examples is not None and found.clusters < plain.groups:  # clusters of unequal size are worth fewer
-        examples = round(examples * plain.groups / found.clusters)
+    if examples is not None and known_spread.clusters < plain.groups:  # clusters of unequal size are worth fewer
+        examples = round(examples * plain.groups / known_spread.clusters)
     return replace(result, margin_examples=examples, margin_seeds=seeds, margin_out_of_reach=examples is None)
 
 
@@ -142,53 +145,53 @@ def _question(experiment: ResolvedExperiment) -> Question:
 
 
 def _from_history(
-    experiment: ResolvedExperiment, known: Metric, groups: Mapping[str, str], store: Store | None
-) -> Known | None:
+    experiment: ResolvedExperiment, metric: Metric, groups: Mapping[str, str], store: Store | None
+) -> KnownSpread | None:
     """Spreads of the pairs of arms of the newest stored experiment on this task and metric."""
     for record in reversed(store.experiments() if store is not None else []):
         task = record.task
-        if task.get("name") != experiment.task.name or task["metrics"]["primary"] != known.name or store is None:
+        if task.get("name") != experiment.task.name or task["metrics"]["primary"] != metric.name or store is None:
             continue
-        arms = _series(store, record, known)
-        trained = [one for one in arms if one.trained]
+        arms = _series(store, record, metric)
+        trained = [arm for arm in arms if arm.trained]
         pool = trained if len(trained) > 1 else arms
         judge = Estimator(record.groups, 0)
-        spreads = [judge.spread(known, a, b) for a, b in combinations(pool, 2)]
-        good = tuple(one for one in spreads if one is not None and one.cluster > 0)
+        spreads = [judge.spread(metric, a, b) for a, b in combinations(pool, 2)]
+        good = tuple(spread for spread in spreads if spread is not None and spread.cluster > 0)
         if good:
             which = "trained arms" if len(trained) > 1 else "arms"
             basis = f"spread between {which} of the stored experiment {record.name} ({record.created})"
-            return Known(good, len(set(groups.values())), basis)
+            return KnownSpread(good, len(set(groups.values())), basis)
     return None
 
 
-def _series(store: Store, record: ExperimentRecord, known: Metric) -> list[Series]:
+def _series(store: Store, record: ExperimentRecord, metric: Metric) -> list[Series]:
     results = report.collect(store, record.experiment_id)
     table = tabulate(results.scores)
-    found = []
+    result = []
     for entries in by_arm(results.entries).values():
         good = scored(entries)
         trained = any(entry.seed is not None for entry in good)
-        one = series(table, [entry.eval_id for entry in good if entry.eval_id], known.name, trained)
-        if not isinstance(one, str):
-            found.append(one)
-    return found
+        arm_series = series(table, [entry.eval_id for entry in good if entry.eval_id], metric.name, trained)
+        if not isinstance(arm_series, str):
+            result.append(arm_series)
+    return result
 
 
-def _worst_case(known: Metric, groups: Mapping[str, str]) -> Known | str:
+def _worst_case(metric: Metric, groups: Mapping[str, str]) -> KnownSpread | str:
     """A bounded metric's: each arm's scores spread as far as they can (half right, half wrong), the two arms do not
     agree more than by chance, and examples of one group are alike."""
-    if known.kind == "corpus" or known.bounds is None or known.suite != "test":
+    if metric.kind == "corpus" or metric.bounds is None or metric.suite != "test":
         return (
-            f"how far {known.name} spreads is not known before something is scored: it has no worst case; "
+            f"how far {metric.name} spreads is not known before something is scored: it has no worst case; "
             "run one experiment on this task, and the plan reads its scores"
         )
-    reach = known.bounds[1] - known.bounds[0]
+    reach = metric.bounds[1] - metric.bounds[0]
     sizes: Sequence[int] = list(Counter(groups.values()).values())
     worth = sum(sizes) ** 2 / sum(size**2 for size in sizes)
     basis = (
-        f"worst case of a metric in [{known.bounds[0]:g}, {known.bounds[1]:g}] (no stored scores of this task): every "
-        "score is as low or as high as can be, the arms agree by chance only, examples of one group are alike"
+        f"worst case of a metric in [{metric.bounds[0]:g}, {metric.bounds[1]:g}] (no stored scores of this task): "
+        "every score is as low or as high as can be, the arms agree by chance only, examples of one group are alike"
     )
     spread = stats.assumed_spread(reach / 2**0.5, examples_per_cluster=len(groups) / len(sizes), intraclass=1.0)
-    return Known((spread,), max(1, int(worth)), basis)
+    return KnownSpread((spread,), max(1, int(worth)), basis)

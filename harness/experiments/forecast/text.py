@@ -1,4 +1,4 @@
-"""A forecast as lines of text and as JSON."""
+"""Writes a forecast as lines of text and as JSON."""
 
 from __future__ import annotations
 
@@ -38,11 +38,14 @@ def suite_to_json(forecasts: Sequence[Forecast]) -> dict[str, Any]:
 
 def suite_lines(forecasts: Sequence[Forecast]) -> list[str]:
     """Every forecast, and what all of them take one after the other."""
-    found = [line for each in forecasts for line in (*lines(each), "")]
-    known = [each.wall_seconds for each in forecasts if each.wall_seconds is not None]
-    if len(known) < len(forecasts):
-        return [*found, f"All {len(forecasts)} experiments: the time of {len(forecasts) - len(known)} is not known."]
-    return [*found, f"All {len(forecasts)} experiments, one after the other: about {duration(sum(known))}."]
+    result = [line for each in forecasts for line in (*lines(each), "")]
+    durations = [each.wall_seconds for each in forecasts if each.wall_seconds is not None]
+    if len(durations) < len(forecasts):
+        return [
+            *result,
+            f"All {len(forecasts)} experiments: the time of {len(forecasts) - len(durations)} is not known.",
+        ]
+    return [*result, f"All {len(forecasts)} experiments, one after the other: about {duration(sum(durations))}."]
 
 
 def _wrapped(paragraphs: list[str]) -> list[str]:
@@ -79,7 +82,7 @@ def _table(arms: tuple[ArmForecast, ...]) -> list[str]:
         ]
         for arm in arms
     ]
-    widths = [max(len(row[place]) for row in [head, *rows]) for place in range(len(head))]
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     bases = ["from", *(arm.basis for arm in arms)]
     text = []
     for row, basis in zip([head, *rows], bases, strict=True):

@@ -1,1 +1,1 @@
-"""Files → specs, checked against each other and against the data."""
+"""Loads the files that people write, checked against each other and against the data."""

@@ -1,24 +1,19 @@
-"""YAML files → specs: tasks, arms and experiments, with every name resolved and every complaint on one line.
-
-`check` is what `harness check` calls: it validates a file or a folder of files, and reads a task's data as well.
-"""
+"""Loads tasks, arms and experiments from YAML, with every name resolved and every error on one line."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import harness
-from harness import redaction
 from harness.config import (
     ArmBase,
     ArmSpec,
     BaseModelSpec,
     DpoSpec,
     ExperimentSpec,
-    GateSpec,
     ImportedSpec,
     PairsFileSpec,
     TaskSpec,
@@ -26,11 +21,11 @@ from harness.config import (
     templates,
 )
 from harness.config.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
-from harness.errors import DataError, SpecError, UsageError
-from harness.experiments.loading.checks import PROMPTED, check_arms
+from harness.errors import SpecError, UsageError
+from harness.experiments.loading.cross_checks import PROMPTED, check_arms
 from harness.experiments.tuning import search
 from harness.metrics.elsewhere import is_own
-from harness.records import Example, ResolvedExperiment
+from harness.records import ResolvedExperiment
 
 METHODS: dict[str, type[ArmBase]] = {
     get_args(kind.model_fields["method"].annotation)[0]: kind for kind in get_args(get_args(ArmSpec)[0])
@@ -64,7 +59,7 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
 
     With `known_metrics` the names of its metrics are checked. Raises SpecError.
     """
-    file = _task_file(path, None)
+    file = find_task(path, None)
     if file is None:
         raise SpecError("no such task", file=str(path), hint=nearest(path.name, stock_tasks()))
     document = read_document(file)
@@ -72,16 +67,16 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
     templated: list[tuple[FieldPath, str | None]] = [(("prompt",), task.prompt), (("target",), task.target)]
     if task.preferences is not None:
         templated += [(("preferences", name), getattr(task.preferences, name)) for name in ("chosen", "rejected")]
-    for place, template in templated:
-        _check_template(document, place, template)
+    for field_path, template in templated:
+        _check_template(document, field_path, template)
     if known_metrics is not None:
         names: list[tuple[FieldPath, str]] = [(("metrics", "primary"), task.metrics.primary)]
         names += [(("metrics", "also", number), name) for number, name in enumerate(task.metrics.also)]
-        for place, name in names:
+        for field_path, name in names:
             if is_own(name):
-                _check_own_metric(document, place, name, task.sensitive)
+                _check_own_metric(document, field_path, name, task.sensitive)
             elif name not in known_metrics and "/" not in name:  # TASK/METRIC is lm-eval's
-                raise document.error(place, f"unknown metric {name!r}", nearest(name, known_metrics))
+                raise document.error(field_path, f"unknown metric {name!r}", nearest(name, known_metrics))
     for field, suite in (("lm_eval", task.lm_eval), ("retention", task.retention)):
         if suite is not None and suite.include_path is not None and not (file.parent / suite.include_path).is_dir():
             message = f"no such folder: {shown(file.parent / suite.include_path)}"
@@ -89,34 +84,34 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
     return task, file.parent.resolve()
 
 
-def _check_own_metric(document: Document, place: FieldPath, name: str, sensitive: bool) -> None:
+def _check_own_metric(document: Document, field_path: FieldPath, name: str, sensitive: bool) -> None:
     """That a user's own metric can be loaded from beside the task."""
     from harness.metrics.own import load_metric
 
     try:
         load_metric(name, document.file.parent, sensitive=sensitive)
     except UsageError as error:
-        raise document.error(place, error.message, error.hint) from None
+        raise document.error(field_path, error.message, error.hint) from None
 
 
-def _task_file(path: Path, beside: Path | None) -> Path | None:
-    """The task file that `path` means: from the working directory, from the folder `beside`, or among the stock."""
+def find_task(path: Path, folder: Path | None) -> Path | None:
+    """The task file that `path` means: from the working directory, from `folder`, or among the stock."""
     stock = stock_folder()
-    places = [Path(), *([beside] if beside else []), stock, stock / "tasks"]
-    for place in places:
-        found = place / path
-        if found.is_file():
-            return found
-        if (found / "task.yaml").is_file():
-            return found / "task.yaml"
+    folders = [Path(), *([folder] if folder else []), stock, stock / "tasks"]
+    for folder in folders:
+        candidate = folder / path
+        if candidate.is_file():
+            return candidate
+        if (candidate / "task.yaml").is_file():
+            return candidate / "task.yaml"
     return None
 
 
-def _check_template(document: Document, place: FieldPath, template: str | None) -> None:
+def _check_template(document: Document, field_path: FieldPath, template: str | None) -> None:
     broken = templates.problem(template) if template is not None else None
     if broken is not None:
-        line = document.template_line(place, broken.line)
-        field = ".".join(str(part) for part in place)
+        line = document.template_line(field_path, broken.line)
+        field = ".".join(str(part) for part in field_path)
         raise SpecError(broken.message, file=shown(document.file), line=line, field=field)
 
 
@@ -129,38 +124,38 @@ def load_arm(path: Path) -> ArmSpec:
     return cast(ArmSpec, _arm(document, (), document.value, path.stem))
 
 
-def _arm(document: Document, place: FieldPath, value: Mapping[str, Any], name: str | None) -> Any:
-    """The arm written at `place`, with a name and absolute paths."""
+def _arm(document: Document, field_path: FieldPath, value: Mapping[str, Any], name: str | None) -> Any:
+    """The arm written at `field_path`, with a name and absolute paths."""
     if "method" not in value:
         hint = f"Methods: {list_names(METHODS)}"
-        raise document.error((*place, "method"), "this field is required and missing", hint)
+        raise document.error((*field_path, "method"), "this field is required and missing", hint)
     method = value["method"]
     if not isinstance(method, str) or method not in METHODS:
         hint = nearest(str(method), METHODS)
-        raise document.error((*place, "method"), f"unknown method {method!r}", hint)
-    arm = validate(document, place, METHODS[method], value)
+        raise document.error((*field_path, "method"), f"unknown method {method!r}", hint)
+    arm = validate(document, field_path, METHODS[method], value)
     if isinstance(arm, PROMPTED):
-        _check_template(document, (*place, "prompt"), arm.prompt)
+        _check_template(document, (*field_path, "prompt"), arm.prompt)
     try:
         search.check_search(cast(ArmSpec, arm), getattr(arm, "search", {}))
     except SpecError as error:
-        raise document.error((*place, *error.field.split(".", 1)), error.reason, error.hint) from None
+        raise document.error((*field_path, *error.field.split(".", 1)), error.reason, error.hint) from None
     changes: dict[str, Any] = {"name": arm.name or name or method}
     if isinstance(arm, ImportedSpec):
-        changes["path"] = str(_existing(document, (*place, "path"), arm.path))
+        changes["path"] = str(_existing(document, (*field_path, "path"), arm.path))
     if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
-        found = _existing(document, (*place, "pairs", "path"), arm.pairs.path)
-        changes["pairs"] = arm.pairs.model_copy(update={"path": str(found)})
+        pairs_file = _existing(document, (*field_path, "pairs", "path"), arm.pairs.path)
+        changes["pairs"] = arm.pairs.model_copy(update={"path": str(pairs_file)})
     return arm.model_copy(update=changes)
 
 
-def _existing(document: Document, place: FieldPath, path: str) -> Path:
+def _existing(document: Document, field_path: FieldPath, path: str) -> Path:
     """`path` from the file's folder or from the working directory. Raises SpecError when it is in neither."""
     for folder in (document.file.parent, Path()):
-        found = folder / Path(path).expanduser()
-        if found.exists():
-            return found.resolve()
-    raise document.error(place, f"no such file or folder: {path}", "It is relative to this file")
+        candidate = folder / Path(path).expanduser()
+        if candidate.exists():
+            return candidate.resolve()
+    raise document.error(field_path, f"no such file or folder: {path}", "It is relative to this file")
 
 
 def _arms(document: Document, spec_value: Mapping[str, Any]) -> list[Any]:
@@ -171,22 +166,22 @@ def _arms(document: Document, spec_value: Mapping[str, Any]) -> list[Any]:
     arms: list[Any] = []
     lines: dict[str, FieldPath] = {}
     for number, entry in enumerate(entries):
-        place = ("arms", number)
+        field_path = ("arms", number)
         if isinstance(entry, Mapping):
-            arm = _arm(document, place, entry, None)
+            arm = _arm(document, field_path, entry, None)
         elif isinstance(entry, str):
-            arm = _named_arm(document, place, entry)
+            arm = _named_arm(document, field_path, entry)
         else:
-            raise document.error(place, "must be the name of a stock arm, a path, or an arm", "It has a `method`")
+            raise document.error(field_path, "must be the name of a stock arm, a path, or an arm", "It has a `method`")
         if arm.name in lines:
             message = f"two arms are named {arm.name!r} (the other is arms[{lines[arm.name][1]}])"
-            raise document.error(place, message, "Give one of them another `name`")
-        lines[arm.name] = place
+            raise document.error(field_path, message, "Give one of them another `name`")
+        lines[arm.name] = field_path
         arms.append(arm)
     return arms
 
 
-def _named_arm(document: Document, place: FieldPath, entry: str) -> Any:
+def _named_arm(document: Document, field_path: FieldPath, entry: str) -> Any:
     stock = stock_arms()
     if entry in stock:
         return load_arm(stock[entry])
@@ -195,9 +190,9 @@ def _named_arm(document: Document, place: FieldPath, entry: str) -> Any:
         for folder in (Path(), document.file.parent, stock_folder()):
             if (folder / entry).is_file():
                 return load_arm(folder / entry)
-        raise document.error(place, f"no such arm file: {entry}", "It is relative to this file")
+        raise document.error(field_path, f"no such arm file: {entry}", "It is relative to this file")
     hint = nearest(entry, stock)
-    raise document.error(place, f"unknown stock arm {entry!r}", hint)
+    raise document.error(field_path, f"unknown stock arm {entry!r}", hint)
 
 
 # --------------------------------------------------------------------------------------------------- experiments
@@ -211,8 +206,8 @@ def load_experiment(path: Path, known_metrics: Collection[str] | None = None) ->
     """
     file = find_experiment(path)
     if not file.exists():
-        known = [found.name for found in (stock_folder() / "baselines").glob("*.yaml")]
-        raise SpecError("no such file", file=str(path), hint=nearest(path.name, known))
+        stock_files = [candidate.name for candidate in (stock_folder() / "baselines").glob("*.yaml")]
+        raise SpecError("no such file", file=str(path), hint=nearest(path.name, stock_files))
     if file.is_dir():
         raise SpecError("this is a folder", file=str(path), hint="Name an experiment file")
     document = read_document(file)
@@ -241,7 +236,7 @@ def resolve_experiment(document: Document, known_metrics: Collection[str] | None
     if base is None:
         raise document.error(("base_model",), "must be a folder, a hub id or a mapping")
     spec = spec.model_copy(update={"chat": _chat(document, spec)})
-    task_file = _task_file(Path(spec.task), file.parent)
+    task_file = find_task(Path(spec.task), file.parent)
     if task_file is None:
         raise document.error(("task",), f"no such task: {spec.task}", nearest(Path(spec.task).name, stock_tasks()))
     task, task_dir = load_task(task_file, known_metrics)
@@ -258,25 +253,27 @@ def resolve_experiment(document: Document, known_metrics: Collection[str] | None
 
 def _base_model(document: Document, value: Mapping[str, Any]) -> BaseModelSpec | None:
     """The base model with an absolute path, or a hub id; None where the field has the wrong type."""
-    given = value.get("base_model")
-    if isinstance(given, Mapping):
-        base = validate(document, ("base_model",), BaseModelSpec, given)
-        place: FieldPath = ("base_model", "path")
-    elif isinstance(given, str):
-        base, place = BaseModelSpec(path=given), ("base_model",)
+    entry = value.get("base_model")
+    if isinstance(entry, Mapping):
+        base = validate(document, ("base_model",), BaseModelSpec, entry)
+        field_path: FieldPath = ("base_model", "path")
+    elif isinstance(entry, str):
+        base, field_path = BaseModelSpec(path=entry), ("base_model",)
     else:
         return None
-    wanted = Path(base.path).expanduser()
+    model_path = Path(base.path).expanduser()
     folders = (Path(), document.file.parent, stock_folder())
     for folder in folders:
-        if (folder / wanted).is_dir():
-            return base.model_copy(update={"path": str((folder / wanted).resolve())})
+        if (folder / model_path).is_dir():
+            return base.model_copy(update={"path": str((folder / model_path).resolve())})
     # A folder beside which there are others was meant as a folder; only what cannot be one is a hub id.
-    parents = [folder / wanted.parent for folder in folders if wanted.parent != Path()]
+    parents = [folder / model_path.parent for folder in folders if model_path.parent != Path()]
     siblings = [child.name for parent in parents if parent.is_dir() for child in parent.iterdir() if child.is_dir()]
     if any(parent.is_dir() for parent in parents) or not _HUB_ID.fullmatch(base.path):
-        hint = nearest(wanted.name, siblings) if siblings else "Give a folder or a Hugging Face id such as name/model"
-        raise document.error(place, f"no such model folder: {base.path}", hint)
+        hint = (
+            nearest(model_path.name, siblings) if siblings else "Give a folder or a Hugging Face id such as name/model"
+        )
+        raise document.error(field_path, f"no such model folder: {base.path}", hint)
     return base
 
 
@@ -287,123 +284,3 @@ def _chat(document: Document, spec: ExperimentSpec) -> Any:
         return spec.chat
     file = _existing(document, ("chat", "template"), template)
     return spec.chat.model_copy(update={"template": file.read_text(encoding="utf-8")})
-
-
-# --------------------------------------------------------------------------------------------------------- check
-
-
-def check(path: Path, known_metrics: Collection[str] | None = None, data: bool = True) -> list[str]:
-    """Validate a task, arm or experiment file, or every one below a folder; one line for each.
-
-    With `data` a task's rows are read too: columns, templates, splits, leaks. Files of lm-eval (below a folder
-    `lm_eval`) and hidden folders are left out. Raises the first HarnessError.
-    """
-    if not path.exists():
-        stocked = _task_file(path, None) or stock_folder() / path
-        if not stocked.exists():
-            raise SpecError("no such file or folder", file=str(path), hint="Check the path")
-        path = stocked
-    if path.is_file():
-        return [_check_file(path, known_metrics, data)]
-    if (path / "task.yaml").is_file():
-        return [_check_file(path / "task.yaml", known_metrics, data)]
-    files = sorted(file for pattern in ("*.yaml", "*.yml") for file in path.rglob(pattern))
-    inside = [file for file in files if not _left_out(file.relative_to(path))]
-    if not inside:
-        raise SpecError("no YAML file below this folder", file=shown(path), hint="Name a task, arm or experiment")
-    return [_check_file(file, known_metrics, data) for file in inside]
-
-
-def _left_out(file: Path) -> bool:
-    return any(part.startswith(".") or part in ("lm_eval", "node_modules", "site-packages") for part in file.parts)
-
-
-def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -> str:
-    document = read_document(file)
-    kind = _kind(document)
-    if kind == "gates":
-        gates = validate(document, (), GateSpec, document.value)
-        return f"{shown(file)}: gates with {len(gates.rules)} rules against {gates.baseline}"
-    if kind == "arm":
-        arm = load_arm(file)
-        return f"{shown(file)}: arm {arm.name} ({arm.method})"
-    if kind == "experiment" and "suite" in document.value:
-        from harness.experiments.loading.suites import load_suite
-
-        listed = "; ".join(f"{one.name} on task {one.task.name}" for one in load_suite(file, known_metrics))
-        return f"{shown(file)}: suite: {listed}"
-    if kind == "experiment":
-        found = load_experiment(file, known_metrics)
-        arms = ", ".join(str(arm.name) for arm in found.arms)
-        return f"{shown(file)}: experiment {found.name} on task {found.task.name}: {arms}"
-    task, folder = load_task(file, known_metrics)
-    return f"{shown(file)}: task {task.name}" + (f": {_check_data(task, folder)}" if data else "")
-
-
-def is_gates(file: Path) -> bool:
-    """Whether a YAML file holds the rules of a gate."""
-    return _kind(read_document(file)) == "gates"
-
-
-def _kind(document: Document) -> str:
-    """What a file is, from the fields it has, so that a typo in one of them does not hide it."""
-    fields = set(document.value)
-    if "method" in fields:
-        return "arm"
-    scores = {
-        "task": len(fields & set(TaskSpec.model_fields)) + (document.file.name == "task.yaml"),
-        "experiment": len(fields & set(ExperimentSpec.model_fields)),
-        "arm": len(fields & {name for kind in METHODS.values() for name in kind.model_fields}),
-        "gates": len(fields & set(GateSpec.model_fields)),
-    }
-    best = max(scores, key=lambda name: scores[name])
-    if not scores[best]:
-        raise document.error((), "neither a task nor an arm nor an experiment", "An arm has `method`, a task `data`")
-    return best
-
-
-def _check_data(task: TaskSpec, folder: Path) -> str:
-    with redaction.texts(task.sensitive):
-        return _data_line(task, folder)
-
-
-def _data_line(task: TaskSpec, folder: Path) -> str:
-    from harness.data.examples import read_examples, read_retention
-    from harness.data.splits import heldout_pairs, leak_line, split_source, training_view
-
-    source = read_examples(task, folder)
-    splits = split_source(source, task.splits, task.leakage)
-    try:
-        retention = read_retention(task, folder)
-    except DataError as error:
-        raise DataError(f"retention: {error.message}", hint=error.hint) from None
-    parts = [
-        f"{len(source.examples)} examples",
-        f"{len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test",
-    ]
-    if source.pairs:
-        train_pairs = training_view(source, splits).pairs
-        parts.append(f"{len(train_pairs)} train and {len(heldout_pairs(source, splits))} held-out preference pairs")
-    if retention:
-        parts.append(f"{len(retention)} retention texts")
-    own = _try_own_metrics(task, folder, source.examples)
-    if own:
-        parts.append(f"own metrics {', '.join(own)}")
-    if splits.merged:
-        parts.append(f"{sum(len(groups) for groups in splits.merged)} groups joined by near-duplicates")
-    if splits.leaks:
-        what = "dropped" if task.leakage and task.leakage.drop else "allowed"
-        parts.append(f"{len(splits.leaks)} leaking pairs {what}")
-    found = "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
-    return "\n  ".join([found, *map(leak_line, splits.leaks)])
-
-
-def _try_own_metrics(task: TaskSpec, folder: Path, examples: Sequence[Example]) -> list[str]:
-    """Call the task's own metrics on three examples with the right answer for the prediction; their names."""
-    from harness.metrics.kinds import Answer
-    from harness.metrics.own import load_own, try_out
-
-    own = load_own([task.metrics.primary, *task.metrics.also], folder, sensitive=task.sensitive)
-    chosen = examples[:3] if own else ()
-    try_out(own, [Answer(e.references[0], e.references, None, "stop", e.id, e.fields) for e in chosen])
-    return list(own)

@@ -1,18 +1,46 @@
-"""What a model meets: rendered prompts with their label masks, lengths and truncation, before anything is trained."""
+"""Shows what a model meets before anything is trained: rendered prompts with their label masks, lengths, truncation."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import metrics, redaction
 from harness.config import BaseModelSpec, ChatSpec, TaskSpec
 from harness.data.examples import read_examples
-from harness.data.prompts import Preview, PreviewPrompt, Prompter, context_length, preview
-from harness.data.splits import split_source, training_view
+from harness.data.prompts import IGNORED, Encoded, Prompter, context_length
+from harness.data.splits import split_source
+from harness.errors import DataError
 from harness.experiments.loading import load
 from harness.models.transformers import loading
 from harness.records import Example
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewPrompt:
+    """One example as the model meets it: the text of every token with whether it carries loss."""
+
+    example: str
+    tokens: tuple[tuple[str, bool], ...]
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What `harness preview` shows."""
+
+    prompts: tuple[PreviewPrompt, ...]
+    examples: int
+    context: int
+    uses_chat: bool
+    lengths: Mapping[str, Mapping[str, int]]
+    """Of `prompt`, `target` and `both`: tokens by percentile (nearest rank): p5, p50, p95, p99, max."""
+    truncated_prompts: int
+    truncated_tokens: int
+    too_long: tuple[str, ...]
+    """Errors of examples whose target does not fit."""
 
 
 def lines(task_path: Path, model: str, context: int | None = None, seed: int = 0) -> list[str]:
@@ -23,51 +51,81 @@ def lines(task_path: Path, model: str, context: int | None = None, seed: int = 0
     task, folder = load.load_task(task_path, metrics.METRICS)
     with redaction.texts(task.sensitive):
         source = read_examples(task, folder)
-        view = training_view(source, split_source(source, task.splits, task.leakage))
-        examples = [*view.train, *view.validation]
-        return _lines(task, examples, BaseModelSpec(path=model, context=context), seed)
+        training = split_source(source, task.splits, task.leakage).training
+        examples = [*training.train, *training.validation]
+        random.Random(seed).shuffle(examples)
+        return _lines(task, examples, BaseModelSpec(path=model, context=context))
 
 
-def _lines(task: TaskSpec, examples: list[Example], base: BaseModelSpec, seed: int) -> list[str]:
+def _lines(task: TaskSpec, examples: list[Example], base: BaseModelSpec) -> list[str]:
     from transformers import AutoConfig
 
-    random.Random(seed).shuffle(examples)
     path = loading.resolve_base(base)
     config = AutoConfig.from_pretrained(str(path), local_files_only=True)
     prompter = Prompter(loading.load_tokenizer(path), ChatSpec(), task, context_length(base, config))
-    found = render(preview(prompter, examples, 0 if task.sensitive else 3))
-    return ["The task is sensitive: no prompt is shown.", "", *found] if task.sensitive else found
+    rendered = render(preview(prompter, examples, 0 if task.sensitive else 3))
+    return ["The task is sensitive: no prompt is shown.", "", *rendered] if task.sensitive else rendered
 
 
-def render(found: Preview) -> list[str]:
+def preview(prompter: Prompter, examples: Sequence[Example], shown: int) -> Preview:
+    """Encode `examples` as for training and describe them; the first `shown` are written out."""
+    encoded: list[tuple[Example, Encoded]] = []
+    too_long: list[str] = []
+    for example in examples:
+        try:
+            encoded.append((example, prompter.encode(example)))
+        except DataError as error:
+            too_long.append(error.message)
+    prompts = [len(row.prompt) + row.truncated for _, row in encoded]
+    targets = [len(row.target) for _, row in encoded]
+    both = map(sum, zip(prompts, targets, strict=True))
+    return Preview(
+        prompts=tuple(_prompt(prompter, example, row) for example, row in encoded[:shown]),
+        examples=len(examples),
+        context=prompter.context,
+        uses_chat=prompter.uses_chat,
+        lengths={"prompt": percentiles(prompts), "target": percentiles(targets), "both": percentiles(both)},
+        truncated_prompts=sum(row.truncated > 0 for _, row in encoded),
+        truncated_tokens=sum(row.truncated for _, row in encoded),
+        too_long=tuple(too_long),
+    )
+
+
+def percentiles(lengths: Iterable[int]) -> Mapping[str, int]:
+    """Nearest-rank percentiles of whole numbers; empty for none."""
+    ranked = sorted(lengths)
+    if not ranked:
+        return {}
+    picks = {f"p{share}": ranked[max(0, -(-share * len(ranked) // 100) - 1)] for share in (5, 50, 95, 99)}
+    return {**picks, "max": ranked[-1]}
+
+
+def _prompt(prompter: Prompter, example: Example, row: Encoded) -> PreviewPrompt:
+    labelled = zip(row.input_ids, row.labels, strict=True)
+    tokens = [(str(prompter.tokenizer.decode([token])), label != IGNORED) for token, label in labelled]
+    return PreviewPrompt(example.id, tuple(tokens), row.truncated)
+
+
+def render(preview: Preview) -> list[str]:
     """A preview as lines; tokens that carry loss stand between ⟦ and ⟧."""
     out: list[str] = []
-    for number, shown in enumerate(found.prompts, 1):
-        out += [
-            f"--- {number}. example {redaction.named(shown.example)}"
-            + (f", {shown.truncated} tokens cut on the left" if shown.truncated else "")
-        ]
-        out += [_masked(shown), ""]
+    for number, prompt in enumerate(preview.prompts, 1):
+        cut = f", {prompt.truncated} tokens cut on the left" if prompt.truncated else ""
+        out += [f"--- {number}. example {redaction.named(prompt.example)}{cut}", _masked(prompt), ""]
     out.append(
-        f"{found.examples} examples (train and validation), context {found.context} tokens,"
-        f" {'chat template' if found.uses_chat else 'plain text'}; loss on what stands between ⟦ and ⟧"
+        f"{preview.examples} examples (train and validation), context {preview.context} tokens,"
+        f" {'chat template' if preview.uses_chat else 'plain text'}; loss on what stands between ⟦ and ⟧"
     )
-    for name, lengths in (
-        ("prompt", found.prompt_lengths),
-        ("target", found.target_lengths),
-        ("both", found.total_lengths),
-    ):
+    for name, lengths in preview.lengths.items():
         out.append(f"  {name:<8}" + "  ".join(f"{share} {length}" for share, length in lengths.items()) + "  tokens")
-    out.append(f"  prompts cut on the left: {found.truncated_prompts} ({found.truncated_tokens} tokens)")
-    out += [f"  too long: {error}" for error in found.too_long[:5]]
-    if len(found.too_long) > 5:
-        out.append(f"  and {len(found.too_long) - 5} more")
-    return out
+    out.append(f"  prompts cut on the left: {preview.truncated_prompts} ({preview.truncated_tokens} tokens)")
+    out += [f"  too long: {error}" for error in preview.too_long[:5]]
+    return [*out, f"  and {len(preview.too_long) - 5} more"] if len(preview.too_long) > 5 else out
 
 
-def _masked(shown: PreviewPrompt) -> str:
+def _masked(prompt: PreviewPrompt) -> str:
     text, inside = "", False
-    for token, carries_loss in shown.tokens:
+    for token, carries_loss in prompt.tokens:
         if carries_loss != inside:
             text += "⟦" if carries_loss else "⟧"
             inside = carries_loss

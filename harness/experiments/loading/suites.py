@@ -1,4 +1,4 @@
-"""Suite files: an experiment file with `suite:`, a list of tasks or base models that it is repeated over.
+"""Loads suite files: an experiment with `suite:`, a list of tasks or base models that it is repeated over.
 
 suite: [{task: visit_notes}, {task: docstrings}, {task: docstrings, base_model: models/larger, name: larger}]
 arms: [untrained, full, lora]          # and everything else that an experiment says
@@ -46,21 +46,21 @@ def _documents(document: Document) -> list[Document]:
     if not isinstance(items, list) or not items:
         raise document.error(("suite",), "must be a list of tasks or base models", "For example `- {task: my_task}`")
     suite = str(value.get("name") or document.file.stem)
-    found: dict[str, Document] = {}
+    documents: dict[str, Document] = {}
     for number, item in enumerate(items):
-        place = ("suite", number)
+        field_path = ("suite", number)
         if not isinstance(item, Mapping):
-            raise document.error(place, "must be a mapping", "Give a task, a base_model, or both")
-        spec = validate(document, place, SuiteItem, item)
+            raise document.error(field_path, "must be a mapping", "Give a task, a base_model, or both")
+        spec = validate(document, field_path, SuiteItem, item)
         name = f"{suite}.{spec.name or _called(spec)}"
-        if name in found:
-            raise document.error(place, f"two items are called {name!r}", "Give one of them another `name`")
+        if name in documents:
+            raise document.error(field_path, f"two items are called {name!r}", "Give one of them another `name`")
         own = {field: item[field] for field in FIELDS if field in item}
         rest = {field: given for field, given in value.items() if field != "suite"}
         lines = dict(document.lines)
-        lines |= {path[2:]: line for path, line in document.lines.items() if path[:2] == place and len(path) > 2}
-        found[name] = dataclasses.replace(document, value={**rest, **own, "name": name}, lines=lines)
-    return list(found.values())
+        lines |= {path[2:]: line for path, line in document.lines.items() if path[:2] == field_path and len(path) > 2}
+        documents[name] = dataclasses.replace(document, value={**rest, **own, "name": name}, lines=lines)
+    return list(documents.values())
 
 
 def _called(spec: SuiteItem) -> str:

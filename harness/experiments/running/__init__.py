@@ -1,1 +1,1 @@
-"""Plans of runs, the worker that executes one, and what takes results into the store."""
+"""Plans runs, executes them in workers, and takes their results into the store."""

@@ -1,4 +1,4 @@
-"""What workers leave in run and evaluation folders → the store, idempotently; and what `keep:` prunes afterwards."""
+"""Takes what workers leave in run and evaluation folders into the store, and removes artefacts not to be kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import environment
 from harness.arms.artefacts import FOLDER
@@ -40,15 +40,17 @@ if TYPE_CHECKING:
     from harness.experiments.running import worker
     from harness.store import Store
 
+R = TypeVar("R")
+
 
 def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
-    The first statement of an experiment stands: running it again does not move its date. Another winner rule is added
-    to it with the date of its declaration, and what its own metrics declare is brought up to date. Its `resources` and
-    `serving`, which are no part of its identity, are those of the last run: a price may be given later.
+    Running an experiment again does not move its date. Another winner rule is added to the record with the date of its
+    declaration, and the declarations of its own metrics are brought up to date. `resources` and `serving`, which are no
+    part of its identity, are those of the last run: a price may be given later.
     """
-    place = home / "experiments" / record.experiment_id / "record.json"
+    record_file = home / "experiments" / record.experiment_id / "record.json"
     stored = read_experiment(home, record.experiment_id)
     declared = rules.declare(record, stored, environment.now())
     latest = {name: record.spec.get(name) for name in ("resources", "serving")}
@@ -57,20 +59,20 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     if own != (declared.task.get("own_metrics") or {}):
         declared = replace(declared, task={**declared.task, "own_metrics": own})
     if declared != stored:
-        write_json(place, declared)
-    store.ingest([from_json(ExperimentRecord, read_json(place))])
+        write_json(record_file, declared)
+    store.ingest([from_json(ExperimentRecord, read_json(record_file))])
 
 
 def read_experiment(home: Path, experiment_id: str) -> ExperimentRecord | None:
     """The record of an experiment as its file has it."""
-    place = home / "experiments" / experiment_id / "record.json"
-    return from_json(ExperimentRecord, read_json(place)) if place.exists() else None
+    record_file = home / "experiments" / experiment_id / "record.json"
+    return from_json(ExperimentRecord, read_json(record_file)) if record_file.exists() else None
 
 
-def race(store: Store, home: Path, record: ExperimentRecord, made: Race) -> None:
+def race(store: Store, home: Path, record: ExperimentRecord, result: Race) -> None:
     """Store a finished race as part of its experiment's record, and keep it in the record's file."""
     stored = read_experiment(home, record.experiment_id)
-    finished = replace(stored or record, race=made)
+    finished = replace(stored or record, race=result)
     write_json(home / "experiments" / record.experiment_id / "record.json", finished)
     store.ingest([finished])
 
@@ -103,14 +105,14 @@ def outcome(store: Store, record: ExperimentRecord, plan: RunPlan, result: worke
 
 
 def trial(store: Store, plan: RunPlan, run: RunRecord, row: Trial) -> None:
-    """Store a trial and its run. There is no look to count: its plan does not know where the test split lies."""
+    """Store a trial and its run. Its plan cannot reach the test split, so no test-set evaluation is counted."""
     store.ingest([run, *training_log(plan.run_folder, run), row])
 
 
 def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str) -> tuple[list[Any], str | None]:
-    """Rows of an evaluation that the store lacks, and why that is a look at the test split; None when it is none.
+    """Rows of an evaluation that the store lacks, and why it counts as a test-set evaluation; None where it does not.
 
-    An experiment that takes over an evaluation which another one made looks at its scores too.
+    An experiment that takes over an evaluation of another one sees its scores, so that counts too.
     """
     from harness.experiments.evaluation import evaluate
 
@@ -126,13 +128,13 @@ def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str
 
 
 def keep_looks(home: Path, looks: Sequence[Look]) -> None:
-    """Looks as files beside their experiment, written before the store learns of them: a rebuild finds every one."""
+    """Write test-set evaluations as files of their experiment before the store has them: a rebuild reads every one."""
     for row in looks:
         write_json(home / "experiments" / row.experiment / "looks" / f"{digest(row)}.json", row)
 
 
 def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
-    """A counted look at the sealed test split."""
+    """A test-set evaluation, to be counted: who scored which arm on the sealed test split, when and why."""
     assert entry.eval_id is not None
     who = os.environ.get("USER") or getpass.getuser()
     return Look(entry.eval_id, record.experiment_id, entry.arm, who, why, environment.now())
@@ -154,14 +156,14 @@ def parity(store: Store, home: Path, check: ParityCheck, rows: Sequence[Any]) ->
 
 
 def serving_folder(home: Path, experiment_id: str) -> Path:
-    """Where the passes of serving figures over an experiment's arms are kept."""
+    """The folder of an experiment's serving passes."""
     return home / "experiments" / experiment_id / "serving"
 
 
-def serving(store: Store, home: Path, made: ServingPass) -> None:
+def serving(store: Store, home: Path, serving_pass: ServingPass) -> None:
     """Store a pass of serving figures, and keep it as a file."""
-    write_json(serving_folder(home, made.experiment_id) / f"{made.pass_id}.json", made)
-    store.ingest([made])
+    write_json(serving_folder(home, serving_pass.experiment_id) / f"{serving_pass.pass_id}.json", serving_pass)
+    store.ingest([serving_pass])
 
 
 def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
@@ -187,7 +189,7 @@ def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
     from harness.experiments.evaluation import evaluate
 
     task = plan.experiment.task
-    versions = {name: known.version for name, known in evaluate.own_metrics(plan).items()}
+    versions = {name: metric.version for name, metric in evaluate.own_metrics(plan).items()}
     stored = {row.metric for row in store.scores([eval_id]) if versions.get(row.metric, row.version) == row.version}
     return {task.metrics.primary, *task.metrics.also} - stored
 
@@ -197,21 +199,25 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     from harness.experiments.evaluation import evaluate
 
     before = store.counts()
-    rows: list[Any] = [from_json(ExperimentRecord, read_json(p)) for p in (home / "experiments").glob("*/record.json")]
-    rows += [from_json(Entry, read_json(path)) for path in (home / "experiments").glob("*/entries/*.json")]
-    for path in sorted((home / "experiments").glob("*/trials/*.json")):
+
+    def read(kind: type[R], pattern: str) -> list[R]:
+        return [from_json(kind, read_json(path)) for path in home.glob(pattern)]
+
+    rows: list[Any] = [
+        *read(ExperimentRecord, "experiments/*/record.json"),
+        *read(Entry, "experiments/*/entries/*.json"),
+    ]
+    for path in sorted(home.glob("experiments/*/trials/*.json")):
         rows += [from_json(Trial, row) for row in read_json(path)]
-    looks = [from_json(Look, read_json(path)) for path in (home / "experiments").glob("*/looks/*.json")]
-    rows += sorted(looks, key=lambda row: (row.when, row.arm))
-    for path in sorted((home / "runs").glob("*/run-*.json")):
+    rows += sorted(read(Look, "experiments/*/looks/*.json"), key=lambda row: (row.when, row.arm))
+    for path in sorted(home.glob("runs/*/run-*.json")):
         run = from_json(RunRecord, read_json(path))
         rows += [run, *training_log(path.parent, run)]
-    rows += [from_json(SentinelCheck, read_json(p)) for p in (home / "experiments").glob("*/sentinels/*.json")]
-    rows += [from_json(ServingPass, read_json(p)) for p in (home / "experiments").glob("*/serving/*.json")]
-    calls = [from_json(GateCall, read_json(path)) for path in (home / "gates").glob("*/*.json")]
-    rows += sorted((call for call in calls if call.settled), key=lambda call: (call.when, call.id))
-    parities = [from_json(ParityCheck, read_json(p)) for p in (home / "experiments").glob("*/parity/*.json")]
-    rows += sorted(parities, key=lambda row: (row.when, row.arm))
+    rows += read(SentinelCheck, "experiments/*/sentinels/*.json")
+    rows += read(ServingPass, "experiments/*/serving/*.json")
+    calls = [call for call in read(GateCall, "gates/*/*.json") if call.settled]
+    rows += sorted(calls, key=lambda call: (call.when, call.id))
+    rows += sorted(read(ParityCheck, "experiments/*/parity/*.json"), key=lambda row: (row.when, row.arm))
     store.ingest(rows)
     for path in sorted((home / "evals").glob(f"*/{evaluate.DONE}")):
         store.ingest(evaluation_rows(path.parent))
@@ -251,6 +257,6 @@ def prune_trials(
     if experiment.spec.keep == "all":
         return
     needed = {plan.train_id for plan in finals}
-    for one in trials:
-        if one.train_id not in needed:
-            shutil.rmtree(home / "runs" / one.train_id / FOLDER, ignore_errors=True)
+    for trial in trials:
+        if trial.train_id not in needed:
+            shutil.rmtree(home / "runs" / trial.train_id / FOLDER, ignore_errors=True)

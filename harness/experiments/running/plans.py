@@ -1,4 +1,4 @@
-"""From a resolved experiment to the plans of its runs: where they execute, and what makes a training that training."""
+"""Plans the runs of an experiment: on which device each executes, and the identity of each training."""
 
 from __future__ import annotations
 
@@ -15,8 +15,19 @@ from harness.data.preference_files import pairs_hash
 from harness.data.prepare import Prepared
 from harness.records import ResolvedExperiment, RunPlan, TaskFiles, digest
 
-NOT_IDENTITY = {"name", "path", "search", "key_env", "timeout", "retries", "concurrency"}
-"""Fields of an arm that do not change what it answers (what lies at `path` is hashed instead)."""
+WITHOUT_EFFECT = {"name", "path", "search", "key_env", "timeout", "retries", "concurrency"}
+"""Fields of an arm that do not change what it answers (the files at `path` are hashed instead)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingDraw:
+    """What tells the trainings of one arm apart."""
+
+    seed: int | None = None
+    parent: str | None = None
+    """Identity of the parent's training."""
+    fraction: float = 1.0
+    """Share of the train split."""
 
 
 def device_of(experiment: ResolvedExperiment) -> str:
@@ -33,9 +44,9 @@ def precision_notes(base: BaseModelSpec, device: str, multiplies: Callable[[str]
     asked = {"dtype": base.dtype, "autocast": base.autocast or "float32"}
     slow = [f"{name}: {dtype}" for name, dtype in asked.items() if device == "cpu" and multiplies(dtype) is False]
     return [
-        f"base_model.{one}: this processor has no such arithmetic, and emulating it takes tens of times as long; "
+        f"base_model.{setting}: this processor has no such arithmetic, and emulating it takes tens of times as long; "
         "it is quick in float32"
-        for one in slow[:1]
+        for setting in slow[:1]
     ]
 
 
@@ -62,25 +73,61 @@ class Planner:
     home: Path
     base_hash: str
 
-    def plan(
-        self, experiment: ResolvedExperiment, arm: ArmSpec, drawn: tuple[int | None, str | None, float]
-    ) -> RunPlan:
-        """The plan of an arm; `drawn` is (training seed, parent's identity, share of the train split)."""
-        seed, parent, fraction = drawn
+    def plan(self, experiment: ResolvedExperiment, arm: ArmSpec, draw: TrainingDraw) -> RunPlan:
+        """The plan of one training of an arm, or of its scoring where nothing is trained."""
         return RunPlan(
             experiment=experiment,
             arm=arm,
             arm_name=arm.name or arm.method,
-            seed=seed,
-            train_id=train_identity(experiment, self.files, arm, (*drawn, self.base_hash)),
-            parent_train_id=parent,
+            seed=draw.seed,
+            train_id=self.identity(experiment, arm, draw),
+            parent_train_id=draw.parent,
             home=self.home,
             files=self.files,
             base_hash=self.base_hash,
             device=device_of(experiment),
             threads=threads(experiment),
-            fraction=fraction,
+            fraction=draw.fraction,
         )
+
+    def identity(self, experiment: ResolvedExperiment, arm: ArmSpec, draw: TrainingDraw) -> str:
+        """`train_id`: hash of everything that determines a training.
+
+        Paths, names, threads, executors and what tuning searches are no part of it: a trial and an untuned run of one
+        setting and seed are the same training. Arms without training depend on neither data nor budget (few-shot: on
+        the train split that its examples come from).
+        """
+        task, base = experiment.task, experiment.base
+        content: dict[str, Any] = {
+            "base": [self.base_hash, base.dtype, base.attention, base.context],
+            "arm": arm.model_dump(mode="json", exclude=WITHOUT_EFFECT),
+            "version": arms.family(arm.method).VERSION,
+            "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
+            "chat": experiment.spec.chat.model_dump(mode="json"),
+        }
+        if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
+            content["arm"]["pairs"] = {"sha256": pairs_hash(Path(arm.pairs.path))}
+        if isinstance(arm, ImportedSpec):
+            content["imported"] = files_hash(Path(arm.path))
+        if arm.method in arms.TRAINED or arm.method in ("few_shot", "toy"):
+            content["data"] = self.files.fingerprint
+        if draw.fraction < 1:
+            content["fraction"] = draw.fraction
+        if arms.is_trained(arm):
+            if base.autocast is not None:
+                content["autocast"] = base.autocast
+            content |= {
+                "seed": draw.seed,
+                "parent": draw.parent,
+                "budget": experiment.spec.budget.model_dump(mode="json"),
+            }
+            if experiment.spec.stop_on != "diverged":
+                content["stop_on"] = experiment.spec.stop_on
+        if isinstance(arm, SftContinuedSpec) and arm.examples is None:
+            # How many examples it sees follows from the DPO arm that it is held against.
+            others = [other for other in experiment.arms if other.name == arm.like]
+            content["like"] = [other.model_dump(mode="json", include={"pairs", "examples"}) for other in others]
+        return digest(content)
 
 
 def plan_runs(experiment: ResolvedExperiment, prepared: Prepared, home: Path) -> list[RunPlan]:
@@ -99,7 +146,7 @@ def plan_runs(experiment: ResolvedExperiment, prepared: Prepared, home: Path) ->
                 continue
             for seed in experiment.spec.seeds if trained else [None]:
                 parent = ids[(arm.parent, seed, fraction)] if isinstance(arm, ContinuedBase) else None
-                plan = planner.plan(experiment, arm, (seed, parent, fraction))
+                plan = planner.plan(experiment, arm, TrainingDraw(seed, parent, fraction))
                 ids[(plan.arm_name, seed, fraction)] = plan.train_id
                 plans.append(plan)
     return plans
@@ -112,45 +159,3 @@ def base_identity(experiment: ResolvedExperiment, home: Path) -> str:
     from harness.models.transformers import loading
 
     return loading.base_hash(loading.resolve_base(experiment.base), home / "hashes.json")
-
-
-def train_identity(
-    experiment: ResolvedExperiment,
-    files: TaskFiles,
-    arm: ArmSpec,
-    drawn: tuple[int | None, str | None, float, str],
-) -> str:
-    """Hash of everything that determines a training; `drawn` is (seed, parent's identity, share of data, base hash).
-
-    Paths, names, threads, executors and what tuning searches are no part of it: a trial and an untuned run of one
-    setting and seed are the same training. Arms without training depend on neither data nor budget (few-shot: on the
-    train split that its examples come from).
-    """
-    seed, parent, fraction, base_hash = drawn
-    task, base = experiment.task, experiment.base
-    content: dict[str, Any] = {
-        "base": [base_hash, base.dtype, base.attention, base.context],
-        "arm": arm.model_dump(mode="json", exclude=NOT_IDENTITY),
-        "version": arms.family(arm.method).VERSION,
-        "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
-        "chat": experiment.spec.chat.model_dump(mode="json"),
-    }
-    if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
-        content["arm"]["pairs"] = {"sha256": pairs_hash(Path(arm.pairs.path))}
-    if isinstance(arm, ImportedSpec):
-        content["imported"] = files_hash(Path(arm.path))
-    if arm.method in arms.TRAINED or arm.method in ("few_shot", "toy"):
-        content["data"] = files.fingerprint
-    if fraction < 1:
-        content["fraction"] = fraction
-    if arms.is_trained(arm):
-        if base.autocast is not None:
-            content["autocast"] = base.autocast
-        content |= {"seed": seed, "parent": parent, "budget": experiment.spec.budget.model_dump(mode="json")}
-        if experiment.spec.stop_on != "diverged":
-            content["stop_on"] = experiment.spec.stop_on
-    if isinstance(arm, SftContinuedSpec) and arm.examples is None:
-        # How many examples it sees follows from the DPO arm that it is held against.
-        others = [other for other in experiment.arms if other.name == arm.like]
-        content["like"] = [other.model_dump(mode="json", include={"pairs", "examples"}) for other in others]
-    return digest(content)

@@ -1,4 +1,4 @@
-"""What can be known to fail before anything is trained, looked at first: a mistake costs seconds, not a night."""
+"""Checks before any training what can be known to fail, so that a mistake costs seconds and not a night."""
 
 from __future__ import annotations
 

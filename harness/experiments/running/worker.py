@@ -1,11 +1,11 @@
-"""One picklable function, `execute`: a RunPlan in, a run folder and an evaluation folder out. Never opens the store.
+"""Executes one plan, training and scoring, into a run folder and an evaluation folder; never opens the store.
 
     runs/TRAIN_ID/   plan.json  claim.lock  heartbeat  checkpoints/  artefact/  train_log.jsonl  run-N.json  run.json
     evals/EVAL_ID/   predictions and likelihoods by whole batch  scores.jsonl  evaluation.json (written last)
     runs/TRAIN_ID/rungs/  what a race saw of it on the way (`rungs.py`)
     validations/ID/  the same of a trial, on the validation split: a trial's plan does not know where the test split is
 
-Every step looks first at what is there already, so that the same plan can be executed again after a kill at any
+Every step first reads what an earlier try left, so that the same plan can be executed again after a kill at any
 moment: a finished training is never repeated, a half-finished one goes on from its last complete checkpoint, a
 half-finished scoring from its last complete batch.
 """
@@ -56,18 +56,13 @@ RETRY = "retry"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a plan: the run's record, and the evaluation when there is one (of a trial: on validation)."""
+    """What an executed plan gave: the run's record, and the evaluation if there is one (of a trial: on validation)."""
 
     run: RunRecord
     eval_id: str | None
     validation: Validation | None = None
     rung: RungScores | None = None
-    """Of a race: what the training is worth at its rung; `run` is then its record there."""
-
-
-def eval_id(plan: RunPlan, artefact: Artefact) -> str:
-    """Identity of scoring `artefact` on the plan's sealed suite with its generation settings in this environment."""
-    return evaluate.identity(plan, artefact)
+    """Of a race: the scores of the training at its rung; `run` is then its record there."""
 
 
 def finished(plan: RunPlan) -> Outcome | None:
@@ -77,9 +72,9 @@ def finished(plan: RunPlan) -> Outcome | None:
     """
     record = read_run(plan.run_folder)
     if plan.rung is not None:
-        there = rungs.read(plan)
-        if there is not None:
-            return Outcome(there[0], None, rung=there[1])
+        rung_result = rungs.read(plan)
+        if rung_result is not None:
+            return Outcome(rung_result[0], None, rung=rung_result[1])
         return Outcome(record, None) if record is not None and record.status == "diverged" else None
     again = ("failed", "oom", "cancelled", "eliminated")
     if record is None or record.status in again or (plan.run_folder / RETRY).exists():
@@ -131,8 +126,12 @@ def execute_or_block(plan: RunPlan, failed: dict[str, str], progress: arms.Progr
 
 def not_run(plan: RunPlan, error: str) -> Outcome:
     """A failure that left no record of its own."""
-    earlier = read_run(plan.run_folder)
-    record = RunRecord(
+    return Outcome(_new_record(plan, read_run(plan.run_folder), Provenance.here(), error), None)
+
+
+def _new_record(plan: RunPlan, earlier: RunRecord | None, provenance: Provenance, error: str | None) -> RunRecord:
+    """The record of another attempt at a plan; failed, until its outcome is filled in."""
+    return RunRecord(
         train_id=plan.train_id,
         attempt=earlier.attempt + 1 if earlier else 1,
         arm=plan.arm_name,
@@ -142,13 +141,12 @@ def not_run(plan: RunPlan, error: str) -> Outcome:
         status="failed",
         error=error,
         ledger=Ledger(),
-        provenance=Provenance.here(),
+        provenance=provenance,
         artefact=None,
         parent_train_id=plan.parent_train_id,
         seeds=seeds.of(plan.seed),
         trial=plan.trial,
     )
-    return Outcome(record, None)
 
 
 def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) -> RunRecord:
@@ -166,34 +164,19 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         data = splits.training_share(read_training(plan.files.folder), plan.fraction)
         with sealing.closed(plan.home / "sealed"):
             result = arms.family(plan.arm.method).train(without_test(plan), data, progress)
-    except (Interrupted, DiskFull, KeyboardInterrupt):
-        raise
     except Exception as caught:
-        _raise_full_disk(caught)
-        status, error = _status_of(caught), _one_line(caught)
+        status, error = _failure(plan, caught, str(attempt))
         spent = _spent_until(caught, time.monotonic() - started)
-        if not isinstance(caught, HarnessError):
-            (plan.run_folder / f"traceback-{attempt}.txt").write_text(traceback.format_exc())
     ledger = result.ledger if result else spent
-    record = RunRecord(
-        train_id=plan.train_id,
-        attempt=attempt,
-        arm=plan.arm_name,
-        method=plan.arm.method,
-        seed=plan.seed,
-        role=plan.role,
+    record = replace(
+        _new_record(plan, earlier, library_configs.into(provenance, plan.run_folder), error),
         status=status,
-        error=error,
         ledger=replace(ledger, lost_seconds=ledger.lost_seconds + lost),
-        provenance=library_configs.into(provenance, plan.run_folder),
         artefact=result.artefact if result else None,
-        parent_train_id=plan.parent_train_id,
         notes=(*result.notes, *_moved(places)) if result else (),
-        seeds=seeds.of(plan.seed),
-        trial=plan.trial,
     )
     if plan.rung is not None and status == "ok":
-        # It stands there as a killed training would, and goes on from its checkpoint; the pause is no lost time.
+        # It goes on from its checkpoint as a killed training would; the pause is no lost time.
         rungs.keep(plan, record)
         (plan.run_folder / "heartbeat").unlink(missing_ok=True)
         return record
@@ -206,9 +189,9 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
 
 
 def _places(folder: Path, provenance: Provenance) -> list[dict[str, str]]:
-    """Where this training has been under way, this time included: processor, accelerators, package versions."""
+    """Machines that this training has run on, the present one last: processor, accelerators, package versions."""
     path = folder / "places.json"
-    versions = {name: found for name, found in provenance.packages.items() if name in environment.TRAINING}
+    versions = {name: version for name, version in provenance.packages.items() if name in environment.TRAINING}
     here = {"processor": str(provenance.hardware.get("processor")), **versions}
     here["accelerators"] = ", ".join(provenance.hardware.get("accelerators", ())) or "none"
     places: list[dict[str, str]] = read_json(path) if path.exists() and (folder / "checkpoints").exists() else []
@@ -219,7 +202,7 @@ def _places(folder: Path, provenance: Provenance) -> list[dict[str, str]]:
 
 
 def _moved(places: list[dict[str, str]]) -> tuple[str, ...]:
-    """A note for a training that went on elsewhere."""
+    """A note for a training that went on after a change of machine or packages."""
     changes = [", ".join(differences(before, after)) for before, after in itertools.pairwise(places)]
     return (f"its training went on after a change of {'; then of '.join(changes)}",) if changes else ()
 
@@ -232,55 +215,44 @@ def without_test(plan: RunPlan) -> RunPlan:
 def _score(plan: RunPlan, record: RunRecord, progress: arms.Progress) -> Outcome:
     artefact = record.artefact
     assert artefact is not None
-    found = None
+    validated = None
     started = time.monotonic()
     try:
         if plan.role == "trial":
             with sealing.closed(plan.home / "sealed"):
-                found = validation.validate(plan, artefact, progress)
-            seconds = evaluate.Seconds(found.seconds, 0.0)
+                validated = validation.validate(plan, artefact, progress)
+            seconds = evaluate.Seconds(validated.seconds, 0.0)
         else:
             seconds = evaluate.evaluate(plan, artefact, progress)
-    except (Interrupted, DiskFull, KeyboardInterrupt):
-        raise
     except Exception as caught:
-        _raise_full_disk(caught)
-        if not isinstance(caught, HarnessError):
-            (plan.run_folder / "traceback-score.txt").write_text(traceback.format_exc())
+        status, error = _failure(plan, caught, "score")
         lost = record.ledger.lost_seconds + time.monotonic() - started
         # The training stays good: the next attempt scores again, and knows what this one took.
         record = replace(record, ledger=replace(record.ledger, lost_seconds=lost))
         _write_run(plan.run_folder, record)
-        failed = replace(record, status=_status_of(caught), error=f"scoring: {_one_line(caught)}")
-        return Outcome(failed, None)
+        return Outcome(replace(record, status=status, error=f"scoring: {error}"), None)
     ledger = replace(record.ledger, predict_seconds=seconds.predict, score_seconds=seconds.score)
     record = replace(record, ledger=ledger)
     _write_run(plan.run_folder, record)
-    if found is not None:
-        return Outcome(record, None, found)
-    identity = eval_id(plan, artefact)
+    if validated is not None:
+        return Outcome(record, None, validated)
+    identity = evaluate.identity(plan, artefact)
     evaluate.note(plan, artefact, identity)
     return Outcome(record, identity)
 
 
 def _at_rung(plan: RunPlan, progress: arms.Progress) -> Outcome:
-    """Train to the plan's rung, unless it stands there, and score what the plan asks for."""
+    """Train to the plan's rung, unless it has come there, and score what the plan asks for."""
     record = rungs.trained(plan) or _train(plan, read_run(plan.run_folder), progress)
     if record.status != "ok":
         return Outcome(record, None)
     try:
         with sealing.closed(plan.home / "sealed"):
-            found = rungs.score(plan, record, progress)
-    except (Interrupted, DiskFull, KeyboardInterrupt):
-        raise
+            scores = rungs.score(plan, record, progress)
     except Exception as caught:
-        _raise_full_disk(caught)
-        if not isinstance(caught, HarnessError):
-            (plan.run_folder / "traceback-rung.txt").write_text(traceback.format_exc())
-        return Outcome(
-            replace(record, status=_status_of(caught), error=f"scoring at a rung: {_one_line(caught)}"), None
-        )
-    return Outcome(record, None, rung=found)
+        status, error = _failure(plan, caught, "rung")
+        return Outcome(replace(record, status=status, error=f"scoring at a rung: {error}"), None)
+    return Outcome(record, None, rung=scores)
 
 
 def eliminate(plan: RunPlan, run: RunRecord, why: str) -> RunRecord:
@@ -291,10 +263,22 @@ def eliminate(plan: RunPlan, run: RunRecord, why: str) -> RunRecord:
     earlier = read_run(plan.run_folder)
     attempt = earlier.attempt + 1 if earlier is not None else 1
     record = replace(run, status="eliminated", error=why, artefact=None, attempt=attempt)
-    plan.run_folder.mkdir(parents=True, exist_ok=True)
     _write_run(plan.run_folder, record)
     shutil.rmtree(plan.run_folder / artefacts.FOLDER, ignore_errors=True)
     return record
+
+
+def _failure(plan: RunPlan, error: Exception, name: str) -> tuple[Status, str]:
+    """Status and line of a failed arm, with a traceback in `traceback-NAME.txt` unless the error is one of ours.
+
+    Raises again what ends the whole experiment: an interruption, a full disk.
+    """
+    if isinstance(error, (Interrupted, DiskFull)):
+        raise error
+    _raise_full_disk(error)
+    if not isinstance(error, HarnessError):
+        (plan.run_folder / f"traceback-{name}.txt").write_text(traceback.format_exc())
+    return _status_of(error), _one_line(error)
 
 
 def _status_of(error: Exception) -> Status:
@@ -308,7 +292,7 @@ def _status_of(error: Exception) -> Status:
 
 
 def _one_line(error: Exception) -> str:
-    # Ours hold no value of sensitive data; what others wrote may, and stands in the run folder's traceback alone.
+    # Our messages hold no sensitive data; those of libraries may, and are kept in the run folder's traceback alone.
     ours = isinstance(error, HarnessError)
     text = str(error) if ours else redaction.reason(error, f"{type(error).__name__}: {error}")
     return " ".join(text.split())[:500]
@@ -323,19 +307,19 @@ def _artefact_is_there(plan: RunPlan, record: RunRecord) -> bool:
 
 
 def server_changed(plan: RunPlan, artefact: Artefact) -> bool:
-    """Whether `artefact` is an endpoint whose server is up and answers its probes otherwise than before."""
+    """Whether `artefact` is an endpoint whose server is up and answers its probes differently than before."""
     if plan.arm.method != "endpoint":
         return False
     from harness.arms import endpoint
 
     try:
         return endpoint.changed(plan, artefact) > 0
-    except ArmFailed:  # whoever goes on to ask it will say so
+    except ArmFailed:  # the next request to the server will report it
         return False
 
 
 def rescore(plan: RunPlan, progress: arms.Progress) -> str:
-    """Score a finished run's artefact in the present environment, beside the evaluation that answers for it.
+    """Score a finished run's artefact in the present environment, in addition to the evaluation it has.
 
     Returns the evaluation's id. Raises ArmFailed when the artefact is gone, and whatever scoring raises.
     """
@@ -345,7 +329,7 @@ def rescore(plan: RunPlan, progress: arms.Progress) -> str:
     set_threads(plan)
     with redaction.texts(plan.experiment.task.sensitive), _claim(plan.run_folder), _full_disk():
         evaluate.evaluate(plan, record.artefact, progress)
-    return eval_id(plan, record.artefact)
+    return evaluate.identity(plan, record.artefact)
 
 
 def _write_run(folder: Path, record: RunRecord) -> None:
@@ -391,10 +375,10 @@ def _spent_until(error: Exception, elapsed: float) -> Ledger:
 
     A loop that went on from a checkpoint counts what was spent before, too.
     """
-    known = error.ledger if isinstance(error, ArmFailed) else None
-    if not isinstance(known, Ledger):
+    ledger = error.ledger if isinstance(error, ArmFailed) else None
+    if not isinstance(ledger, Ledger):
         return Ledger(prepare_seconds=elapsed)
-    return replace(known, prepare_seconds=max(0.0, elapsed - _spent(known)))
+    return replace(ledger, prepare_seconds=max(0.0, elapsed - _spent(ledger)))
 
 
 def _kept_seconds(folder: Path) -> float:
@@ -434,7 +418,7 @@ def set_threads(plan: RunPlan) -> None:
 
 
 def _tell_threads(plan: RunPlan) -> None:
-    """Say so to libraries that read it when they are imported."""
+    """Set the number of threads for libraries that read it when they are imported."""
     os.environ["OMP_NUM_THREADS"] = str(plan.threads)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -1,4 +1,4 @@
-"""Serving figures: how fast each arm answers, and in how much memory, in one interleaved pass over all arms.
+"""Measures how fast each arm answers and in how much memory, in one interleaved pass over all arms.
 
 First every arm is alone in a process of its own, which finds the largest batch that fits (`probe`). Then one other
 process times them round by round: each round takes every arm once, in an order drawn anew for every other round and
@@ -9,13 +9,13 @@ What is timed is the generation that the arm was scored with (this package's loo
 behind a URL), with exactly as many tokens as asked for. Adapters stay apart from the base, 4-bit weights stay 4-bit.
 A serving engine of its own has other figures.
 
-Prompts are validation examples; the test split is closed meanwhile, so that no look is taken.
+Prompts are validation examples; the test split is closed meanwhile, so that none of this evaluates on it.
 
     schedule  the order of rounds and batches, pure      timing     one loaded model
     probes    what runs in a process of its own          processes  those processes, and what their death means
     passes    rounds over arms, with a journal           session    an experiment's plans → a stored pass
 """
 
-from harness.experiments.speed.session import Place, check_prompts, jobs, measure, settings_of
+from harness.experiments.speed.session import check_prompts, jobs, measure
 
-__all__ = ["Place", "check_prompts", "jobs", "measure", "settings_of"]
+__all__ = ["check_prompts", "jobs", "measure"]

@@ -1,4 +1,4 @@
-"""One pass: every arm probed, then timed once in each round; finished probes and rounds survive a kill.
+"""Runs one pass: every arm is probed, then timed once in each round; finished probes and rounds survive a kill.
 
 The journal has a line for each probed arm and one for each whole round. A round that was cut short is measured again
 from its beginning, because its ratios are taken within it.
@@ -6,21 +6,19 @@ from its beginning, because its ratios are taken within it.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Protocol
 
 from harness import redaction
 from harness.errors import DiskFull, HarnessError, Interrupted
+from harness.experiments.journal import Journal
 from harness.experiments.speed.probes import Job
 from harness.records import ServedArm, ServingProbe, ServingVisit, from_json, to_json
 
 
 class Bench(Protocol):
-    """Where arms are measured."""
+    """The processes that measure arms, or their stand-in in tests."""
 
     def probe(self, job: Job) -> ServingProbe:
         """The arm's size and the batches that fit; raises where it cannot be measured."""
@@ -29,39 +27,6 @@ class Bench(Protocol):
     def visit(self, job: Job, rows: int | None) -> ServingVisit:
         """One timed visit with `rows` prompts at once; raises where it cannot be measured."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """Finished parts of a pass on disk, as JSON lines."""
-
-    path: Path
-
-    def read(self) -> list[dict[str, Any]]:
-        """The whole lines; what a kill tore off is cut away."""
-        if not self.path.exists():
-            return []
-        rows, end = [], 0
-        with self.path.open("rb") as lines:
-            for line in lines:
-                try:
-                    rows.append(json.loads(line))
-                except ValueError:
-                    break
-                if not line.endswith(b"\n"):
-                    rows.pop()
-                    break
-                end += len(line)
-        os.truncate(self.path, end)
-        return rows
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add a line; it is on the disk when this returns."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as out:
-            out.write(json.dumps(to_json(row), ensure_ascii=False).encode() + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
 
 
 def run(
@@ -76,7 +41,7 @@ def run(
     An arm that cannot be measured is recorded as failed, and later rounds go on without it.
     """
     kept = journal.read()
-    served = {one.arm: one for one in (from_json(ServedArm, row["probe"]) for row in kept if "probe" in row)}
+    served = {arm.arm: arm for arm in (from_json(ServedArm, row["probe"]) for row in kept if "probe" in row)}
     for number, job in enumerate(jobs):
         progress("probe", number, len(jobs))
         if job.plan.arm_name not in served:
@@ -92,7 +57,10 @@ def run(
             going = [arm for arm in order if served[arm].status == "ok"]
             row = _round(number, [by_name[arm] for arm in going], served, bench)
             journal.append(row)
-        _take(row, served)
+        for name, visit in row["visits"].items():
+            served[name] = replace(served[name], visits=(*served[name].visits, from_json(ServingVisit, visit)))
+        for name, error in row["failed"].items():
+            served[name] = replace(served[name], status="failed", error=error)
     progress("serving round", len(orders), len(orders))
     return tuple(served[job.plan.arm_name] for job in jobs)
 
@@ -132,25 +100,18 @@ def _named(job: Job, probe: ServingProbe | None) -> ServedArm:
 def _round(number: int, jobs: Sequence[Job], served: Mapping[str, ServedArm], bench: Bench) -> dict[str, Any]:
     visits: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    for place, job in enumerate(jobs):
+    for position, job in enumerate(jobs):
         name = job.plan.arm_name
         probe = served[name].probe
         try:
-            found = bench.visit(job, probe.batch if probe is not None else None)
+            timed = bench.visit(job, probe.batch if probe is not None else None)
         except (Interrupted, DiskFull):
             raise
         except Exception as error:
             failed[name] = f"round {number + 1}: {_line(error)}"
         else:
-            visits[name] = to_json(replace(found, round=number, place=place))
+            visits[name] = to_json(replace(timed, round=number, place=position))
     return {"round": number, "visits": visits, "failed": failed}
-
-
-def _take(row: Mapping[str, Any], served: dict[str, ServedArm]) -> None:
-    for name, visit in row["visits"].items():
-        served[name] = replace(served[name], visits=(*served[name].visits, from_json(ServingVisit, visit)))
-    for name, error in row["failed"].items():
-        served[name] = replace(served[name], status="failed", error=error)
 
 
 def _line(error: Exception) -> str:

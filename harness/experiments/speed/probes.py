@@ -1,4 +1,4 @@
-"""What runs in a process of its own: a model loaded for one arm, and the two things that are asked of it.
+"""Loads one arm in a process of its own, and measures there which batches fit and how fast it answers.
 
 A process holds at most one model. Everything that goes in and comes out is plain data.
 """
@@ -33,12 +33,12 @@ class Job:
 
     @property
     def forced(self) -> bool:
-        """Whether the number of generated tokens is ours to say."""
+        """Whether we set the number of generated tokens; behind an endpoint the server does."""
         return self.plan.arm.method != "endpoint"
 
 
 @dataclass(slots=True)
-class _Held:
+class _Loaded:
     """The model that this process holds."""
 
     job: Job
@@ -46,7 +46,7 @@ class _Held:
     prompts: list[tuple[int, ...]]
 
 
-_held: _Held | None = None
+_loaded: _Loaded | None = None
 
 
 def hold(job: Job) -> ServingProbe:
@@ -54,44 +54,44 @@ def hold(job: Job) -> ServingProbe:
 
     Raises whatever loading raises, SpecError where prompts do not fit.
     """
-    global _held
+    global _loaded
     drop()
     worker.set_threads(job.plan)
     with sealing.closed(job.plan.home / "sealed"):
         model: Servable = arms.family(job.plan.arm.method).load(job.plan, job.artefact)  # type: ignore[assignment]
-        _held = _Held(job, model, prompts_of(job, model))
-    known = model.weights_bytes
-    return ServingProbe(known, memory.kind(job.plan.device) if known is not None else None, ())
+        _loaded = _Loaded(job, model, prompts_of(job, model))
+    weights = model.weights_bytes
+    return ServingProbe(weights, memory.kind(job.plan.device) if weights is not None else None, ())
 
 
 def attempt(rows: int) -> BatchTry:
     """Whether a batch of `rows` prompts fits the model that is held, and its peak memory."""
-    assert _held is not None
-    watch = memory.watch(_held.job.plan.device)
-    return timing.attempt(_held.model, _held.prompts, rows, _held.job.settings.new_tokens, watch)
+    assert _loaded is not None
+    watch = memory.watch(_loaded.job.plan.device)
+    return timing.attempt(_loaded.model, _loaded.prompts, rows, _loaded.job.settings.new_tokens, watch)
 
 
 def visit(job: Job, rows: int | None) -> ServingVisit:
     """Load the arm of `job`, time it with `rows` prompts at once, and free its memory."""
     hold(job)
-    assert _held is not None
+    assert _loaded is not None
     try:
-        found = timing.visit(_held.model, _held.prompts, job.settings.new_tokens, rows, time.perf_counter)
-        if not found.single_tokens:
+        timed = timing.visit(_loaded.model, _loaded.prompts, job.settings.new_tokens, rows, time.perf_counter)
+        if not timed.single_tokens:
             from harness.errors import ArmFailed
 
             raise ArmFailed("it generated nothing", hint="Look at the server's log")
-        return found
+        return timed
     finally:
         drop()
 
 
 def drop() -> None:
     """Free the model that is held, if any."""
-    global _held
-    if _held is not None:
-        _held.model.close()
-    _held = None
+    global _loaded
+    if _loaded is not None:
+        _loaded.model.close()
+    _loaded = None
 
 
 def examples_of(plan: RunPlan, number: int) -> list[Example]:
@@ -101,7 +101,7 @@ def examples_of(plan: RunPlan, number: int) -> list[Example]:
 
 
 def prompts_of(job: Job, model: Servable) -> list[tuple[int, ...]]:
-    """The prompts as the arm sees them: with its worked examples or prompt of its own, cut as when it is scored."""
+    """The prompts as the arm sees them: with its few-shot examples or template, truncated as when it is scored."""
     plan, limit = job.plan, job.settings.new_tokens
     experiment, override = plan.experiment, prompt_override(plan)
     prompter = Prompter(model.tokenizer, experiment.spec.chat, experiment.task, model.context, override)

@@ -1,4 +1,4 @@
-"""The processes that measure, and what it means when one of them dies."""
+"""Starts the processes that measure, and says what it means when one of them dies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from types import TracebackType
 from typing import TypeVar
 
 from harness.errors import ArmFailed
@@ -30,9 +29,7 @@ class Processes:
     def __enter__(self) -> Processes:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._timing is not None:
             _end(self._timing, busy=kind is not None)
 
@@ -43,10 +40,10 @@ class Processes:
         """
         pool, busy = _pool(), True
         try:
-            found = _call(pool, probes.hold, job)
+            size = _call(pool, probes.hold, job)
             tries = _tries(pool, job.settings.batches) if job.forced else ()
             busy = False
-            return ServingProbe(found.weights_bytes, found.memory_kind, tries)
+            return ServingProbe(size.weights_bytes, size.memory_kind, tries)
         finally:
             _end(pool, busy)
 
@@ -88,7 +85,7 @@ def _pool() -> ProcessPoolExecutor:
 
 
 def _end(pool: ProcessPoolExecutor, busy: bool) -> None:
-    """An idle process leaves by itself, so that it gives back its semaphores; one that may be at work is told to."""
+    """Let an idle process end by itself, so that it gives back its semaphores; terminate one that may be at work."""
     for process in list((pool._processes or {}).values()) if busy else []:
         process.terminate()
     pool.shutdown(cancel_futures=True)

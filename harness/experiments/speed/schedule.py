@@ -1,4 +1,4 @@
-"""In which order arms are measured, and which batches are tried. Pure."""
+"""Decides in which order arms are measured, and which batch sizes are tried; pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ def orders(arms: Sequence[str], rounds: int, rng: random.Random) -> list[tuple[s
     Over such a pair of rounds every arm stands at the same place on average, and every arm is as often before as after
     every other, so that what drifts steadily within the rounds cancels as well.
     """
-    found: list[tuple[str, ...]] = []
-    while len(found) < rounds:
-        drawn = tuple(rng.sample(list(arms), len(arms)))
-        found += [drawn, drawn[::-1]]
-    return found[:rounds]
+    result: list[tuple[str, ...]] = []
+    while len(result) < rounds:
+        order = tuple(rng.sample(list(arms), len(arms)))
+        result += [order, order[::-1]]
+    return result[:rounds]
 
 
 def batches(largest: int) -> Iterator[int]:

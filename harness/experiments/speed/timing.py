@@ -1,4 +1,4 @@
-"""One loaded model: does a batch fit, and how long do prompts take."""
+"""Times one loaded model: whether a batch fits, and how long prompts take."""
 
 from __future__ import annotations
 

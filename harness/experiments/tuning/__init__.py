@@ -1,1 +1,1 @@
-"""The same number of tuning trials for every trained arm, chosen on validation."""
+"""Tunes every trained arm with the same number of trials, chosen on validation."""

@@ -1,4 +1,4 @@
-"""Equal tuning, pure: search spaces, what to try next, and which trial wins. The only import of optuna.
+"""Chooses what each tuning trial tries, from equal search budgets, and which trial wins; pure, and alone to use optuna.
 
 Every trained arm gets the same number of trials over its own space. The first is the recipe as it stands, so that
 tuning cannot do worse than no tuning on validation, and a published default is always among what was tried. The others
@@ -34,8 +34,8 @@ NEVER = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What is known of one trial: its values, and its result, higher being better; None where it failed."""
+class TrialResult:
+    """One finished trial: its values, and its result, higher being better; None where it failed."""
 
     values: Mapping[str, Setting]
     result: float | None
@@ -50,43 +50,43 @@ def space(arm: ArmSpec, tuning: TuningSpec) -> Search:
     Raises SpecError for a field that the arm does not have or may not change, a value that it refuses, nothing to
     search, and a space with fewer settings than trials.
     """
-    found: Search = {}
+    search: Search = {}
     own: Search = getattr(arm, "search", {})
     if "learning_rate" not in own and tuning.learning_rate is not None:
-        found["learning_rate"] = _around(arm, tuning) if tuning.learning_rate == "log" else tuning.learning_rate
-    found |= own
-    check_search(arm, found)
-    if not found:
+        search["learning_rate"] = _around(arm, tuning) if tuning.learning_rate == "log" else tuning.learning_rate
+    search |= own
+    check_search(arm, search)
+    if not search:
         hint = "Give it `search`, or set tuning.learning_rate"
         raise SpecError("tuning has nothing to search for this arm", hint=hint)
-    size = _size(arm, found)
+    size = _size(arm, search)
     if size is not None and size < tuning.trials:
         raise SpecError(
             f"its search space holds {size} settings, and every arm gets {tuning.trials} trials",
             field="search",
             hint="Add choices, give a range, or lower tuning.trials for all arms",
         )
-    return found
+    return search
 
 
 def check_search(arm: ArmSpec, search: Search) -> None:
     """Raise SpecError for a field of `search` that the arm does not have, or a value that it refuses."""
     for name, values in search.items():
-        place = f"search.{name}"
-        if name in NEVER or _place(arm, name) is None:
-            known = ", ".join(tunable(arm))
-            raise SpecError(f"{arm.method} has no such field to tune", field=place, hint=f"It has {known}")
+        field_name = f"search.{name}"
+        if name in NEVER or _field_path(arm, name) is None:
+            fields = ", ".join(tunable(arm))
+            raise SpecError(f"{arm.method} has no such field to tune", field=field_name, hint=f"It has {fields}")
         ends = [values.low, values.high] if isinstance(values, RangeSpec) else list(values)
         if isinstance(values, RangeSpec) and not _is_number(current(arm, name)):
-            raise SpecError("a range is for numbers", field=place, hint="Give a list of choices")
+            raise SpecError("a range is for numbers", field=field_name, hint="Give a list of choices")
         if len({repr(end) for end in ends}) != len(ends):
-            raise SpecError("a choice is given twice", field=place, hint="Keep one of them")
+            raise SpecError("a choice is given twice", field=field_name, hint="Keep one of them")
         for end in ends:
             try:
                 apply(arm, {name: _typed(arm, name, end)})
             except ValidationError as error:
                 reason = error.errors(include_url=False)[0]["msg"]
-                raise SpecError(f"{end} cannot be: {reason}", field=place, hint="Mend the search space") from None
+                raise SpecError(f"{end} cannot be: {reason}", field=field_name, hint="Mend the search space") from None
 
 
 def tunable(arm: ArmSpec) -> list[str]:
@@ -96,13 +96,13 @@ def tunable(arm: ArmSpec) -> list[str]:
     for section in ("optimiser", "lora"):
         names += list(written.get(section, {}))
     names += [f"config.{name}" for name in written.get("config", {})]
-    return [name for name in dict.fromkeys(names) if name not in NEVER and _place(arm, name) is not None]
+    return [name for name in dict.fromkeys(names) if name not in NEVER and _field_path(arm, name) is not None]
 
 
 def current(arm: ArmSpec, name: str) -> Any:
     """The value of a tunable field as the recipe has it."""
     value: Any = arm.model_dump()
-    for part in _place(arm, name) or ():
+    for part in _field_path(arm, name) or ():
         value = value[part]
     return value
 
@@ -111,17 +111,17 @@ def apply(arm: ArmSpec, values: Mapping[str, Setting]) -> ArmSpec:
     """The arm with these values, and nothing left to search. Raises pydantic's ValidationError."""
     written = arm.model_dump() | {"search": {}}
     for name, value in values.items():
-        place = _place(arm, name)
-        assert place is not None, name
+        path = _field_path(arm, name)
+        assert path is not None, name
         inside = written
-        for part in place[:-1]:
+        for part in path[:-1]:
             inside = inside[part]
-        inside[place[-1]] = value
+        inside[path[-1]] = value
     return type(arm).model_validate(written)
 
 
-def _place(arm: ArmSpec, name: str) -> tuple[str, ...] | None:
-    """Where in the arm a field stands."""
+def _field_path(arm: ArmSpec, name: str) -> tuple[str, ...] | None:
+    """The path to a field within the arm's own structure; None where the arm does not have it."""
     written = arm.model_dump()
     if name.startswith("config."):
         inner = name.removeprefix("config.")
@@ -176,27 +176,27 @@ def _size(arm: ArmSpec, search: Search) -> int | None:
 
 def stock(arm: ArmSpec, search: Search) -> Values | None:
     """The recipe's own values, where the space holds all of them."""
-    found: Values = {}
+    recipe: Values = {}
     for name, values in search.items():
         now = current(arm, name)
         inside = values.low <= now <= values.high if isinstance(values, RangeSpec) else now in values
         if not inside:
             return None
-        found[name] = now
-    return found
+        recipe[name] = now
+    return recipe
 
 
-def propose(arm: ArmSpec, search: Search, told: Sequence[Told], tuning: TuningSpec) -> list[Values]:
+def propose(arm: ArmSpec, search: Search, results: Sequence[TrialResult], tuning: TuningSpec) -> list[Values]:
     """The next values to try, all of which may be trained at once; empty when there are enough trials.
 
     `even`: all trials at once. `tpe`: half of them so, then one after another. The same arguments give the same answer.
     """
     first = tuning.trials if tuning.sampler == "even" else max(2, tuning.trials // 2)
-    if len(told) >= tuning.trials:
+    if len(results) >= tuning.trials:
         return []
-    if len(told) < first:
-        return even(arm, search, first, tuning.seed)[len(told) :]
-    return [_modelled(arm, search, told, tuning)]
+    if len(results) < first:
+        return even(arm, search, first, tuning.seed)[len(results) :]
+    return [_modelled(arm, search, results, tuning)]
 
 
 def even(arm: ArmSpec, search: Search, count: int, seed: int) -> list[Values]:
@@ -206,15 +206,15 @@ def even(arm: ArmSpec, search: Search, count: int, seed: int) -> list[Values]:
     the others do not divide by two). Choices: the list, cut. Several fields: Optuna's scrambled Halton sequence.
     """
     own = stock(arm, search)
-    found = [own] if own is not None else []
+    settings = [own] if own is not None else []
     if len(search) == 1:
         name, values = next(iter(search.items()))
         line = _grid(values, own[name] if own else None, count) if isinstance(values, RangeSpec) else list(values)
-        found += [{name: _typed(arm, name, value)} for value in line]
+        settings += [{name: _typed(arm, name, value)} for value in line]
     else:
-        found += [_settle(arm, row) for row in _halton(search, own, (count * 4, seed))]
+        settings += [_settle(arm, row) for row in _halton(search, own, count * 4, seed)]
     # Rounding can make neighbours equal, and a short sequence can miss choices: what is left is filled in order.
-    return list(itertools.islice(_distinct(itertools.chain(found, _filling(arm, search))), count))
+    return list(itertools.islice(_distinct(itertools.chain(settings, _filling(arm, search))), count))
 
 
 def _grid(values: RangeSpec, middle: Setting | None, count: int) -> list[float]:
@@ -239,10 +239,9 @@ def _back(values: RangeSpec, value: float) -> float:
     return min(values.high, max(values.low, math.exp(value) if values.log else value))
 
 
-def _halton(search: Search, own: Values | None, drawn: tuple[int, int]) -> list[Values]:
-    """Draws of a scrambled Halton sequence (categories: at random); `drawn` is (how many, seed)."""
+def _halton(search: Search, own: Values | None, count: int, seed: int) -> list[Values]:
+    """`count` draws of a scrambled Halton sequence (categories: at random)."""
     optuna = _optuna()
-    count, seed = drawn
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it calls itself experimental
         sampler = optuna.samplers.QMCSampler(
@@ -251,25 +250,29 @@ def _halton(search: Search, own: Values | None, drawn: tuple[int, int]) -> list[
     study = optuna.create_study(sampler=sampler)
     distributions = _distributions(search)
     # The sequence starts after a first trial, from which the sampler takes the space.
-    first = own if own is not None else {name: _anchor(values) for name, values in search.items()}
+    first = (
+        own
+        if own is not None
+        else {name: values.low if isinstance(values, RangeSpec) else values[0] for name, values in search.items()}
+    )
     study.add_trial(optuna.trial.create_trial(params=first, distributions=distributions, value=0.0))
     return [dict(study.ask(distributions).params) for _ in range(count)]
 
 
-def _modelled(arm: ArmSpec, search: Search, told: Sequence[Told], tuning: TuningSpec) -> Values:
+def _modelled(arm: ArmSpec, search: Search, results: Sequence[TrialResult], tuning: TuningSpec) -> Values:
     """What Optuna's tree-structured Parzen estimator would try next; a failed trial counts as the worst so far."""
     optuna = _optuna()
     distributions = _distributions(search)
-    worst = min((one.result for one in told if one.result is not None), default=0.0)
-    seed = int(digest([tuning.seed, len(told)], 8), 16)
+    worst = min((trial.result for trial in results if trial.result is not None), default=0.0)
+    seed = int(digest([tuning.seed, len(results)], 8), 16)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=0)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for one in told:
-        value = worst if one.result is None else one.result
+    for trial in results:
+        value = worst if trial.result is None else trial.result
         # A value that was rounded may lie a hair outside its range.
-        params = {name: _inside(search[name], tried) for name, tried in one.values.items()}
+        params = {name: _inside(search[name], tried) for name, tried in trial.values.items()}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
-    tried = {digest(dict(one.values)) for one in told}
+    tried = {digest(dict(trial.values)) for trial in results}
     for _ in range(50):
         values = _settle(arm, study.ask(distributions).params)
         if digest(values) not in tried:
@@ -296,10 +299,6 @@ def _distributions(search: Search) -> dict[str, Any]:
 
 def _inside(values: RangeSpec | list[Setting], value: Setting) -> Setting:
     return min(values.high, max(values.low, float(value))) if isinstance(values, RangeSpec) else value
-
-
-def _anchor(values: RangeSpec | list[Setting]) -> Setting:
-    return values.low if isinstance(values, RangeSpec) else values[0]
 
 
 def _settle(arm: ArmSpec, row: Mapping[str, Setting]) -> Values:
@@ -354,11 +353,11 @@ def best(trials: Sequence[Trial], results: Sequence[float | None]) -> Trial | No
         return None
     full = max(trial.share for trial, _ in scored)
 
-    def place(pair: tuple[Trial, float]) -> tuple[float, float, bool, int]:
+    def rank(pair: tuple[Trial, float]) -> tuple[float, float, bool, int]:
         trial, value = pair
         return -value, math.inf if trial.loss is None else trial.loss, not trial.stock, trial.number
 
-    return min((pair for pair in scored if pair[0].share == full), key=place)[0]
+    return min((pair for pair in scored if pair[0].share == full), key=rank)[0]
 
 
 def edge(chosen: Trial, trials: Sequence[Trial]) -> tuple[str, ...]:
@@ -366,12 +365,12 @@ def edge(chosen: Trial, trials: Sequence[Trial]) -> tuple[str, ...]:
 
     A trial that diverged counts as tried: the best does not lie there.
     """
-    found = []
+    fields = []
     for name, value in chosen.values.items():
         tried = {trial.values[name] for trial in trials}
         if all(map(_is_number, tried)) and len(tried) > 1 and value in (min(tried), max(tried)):
-            found.append(name)
-    return tuple(found)
+            fields.append(name)
+    return tuple(fields)
 
 
 def survivors(results: Sequence[tuple[int, float | None]], trials: int, rung: int) -> list[int]:
@@ -379,6 +378,6 @@ def survivors(results: Sequence[tuple[int, float | None]], trials: int, rung: in
 
     `results` are (number, result) of the rung before; ties go to the earlier trial.
     """
-    places = -(-trials // 3**rung)
+    count = -(-trials // 3**rung)
     scored = sorted((-value, number) for number, value in results if value is not None)
-    return sorted(number for _, number in scored[:places])
+    return sorted(number for _, number in scored[:count])

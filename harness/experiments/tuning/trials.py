@@ -1,4 +1,4 @@
-"""Trains the trials of every trained arm, looks at them on validation only, and takes the best setting of each arm.
+"""Trains the tuning trials of every trained arm, scores them on validation only, and takes each arm's best setting.
 
 A trial's plan does not say where the test split lies. A round is what may be trained at once: all arms together, DPO
 arms after the arms that they start from, and a DPO arm's control after it. Everything is read back from run folders
@@ -12,44 +12,23 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import arms
 from harness.config import ArmSpec, BudgetSpec, ContinuedBase, DpoSpec, Search, SftContinuedSpec, TuningSpec
 from harness.experiments.running import ingest, worker
-from harness.experiments.running.executors import Execute
+from harness.experiments.running.context import RunContext
 from harness.experiments.tuning import search as tuning
 from harness.metrics.own import known_metric
-from harness.progress import Reporter
 from harness.records import ResolvedExperiment, RunPlan, Trial, from_json, to_json
 from harness.records.files import read_json, write_json
-
-if TYPE_CHECKING:
-    from harness.store import Store
-
 
 MakePlan = Callable[[ResolvedExperiment, ArmSpec, str | None, Mapping[str, Any]], RunPlan]
 """(experiment with the trial's budget, arm with its values, parent's train_id, what the trial is) → its plan."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where trials are stored and told of."""
-
-    home: Path
-    store: Store
-    experiment_id: str
-    reporter: Reporter
-    execute: Execute
-    retry: bool = False
-
-    def file(self, arm: str) -> Path:
-        """The decided trials of an arm."""
-        return decided_file(self.home, self.experiment_id, arm)
-
-
 def decided_file(home: Path, experiment_id: str, arm: str) -> Path:
-    """Where the trials of a decided arm are kept."""
+    """The file of the trials of a decided arm."""
     return home / "experiments" / experiment_id / "trials" / f"{arm}.json"
 
 
@@ -61,7 +40,7 @@ def decided(home: Path, experiment_id: str, arm: str) -> list[Trial] | None:
 
 @dataclass(slots=True)
 class _State:
-    """One arm while it is tuned."""
+    """An arm that is being tuned."""
 
     arm: ArmSpec
     search: Search
@@ -75,36 +54,36 @@ class _State:
 
 
 def tune(
-    experiment: ResolvedExperiment, plan: MakePlan, place: Place, before: Callable[[], None]
+    experiment: ResolvedExperiment, plan: MakePlan, context: RunContext, before: Callable[[], None]
 ) -> tuple[ArmSpec, ...]:
     """The experiment's arms with the chosen settings. `before` is called once, if there is anything to train.
 
     An arm none of whose trials ended well keeps its recipe.
     """
-    driver = _Driver(experiment, plan, place, before)
+    driver = _Driver(experiment, plan, context, before)
     trained = [arm for arm in experiment.arms if arms.is_trained(arm)]
     first = [arm for arm in trained if not isinstance(arm, ContinuedBase)]
     # A control is given what its DPO arm is given, which follows from that arm's chosen setting.
     for stage in (first, [arm for arm in trained if not isinstance(arm, SftContinuedSpec)], trained):
         driver.stage([arm for arm in stage if arm.name not in driver.chosen])
-    return tuple(driver.settled(arm) for arm in experiment.arms)
+    return tuple(driver.with_tuned_settings(arm) for arm in experiment.arms)
 
 
 class _Driver:
     """The arms that are decided, and the rounds of those that are not."""
 
     def __init__(
-        self, experiment: ResolvedExperiment, plan: MakePlan, place: Place, before: Callable[[], None]
+        self, experiment: ResolvedExperiment, plan: MakePlan, context: RunContext, before: Callable[[], None]
     ) -> None:
         assert experiment.spec.tuning is not None
-        self.experiment, self.plan, self.place, self._before = experiment, plan, place, before
+        self.experiment, self.plan, self.context, self._before = experiment, plan, context, before
         self.tuning: TuningSpec = experiment.spec.tuning
         task = experiment.task
         self.metric = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
         self.chosen: dict[str, Trial | None] = {}
-        self._told = False
+        self._begun = False
 
-    def settled(self, arm: ArmSpec) -> ArmSpec:
+    def with_tuned_settings(self, arm: ArmSpec) -> ArmSpec:
         """An arm with its chosen values."""
         trial = self.chosen.get(str(arm.name))
         return arm if trial is None else tuning.apply(arm, trial.values)
@@ -124,9 +103,9 @@ class _Driver:
     def _start(self, arm: ArmSpec) -> _State | None:
         """An arm to tune; None for one that is decided already."""
         name = str(arm.name)
-        trials = decided(self.place.home, self.place.experiment_id, name)
-        if trials is not None and not self.place.retry:
-            self.place.store.ingest(trials)
+        trials = decided(self.context.home, self.context.record.experiment_id, name)
+        if trials is not None and not self.context.retry:
+            self.context.store.ingest(trials)
             self.chosen[name] = next((trial for trial in trials if trial.chosen), None)
             return None
         parent = None
@@ -139,23 +118,23 @@ class _Driver:
         """The plans of an arm's next trials on a rung; empty when it has had them all."""
         here = [trial for trial in state.trials if trial.rung == rung]
         if rung == 0:
-            told = [tuning.Told(trial.values, self._result(state, trial)) for trial in here]
-            proposed = tuning.propose(state.arm, state.search, told, self.tuning)
-            wanted = dict(enumerate(proposed, len(told)))
+            results = [tuning.TrialResult(trial.values, self._result(state, trial)) for trial in here]
+            proposed = tuning.propose(state.arm, state.search, results, self.tuning)
+            next_values = dict(enumerate(proposed, len(results)))
         elif here:
             return []
         else:
             below = [(trial.number, self._result(state, trial)) for trial in state.trials if trial.rung == rung - 1]
             numbers = tuning.survivors(below, self.tuning.trials, rung)
             values = {trial.number: dict(trial.values) for trial in state.trials if trial.rung == 0}
-            wanted = {number: values[number] for number in numbers}
-        return [self._plan(state, number, values, rung) for number, values in wanted.items()]
+            next_values = {number: values[number] for number in numbers}
+        return [self._plan(state, number, values, rung) for number, values in next_values.items()]
 
     def _plan(self, state: _State, number: int, values: tuning.Values, rung: int) -> RunPlan:
         share = tuning.RUNGS[rung] if self.tuning.halving else 1.0
         arm = reduced_arm(tuning.apply(state.arm, values), share)
         # A control looks up here what its DPO arm is given.
-        others = tuple(reduced_arm(self.settled(other), share) for other in self.experiment.arms)
+        others = tuple(reduced_arm(self.with_tuned_settings(other), share) for other in self.experiment.arms)
         spec = self.experiment.spec
         spec = spec.model_copy(update={"budget": reduced(spec.budget, share)})
         trial = {
@@ -186,14 +165,14 @@ class _Driver:
                 outcomes[plan.train_id] = outcome
             elif plan.train_id not in {other.train_id for other in waiting}:
                 waiting.append(plan)
-        if waiting and not self._told:
-            self._told = True
+        if waiting and not self._begun:
+            self._begun = True
             self._before()
         for train_id, outcome in outcomes.items():
             self._note(train_id, owners[train_id], outcome)
-        for number, outcome in enumerate(self.place.execute(waiting), 1):
+        for number, outcome in enumerate(self.context.execute(waiting), 1):
             line = self._note(outcome.run.train_id, owners[outcome.run.train_id], outcome)
-            self.place.reporter.say(f"[{number}/{len(waiting)}] {line}")
+            self.context.reporter.say(f"[{number}/{len(waiting)}] {line}")
         for state in states:
             state.trials.sort(key=lambda trial: (trial.rung, trial.number))
 
@@ -204,25 +183,25 @@ class _Driver:
             plan = state.plans.pop(train_id)
             trial = self._trial(state, plan, outcome)
             state.trials.append(trial)
-            ingest.trial(self.place.store, plan, outcome.run, trial)
+            ingest.trial(self.context.store, plan, outcome.run, trial)
             line = f"{describe(trial)}: {verdict(trial)}"
         return line
 
     def _trial(self, state: _State, plan: RunPlan, outcome: worker.Outcome) -> Trial:
-        run, found = outcome.run, outcome.validation
-        status = run.status if run.status != "ok" or found is not None else "failed"
+        run, validation = outcome.run, outcome.validation
+        status = run.status if run.status != "ok" or validation is not None else "failed"
         assert plan.seed is not None
         return Trial(
-            experiment_id=self.place.experiment_id,
+            experiment_id=self.context.record.experiment_id,
             arm=state.name,
             train_id=run.train_id,
             seed=plan.seed,
             status=status,
             error=run.error,
             metric=self.metric.name,
-            value=found.value if found else None,
-            loss=found.loss if found else None,
-            validated=found.examples if found else 0,
+            value=validation.value if validation else None,
+            loss=validation.loss if validation else None,
+            validated=validation.examples if validation else 0,
             examples=run.ledger.examples,
             seconds=_seconds(outcome),
             **plan.trial,
@@ -239,13 +218,13 @@ class _Driver:
             best = replace(best, chosen=True, edge=tuning.edge(best, trials))
             trials = [best if (t.number, t.rung) == (best.number, best.rung) else t for t in trials]
         self.chosen[state.name] = best
-        self.place.store.ingest(trials)
-        write_json(self.place.file(state.name), trials)
+        self.context.store.ingest(trials)
+        write_json(decided_file(self.context.home, self.context.record.experiment_id, state.name), trials)
         if best is None:
-            self.place.reporter.say(f"{state.name}: no trial ended well; its recipe stays as it is")
+            self.context.reporter.say(f"{state.name}: no trial ended well; its recipe stays as it is")
         else:
             at_edge = f"; {', '.join(best.edge)} at the edge of what was tried" if best.edge else ""
-            self.place.reporter.say(f"{state.name}: takes {settings(best.values)}{at_edge}")
+            self.context.reporter.say(f"{state.name}: takes {settings(best.values)}{at_edge}")
 
 
 def reduced_arm(arm: ArmSpec, share: float) -> ArmSpec:
@@ -286,7 +265,7 @@ def describe(trial: Trial) -> str:
 
 
 def verdict(trial: Trial) -> str:
-    """What validation said of a trial."""
+    """The validation result of a trial, or its error, in words."""
     if trial.status != "ok":
         return f"{trial.status}: {trial.error}"
     parts = [f"{trial.metric} {trial.value:.4g} on validation"] if trial.value is not None else []

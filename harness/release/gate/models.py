@@ -68,8 +68,7 @@ def rescore(place: Place) -> Scored:
     run = _own_run(place)
     experiment = _experiment(place)
     prepared = prepare(experiment, place.home)
-    record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, place.home))
-    plans = run_plans.plan_runs(pipeline.settled(experiment, place.home, record), prepared, place.home)
+    record, plans = pipeline.stored_plans(experiment, prepared, place.home)
     plan = next((one for one in plans if one.train_id == run.train_id), None)
     if plan is None:
         raise UsageError(

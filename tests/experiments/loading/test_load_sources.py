@@ -198,7 +198,7 @@ def test_messages(make_task: Callable[..., Path]) -> None:
 @pytest.mark.parametrize(
     ("conversation", "message"),
     [
-        ("hello", "notes/data.jsonl:1: conversation: must be a list of two or more turns"),
+        ("hello", "notes/data.jsonl:1: conversation: must be a list of turns"),
         (chat(("assistant", "a")), "must be a list of two or more turns. [{role, content}, …], the last the target"),
         (
             chat(("assistant", "a"), ("user", "q")),

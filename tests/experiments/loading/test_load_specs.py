@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from harness.config import DpoSpec, LoraArmSpec, UntrainedSpec
 from harness.config.documents import read_document
 from harness.errors import HarnessError, SpecError
-from harness.experiments.loading.load import check, load_arm, load_experiment, load_task, stock_arms, stock_folder
+from harness.experiments.loading.check import check
+from harness.experiments.loading.load import load_arm, load_experiment, load_task, stock_arms, stock_folder
 
 EXPERIMENT = """\
 # an experiment made by a test

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from harness import metrics
-from harness.experiments.loading.load import check, stock_folder
+from harness.experiments.loading.check import check
+from harness.experiments.loading.load import stock_folder
 
 ROOT = Path(__file__).parents[3]
 SKIPPED = {"lm_eval", "node_modules", "shared"}

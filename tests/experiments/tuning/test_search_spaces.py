@@ -148,11 +148,11 @@ def test_tpe_starts_evenly_then_goes_where_it_is_good_and_repeats_itself() -> No
     space = tuning.space(one, spec)
 
     def run() -> list[float]:
-        told: list[tuning.Told] = []
+        told: list[tuning.TrialResult] = []
         while rows := tuning.propose(one, space, told, spec):
             for row in rows:
                 distance = math.log10(float(row["learning_rate"]) / 1.5e-3)
-                told.append(tuning.Told(row, None if distance > 1.2 else math.exp(-(distance**2))))
+                told.append(tuning.TrialResult(row, None if distance > 1.2 else math.exp(-(distance**2))))
         return [float(row.values["learning_rate"]) for row in told]
 
     rates = run()

@@ -1,4 +1,4 @@
-"""What the arms of an experiment refer to, and what they ask of each other, of the task and of its tuning."""
+"""Checks what the arms of an experiment refer to, and what they need of each other, of the task and of its tuning."""
 
 from __future__ import annotations
 
@@ -42,26 +42,31 @@ def check_arms(document: Document, spec: ExperimentSpec, arms: list[Any], task: 
         hint = "Finals are trained with fresh seeds: take a number that is not among `seeds`"
         raise document.error(("tuning", "seed"), f"{spec.tuning.seed} is one of the experiment's seeds", hint)
     for number, arm in enumerate(arms):
-        place = ("arms", number - added)
-        _check_space(document, place, spec, arm)
+        field_path = ("arms", number - added)
+        _check_space(document, field_path, spec, arm)
         if isinstance(arm, PROMPTED) and arm.prompt is not None and task.messages is not None:
-            raise document.error(place, "another prompt cannot be used with a task of messages", "Remove `prompt`")
+            raise document.error(field_path, "another prompt cannot be used with a task of messages", "Remove `prompt`")
         if not isinstance(arm, ContinuedBase):
             continue
         parent = by_name.get(arm.parent)
         if parent is None:
-            known = [name for name, other in by_name.items() if other.method in SFT]
-            hint = f"{nearest(arm.parent, known)}".replace("Known:", "SFT arms here:") or f"Add {arm.parent!r} to arms"
-            raise document.error((*place, "parent"), f"no arm is named {arm.parent!r}", hint)
+            supervised = [name for name, other in by_name.items() if other.method in SFT]
+            hint = (
+                f"{nearest(arm.parent, supervised)}".replace("Known:", "SFT arms here:")
+                or f"Add {arm.parent!r} to arms"
+            )
+            raise document.error((*field_path, "parent"), f"no arm is named {arm.parent!r}", hint)
         if parent.method not in SFT:
             kind = "DPO" if isinstance(arm, DpoSpec) else arm.method  # type: ignore[attr-defined]
             message = f"{arm.parent!r} is {parent.method}, and {kind} starts from a supervised arm"
-            raise document.error((*place, "parent"), message, f"Use an arm of {list_names(SFT)}")
+            raise document.error((*field_path, "parent"), message, f"Use an arm of {list_names(SFT)}")
         if isinstance(arm, SftContinuedSpec) and arm.examples is None:
-            _check_control(document, (*place, "like"), arm, by_name)
+            _check_control(document, (*field_path, "like"), arm, by_name)
         if isinstance(arm, DpoSpec) and arm.pairs == "task" and task.preferences is None:
             message = f"the task {task.name!r} has no preference pairs"
-            raise document.error((*place, "pairs"), message, "Write `pairs: parent_samples`, or give it `preferences`")
+            raise document.error(
+                (*field_path, "pairs"), message, "Write `pairs: parent_samples`, or give it `preferences`"
+            )
         if isinstance(arm, DpoSpec) and isinstance(arm.pairs, PairsFileSpec):
             read_pairs(Path(arm.pairs.path), task)
 
@@ -70,25 +75,27 @@ def _check_cost(document: Document, spec: ExperimentSpec) -> None:
     """A winner rule's cost is one that is measured."""
     if spec.winner is None or spec.winner.cost not in SERVING_COSTS or spec.serving is not None:
         return
-    known = [cost for cost in get_args(WinnerCost) if cost not in SERVING_COSTS]
+    measured = [cost for cost in get_args(WinnerCost) if cost not in SERVING_COSTS]
     message = f"{spec.winner.cost} is measured only with `serving:`, which this experiment does not have"
-    raise document.error(("winner", "cost"), message, f"Add `serving: {{}}`, or name one of {list_names(known)}")
+    raise document.error(("winner", "cost"), message, f"Add `serving: {{}}`, or name one of {list_names(measured)}")
 
 
-def _check_control(document: Document, place: FieldPath, arm: SftContinuedSpec, by_name: Mapping[str, Any]) -> None:
+def _check_control(
+    document: Document, field_path: FieldPath, arm: SftContinuedSpec, by_name: Mapping[str, Any]
+) -> None:
     """The DPO arm that a control is held against: it must be there and start from the same parent."""
     other = by_name.get(arm.like)
     if not isinstance(other, DpoSpec):
-        known = [name for name, one in by_name.items() if one.method == "dpo"]
+        dpo_arms = [name for name, entry in by_name.items() if entry.method == "dpo"]
         what = "no arm is named" if other is None else "this is no DPO arm:"
-        hint = nearest(arm.like, known).replace("Known:", "DPO arms here:") if known else "Add a dpo arm"
-        raise document.error(place, f"{what} {arm.like!r}", f"{hint}, or give `examples`")
+        hint = nearest(arm.like, dpo_arms).replace("Known:", "DPO arms here:") if dpo_arms else "Add a dpo arm"
+        raise document.error(field_path, f"{what} {arm.like!r}", f"{hint}, or give `examples`")
     if other.parent != arm.parent:
         message = f"{arm.like!r} starts from {other.parent!r}, and this arm from {arm.parent!r}"
-        raise document.error(place, message, f"Write `parent: {other.parent}`")
+        raise document.error(field_path, message, f"Write `parent: {other.parent}`")
 
 
-def _check_space(document: Document, place: FieldPath, spec: ExperimentSpec, arm: Any) -> None:
+def _check_space(document: Document, field_path: FieldPath, spec: ExperimentSpec, arm: Any) -> None:
     """An arm that is tuned has something to search, with at least as many settings as trials."""
     if spec.tuning is None or not hasattr(arm, "search") or getattr(arm, "learning_rate", 0.0) is None:
         return
@@ -96,4 +103,4 @@ def _check_space(document: Document, place: FieldPath, spec: ExperimentSpec, arm
         search.space(arm, spec.tuning)
     except SpecError as error:
         field = error.field.split(".", 1) if error.field else []
-        raise document.error((*place, *field), error.reason, error.hint) from None
+        raise document.error((*field_path, *field), error.reason, error.hint) from None
