@@ -93,12 +93,13 @@ def ours(model: Any, seen: Seen, precision: str, rate: float = 1.4e-3, batch: in
     import json
 
     from harness.arms.training import loop, losses
+    from harness.arms.training.job import Job
     from harness.config import OptimiserSpec
 
     rows, order = seen
     optimiser = OptimiserSpec(learning_rate=rate, schedule="constant", warmup=0.0, batch_size=batch)
     with tempfile.TemporaryDirectory() as folder:
-        job = loop.Job(
+        job = Job(
             rows=rows,
             order=order,
             objective=losses.CompletionLoss(1),

@@ -9,8 +9,9 @@ shared by arms that ask one parent about the same pairs. TRL's DPOTrainer takes 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,14 +19,14 @@ from typing import TYPE_CHECKING
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
-from harness.arms.training import flops, reference, seeds
-from harness.arms.training.order import training_order
+from harness.arms.training import flops
+from harness.arms.training.order import derived_seed, training_order
 from harness.config import DpoSpec
 from harness.data.preference_files import read_pairs
 from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
 from harness.models import Model
-from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, from_json, to_json
+from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, digest, from_json, to_json
 
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 VERSION = 4
 PAIRS = "pairs.json"
 BATCH = 16
+REFERENCES, REFERENCES_FORMAT = "references", 1
+"""Folder in the home that shared references lie in, and the version of their files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
+    from harness.arms.training.job import Job, memory_errors
 
     arm = plan.arm
     assert isinstance(arm, DpoSpec) and plan.seed is not None
@@ -75,19 +79,19 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     data, from_file = with_file_pairs(arm, plan, data)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     parent = read_parent(plan)
-    with loop.memory_errors("loading the parent"):
+    with memory_errors("loading the parent"):
         # Dropout would make policy and reference differ by noise from the first step (TRL turns it off too).
         trainable = load_parent(plan, parent.artefact, dropout=False)
-    loop.seed_training(seeds.derived(plan.seed, "initialisation"))
+    loop.seed_training(derived_seed(plan.seed, "initialisation"))
     examples = {example.id: example for example in data.train}
     count = pair_budget(arm, plan, parent.ledger)
     loaded = time.perf_counter() - started
-    with loop.memory_errors("preparing preference pairs"):
+    with memory_errors("preparing preference pairs"):
         prepared = _prepare_pairs(plan, (trainable, parent.artefact), data, count, progress)
     rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
-    order = training_order(len(rows), count, seeds.derived(plan.seed, "data_order"))
+    order = training_order(len(rows), count, derived_seed(plan.seed, "data_order"))
     objective = losses.PreferenceLoss(_pad_id(trainable), arm.beta, arm.sft_weight)
-    job = loop.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     spent = loop.run(trainable.model, job, progress)
     costs = Ledger(
         prepare_seconds=loaded + prepared.seconds,
@@ -136,7 +140,7 @@ def pair_tokens(prompter: Prompter, plan: RunPlan, data: TrainingData, count: in
         sum(len(prompter.encode(examples[pair.example], text).input_ids) for text in (pair.chosen, pair.rejected))
         for pair in pairs
     ]
-    return sum(lengths[index] for index in training_order(len(pairs), count, seeds.derived(plan.seed, "data_order")))
+    return sum(lengths[index] for index in training_order(len(pairs), count, derived_seed(plan.seed, "data_order")))
 
 
 def _prepare_pairs(
@@ -161,8 +165,8 @@ def _prepare_pairs(
     examples = {example.id: example for example in data.train}
     sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
     refuse_unknown_tokens(trainable, sides)
-    file = plan.home / reference.FOLDER / f"{reference.identity(plan, artefact, sides)}.json"
-    found, kept = reference.shared(file, lambda: _reference(plan, trainable, sides, progress))
+    file = plan.home / REFERENCES / f"{reference_identity(plan, artefact, sides)}.json"
+    found, kept = shared_reference(file, lambda: _reference(plan, trainable, sides, progress))
     at = found.logprobs
     scored = tuple(ScoredPair(pair, at[2 * n], at[2 * n + 1]) for n, pair in enumerate(pairs))
     seconds = time.perf_counter() - started
@@ -196,7 +200,7 @@ def task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[Preference
             hint="Give the task `preferences` (chosen and rejected templates), or set `pairs: parent_samples`",
         )
     assert plan.seed is not None
-    first = training_order(len(pairs), min(count, len(pairs)), seeds.derived(plan.seed, "data_order"))
+    first = training_order(len(pairs), min(count, len(pairs)), derived_seed(plan.seed, "data_order"))
     return [pairs[index] for index in first]
 
 
@@ -211,7 +215,7 @@ def _sampled_pairs(
 
     assert plan.seed is not None
     generate = plan.experiment.task.generate
-    chosen = training_order(len(data.train), min(count, len(data.train)), seeds.derived(plan.seed, "data_order"))
+    chosen = training_order(len(data.train), min(count, len(data.train)), derived_seed(plan.seed, "data_order"))
     prompts = [
         (data.train[index], trainable.prompter.encode_prompt(data.train[index], generate.max_new_tokens))
         for index in chosen
@@ -247,13 +251,52 @@ def _sampled_pairs(
     return pairs, volume, (f"{len(pairs)} pairs from {len(prompts)} answers of the parent",)
 
 
-def _reference(
-    plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], progress: Progress
-) -> reference.Reference:
+# ------------------------------------------------------------------------------------------------------- reference
+# Arms that differ in beta or learning rate alone, trials of a tuning among them, ask one parent about the same pairs.
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Natural-log probabilities of sequences' targets under a parent, and what they took."""
+
+    logprobs: tuple[float, ...]
+    seconds: float
+
+
+def reference_identity(plan: RunPlan, parent: Artefact, sides: Sequence[Encoded]) -> str:
+    """Hash of everything that decides the log-probabilities of `sides` under `parent`."""
+    import torch
+
+    base = plan.experiment.base
+    precision = [base.dtype, base.autocast, base.attention]
+    where = [plan.device, torch.get_num_threads(), torch.__version__]
+    tokens = [[side.prompt, side.target] for side in sides]
+    return digest([REFERENCES_FORMAT, parent.hash, parent.base_hash, precision, where, tokens], 32)
+
+
+def shared_reference(path: Path, compute: Callable[[], Reference]) -> tuple[Reference, bool]:
+    """What is kept in the file `path`, else what `compute` gives, kept there; and whether it was there.
+
+    A file that cannot be read is made again. Written whole or not at all; two processes write the same.
+    """
+    try:
+        return from_json(Reference, json.loads(path.read_text(encoding="utf-8"))), True
+    except (OSError, ValueError, TypeError, KeyError):
+        found = compute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own for each process, so that two that ask at once do not write into one file.
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(to_json(found)), encoding="utf-8")
+    part.replace(path)
+    return found, False
+
+
+def _reference(plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], progress: Progress) -> Reference:
     """The parent's log-probabilities of `sides`."""
     import torch
 
-    from harness.arms.training import loop, losses, packing
+    from harness.arms.training import losses, packing
+    from harness.arms.training.job import mixed
 
     started = time.perf_counter()
     model = trainable.model
@@ -261,7 +304,7 @@ def _reference(
     packing.examine(model, losses.target_logprobs)
     by_length = sorted(range(len(sides)), key=lambda at: len(sides[at].input_ids))
     found = [0.0] * len(sides)
-    with torch.no_grad(), loop.mixed(plan.device, plan.experiment.base.autocast):
+    with torch.no_grad(), mixed(plan.device, plan.experiment.base.autocast):
         for start in range(0, len(by_length), BATCH):
             part = by_length[start : start + BATCH]
             batch = losses.pad([sides[at] for at in part], _pad_id(trainable))
@@ -269,7 +312,7 @@ def _reference(
             for at, value in zip(part, losses.target_logprobs(model, **placed).tolist(), strict=True):
                 found[at] = value
             progress("reference", min(start + BATCH, len(sides)), len(sides))
-    return reference.Reference(tuple(found), time.perf_counter() - started)
+    return Reference(tuple(found), time.perf_counter() - started)
 
 
 def _row(trainable: Trainable, examples: Mapping[str, Example], scored: ScoredPair) -> PairRow:

@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.arms import Progress, TrainResult, artefacts
-from harness.arms.training import seeds
-from harness.arms.training.order import budgeted_order, training_order
+from harness.arms.training.order import budgeted_order, derived_seed, training_order
 from harness.config import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec, QuantSpec, TrainedBase
 from harness.data.prompts import Encoded, Prompter, context_length
 from harness.errors import ModelError, SpecError
@@ -41,19 +40,20 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
+    from harness.arms.training.job import Job, memory_errors
 
     assert isinstance(plan.arm, TrainedBase) and plan.seed is not None
     started = time.perf_counter()
     progress("prepare", 0, 1)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
-    with loop.memory_errors("loading the base model"):
+    with memory_errors("loading the base model"):
         trainable = prepare(plan)
     budget: BudgetSpec = plan.experiment.spec.budget
     rows, order = encode_budget(trainable.prompter, data.train, budget, plan.seed)
     refuse_unknown_tokens(trainable, rows.values())
     refuse_virtual_overflow(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
-    job = loop.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     job = dataclasses.replace(job, device_seconds=budget.device_seconds)
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
@@ -86,7 +86,7 @@ def prepare(plan: RunPlan) -> Trainable:
     model, tokenizer = load(base, plan.device, quantisation)
     prompter = make_prompter(plan, tokenizer, model)
     # Seeded after loading: an adapter's first weights must not depend on what loading drew.
-    loop.seed_training(seeds.derived(plan.seed, "initialisation"))
+    loop.seed_training(derived_seed(plan.seed, "initialisation"))
     if isinstance(arm, FullSpec):
         model.requires_grad_(True)
         return saving.Trainable(model, tokenizer, prompter, "full", None)
@@ -218,7 +218,7 @@ def encode_budget(
 
     Only rows that are seen are encoded.
     """
-    drawn = seeds.derived(seed, "data_order")
+    drawn = derived_seed(seed, "data_order")
     if budget.examples is not None:
         order = training_order(len(train), budget.examples, drawn)
         seen = {index: prompter.encode(train[index]) for index in sorted(set(order))}

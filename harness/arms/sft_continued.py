@@ -14,8 +14,7 @@ from itertools import accumulate
 from harness.arms import Progress, TrainResult, artefacts, dpo
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
-from harness.arms.training import seeds
-from harness.arms.training.order import training_order
+from harness.arms.training.order import derived_seed, training_order
 from harness.config import DpoSpec, SftContinuedSpec
 from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
@@ -38,6 +37,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
+    from harness.arms.training.job import Job, memory_errors
 
     arm = plan.arm
     assert isinstance(arm, SftContinuedSpec) and plan.seed is not None
@@ -45,14 +45,14 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     progress("prepare", 0, 1)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     parent = read_parent(plan)
-    with loop.memory_errors("loading the parent"):
+    with memory_errors("loading the parent"):
         trainable = load_parent(plan, parent.artefact, dropout=True)
-    loop.seed_training(seeds.derived(plan.seed, "initialisation"))
+    loop.seed_training(derived_seed(plan.seed, "initialisation"))
     order, note = _order(trainable.prompter, plan, data, parent.ledger)
     rows = {index: trainable.prompter.encode(data.train[index]) for index in sorted(set(order))}
     refuse_unknown_tokens(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
-    job = loop.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
     spent = loop.run(trainable.model, job, progress)
@@ -98,7 +98,7 @@ def _order(prompter: Prompter, plan: RunPlan, data: TrainingData, parent: Ledger
 
 def _continued(plan: RunPlan, data: TrainingData, parent: Ledger, examples: int) -> list[int]:
     assert plan.seed is not None
-    order = seeds.derived(plan.seed, "data_order")
+    order = derived_seed(plan.seed, "data_order")
     return training_order(len(data.train), parent.examples + examples, order)[parent.examples :]
 
 

@@ -25,7 +25,8 @@ from pathlib import Path
 
 from harness import arms, environment, redaction
 from harness.arms import artefacts
-from harness.arms.training import checkpoints, seeds
+from harness.arms.training import checkpoints
+from harness.arms.training.order import derived_seeds
 from harness.data import sealing, splits
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
 from harness.experiments.evaluation import evaluate, rungs
@@ -145,7 +146,7 @@ def not_run(plan: RunPlan, error: str) -> Outcome:
         provenance=Provenance.here(),
         artefact=None,
         parent_train_id=plan.parent_train_id,
-        seeds=seeds.of(plan.seed),
+        seeds=derived_seeds(plan.seed),
         trial=plan.trial,
     )
     return Outcome(record, None)
@@ -189,7 +190,7 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
         artefact=result.artefact if result else None,
         parent_train_id=plan.parent_train_id,
         notes=(*result.notes, *_moved(places)) if result else (),
-        seeds=seeds.of(plan.seed),
+        seeds=derived_seeds(plan.seed),
         trial=plan.trial,
     )
     if plan.rung is not None and status == "ok":
