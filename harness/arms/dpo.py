@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import environment
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
@@ -123,12 +124,12 @@ def with_file_pairs(arm: DpoSpec, plan: RunPlan, data: TrainingData) -> tuple[Tr
     """`data` with the pairs of the arm's file, and their examples, in place of the task's; and a note of them."""
     if isinstance(arm.pairs, str):
         return data, ()
-    found = read_pairs(Path(arm.pairs.path), plan.experiment.task)
-    origin = ", ".join(f"{count} of {split} prompts" for split, count in found.splits.items())
-    note = f"{len(found.pairs)} preference pairs from a file ({origin})"
-    if "validation" in found.splits:
+    file = read_pairs(Path(arm.pairs.path), plan.experiment.task)
+    origin = ", ".join(f"{count} of {split} prompts" for split, count in file.splits.items())
+    note = f"{len(file.pairs)} preference pairs from a file ({origin})"
+    if "validation" in file.splits:
         note += "; its validation loss is measured on prompts that it saw"
-    return replace(data, train=(*data.train, *found.examples), pairs=found.pairs), (note,)
+    return replace(data, train=(*data.train, *file.examples), pairs=file.pairs), (note,)
 
 
 def pair_tokens(prompter: Prompter, plan: RunPlan, data: TrainingData, count: int) -> int:
@@ -166,12 +167,12 @@ def _prepare_pairs(
     sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
     refuse_unknown_tokens(trainable, sides)
     file = plan.home / REFERENCES / f"{reference_identity(plan, artefact, sides)}.json"
-    found, kept = shared_reference(file, lambda: _reference(plan, trainable, sides, progress))
-    at = found.logprobs
-    scored = tuple(ScoredPair(pair, at[2 * n], at[2 * n + 1]) for n, pair in enumerate(pairs))
+    answer, was_kept = shared_reference(file, lambda: _reference(plan, trainable, sides, progress))
+    logprobs = answer.logprobs
+    scored = tuple(ScoredPair(pair, logprobs[2 * n], logprobs[2 * n + 1]) for n, pair in enumerate(pairs))
     seconds = time.perf_counter() - started
-    if kept:
-        seconds += found.seconds
+    if was_kept:
+        seconds += answer.seconds
     shape = flops.shape_of(trainable.model)
     spent = flops.forward(shape, sampled) + flops.forward(shape, _volume(sides))
     result = PairFile(scored, seconds, notes, spent)
@@ -191,8 +192,8 @@ def _volume(sides: Sequence[Encoded]) -> flops.Volume:
 
 def task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[PreferencePair]:
     """As many of the pairs in `data` as will be seen, drawn with the seed."""
-    known = {example.id for example in data.train}
-    pairs = [pair for pair in data.pairs if pair.example in known and pair.chosen != pair.rejected]
+    train_ids = {example.id for example in data.train}
+    pairs = [pair for pair in data.pairs if pair.example in train_ids and pair.chosen != pair.rejected]
     if not pairs:
         raise SpecError(
             f"task {plan.experiment.task.name} has no preference pairs in its train split",
@@ -222,14 +223,19 @@ def _sampled_pairs(
     ]
     by_length = sorted(range(len(prompts)), key=lambda at: len(prompts[at][1].prompt))
     settings = trainable.model.generation_config
-    sampler = HFModel(trainable.model, trainable.tokenizer, context=trainable.prompter.context)
+    sampler = HFModel(
+        trainable.model,
+        trainable.tokenizer,
+        context=trainable.prompter.context,
+        cpu_kernels=plan.experiment.spec.resources.cpu_kernels,
+    )
     answers: dict[int, str] = {}
     volume = flops.Volume()
     for start in range(0, len(by_length), BATCH):
         part = by_length[start : start + BATCH]
-        made = sampler.generate([prompts[at][1].prompt for at in part], generate.max_new_tokens, generate.stop)
-        answers |= {at: answer.text for at, answer in zip(part, made, strict=True)}
-        written = [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, made, strict=True)]
+        sampled = sampler.generate([prompts[at][1].prompt for at in part], generate.max_new_tokens, generate.stop)
+        answers |= {at: answer.text for at, answer in zip(part, sampled, strict=True)}
+        written = [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, sampled, strict=True)]
         volume = flops.Volume(
             volume.tokens + sum(prompt + answer for prompt, answer in written),
             volume.targets + sum(answer for _, answer in written),
@@ -269,7 +275,8 @@ def reference_identity(plan: RunPlan, parent: Artefact, sides: Sequence[Encoded]
 
     base = plan.experiment.base
     precision = [base.dtype, base.autocast, base.attention]
-    where = [plan.device, torch.get_num_threads(), torch.__version__]
+    mark = environment.kernels_mark(plan.device, plan.experiment.spec.resources.cpu_kernels)
+    where = [plan.device, torch.get_num_threads(), torch.__version__, *mark.values()]
     tokens = [[side.prompt, side.target] for side in sides]
     return digest([REFERENCES_FORMAT, parent.hash, parent.base_hash, precision, where, tokens], 32)
 
@@ -282,37 +289,37 @@ def shared_reference(path: Path, compute: Callable[[], Reference]) -> tuple[Refe
     try:
         return from_json(Reference, json.loads(path.read_text(encoding="utf-8"))), True
     except (OSError, ValueError, TypeError, KeyError):
-        found = compute()
+        computed = compute()
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own for each process, so that two that ask at once do not write into one file.
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(to_json(found)), encoding="utf-8")
+    part.write_text(json.dumps(to_json(computed)), encoding="utf-8")
     part.replace(path)
-    return found, False
+    return computed, False
 
 
 def _reference(plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], progress: Progress) -> Reference:
     """The parent's log-probabilities of `sides`."""
     import torch
 
-    from harness.arms.training import losses, packing
+    from harness.arms.training import loop, losses
     from harness.arms.training.job import mixed
 
     started = time.perf_counter()
     model = trainable.model
     model.eval()
-    packing.examine(model, losses.target_logprobs)
+    loop.try_packing(model, plan.device, plan.experiment.spec.resources.cpu_kernels)
     by_length = sorted(range(len(sides)), key=lambda at: len(sides[at].input_ids))
-    found = [0.0] * len(sides)
+    logprobs = [0.0] * len(sides)
     with torch.no_grad(), mixed(plan.device, plan.experiment.base.autocast):
         for start in range(0, len(by_length), BATCH):
             part = by_length[start : start + BATCH]
             batch = losses.pad([sides[at] for at in part], _pad_id(trainable))
             placed = {name: value.to(model.device) for name, value in batch.items()}
             for at, value in zip(part, losses.target_logprobs(model, **placed).tolist(), strict=True):
-                found[at] = value
+                logprobs[at] = value
             progress("reference", min(start + BATCH, len(sides)), len(sides))
-    return Reference(tuple(found), time.perf_counter() - started)
+    return Reference(tuple(logprobs), time.perf_counter() - started)
 
 
 def _row(trainable: Trainable, examples: Mapping[str, Example], scored: ScoredPair) -> PairRow:

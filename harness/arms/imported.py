@@ -32,7 +32,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     progress("prepare", 0, 1)
     source = Path(plan.arm.path)
     kind = kind_of(source)
-    folder = artefacts.write_folder(plan, lambda place: _copy(source, place))
+    folder = artefacts.write_folder(plan, lambda path: _copy(source, path))
     artefact = artefacts.describe(plan, kind, folder, template_hash(plan, NO_OVERRIDE))
     load(plan, artefact).close()
     progress("prepare", 1, 1)
@@ -74,8 +74,8 @@ def _read_json(path: Path) -> None:
         raise ModelError(f"{path} is not JSON ({error})", hint="Save the adapter again") from error
 
 
-def _copy(source: Path, place: Path) -> None:
+def _copy(source: Path, target: Path) -> None:
     """Copies, not links: the artefact must not change when the folder it came from does."""
     for path in sorted(source.iterdir()):
         if path.is_file() and path.suffix in KEPT:
-            shutil.copyfile(path, place / path.name)
+            shutil.copyfile(path, target / path.name)

@@ -134,10 +134,10 @@ def _any_config(arm: PeftSpec) -> Any:
         raise SpecError(
             f"peft knows no adapter type {arm.type}", field="type", hint=_nearest(arm.type.upper(), list(kinds))
         )
-    known = [field.name for field in dataclasses.fields(kind) if field.init]
+    fields = [field.name for field in dataclasses.fields(kind) if field.init]
     for name in arm.config:
-        if name not in known:
-            raise SpecError(f"{kind.__name__} has no such field", field=f"config.{name}", hint=_nearest(name, known))
+        if name not in fields:
+            raise SpecError(f"{kind.__name__} has no such field", field=f"config.{name}", hint=_nearest(name, fields))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -175,9 +175,9 @@ def _refused(error: Exception) -> SpecError:
     )
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]}?" if close else f"It knows {', '.join(sorted(known))}"
+def _nearest(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]}?" if close else f"It knows {', '.join(sorted(names))}"
 
 
 def refuse_unknown_tokens(trainable: Trainable, rows: Iterable[Encoded]) -> None:

@@ -91,9 +91,11 @@ def _order(prompter: Prompter, plan: RunPlan, data: TrainingData, parent: Ledger
     if other.pairs == "parent_samples":
         examples = EXAMPLES_A_PAIR * count
         return _continued(plan, data, parent, examples), f"{examples} examples stand for {count} pairs of {arm.like}"
-    wanted = dpo.pair_tokens(prompter, plan, dpo.with_file_pairs(other, plan, data)[0], count)
-    order = _until(prompter, data.train, _continued(plan, data, parent, _enough(prompter, data.train, wanted)), wanted)
-    return order, f"{len(order)} examples equal the {wanted:,} tokens of {count} pairs of {arm.like}"
+    tokens = dpo.pair_tokens(prompter, plan, dpo.with_file_pairs(other, plan, data)[0], count)
+    order = _shortest_with(
+        prompter, data.train, _continued(plan, data, parent, _enough(prompter, data.train, tokens)), tokens
+    )
+    return order, f"{len(order)} examples equal the {tokens:,} tokens of {count} pairs of {arm.like}"
 
 
 def _continued(plan: RunPlan, data: TrainingData, parent: Ledger, examples: int) -> list[int]:
@@ -108,7 +110,7 @@ def _enough(prompter: Prompter, train: Sequence[Example], tokens: int) -> int:
     return (tokens // max(1, epoch) + 2) * len(train)
 
 
-def _until(prompter: Prompter, train: Sequence[Example], order: Sequence[int], tokens: int) -> list[int]:
+def _shortest_with(prompter: Prompter, train: Sequence[Example], order: Sequence[int], tokens: int) -> list[int]:
     """The shortest beginning of `order` with at least `tokens` tokens."""
     encoded: dict[int, Encoded] = {index: prompter.encode(train[index]) for index in set(order)}
     sums = accumulate(len(encoded[index].input_ids) for index in order)

@@ -56,7 +56,8 @@ def check(path: Path, home: Path, reporter: Reporter, arm: str | None = None) ->
     if record.experiment_id not in {known.experiment_id for known in store.experiments()}:
         raise UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
     session = _Session(home, store, record, plans, reporter)
-    here = digest(environment.scoring_environment(run_plans.device_of(experiment)))
+    device, cpu_kernels = run_plans.device_of(experiment), experiment.spec.resources.cpu_kernels
+    here = digest(environment.scoring_environment(device, cpu_kernels))
     return [_check(session, entry) for entry in _frozen(session, here, arm)]
 
 

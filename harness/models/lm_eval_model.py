@@ -174,6 +174,6 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
 
 def _fit(context: Sequence[int | None], target: Sequence[int], longest: int) -> Continuation:
     """Cut a context from the left to what fits, as HFLM does: `longest` inputs and one more token to predict."""
-    known = [token for token in context if token is not None]
+    tokens = [token for token in context if token is not None]
     room = max(1, longest + 1 - len(target))
-    return Continuation(tuple(known[-room:]), tuple(target))
+    return Continuation(tuple(tokens[-room:]), tuple(target))

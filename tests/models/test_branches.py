@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from model_plans import KERNELS
 
 from harness.config import BaseModelSpec
 from harness.models import Continuation
@@ -78,11 +79,11 @@ def test_parts_hold_everything_once_within_the_limits(
             assert most_tokens is None or padding <= forward.PASS_TOKENS
 
 
-def load(folder: Path, lean: bool = False) -> HFModel:
-    """A model that goes through transformers' own layers, unless `lean`."""
+def load(folder: Path, kernels: bool = False) -> HFModel:
+    """A model that goes through transformers' own layers, unless `kernels`."""
     model = HFModel(*load_base(BaseModelSpec(path=str(folder)), "cpu"))
-    if not lean:
-        model._lean_agrees = False
+    if not kernels:
+        model._cpu_agrees = False
     return model
 
 
@@ -123,12 +124,12 @@ def test_a_long_common_beginning_goes_through_once(tiny: Folder, kind: str) -> N
     assert [row.greedy for row in found] == [row.greedy for row in alone]
 
 
-@pytest.mark.parametrize("lean", [False, True])
-def test_what_was_asked_before_does_not_change_a_bit(tiny: Folder, lean: bool) -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_what_was_asked_before_does_not_change_a_bit(tiny: Folder, kernels: bool) -> None:
     requests = [Continuation(text, (5, 6, 7)) for text in prompts(4, 90)]
-    fresh = load(tiny("llama"), lean).logprobs(requests)
-    model = load(tiny("llama"), lean)
-    assert (model.lean is not None) == lean
+    fresh = load(tiny("llama"), kernels).logprobs(requests)
+    model = load(tiny("llama"), kernels)
+    assert (model.cpu_scorer is not None) == kernels
     model.generate(prompts(3, 90), 5, [])
     model.logprobs([Continuation(text[5:], (9, 8)) for text in prompts(4, 80)])
     assert model.logprobs(requests) == fresh

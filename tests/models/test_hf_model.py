@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from model_plans import CPU_KERNELS_OFF, KERNELS
 from tiny_models import EXTRA
 
 from harness.config import BaseModelSpec
@@ -23,8 +24,8 @@ from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
 KINDS = sorted(EXTRA)
-LEAN = ("llama", "qwen3")
-"""Kinds that go through lean layers."""
+SERVED = () if CPU_KERNELS_OFF else ("llama", "qwen3")
+"""Kinds that the kernels for CPUs serve."""
 
 
 def load(folder: Path, **options: Any) -> HFModel:
@@ -140,11 +141,11 @@ def test_adapters_score_as_their_own_forward_pass(base: BaseModelSpec, name: str
     assert wrapped.generate(prompts, 8, []) == [wrapped.generate([prompt], 8, [])[0] for prompt in prompts]
 
 
-@pytest.mark.parametrize("lean", [False, True])
-def test_head_sees_scored_positions_only(tiny: Folder, lean: bool) -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_head_sees_scored_positions_only(tiny: Folder, kernels: bool) -> None:
     model = load(tiny("llama"))
-    if lean:
-        assert model.lean is not None
+    if kernels:
+        assert model.cpu_scorer is not None
     else:
         model._lean_agrees = False
         assert model.shares_contexts and model.grows_trees
@@ -248,7 +249,7 @@ def test_own_loop_equals_generate_while_rows_leave_the_batch(tiny: Folder, kind:
     for stop in ([], [free[0].text[5:7], free[1].text[2:4]]):
         fast = model.generate(prompts, 40, stop)
         agreed = model._lean_agrees
-        assert agreed == (kind in LEAN)
+        assert agreed == (kind in SERVED)
         model._lean_agrees = False
         assert fast == model.generate(prompts, 40, stop)
         model._shares = False

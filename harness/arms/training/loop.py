@@ -30,7 +30,7 @@ from harness.arms.training.recorder import Recorder
 from harness.arms.training.stopping import StopFlag
 from harness.config import OptimiserSpec
 from harness.errors import ArmFailed, SpecError
-from harness.models import library_configs
+from harness.models import cpu, library_configs
 from harness.records import Ledger, LibraryConfig
 
 # Trainer collects garbage when it starts, and walks half a million objects of the imported libraries (0.4 s). They live
@@ -48,6 +48,11 @@ def seed_training(seed: int) -> None:
     set_seed(seed)
 
 
+def try_packing(model: Any, device: str, cpu_kernels: str) -> None:
+    """Find out whether `model` takes rows end to end, and choose its layers, before it scores a target."""
+    packing.examine(model, losses.target_logprobs, cpu.fused_layers(device, cpu_kernels))
+
+
 def run(model: Any, job: Job, progress: Progress) -> Ledger:
     """Train `model` in place, from its last checkpoint if there is one, and give back what the loop knows of its cost.
 
@@ -55,7 +60,7 @@ def run(model: Any, job: Job, progress: Progress) -> Ledger:
     """
     asked = _micro_batch(job.optimiser)
     # Before a checkpoint is read, so that a resumed training decides as the undisturbed one did.
-    packing.examine(model, losses.target_logprobs)
+    try_packing(model, job.device, job.cpu_kernels)
     trainable = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = _adamw(trainable, job.optimiser)
     recorder = Recorder(model, job, progress, trainable, optimiser)
@@ -197,18 +202,18 @@ def configs_of(
     optimiser_stock = {name: own[name].default for name in in_force}
     text = model.config.get_text_config()
     loading = {"dtype": str(model.dtype).removeprefix("torch."), "attn_implementation": text._attn_implementation}
-    found = [
+    configs = [
         library_configs.describe("transformers", *arguments, without=OURS),
         library_configs.describe("torch", in_force, optimiser_stock, name=type(optimiser).__name__),
         library_configs.describe("transformers", loading, None, name=f"{type(_bare(model)).__name__}.from_pretrained"),
     ]
     adapter = getattr(model, "active_peft_config", None)
     if adapter is not None:
-        found.append(library_configs.describe("peft", adapter, _stock_adapter(adapter)))
+        configs.append(library_configs.describe("peft", adapter, _stock_adapter(adapter)))
     quantisation = getattr(model.config, "quantization_config", None)
     if quantisation is not None:
-        found.append(library_configs.describe("transformers", quantisation, type(quantisation)()))
-    return found
+        configs.append(library_configs.describe("transformers", quantisation, type(quantisation)()))
+    return configs
 
 
 def _bare(model: Any) -> Any:

@@ -136,7 +136,7 @@ def _identity(job: Job) -> list[str]:
 
 
 def _here(plan: RunPlan) -> dict[str, str]:
-    return environment.scoring_environment(plan.device)
+    return environment.scoring_environment(plan.device, plan.experiment.spec.resources.cpu_kernels)
 
 
 def _hardware(plan: RunPlan) -> dict[str, Any]:
