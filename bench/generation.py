@@ -122,12 +122,12 @@ def main() -> int:
 
     from harness.config import BaseModelSpec
     from harness.models.transformers import loading
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
     torch.set_num_threads(asked.threads)
     base = BaseModelSpec(path=str(BASE))
     plain, tokenizer = loading.load_base(base, "cpu")
-    models = {name: HFModel(*loading.load_base(base, "cpu"), cpu_kernels=name) for name in ("on", "off")}
+    models = {name: CausalModel(*loading.load_base(base, "cpu"), cpu_kernels=name) for name in ("on", "off")}
     count, repeats = asked.visits or (48 if asked.quick else 96), 3 if asked.quick else 5
     lines, missed = [], 0
     for name, ids in prompts(tokenizer, count).items():

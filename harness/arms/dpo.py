@@ -22,11 +22,11 @@ from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
 from harness.arms.training import flops
 from harness.arms.training.order import derived_seed, training_order
+from harness.arms.untrained import load as load
 from harness.config import DpoSpec
 from harness.data.preference_files import read_pairs
 from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
-from harness.models import Model
 from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, digest, from_json, to_json
 
 if TYPE_CHECKING:
@@ -101,13 +101,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         flops=prepared.flops,
     )
     return saving.finish(plan, trainable, spent, costs, (*from_file, *prepared.notes))
-
-
-def load(plan: RunPlan, artefact: Artefact) -> Model:
-    """The trained model, ready to score."""
-    from harness.models.transformers import loading
-
-    return loading.load_artefact(plan, artefact)
 
 
 # ---------------------------------------------------------------------------------------------------------- pairs
@@ -212,7 +205,7 @@ def _sampled_pairs(
 
     Greedy, because greedy answers are what is scored in the end, and they need no random numbers.
     """
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
     assert plan.seed is not None
     generate = plan.experiment.task.generate
@@ -223,7 +216,7 @@ def _sampled_pairs(
     ]
     by_length = sorted(range(len(prompts)), key=lambda at: len(prompts[at][1].prompt))
     settings = trainable.model.generation_config
-    sampler = HFModel(
+    sampler = CausalModel(
         trainable.model,
         trainable.tokenizer,
         context=trainable.prompter.context,

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from harness.arms import Progress, TrainResult, artefacts
+from harness.arms.untrained import load as load
 from harness.arms.untrained import template_hash
 from harness.config import ImportedSpec
 from harness.data.prompts import NO_OVERRIDE
 from harness.errors import ModelError
-from harness.models import Model
-from harness.records import Artefact, Ledger, RunPlan, TrainingData
+from harness.records import Ledger, RunPlan, TrainingData
 
 VERSION = 1
 KEPT = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -39,13 +39,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     ledger = Ledger(prepare_seconds=time.perf_counter() - started, artefact_bytes=artefacts.folder_bytes(folder))
     note = "trained elsewhere: its data and cost are not known here"
     return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger, (note,)))
-
-
-def load(plan: RunPlan, artefact: Artefact) -> Model:
-    """The imported model, ready to score. Raises ModelError for an adapter of another base."""
-    from harness.models.transformers import loading
-
-    return loading.load_artefact(plan, artefact)
 
 
 def kind_of(folder: Path) -> Literal["adapter", "full"]:

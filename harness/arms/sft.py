@@ -10,16 +10,16 @@ import dataclasses
 import difflib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.training.order import budgeted_order, derived_seed, training_order
-from harness.config import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec, QuantSpec, TrainedBase
+from harness.arms.untrained import load as load
+from harness.config import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec, TrainedBase
 from harness.data.prompts import Encoded, Prompter, context_length
 from harness.errors import ModelError, SpecError
-from harness.models import Model
-from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData, digest
+from harness.records import Example, Ledger, RunPlan, TrainingData, digest
 
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
@@ -64,13 +64,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     return saving.finish(plan, trainable, spent, costs, notes)
 
 
-def load(plan: RunPlan, artefact: Artefact) -> Model:
-    """The trained model, ready to score."""
-    from harness.models.transformers import loading
-
-    return loading.load_artefact(plan, artefact)
-
-
 def prepare(plan: RunPlan) -> Trainable:
     """The base model with what is to be trained of it: the only thing in which the SFT arms differ."""
     from harness.arms import saving
@@ -91,12 +84,7 @@ def prepare(plan: RunPlan) -> Trainable:
         model.requires_grad_(True)
         return saving.Trainable(model, tokenizer, prompter, "full", None)
     adapted = add_adapter(model, adapter_config(arm))
-    return saving.Trainable(adapted, tokenizer, prompter, "adapter", quantisation_record(quantisation))
-
-
-def quantisation_record(quantisation: QuantSpec | None) -> Mapping[str, Any] | None:
-    """How an artefact writes down the quantisation of its base."""
-    return None if quantisation is None else quantisation.model_dump(mode="json")
+    return saving.Trainable(adapted, tokenizer, prompter, "adapter", loading.quantisation_record(quantisation))
 
 
 def make_prompter(plan: RunPlan, tokenizer: Any, model: Any) -> Prompter:

@@ -15,11 +15,11 @@ from harness.arms import Progress, TrainResult, artefacts, dpo
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
 from harness.arms.training.order import derived_seed, training_order
+from harness.arms.untrained import load as load
 from harness.config import DpoSpec, SftContinuedSpec
 from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
-from harness.models import Model
-from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData
+from harness.records import Example, Ledger, RunPlan, TrainingData
 
 VERSION = 2
 EXAMPLES_A_PAIR = 2
@@ -62,13 +62,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         parent=parent.ledger,
     )
     return saving.finish(plan, trainable, spent, costs, (note,))
-
-
-def load(plan: RunPlan, artefact: Artefact) -> Model:
-    """The trained model, ready to score."""
-    from harness.models.transformers import loading
-
-    return loading.load_artefact(plan, artefact)
 
 
 def compared_with(plan: RunPlan) -> DpoSpec:

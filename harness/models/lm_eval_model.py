@@ -84,12 +84,12 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         from pathlib import Path
 
         from harness.models.transformers import loading
-        from harness.models.transformers.causal import HFModel
+        from harness.models.transformers.causal import CausalModel
 
         model, tokenizer = loading.load_base(BaseModelSpec.model_validate({"path": base, "dtype": dtype}), device)
         if adapter is not None:
             model = loading.load_adapter(model, Path(adapter))
-        return cls(HFModel(model, tokenizer, cpu_kernels=cpu_kernels), **options)
+        return cls(CausalModel(model, tokenizer, cpu_kernels=cpu_kernels), **options)
 
     @property
     def eot_token_id(self) -> Any:

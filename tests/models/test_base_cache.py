@@ -102,54 +102,27 @@ def borrowed(base: BaseModelSpec, quantisation: QuantSpec | None = None) -> Any:
     return loading.borrow_base(base, "cpu", quantisation)[0]
 
 
-def write_in_place(model: Any) -> None:
-    with torch.no_grad():
-        model.get_input_embeddings().weight[3, 3] += 1.0
-
-
-def write_unseen(model: Any) -> None:
-    """In a row of the embeddings that the probe does not read, past the counter of writes."""
-    probed = {(7919 * i + 17) % len(model.get_input_embeddings().weight) for i in range(16)}
-    row = next(row for row in range(400) if row not in probed)
+def set_weight(model: Any, probed: bool) -> None:
+    """Write past the counter of writes, in a row of the embeddings that the probe reads or in one that it does not."""
+    rows = {(7919 * i + 17) % len(model.get_input_embeddings().weight) for i in range(16)}
+    row = next(row for row in range(400) if (row in rows) == probed)
     model.get_input_embeddings().weight.data[row].add_(1e-3)
 
 
-def hook_a_weight(model: Any) -> None:
-    model.model.norm.weight.register_hook(lambda gradient: 2 * gradient)
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "weight": lambda model: set_weight(model, True),
+    "weight that the probe does not read": lambda model: set_weight(model, False),
+    "hook of a weight": lambda model: model.model.norm.weight.register_hook(lambda gradient: 2 * gradient),
+    "hook": lambda model: model.model.norm.register_forward_hook(lambda module, given, out: None),
+    "patch": lambda model: setattr(model.model.norm, "forward", model.model.norm.forward),
+    "module": lambda model: setattr(model.model.layers[1].mlp, "act_fn", torch.nn.Dropout(0.5)),
+    "class": lambda model: setattr(model.model.norm, "__class__", type("Other", (type(model.model.norm),), {})),
+    "configuration": lambda model: model.config.rope_parameters.update(rope_theta=3.0),
+    "attribute": lambda model: setattr(model, "patched", True),
+}
 
 
-def hook_a_module(model: Any) -> None:
-    model.model.layers[0].mlp.register_forward_hook(lambda module, given, out: 2 * out)
-
-
-def patch_a_forward(model: Any) -> None:
-    own = model.model.norm.forward
-    model.model.norm.forward = lambda x: own(x)
-
-
-def replace_a_module(model: Any) -> None:
-    model.model.layers[1].mlp.act_fn = torch.nn.Dropout(0.5)
-
-
-def change_a_class(model: Any) -> None:
-    model.model.norm.__class__ = type("Other", (type(model.model.norm),), {})
-
-
-def change_the_configuration(model: Any) -> None:
-    model.config.rope_parameters["rope_theta"] = 3.0
-
-
-def set_an_attribute(model: Any) -> None:
-    model.patched = True
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        *(write_in_place, write_unseen, hook_a_weight, hook_a_module, patch_a_forward),
-        *(replace_a_module, change_a_class, change_the_configuration, set_an_attribute),
-    ],
-)
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_base_that_was_changed_is_loaded_anew(base: BaseModelSpec, change: Callable[[Any], None]) -> None:
     expected = loading.probe(loading.load_base(base, "cpu")[0])
     model = borrowed(base)

@@ -15,9 +15,8 @@ from model_plans import KERNELS
 
 from harness.config import BaseModelSpec
 from harness.models import Continuation
-from harness.models.transformers import causal as hf_model_module
-from harness.models.transformers import forward, token_tree
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers import causal, forward, token_tree
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
@@ -79,15 +78,15 @@ def test_parts_hold_everything_once_within_the_limits(
             assert most_tokens is None or padding <= forward.PASS_TOKENS
 
 
-def load(folder: Path, kernels: bool = False) -> HFModel:
+def load(folder: Path, kernels: bool = False) -> CausalModel:
     """A model that goes through transformers' own layers, unless `kernels`."""
-    model = HFModel(*load_base(BaseModelSpec(path=str(folder)), "cpu"))
+    model = CausalModel(*load_base(BaseModelSpec(path=str(folder)), "cpu"))
     if not kernels:
         model._cpu_agrees = False
     return model
 
 
-def counted(model: HFModel) -> list[tuple[int, int]]:
+def counted(model: CausalModel) -> list[tuple[int, int]]:
     """A list that fills with the shape of every forward pass's input ids."""
     shapes: list[tuple[int, int]] = []
 
@@ -172,7 +171,7 @@ def test_parts_are_small_on_a_processor(tiny: Folder, monkeypatch: pytest.Monkey
     shapes = counted(model)
     whole = model.logprobs(requests)
     passes_of_whole = len(shapes)
-    monkeypatch.setattr(hf_model_module, "CPU_TOKENS", 40)
+    monkeypatch.setattr(causal, "CPU_TOKENS", 40)
     parts = model.logprobs(requests)
     assert len(shapes) - passes_of_whole > passes_of_whole
     assert max(rows * width for rows, width in shapes[passes_of_whole:]) <= 40 < max(a * b for a, b in shapes)

@@ -16,7 +16,7 @@ from harness.config import BaseModelSpec, QuantSpec
 from harness.errors import ModelError
 from harness.models import Continuation
 from harness.models.transformers import loading
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import (
     base_hash,
     load_adapter,
@@ -276,7 +276,7 @@ def test_four_bit_models_score_alike_in_any_batch(tiny: Folder, kind: str, quant
     model, tokenizer = load_base(BaseModelSpec(path=str(tiny(kind))), "cpu", quantisation)
     names = {type(module).__name__ for module in model.modules()}
     assert "Linear4bit" in names
-    wrapped = HFModel(model, tokenizer)
+    wrapped = CausalModel(model, tokenizer)
     requests = [Continuation(tuple(range(5, 8 + n)), (20, 21 + n)) for n in range(6)]
     alone = [wrapped.logprobs([request])[0].logprob for request in requests]
     together = [row.logprob for row in wrapped.logprobs(requests)]

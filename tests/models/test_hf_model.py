@@ -1,4 +1,4 @@
-"""HFModel against plain transformers loops, on tiny random models of several architectures."""
+"""CausalModel against plain transformers loops, on tiny random models of several architectures."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tiny_models import EXTRA
 
 from harness.config import BaseModelSpec
 from harness.models import Continuation
-from harness.models.transformers import causal as hf_model_module
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers import causal
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
@@ -28,9 +28,9 @@ SERVED = () if CPU_KERNELS_OFF else ("llama", "qwen3")
 """Kinds that the kernels for CPUs serve."""
 
 
-def load(folder: Path, **options: Any) -> HFModel:
+def load(folder: Path, **options: Any) -> CausalModel:
     model, tokenizer = load_base(BaseModelSpec(path=str(folder), **options), "cpu")
-    return HFModel(model, tokenizer)
+    return CausalModel(model, tokenizer)
 
 
 def some_requests(seed: int = 0, contexts: int = 5, each: int = 3) -> list[Continuation]:
@@ -89,7 +89,7 @@ def test_likelihoods_and_answers_equal_plain_loops(tiny: Folder, kind: str) -> N
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 16))
 def test_likelihoods_do_not_depend_on_batch_size(
-    tiny: Folder, shared: dict[str, HFModel], seed: int, size: int
+    tiny: Folder, shared: dict[str, CausalModel], seed: int, size: int
 ) -> None:
     model = shared.setdefault("llama", load(tiny("llama")) if "llama" not in shared else shared["llama"])
     requests = some_requests(seed, contexts=4, each=4)
@@ -100,7 +100,7 @@ def test_likelihoods_do_not_depend_on_batch_size(
 
 
 @pytest.fixture(scope="module")
-def shared() -> dict[str, HFModel]:
+def shared() -> dict[str, CausalModel]:
     return {}
 
 
@@ -128,7 +128,7 @@ def test_adapters_score_as_their_own_forward_pass(base: BaseModelSpec, name: str
         for parameter in adapted.parameters():
             if parameter.requires_grad:
                 torch.nn.init.normal_(parameter, 0.5, 0.3)
-    wrapped = HFModel(adapted, tokenizer)
+    wrapped = CausalModel(adapted, tokenizer)
     requests = some_requests()
     with torch.no_grad():
         bare = adapted.get_base_model()
@@ -190,7 +190,7 @@ def test_logits_are_held_in_parts(tiny: Folder, monkeypatch: pytest.MonkeyPatch)
     model = load(tiny("llama"))
     requests = some_requests()
     whole = model.logprobs(requests)
-    monkeypatch.setattr(hf_model_module, "LOGIT_BYTES", 4 * 400 * 20)
+    monkeypatch.setattr(causal, "LOGIT_BYTES", 4 * 400 * 20)
     parts = model.logprobs(requests)
     assert max(abs(a.logprob - b.logprob) for a, b in zip(whole, parts, strict=True)) < 1e-4
 

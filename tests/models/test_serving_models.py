@@ -11,13 +11,13 @@ from tiny_models import save_model
 
 from harness.config import BaseModelSpec, QuantSpec
 from harness.models.transformers import loading
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers.causal import CausalModel
 
 PROMPTS = [(5, 6, 7, 8), (9, 10), (11, 12, 13)]
 
 
-def loaded(folder: Path, quantisation: QuantSpec | None = None) -> HFModel:
-    return HFModel(*loading.load_base(BaseModelSpec(path=str(folder)), "cpu", quantisation))
+def loaded(folder: Path, quantisation: QuantSpec | None = None) -> CausalModel:
+    return CausalModel(*loading.load_base(BaseModelSpec(path=str(folder)), "cpu", quantisation))
 
 
 @pytest.mark.parametrize(("fast", "kernels"), [(True, True), (True, False), (False, False)])

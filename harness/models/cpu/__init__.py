@@ -31,9 +31,11 @@ def scorer(model: Any, cpu_kernels: str) -> CpuScorer | None:
     """
     if not serve(model.device.type, cpu_kernels):
         return None
+    from harness.models.cpu.layers import Decoder
     from harness.models.cpu.scoring import CpuScorer
 
-    return CpuScorer.of(model)
+    decoder = Decoder.of(model)
+    return None if decoder is None else CpuScorer(decoder)
 
 
 def fused_layers(device: str, cpu_kernels: str) -> Callable[[Any], AbstractContextManager[None]]:

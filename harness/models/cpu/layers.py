@@ -315,12 +315,13 @@ class Decoder:
         return layer.qkv(layer.before(self._stack.embed_tokens(distinct[None])[0]))[index]
 
 
-def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`x` (tokens, heads, size) rotated by the angles of its positions (Su et al. 2021), halves of a head as pairs."""
+def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor, sign: float = 1.0) -> Tensor:
+    """`x` (…, size) rotated by the angles of its positions (Su et al. 2021), halves of a head as pairs. A `sign` of −1
+    rotates back."""
     half = x.shape[-1] // 2
     out = x * cos
-    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
-    out[..., half:].addcmul_(x[..., :half], sin[..., half:])
+    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
+    out[..., half:].addcmul_(x[..., :half], sin[..., half:], value=sign)
     return out
 
 

@@ -160,12 +160,6 @@ class CpuScorer:
         self._causal = CausalMasks()
         self._prefix: tuple[tuple[int, ...], KeyValues, tuple[Any, ...]] | None = None
 
-    @classmethod
-    def of(cls, model: Any) -> CpuScorer | None:
-        """The scorer of `model`; None when it is not laid out like a Llama."""
-        decoder = Decoder.of(model)
-        return None if decoder is None else cls(decoder)
-
     def greedy(
         self, prompts: Sequence[Sequence[int]], limit: int, ended: Callable[[list[int]], bool]
     ) -> list[list[int]]:

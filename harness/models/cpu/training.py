@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from harness.models.cpu.layers import apply_rotary
+
 ROTARY = "apply_rotary_pos_emb"
 """The function by which transformers' models rotate queries and keys."""
 
@@ -99,14 +101,6 @@ def _norm(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
 # ---------------------------------------------------------------------------------------------------------- rotary
 
 
-def _rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, sign: float) -> torch.Tensor:
-    half = x.shape[-1] // 2
-    out = x * cos
-    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
-    out[..., half:].addcmul_(x[..., :half], sin[..., half:], value=sign)
-    return out
-
-
 class Rotary(torch.autograd.Function):
     """Queries and keys rotated by their positions (Su et al. 2021), halves of a head as pairs; gradients rotate back.
 
@@ -119,12 +113,12 @@ class Rotary(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.save_for_backward(cos, sin)
         ctx.kind = query.dtype
-        return _rotate(query.to(cos.dtype), cos, sin, 1.0), _rotate(key.to(cos.dtype), cos, sin, 1.0)
+        return apply_rotary(query.to(cos.dtype), cos, sin), apply_rotary(key.to(cos.dtype), cos, sin)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
         cos, sin = ctx.saved_tensors
-        query, key = (_rotate(gradient, cos, sin, -1.0).to(ctx.kind) for gradient in gradients)
+        query, key = (apply_rotary(gradient, cos, sin, -1.0).to(ctx.kind) for gradient in gradients)
         return query, key, None, None
 
 

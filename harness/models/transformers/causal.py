@@ -25,7 +25,7 @@ CPU_TOKENS = 2048
 """Padded tokens of one scoring pass on a CPU: activations of more leave the caches."""
 
 
-class HFModel:
+class CausalModel:
     """A causal language model of transformers on one device.
 
     `context` is the longest sequence that is used: what the spec says, else what the config says. `prefix_id` stands

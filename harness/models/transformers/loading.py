@@ -23,7 +23,7 @@ from harness.models.transformers import base_cache
 from harness.records import Artefact, RunPlan
 
 if TYPE_CHECKING:
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HASHED = (
@@ -301,12 +301,12 @@ def plain_4bit(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def load_artefact(plan: RunPlan, artefact: Artefact) -> HFModel:
+def load_artefact(plan: RunPlan, artefact: Artefact) -> CausalModel:
     """The trained (or untouched) model of a run, ready to score; adapters are shown to change the logits.
 
     Raises ModelError when the folder is missing, broken, or an adapter of another base.
     """
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
     base: BaseModelSpec = plan.experiment.base
     cpu_kernels = plan.experiment.spec.resources.cpu_kernels
@@ -314,12 +314,12 @@ def load_artefact(plan: RunPlan, artefact: Artefact) -> HFModel:
     folder = plan.run_folder / artefact.path if artefact.path is not None else None
     if artefact.kind not in ("base", "adapter") and folder is not None:
         model, tokenizer = load_full(folder, base, plan.device, quantisation)
-        return HFModel(model, tokenizer, context=base.context, cpu_kernels=cpu_kernels)
+        return CausalModel(model, tokenizer, context=base.context, cpu_kernels=cpu_kernels)
     model, tokenizer = borrow_base(base, plan.device, quantisation)
     if artefact.kind == "adapter" and folder is not None:
         model = load_adapter(model, folder)
     closed = functools.partial(base_cache.BASE.take_back, model)
-    return HFModel(model, tokenizer, context=base.context, closed=closed, cpu_kernels=cpu_kernels)
+    return CausalModel(model, tokenizer, context=base.context, closed=closed, cpu_kernels=cpu_kernels)
 
 
 def load_full(folder: Path, base: BaseModelSpec, device: str, quantisation: QuantSpec | None) -> tuple[Any, Any]:

@@ -14,14 +14,14 @@ from tiny_models import EXTRA, save_model
 from harness.config import BaseModelSpec, QuantSpec
 from harness.models import Continuation
 from harness.models.cpu import layers, scoring
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
 
 
-def load(folder: Path, quantisation: QuantSpec | None = None, **options: Any) -> HFModel:
-    return HFModel(*load_base(BaseModelSpec(path=str(folder), **options), "cpu", quantisation))
+def load(folder: Path, quantisation: QuantSpec | None = None, **options: Any) -> CausalModel:
+    return CausalModel(*load_base(BaseModelSpec(path=str(folder), **options), "cpu", quantisation))
 
 
 def some_requests(seed: int = 0, longest: int = 150) -> list[Continuation]:
@@ -39,7 +39,7 @@ def some_requests(seed: int = 0, longest: int = 150) -> list[Continuation]:
     return found
 
 
-def both_ways(model: HFModel, ask: Callable[[HFModel], Any]) -> tuple[Any, Any]:
+def both_ways(model: CausalModel, ask: Callable[[CausalModel], Any]) -> tuple[Any, Any]:
     """Answers through the kernels for CPUs, and through the layers of transformers."""
     assert model.cpu_scorer is not None
     quick = ask(model)
@@ -49,7 +49,7 @@ def both_ways(model: HFModel, ask: Callable[[HFModel], Any]) -> tuple[Any, Any]:
     return quick, plain
 
 
-def assert_same(model: HFModel, requests: Sequence[Continuation]) -> None:
+def assert_same(model: CausalModel, requests: Sequence[Continuation]) -> None:
     quick, plain = both_ways(model, lambda asked: asked.logprobs(requests))
     assert max(abs(a.logprob - b.logprob) for a, b in zip(quick, plain, strict=True)) < 1e-4
     assert [(row.greedy, row.tokens) for row in quick] == [(row.greedy, row.tokens) for row in plain]
@@ -121,7 +121,7 @@ def test_adapters(base: BaseModelSpec, quantised: bool, options: dict[str, Any])
     fields = {"r": 4, "lora_alpha": 12, "target_modules": "all-linear", "init_lora_weights": False, **options}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        adapted = HFModel(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **fields)), tokenizer)
+        adapted = CausalModel(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **fields)), tokenizer)
     requests = some_requests()
     assert_same(adapted, requests)
     before = adapted.logprobs(requests)
@@ -138,7 +138,7 @@ def test_adapters(base: BaseModelSpec, quantised: bool, options: dict[str, Any])
 
 
 def test_four_bit_weights_are_left_to_their_layers(base: BaseModelSpec) -> None:
-    assert_same(HFModel(*load_base(base, "cpu", QuantSpec())), some_requests())
+    assert_same(CausalModel(*load_base(base, "cpu", QuantSpec())), some_requests())
 
 
 @pytest.mark.parametrize("kind", sorted(set(EXTRA) - {"llama", "qwen3"}))
