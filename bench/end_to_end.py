@@ -40,8 +40,7 @@ import numpy as np
 import yaml
 from scipy.stats import t
 
-from harness.arms.training import seeds
-from harness.arms.training.order import training_order
+from harness.arms.training.order import derived_seed, training_order
 from harness.data.prepare import prepare
 from harness.experiments import pipeline
 from harness.experiments.loading.load import stock_folder
@@ -171,7 +170,7 @@ def write_data(place: Place) -> None:
     files = prepare(experiment, place.path("home-data")).files
     assert files.sealed is not None
     train = read(files.folder / "train.jsonl")
-    order = training_order(len(train), place.examples, seeds.derived(0, "data_order"))
+    order = training_order(len(train), place.examples, derived_seed(0, "data_order"))
     write(place.path("sft") / "train.jsonl", [_completion(train[index]) for index in order])
     prompts = {row["id"]: row["prompt"] for row in train}
     pairs = [pair for pair in read(files.folder / "pairs.jsonl") if pair["example"] in prompts][:PAIRS]

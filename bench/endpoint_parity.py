@@ -110,7 +110,7 @@ def compare(folder: Path, base: Path) -> int:
     from harness.experiments import pipeline
     from harness.experiments.evaluation.predict import generation_requests
     from harness.models.transformers import loading
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
     home = folder / ".harness"
     store = queries.open_store(home)
@@ -120,7 +120,7 @@ def compare(folder: Path, base: Path) -> int:
     local, remote = answers["untrained"], answers["endpoint"]
     os.chdir(folder)
     experiment = pipeline.load(Path("run.yaml"))
-    model = HFModel(*loading.load_base(experiment.base, "cpu"))
+    model = CausalModel(*loading.load_base(experiment.base, "cpu"))
     prompter = Prompter(model.tokenizer, experiment.spec.chat, experiment.task, model.context)
     examples = list(queries.sealed_examples(home, record).values())
     limit = experiment.task.generate.max_new_tokens

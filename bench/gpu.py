@@ -191,11 +191,11 @@ def generations(folder: Path, asked: argparse.Namespace) -> bool:
 
     from harness.config import BaseModelSpec
     from harness.models.transformers import loading
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
     base = BaseModelSpec(path=str(folder), dtype="bfloat16")
     plain, tokenizer = loading.load_base(base, asked.device)
-    model = HFModel(*loading.load_base(base, asked.device))
+    model = CausalModel(*loading.load_base(base, asked.device))
     ids = generation.prompts(tokenizer, asked.visits)["notes"]
     with torch.device(asked.device):
         size, _ = generation.best_size(plain, tokenizer, ids, [n for n in (8, 32, 64, 128) if n < 2 * len(ids)])

@@ -99,6 +99,7 @@ def trained(plan: RunPlan, data: TrainingData) -> dict[str, Any]:
     """One training to the end: validation loss [rungs, examples] of each example, in nats a target token."""
     from harness.arms import sft
     from harness.arms.training import loop, losses
+    from harness.arms.training.job import Job
 
     worker.set_threads(plan)
     started, busy = time.perf_counter(), time.process_time()
@@ -116,7 +117,7 @@ def trained(plan: RunPlan, data: TrainingData) -> dict[str, Any]:
             found.append(example_losses(model, trainable.prompter, data.validation, pad_id))
         return sum(found[-1]) / len(found[-1])
 
-    job = loop.Job.of(plan, (rows, order), losses.CompletionLoss(pad_id), validate)
+    job = Job.of(plan, (rows, order), losses.CompletionLoss(pad_id), validate)
     job = dataclasses.replace(job, checkpoint_seconds=1e9)
     error = None
     try:

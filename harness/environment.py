@@ -198,11 +198,18 @@ def commit() -> tuple[str | None, bool | None]:
     return head.stdout.strip(), bool(status.stdout.strip())
 
 
-def scoring_environment(device: str) -> dict[str, str]:
-    """What may move a score without a change of model or data: library versions, and the kind of device."""
-    return {"device": device, "python": platform.python_version()} | {
-        name: version for name, version in packages().items() if name in SCORING
-    }
+def scoring_environment(device: str, cpu_kernels: str = "on") -> dict[str, str]:
+    """What may move a score without a change of model or data: library versions, and the kind of device.
+
+    Without the kernels for CPUs (`resources.cpu_kernels: off`) a CPU is another environment.
+    """
+    versions = {name: version for name, version in packages().items() if name in SCORING}
+    return {"device": device, "python": platform.python_version(), **versions, **kernels_mark(device, cpu_kernels)}
+
+
+def kernels_mark(device: str, cpu_kernels: str) -> dict[str, str]:
+    """What the record of a result says of `resources.cpu_kernels`: nothing but where it is `off` on a CPU."""
+    return {"cpu_kernels": "off"} if cpu_kernels == "off" and device == "cpu" else {}
 
 
 def scoring_hardware() -> dict[str, Any]:

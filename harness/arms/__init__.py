@@ -8,13 +8,15 @@ arms loads no torch.
 
 from __future__ import annotations
 
+import gc
 import importlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
 from harness.config import ArmSpec, ToySpec
-from harness.models import Model
+from harness.models import Model, cpu
 from harness.records import Artefact, Ledger, RunPlan, TrainingData
 
 FAMILIES: dict[str, str] = {
@@ -39,26 +41,37 @@ def needs_libraries(arm: ArmSpec) -> bool:
     return arm.method not in ("toy", "endpoint")
 
 
+SCORING = ("harness.models.transformers.causal",)
+TRAINING = ("peft", "harness.arms.saving", "harness.arms.training.loop", *SCORING)
+"""What scoring and training import anyway, and most of a process's time before its first step."""
+
+
 def warm(plan: RunPlan) -> None:
     """Import what training or loading the plan's arm will import anyway, and load nothing."""
-    if needs_libraries(plan.arm):
-        _warm(trains=plan.seed is not None)
-
-
-def warm_all() -> None:
-    """Import what any arm may need."""
-    _warm(trains=True)
-
-
-def _warm(*, trains: bool) -> None:
-    from harness.models.transformers import imports, loading
-
-    modules = (*imports.TRAINING, *imports.SCORING) if trains else imports.SCORING
-    if imports.loaded(modules):
+    if not needs_libraries(plan.arm):
         return
-    with imports.uncollected():
+    if plan.seed is not None:
+        cpu.shorten_imports(plan.device, plan.experiment.spec.resources.cpu_kernels)
+    import_all(SCORING if plan.seed is None else TRAINING)
+
+
+def import_all(modules: Sequence[str]) -> None:
+    """Import `modules` and what they need, without garbage collection, which would walk all of it again and again and
+    find nothing; afterwards it is left out of all later collections."""
+    if all(name in sys.modules for name in modules):
+        return
+    from harness.models.transformers import loading
+
+    collects = gc.isenabled()
+    gc.disable()
+    try:
         loading.quiet()  # before the imports: some of these libraries talk while they are imported
-        imports.load(modules)
+        for name in modules:
+            importlib.import_module(name)
+    finally:
+        gc.freeze()
+        if collects:
+            gc.enable()
 
 
 def is_trained(arm: ArmSpec) -> bool:

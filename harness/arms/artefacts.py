@@ -41,16 +41,16 @@ def folder_bytes(folder: Path) -> int:
 def write_folder(plan: RunPlan, write: Callable[[Path], None]) -> Path:
     """Let `write` fill the artefact folder of a run; it appears whole or not at all. Returns it."""
     plan.run_folder.mkdir(parents=True, exist_ok=True)
-    part, place = plan.run_folder / f"{FOLDER}.part", plan.run_folder / FOLDER
+    part, folder = plan.run_folder / f"{FOLDER}.part", plan.run_folder / FOLDER
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     write(part)
     for path in part.rglob("*"):
         sync(path)
-    shutil.rmtree(place, ignore_errors=True)
-    part.rename(place)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
     sync(plan.run_folder)
-    return place
+    return folder
 
 
 def describe(

@@ -9,23 +9,25 @@ shared by arms that ask one parent about the same pairs. TRL's DPOTrainer takes 
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness import environment
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
-from harness.arms.training import flops, reference, seeds
-from harness.arms.training.order import training_order
+from harness.arms.training import flops
+from harness.arms.training.order import derived_seed, training_order
+from harness.arms.untrained import load as load
 from harness.config import DpoSpec
 from harness.data.preference_files import read_pairs
 from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
-from harness.models import Model
-from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, from_json, to_json
+from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, digest, from_json, to_json
 
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 VERSION = 4
 PAIRS = "pairs.json"
 BATCH = 16
+REFERENCES, REFERENCES_FORMAT = "references", 1
+"""Folder in the home that shared references lie in, and the version of their files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
+    from harness.arms.training.job import Job, memory_errors
 
     arm = plan.arm
     assert isinstance(arm, DpoSpec) and plan.seed is not None
@@ -75,19 +80,19 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     data, from_file = with_file_pairs(arm, plan, data)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     parent = read_parent(plan)
-    with loop.memory_errors("loading the parent"):
+    with memory_errors("loading the parent"):
         # Dropout would make policy and reference differ by noise from the first step (TRL turns it off too).
         trainable = load_parent(plan, parent.artefact, dropout=False)
-    loop.seed_training(seeds.derived(plan.seed, "initialisation"))
+    loop.seed_training(derived_seed(plan.seed, "initialisation"))
     examples = {example.id: example for example in data.train}
     count = pair_budget(arm, plan, parent.ledger)
     loaded = time.perf_counter() - started
-    with loop.memory_errors("preparing preference pairs"):
+    with memory_errors("preparing preference pairs"):
         prepared = _prepare_pairs(plan, (trainable, parent.artefact), data, count, progress)
     rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
-    order = training_order(len(rows), count, seeds.derived(plan.seed, "data_order"))
+    order = training_order(len(rows), count, derived_seed(plan.seed, "data_order"))
     objective = losses.PreferenceLoss(_pad_id(trainable), arm.beta, arm.sft_weight)
-    job = loop.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     spent = loop.run(trainable.model, job, progress)
     costs = Ledger(
         prepare_seconds=loaded + prepared.seconds,
@@ -96,13 +101,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         flops=prepared.flops,
     )
     return saving.finish(plan, trainable, spent, costs, (*from_file, *prepared.notes))
-
-
-def load(plan: RunPlan, artefact: Artefact) -> Model:
-    """The trained model, ready to score."""
-    from harness.models.transformers import loading
-
-    return loading.load_artefact(plan, artefact)
 
 
 # ---------------------------------------------------------------------------------------------------------- pairs
@@ -119,12 +117,12 @@ def with_file_pairs(arm: DpoSpec, plan: RunPlan, data: TrainingData) -> tuple[Tr
     """`data` with the pairs of the arm's file, and their examples, in place of the task's; and a note of them."""
     if isinstance(arm.pairs, str):
         return data, ()
-    found = read_pairs(Path(arm.pairs.path), plan.experiment.task)
-    origin = ", ".join(f"{count} of {split} prompts" for split, count in found.splits.items())
-    note = f"{len(found.pairs)} preference pairs from a file ({origin})"
-    if "validation" in found.splits:
+    file = read_pairs(Path(arm.pairs.path), plan.experiment.task)
+    origin = ", ".join(f"{count} of {split} prompts" for split, count in file.splits.items())
+    note = f"{len(file.pairs)} preference pairs from a file ({origin})"
+    if "validation" in file.splits:
         note += "; its validation loss is measured on prompts that it saw"
-    return replace(data, train=(*data.train, *found.examples), pairs=found.pairs), (note,)
+    return replace(data, train=(*data.train, *file.examples), pairs=file.pairs), (note,)
 
 
 def pair_tokens(prompter: Prompter, plan: RunPlan, data: TrainingData, count: int) -> int:
@@ -136,7 +134,7 @@ def pair_tokens(prompter: Prompter, plan: RunPlan, data: TrainingData, count: in
         sum(len(prompter.encode(examples[pair.example], text).input_ids) for text in (pair.chosen, pair.rejected))
         for pair in pairs
     ]
-    return sum(lengths[index] for index in training_order(len(pairs), count, seeds.derived(plan.seed, "data_order")))
+    return sum(lengths[index] for index in training_order(len(pairs), count, derived_seed(plan.seed, "data_order")))
 
 
 def _prepare_pairs(
@@ -161,13 +159,13 @@ def _prepare_pairs(
     examples = {example.id: example for example in data.train}
     sides = [side for pair in pairs for side in _encode(trainable, examples, pair)]
     refuse_unknown_tokens(trainable, sides)
-    file = plan.home / reference.FOLDER / f"{reference.identity(plan, artefact, sides)}.json"
-    found, kept = reference.shared(file, lambda: _reference(plan, trainable, sides, progress))
-    at = found.logprobs
-    scored = tuple(ScoredPair(pair, at[2 * n], at[2 * n + 1]) for n, pair in enumerate(pairs))
+    file = plan.home / REFERENCES / f"{reference_identity(plan, artefact, sides)}.json"
+    answer, was_kept = shared_reference(file, lambda: _reference(plan, trainable, sides, progress))
+    logprobs = answer.logprobs
+    scored = tuple(ScoredPair(pair, logprobs[2 * n], logprobs[2 * n + 1]) for n, pair in enumerate(pairs))
     seconds = time.perf_counter() - started
-    if kept:
-        seconds += found.seconds
+    if was_kept:
+        seconds += answer.seconds
     shape = flops.shape_of(trainable.model)
     spent = flops.forward(shape, sampled) + flops.forward(shape, _volume(sides))
     result = PairFile(scored, seconds, notes, spent)
@@ -187,8 +185,8 @@ def _volume(sides: Sequence[Encoded]) -> flops.Volume:
 
 def task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[PreferencePair]:
     """As many of the pairs in `data` as will be seen, drawn with the seed."""
-    known = {example.id for example in data.train}
-    pairs = [pair for pair in data.pairs if pair.example in known and pair.chosen != pair.rejected]
+    train_ids = {example.id for example in data.train}
+    pairs = [pair for pair in data.pairs if pair.example in train_ids and pair.chosen != pair.rejected]
     if not pairs:
         raise SpecError(
             f"task {plan.experiment.task.name} has no preference pairs in its train split",
@@ -196,7 +194,7 @@ def task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[Preference
             hint="Give the task `preferences` (chosen and rejected templates), or set `pairs: parent_samples`",
         )
     assert plan.seed is not None
-    first = training_order(len(pairs), min(count, len(pairs)), seeds.derived(plan.seed, "data_order"))
+    first = training_order(len(pairs), min(count, len(pairs)), derived_seed(plan.seed, "data_order"))
     return [pairs[index] for index in first]
 
 
@@ -207,25 +205,30 @@ def _sampled_pairs(
 
     Greedy, because greedy answers are what is scored in the end, and they need no random numbers.
     """
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
     assert plan.seed is not None
     generate = plan.experiment.task.generate
-    chosen = training_order(len(data.train), min(count, len(data.train)), seeds.derived(plan.seed, "data_order"))
+    chosen = training_order(len(data.train), min(count, len(data.train)), derived_seed(plan.seed, "data_order"))
     prompts = [
         (data.train[index], trainable.prompter.encode_prompt(data.train[index], generate.max_new_tokens))
         for index in chosen
     ]
     by_length = sorted(range(len(prompts)), key=lambda at: len(prompts[at][1].prompt))
     settings = trainable.model.generation_config
-    sampler = HFModel(trainable.model, trainable.tokenizer, context=trainable.prompter.context)
+    sampler = CausalModel(
+        trainable.model,
+        trainable.tokenizer,
+        context=trainable.prompter.context,
+        cpu_kernels=plan.experiment.spec.resources.cpu_kernels,
+    )
     answers: dict[int, str] = {}
     volume = flops.Volume()
     for start in range(0, len(by_length), BATCH):
         part = by_length[start : start + BATCH]
-        made = sampler.generate([prompts[at][1].prompt for at in part], generate.max_new_tokens, generate.stop)
-        answers |= {at: answer.text for at, answer in zip(part, made, strict=True)}
-        written = [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, made, strict=True)]
+        sampled = sampler.generate([prompts[at][1].prompt for at in part], generate.max_new_tokens, generate.stop)
+        answers |= {at: answer.text for at, answer in zip(part, sampled, strict=True)}
+        written = [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, sampled, strict=True)]
         volume = flops.Volume(
             volume.tokens + sum(prompt + answer for prompt, answer in written),
             volume.targets + sum(answer for _, answer in written),
@@ -247,29 +250,69 @@ def _sampled_pairs(
     return pairs, volume, (f"{len(pairs)} pairs from {len(prompts)} answers of the parent",)
 
 
-def _reference(
-    plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], progress: Progress
-) -> reference.Reference:
+# ------------------------------------------------------------------------------------------------------- reference
+# Arms that differ in beta or learning rate alone, trials of a tuning among them, ask one parent about the same pairs.
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Natural-log probabilities of sequences' targets under a parent, and what they took."""
+
+    logprobs: tuple[float, ...]
+    seconds: float
+
+
+def reference_identity(plan: RunPlan, parent: Artefact, sides: Sequence[Encoded]) -> str:
+    """Hash of everything that decides the log-probabilities of `sides` under `parent`."""
+    import torch
+
+    base = plan.experiment.base
+    precision = [base.dtype, base.autocast, base.attention]
+    mark = environment.kernels_mark(plan.device, plan.experiment.spec.resources.cpu_kernels)
+    where = [plan.device, torch.get_num_threads(), torch.__version__, *mark.values()]
+    tokens = [[side.prompt, side.target] for side in sides]
+    return digest([REFERENCES_FORMAT, parent.hash, parent.base_hash, precision, where, tokens], 32)
+
+
+def shared_reference(path: Path, compute: Callable[[], Reference]) -> tuple[Reference, bool]:
+    """What is kept in the file `path`, else what `compute` gives, kept there; and whether it was there.
+
+    A file that cannot be read is made again. Written whole or not at all; two processes write the same.
+    """
+    try:
+        return from_json(Reference, json.loads(path.read_text(encoding="utf-8"))), True
+    except (OSError, ValueError, TypeError, KeyError):
+        computed = compute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own for each process, so that two that ask at once do not write into one file.
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(to_json(computed)), encoding="utf-8")
+    part.replace(path)
+    return computed, False
+
+
+def _reference(plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], progress: Progress) -> Reference:
     """The parent's log-probabilities of `sides`."""
     import torch
 
-    from harness.arms.training import loop, losses, packing
+    from harness.arms.training import loop, losses
+    from harness.arms.training.job import mixed
 
     started = time.perf_counter()
     model = trainable.model
     model.eval()
-    packing.examine(model, losses.target_logprobs)
+    loop.try_packing(model, plan.device, plan.experiment.spec.resources.cpu_kernels)
     by_length = sorted(range(len(sides)), key=lambda at: len(sides[at].input_ids))
-    found = [0.0] * len(sides)
-    with torch.no_grad(), loop.mixed(plan.device, plan.experiment.base.autocast):
+    logprobs = [0.0] * len(sides)
+    with torch.no_grad(), mixed(plan.device, plan.experiment.base.autocast):
         for start in range(0, len(by_length), BATCH):
             part = by_length[start : start + BATCH]
             batch = losses.pad([sides[at] for at in part], _pad_id(trainable))
             placed = {name: value.to(model.device) for name, value in batch.items()}
             for at, value in zip(part, losses.target_logprobs(model, **placed).tolist(), strict=True):
-                found[at] = value
+                logprobs[at] = value
             progress("reference", min(start + BATCH, len(sides)), len(sides))
-    return reference.Reference(tuple(found), time.perf_counter() - started)
+    return Reference(tuple(logprobs), time.perf_counter() - started)
 
 
 def _row(trainable: Trainable, examples: Mapping[str, Example], scored: ScoredPair) -> PairRow:

@@ -36,7 +36,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     started = time.perf_counter()
     spec = _spec(plan)
     answers = probe(client(plan), progress)
-    folder = artefacts.write_folder(plan, lambda place: _write(place, spec, answers))
+    folder = artefacts.write_folder(plan, lambda path: _write(path, spec, answers))
     override = PromptOverride(prompt=spec.prompt)
     artefact = artefacts.describe(plan, "endpoint", folder, template_hash(plan, override), prefix_hash=override.hash)
     ledger = Ledger(prepare_seconds=time.perf_counter() - started)
@@ -83,10 +83,10 @@ def changed(plan: RunPlan, artefact: Artefact) -> int:
     path = plan.run_folder / artefact.path / FILE
     if not path.is_file():
         return 0  # pruned: there is nothing to compare with
-    known = json.loads(path.read_text(encoding="utf-8"))["answers"]
+    answers = json.loads(path.read_text(encoding="utf-8"))["answers"]
     different = 0
     for _ in range(2):
-        different = sum(a != b for a, b in zip(probe(client(plan)), known, strict=True))
+        different = sum(a != b for a, b in zip(probe(client(plan)), answers, strict=True))
         if not different:
             return 0
     return different
@@ -98,5 +98,5 @@ def _spec(plan: RunPlan) -> EndpointSpec:
 
 
 def _write(folder: Path, spec: EndpointSpec, answers: Sequence[str]) -> None:
-    told = {"url": spec.url, "model": spec.model, "api": spec.api, "probes": PROBES, "answers": answers}
-    (folder / FILE).write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    content = {"url": spec.url, "model": spec.model, "api": spec.api, "probes": PROBES, "answers": answers}
+    (folder / FILE).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from harness.arms import Progress, TrainResult, artefacts
+from harness.arms.untrained import load as load
 from harness.arms.untrained import template_hash
 from harness.config import ImportedSpec
 from harness.data.prompts import NO_OVERRIDE
 from harness.errors import ModelError
-from harness.models import Model
-from harness.records import Artefact, Ledger, RunPlan, TrainingData
+from harness.records import Ledger, RunPlan, TrainingData
 
 VERSION = 1
 KEPT = (".safetensors", ".json", ".jinja", ".model", ".txt")
@@ -32,20 +32,13 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     progress("prepare", 0, 1)
     source = Path(plan.arm.path)
     kind = kind_of(source)
-    folder = artefacts.write_folder(plan, lambda place: _copy(source, place))
+    folder = artefacts.write_folder(plan, lambda path: _copy(source, path))
     artefact = artefacts.describe(plan, kind, folder, template_hash(plan, NO_OVERRIDE))
     load(plan, artefact).close()
     progress("prepare", 1, 1)
     ledger = Ledger(prepare_seconds=time.perf_counter() - started, artefact_bytes=artefacts.folder_bytes(folder))
     note = "trained elsewhere: its data and cost are not known here"
     return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger, (note,)))
-
-
-def load(plan: RunPlan, artefact: Artefact) -> Model:
-    """The imported model, ready to score. Raises ModelError for an adapter of another base."""
-    from harness.models.transformers import loading
-
-    return loading.load_artefact(plan, artefact)
 
 
 def kind_of(folder: Path) -> Literal["adapter", "full"]:
@@ -74,8 +67,8 @@ def _read_json(path: Path) -> None:
         raise ModelError(f"{path} is not JSON ({error})", hint="Save the adapter again") from error
 
 
-def _copy(source: Path, place: Path) -> None:
+def _copy(source: Path, target: Path) -> None:
     """Copies, not links: the artefact must not change when the folder it came from does."""
     for path in sorted(source.iterdir()):
         if path.is_file() and path.suffix in KEPT:
-            shutil.copyfile(path, place / path.name)
+            shutil.copyfile(path, target / path.name)

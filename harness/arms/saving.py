@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from harness.arms import TrainResult, artefacts
 from harness.arms.training import flops
 from harness.data.prompts import Prompter
 from harness.errors import ArmFailed
-from harness.models.transformers import base_cache
+from harness.models.transformers import base_cache, loading
 from harness.records import Ledger, RunPlan
 
 
@@ -106,20 +104,10 @@ def save_full(model: Any, tokenizer: Any, folder: Path) -> None:
 
 def _refuse_idle_adapter(trained: Trainable) -> None:
     """Raise ArmFailed when the adapter leaves the logits as they are: it would be scored as if it were the base."""
-    model = trained.model
-    model.eval()
-    size = int(model.config.get_text_config().vocab_size)
-    ids = torch.tensor([[(7919 * i + 17) % size for i in range(16)]], device=model.device)
-
-    def logits() -> torch.Tensor:
-        output: torch.Tensor = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
-        return output[:, -ids.shape[1] :]
-
-    with torch.no_grad():
-        adapted = logits()
-        with model.disable_adapter():
-            plain = logits()
-    if torch.equal(adapted, plain):
+    adapted = loading.probe(trained.model.eval())
+    with trained.model.disable_adapter():
+        plain = loading.probe(trained.model)
+    if adapted.equal(plain):
         raise ArmFailed(
             "the trained adapter changes no logit", hint="Give it a larger budget or optimiser.learning_rate"
         )

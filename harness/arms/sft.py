@@ -10,17 +10,16 @@ import dataclasses
 import difflib
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.arms import Progress, TrainResult, artefacts
-from harness.arms.training import seeds
-from harness.arms.training.order import budgeted_order, training_order
-from harness.config import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec, QuantSpec, TrainedBase
+from harness.arms.training.order import budgeted_order, derived_seed, training_order
+from harness.arms.untrained import load as load
+from harness.config import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec, TrainedBase
 from harness.data.prompts import Encoded, Prompter, context_length
 from harness.errors import ModelError, SpecError
-from harness.models import Model
-from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData, digest
+from harness.records import Example, Ledger, RunPlan, TrainingData, digest
 
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
@@ -41,19 +40,20 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
+    from harness.arms.training.job import Job, memory_errors
 
     assert isinstance(plan.arm, TrainedBase) and plan.seed is not None
     started = time.perf_counter()
     progress("prepare", 0, 1)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
-    with loop.memory_errors("loading the base model"):
+    with memory_errors("loading the base model"):
         trainable = prepare(plan)
     budget: BudgetSpec = plan.experiment.spec.budget
     rows, order = encode_budget(trainable.prompter, data.train, budget, plan.seed)
     refuse_unknown_tokens(trainable, rows.values())
     refuse_virtual_overflow(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
-    job = loop.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     job = dataclasses.replace(job, device_seconds=budget.device_seconds)
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
@@ -62,13 +62,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     costs = Ledger(prepare_seconds=prepared, truncated_prompts=sum(rows[index].truncated > 0 for index in seen))
     notes = _notes(budget, spent.examples, spent.train_seconds, order) + _adapter_notes(trainable.model)
     return saving.finish(plan, trainable, spent, costs, notes)
-
-
-def load(plan: RunPlan, artefact: Artefact) -> Model:
-    """The trained model, ready to score."""
-    from harness.models.transformers import loading
-
-    return loading.load_artefact(plan, artefact)
 
 
 def prepare(plan: RunPlan) -> Trainable:
@@ -86,17 +79,12 @@ def prepare(plan: RunPlan) -> Trainable:
     model, tokenizer = load(base, plan.device, quantisation)
     prompter = make_prompter(plan, tokenizer, model)
     # Seeded after loading: an adapter's first weights must not depend on what loading drew.
-    loop.seed_training(seeds.derived(plan.seed, "initialisation"))
+    loop.seed_training(derived_seed(plan.seed, "initialisation"))
     if isinstance(arm, FullSpec):
         model.requires_grad_(True)
         return saving.Trainable(model, tokenizer, prompter, "full", None)
     adapted = add_adapter(model, adapter_config(arm))
-    return saving.Trainable(adapted, tokenizer, prompter, "adapter", quantisation_record(quantisation))
-
-
-def quantisation_record(quantisation: QuantSpec | None) -> Mapping[str, Any] | None:
-    """How an artefact writes down the quantisation of its base."""
-    return None if quantisation is None else quantisation.model_dump(mode="json")
+    return saving.Trainable(adapted, tokenizer, prompter, "adapter", loading.quantisation_record(quantisation))
 
 
 def make_prompter(plan: RunPlan, tokenizer: Any, model: Any) -> Prompter:
@@ -134,10 +122,10 @@ def _any_config(arm: PeftSpec) -> Any:
         raise SpecError(
             f"peft knows no adapter type {arm.type}", field="type", hint=_nearest(arm.type.upper(), list(kinds))
         )
-    known = [field.name for field in dataclasses.fields(kind) if field.init]
+    fields = [field.name for field in dataclasses.fields(kind) if field.init]
     for name in arm.config:
-        if name not in known:
-            raise SpecError(f"{kind.__name__} has no such field", field=f"config.{name}", hint=_nearest(name, known))
+        if name not in fields:
+            raise SpecError(f"{kind.__name__} has no such field", field=f"config.{name}", hint=_nearest(name, fields))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -175,9 +163,9 @@ def _refused(error: Exception) -> SpecError:
     )
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]}?" if close else f"It knows {', '.join(sorted(known))}"
+def _nearest(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]}?" if close else f"It knows {', '.join(sorted(names))}"
 
 
 def refuse_unknown_tokens(trainable: Trainable, rows: Iterable[Encoded]) -> None:
@@ -218,7 +206,7 @@ def encode_budget(
 
     Only rows that are seen are encoded.
     """
-    drawn = seeds.derived(seed, "data_order")
+    drawn = derived_seed(seed, "data_order")
     if budget.examples is not None:
         order = training_order(len(train), budget.examples, drawn)
         seen = {index: prompter.encode(train[index]) for index in sorted(set(order))}

@@ -14,13 +14,12 @@ from itertools import accumulate
 from harness.arms import Progress, TrainResult, artefacts, dpo
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
-from harness.arms.training import seeds
-from harness.arms.training.order import training_order
+from harness.arms.training.order import derived_seed, training_order
+from harness.arms.untrained import load as load
 from harness.config import DpoSpec, SftContinuedSpec
 from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
-from harness.models import Model
-from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData
+from harness.records import Example, Ledger, RunPlan, TrainingData
 
 VERSION = 2
 EXAMPLES_A_PAIR = 2
@@ -38,6 +37,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
+    from harness.arms.training.job import Job, memory_errors
 
     arm = plan.arm
     assert isinstance(arm, SftContinuedSpec) and plan.seed is not None
@@ -45,14 +45,14 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     progress("prepare", 0, 1)
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     parent = read_parent(plan)
-    with loop.memory_errors("loading the parent"):
+    with memory_errors("loading the parent"):
         trainable = load_parent(plan, parent.artefact, dropout=True)
-    loop.seed_training(seeds.derived(plan.seed, "initialisation"))
+    loop.seed_training(derived_seed(plan.seed, "initialisation"))
     order, note = _order(trainable.prompter, plan, data, parent.ledger)
     rows = {index: trainable.prompter.encode(data.train[index]) for index in sorted(set(order))}
     refuse_unknown_tokens(trainable, rows.values())
     objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
-    job = loop.Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
+    job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
     spent = loop.run(trainable.model, job, progress)
@@ -62,13 +62,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
         parent=parent.ledger,
     )
     return saving.finish(plan, trainable, spent, costs, (note,))
-
-
-def load(plan: RunPlan, artefact: Artefact) -> Model:
-    """The trained model, ready to score."""
-    from harness.models.transformers import loading
-
-    return loading.load_artefact(plan, artefact)
 
 
 def compared_with(plan: RunPlan) -> DpoSpec:
@@ -91,14 +84,16 @@ def _order(prompter: Prompter, plan: RunPlan, data: TrainingData, parent: Ledger
     if other.pairs == "parent_samples":
         examples = EXAMPLES_A_PAIR * count
         return _continued(plan, data, parent, examples), f"{examples} examples stand for {count} pairs of {arm.like}"
-    wanted = dpo.pair_tokens(prompter, plan, dpo.with_file_pairs(other, plan, data)[0], count)
-    order = _until(prompter, data.train, _continued(plan, data, parent, _enough(prompter, data.train, wanted)), wanted)
-    return order, f"{len(order)} examples equal the {wanted:,} tokens of {count} pairs of {arm.like}"
+    tokens = dpo.pair_tokens(prompter, plan, dpo.with_file_pairs(other, plan, data)[0], count)
+    order = _shortest_with(
+        prompter, data.train, _continued(plan, data, parent, _enough(prompter, data.train, tokens)), tokens
+    )
+    return order, f"{len(order)} examples equal the {tokens:,} tokens of {count} pairs of {arm.like}"
 
 
 def _continued(plan: RunPlan, data: TrainingData, parent: Ledger, examples: int) -> list[int]:
     assert plan.seed is not None
-    order = seeds.derived(plan.seed, "data_order")
+    order = derived_seed(plan.seed, "data_order")
     return training_order(len(data.train), parent.examples + examples, order)[parent.examples :]
 
 
@@ -108,7 +103,7 @@ def _enough(prompter: Prompter, train: Sequence[Example], tokens: int) -> int:
     return (tokens // max(1, epoch) + 2) * len(train)
 
 
-def _until(prompter: Prompter, train: Sequence[Example], order: Sequence[int], tokens: int) -> list[int]:
+def _shortest_with(prompter: Prompter, train: Sequence[Example], order: Sequence[int], tokens: int) -> list[int]:
     """The shortest beginning of `order` with at least `tokens` tokens."""
     encoded: dict[int, Encoded] = {index: prompter.encode(train[index]) for index in set(order)}
     sums = accumulate(len(encoded[index].input_ids) for index in order)

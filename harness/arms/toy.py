@@ -147,7 +147,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     library_configs.write(
         plan.run_folder, [library_configs.describe("toy", knowledge, Knowledge(0.5, plan.seed or 0, 1))]
     )
-    folder = artefacts.write_folder(plan, lambda place: _write(place, knowledge))
+    folder = artefacts.write_folder(plan, lambda path: _write(path, knowledge))
     experiment = plan.experiment
     prompter = Prompter(ToyTokenizer(), experiment.spec.chat, experiment.task, CONTEXT)
     artefact = artefacts.describe(plan, "full", folder, prompter.template_hash)

@@ -38,7 +38,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
 
 
 def load(plan: RunPlan, artefact: Artefact) -> Model:
-    """The base model."""
+    """The model of an untrained, trained or imported arm, ready to score. Raises ModelError."""
     from harness.models.transformers import loading
 
     return loading.load_artefact(plan, artefact)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import arms, environment, redaction
-from harness.arms.training import footprint, seeds
+from harness.arms.training import footprint
+from harness.arms.training.order import SEED_PURPOSES, derived_seed
 from harness.config import ArmSpec, DpoSpec, EndpointSpec
 from harness.data.prepare import Prepared, prepare
 from harness.errors import SpecError, UsageError
@@ -315,7 +316,7 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
         suite=prepared.files.suite_fingerprint,
         seeds={
             "training": list(spec.seeds),
-            **{name: {str(seed): seeds.derived(seed, name) for seed in spec.seeds} for name in seeds.PURPOSES},
+            **{name: {str(seed): derived_seed(seed, name) for seed in spec.seeds} for name in SEED_PURPOSES},
             "tuning": spec.tuning.seed if spec.tuning is not None else None,
             "bootstrap": int(digest(identity), 16),
         },

@@ -31,7 +31,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def describe(
-    library: str, made: object, default: object | None, *, name: str = "", without: Sequence[str] = ()
+    library: str, config: object, default: object | None, *, name: str = "", without: Sequence[str] = ()
 ) -> LibraryConfig:
     """A configuration object of `library` with every public field, but for those in LEFT_OUT and `without`.
 
@@ -39,12 +39,14 @@ def describe(
     mappings, dataclasses, or have a `to_dict`. Absent, `none`, empty text and an empty list say the same.
     """
     skipped = {*LEFT_OUT, *without}
-    values = {key: value for key, value in _fields(made).items() if not key.startswith("_") and key not in skipped}
+    values = {key: value for key, value in _fields(config).items() if not key.startswith("_") and key not in skipped}
     values = {key: value for key, value in values.items() if not (isinstance(value, str) and _PATH.match(value))}
     stock = None if default is None else _fields(default)
     both = [key for key in values if stock is not None and key in stock]
     changed = {key: stock[key] for key in both if stock is not None and not _same(stock[key], values[key])}
-    return LibraryConfig(library, name or type(made).__name__, dict(sorted(values.items())), changed, stock is not None)
+    return LibraryConfig(
+        library, name or type(config).__name__, dict(sorted(values.items())), changed, stock is not None
+    )
 
 
 def write(folder: Path, configs: Sequence[LibraryConfig]) -> None:
@@ -55,25 +57,25 @@ def write(folder: Path, configs: Sequence[LibraryConfig]) -> None:
 def into(provenance: Provenance, folder: Path) -> Provenance:
     """`provenance` with what the training in run folder `folder` wrote down, if it did."""
     path = folder / FILE
-    found = tuple(from_json(LibraryConfig, one) for one in read_json(path)) if path.exists() else ()
-    return dataclasses.replace(provenance, configs=found)
+    configs = tuple(from_json(LibraryConfig, one) for one in read_json(path)) if path.exists() else ()
+    return dataclasses.replace(provenance, configs=configs)
 
 
 def _fields(config: object) -> dict[str, Any]:
     if isinstance(config, Mapping):
-        found: Mapping[str, Any] = config
+        fields: Mapping[str, Any] = config
     elif hasattr(config, "to_dict"):
-        found = config.to_dict()
+        fields = config.to_dict()
     elif dataclasses.is_dataclass(config):
-        found = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+        fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     else:
         raise TypeError(f"{type(config).__name__} is no configuration")
-    return {str(key): _plain(value) for key, value in found.items()}
+    return {str(key): _plain(value) for key, value in fields.items()}
 
 
-def _same(one: Any, other: Any) -> bool:
-    nothing: tuple[Any, ...] = (None, "", "none", [], {})
-    return one == other or (one in nothing and other in nothing)
+def _same(value: Any, other: Any) -> bool:
+    empty: tuple[Any, ...] = (None, "", "none", [], {})
+    return value == other or (value in empty and other in empty)
 
 
 def _plain(value: Any) -> Any:

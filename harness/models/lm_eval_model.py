@@ -68,7 +68,14 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
 
     @classmethod
     def load(
-        cls, base: str, *, adapter: str | None = None, dtype: str = "float32", device: str = "cpu", **options: Any
+        cls,
+        base: str,
+        *,
+        adapter: str | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
+        cpu_kernels: str = "on",
+        **options: Any,
     ) -> HarnessLM:
         """The model in folder (or hub id) `base`, with the peft adapter in folder `adapter` on top; `options` as above.
 
@@ -77,12 +84,12 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         from pathlib import Path
 
         from harness.models.transformers import loading
-        from harness.models.transformers.causal import HFModel
+        from harness.models.transformers.causal import CausalModel
 
         model, tokenizer = loading.load_base(BaseModelSpec.model_validate({"path": base, "dtype": dtype}), device)
         if adapter is not None:
             model = loading.load_adapter(model, Path(adapter))
-        return cls(HFModel(model, tokenizer), **options)
+        return cls(CausalModel(model, tokenizer, cpu_kernels=cpu_kernels), **options)
 
     @property
     def eot_token_id(self) -> Any:
@@ -174,6 +181,6 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
 
 def _fit(context: Sequence[int | None], target: Sequence[int], longest: int) -> Continuation:
     """Cut a context from the left to what fits, as HFLM does: `longest` inputs and one more token to predict."""
-    known = [token for token in context if token is not None]
+    tokens = [token for token in context if token is not None]
     room = max(1, longest + 1 - len(target))
-    return Continuation(tuple(known[-room:]), tuple(target))
+    return Continuation(tuple(tokens[-room:]), tuple(target))

@@ -131,13 +131,13 @@ def _tasks(spec: LmEvalSpec, task_dir: Path, sealed: Path) -> tuple[Any, dict[st
 
 def _load(manager: Any, name: str, sealed: Path) -> dict[str, Any]:
     file = sealed / "lm_eval" / f"{name}.jsonl"
-    wanted: Any = name
+    task: Any = name
     if file.is_file():
         # A group of one is lm-eval's way to give a task of its index other settings than its YAML's.
         source = {"custom_dataset": functools.partial(_dataset, file), "dataset_kwargs": {}}
-        wanted = {"group": f"sealed:{name}", "task": [{"task": name, **source}]}
+        task = {"group": f"sealed:{name}", "task": [{"task": name, **source}]}
     try:
-        return dict(manager.load([wanted])["tasks"])
+        return dict(manager.load([task])["tasks"])
     except HarnessError:
         raise
     except Exception as error:

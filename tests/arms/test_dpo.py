@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from harness.arms import dpo, sft
-from harness.arms.training import seeds
 from harness.errors import ArmFailed, SpecError
 from harness.records import RunPlan, TrainingData
 
@@ -159,10 +158,10 @@ def test_losses_equal_those_of_trl_dpo_trainer(
     trainable = dpo.load_parent(plan, result.artefact, dropout=False)
     examples = {example.id: example for example in data.train}
     seen = [row["pair"] for row in json.loads((plan.run_folder / "pairs.json").read_text())["pairs"]]
-    from harness.arms.training.order import training_order
+    from harness.arms.training.order import derived_seed, training_order
 
     table = []
-    for index in training_order(len(seen), len(pairs), seeds.derived(0, "data_order")):
+    for index in training_order(len(seen), len(pairs), derived_seed(0, "data_order")):
         example = examples[seen[index]["example"]]
         chosen, rejected = (trainable.prompter.encode(example, seen[index][side]) for side in ("chosen", "rejected"))
         table.append(
@@ -238,7 +237,6 @@ def test_arms_over_one_parent_share_its_log_probabilities_and_each_counts_them(
 
 
 def test_another_parent_or_precision_is_asked_anew(make_plan: Plans, parents: Callable[[str], RunPlan]) -> None:
-    from harness.arms.training import reference
     from harness.data.prompts import Encoded
 
     sides = [Encoded((1, 2), (3, 4), 0, "a"), Encoded((1, 2), (5,), 0, "b")]
@@ -248,14 +246,14 @@ def test_another_parent_or_precision_is_asked_anew(make_plan: Plans, parents: Ca
     base = plan.experiment.base
     mixed = replace(plan, experiment=replace(plan.experiment, base=base.model_copy(update={"autocast": "bfloat16"})))
     keys = [
-        reference.identity(plan, artefact, sides),
-        reference.identity(plan, replace(artefact, hash="other"), sides),
-        reference.identity(mixed, artefact, sides),
-        reference.identity(plan, artefact, sides[::-1]),
-        reference.identity(plan, artefact, [replace(sides[0], prompt=(1,), target=(2, 3, 4)), sides[1]]),
+        dpo.reference_identity(plan, artefact, sides),
+        dpo.reference_identity(plan, replace(artefact, hash="other"), sides),
+        dpo.reference_identity(mixed, artefact, sides),
+        dpo.reference_identity(plan, artefact, sides[::-1]),
+        dpo.reference_identity(plan, artefact, [replace(sides[0], prompt=(1,), target=(2, 3, 4)), sides[1]]),
     ]
     assert len(set(keys)) == len(keys)
-    assert reference.identity(plan, artefact, [replace(side, prompt_hash="") for side in sides]) == keys[0]
+    assert dpo.reference_identity(plan, artefact, [replace(side, prompt_hash="") for side in sides]) == keys[0]
 
 
 def test_under_autocast_the_policy_starts_where_its_reference_stands(

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.arms.training import seeds
-from harness.arms.training.order import budgeted_order, rate_factor, training_order
+from harness.arms.training.order import budgeted_order, derived_seeds, rate_factor, training_order
 from harness.config import BudgetSpec
 from harness.errors import DataError
 
@@ -66,7 +65,7 @@ def test_the_rate_by_hand() -> None:
 def test_a_training_seed_stands_for_two_that_nothing_shares() -> None:
     for seed, purpose in ((0, "initialisation"), (7, "data_order")):
         content = f'["{purpose}",{seed}]'.encode()
-        assert seeds.of(seed)[purpose] == int.from_bytes(hashlib.sha256(content).digest()[:4], "big")
-    every = [value for seed in range(200) for value in seeds.of(seed).values()]
+        assert derived_seeds(seed)[purpose] == int.from_bytes(hashlib.sha256(content).digest()[:4], "big")
+    every = [value for seed in range(200) for value in derived_seeds(seed).values()]
     assert len(set(every)) == 400 and all(0 <= value < 2**32 for value in every)
-    assert seeds.of(None) == {}
+    assert derived_seeds(None) == {}

@@ -156,7 +156,7 @@ def test_a_loss_that_is_no_number_ends_in_diverged_with_the_step(make_plan: Plan
 def test_memory_errors_of_any_kind_become_out_of_memory() -> None:
     import torch
 
-    from harness.arms.training.loop import memory_errors
+    from harness.arms.training.job import memory_errors
     from harness.errors import OutOfMemory
 
     for error in (

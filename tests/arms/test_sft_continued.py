@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from harness.arms import dpo, sft, sft_continued
-from harness.arms.training import seeds
-from harness.arms.training.order import training_order
+from harness.arms.training.order import derived_seed, training_order
 from harness.errors import ArmFailed
 from harness.records import ResolvedExperiment, RunPlan, TrainingData
 
@@ -56,7 +55,7 @@ def test_it_sees_as_many_tokens_as_dpo_from_the_same_parent_on_examples_that_com
     assert 0 <= ledger.tokens - pairs.tokens < longest
     assert 24 <= ledger.examples <= 36, "two examples a pair, and more where its answers are long"
     trainable = sft.prepare(replace(control, arm=control.experiment.arms[0]))
-    order = training_order(len(data.train), 20 + ledger.examples, seeds.derived(0, "data_order"))[20:]
+    order = training_order(len(data.train), 20 + ledger.examples, derived_seed(0, "data_order"))[20:]
     lengths = [len(trainable.prompter.encode(data.train[index]).input_ids) for index in order]
     assert sum(lengths) == ledger.tokens and sum(lengths[:-1]) < pairs.tokens
     assert result.notes == (f"{ledger.examples} examples equal the {pairs.tokens:,} tokens of 12 pairs of dpo",)

@@ -69,7 +69,7 @@ def test_what_is_remembered_stays_within_its_limit(tokenizer: Any, monkeypatch: 
     encode = Encoder(tokenizer)
     for number in range(60):
         assert encode(f"visit {number:03d}") == _bare(tokenizer, f"visit {number:03d}")
-        assert sum(len(text) for _, text, _ in token_cache._known.ids) <= 100 + len("visit 000")
+        assert sum(len(text) for _, text, _ in token_cache._ids) <= 100 + len("visit 000")
 
 
 def test_a_tokenizer_that_does_not_say_what_it_is_made_of_is_asked_each_time() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from shell_calls import Answer, Shell
 
-from harness.arms.training import seeds
+from harness.arms.training.order import derived_seeds
 from harness.results import queries
 from harness.store import Store
 
@@ -97,9 +97,9 @@ def test_arms_of_one_training_seed_share_seeds_that_finals_do_not_share_with_tri
     record = stored.experiments()[-1]
     trials = stored.runs([trial.train_id for trial in stored.trials(record.experiment_id)])
     finals = stored.runs([entry.train_id for entry in stored.entries(record.experiment_id)])
-    assert all(run.seeds == seeds.of(1000) and run.role == "trial" for run in trials)
-    assert all(run.seeds == (seeds.of(0) if run.seed == 0 else {}) and run.role == "final" for run in finals)
-    assert not set(seeds.of(0).values()) & set(seeds.of(1000).values())
+    assert all(run.seeds == derived_seeds(1000) and run.role == "trial" for run in trials)
+    assert all(run.seeds == (derived_seeds(0) if run.seed == 0 else {}) and run.role == "final" for run in finals)
+    assert not set(derived_seeds(0).values()) & set(derived_seeds(1000).values())
     ledgers = [run.ledger for run in trials if run.arm in ("full", "lora")]
     assert {(ledger.examples, ledger.tokens) for ledger in ledgers} == {(8, ledgers[0].tokens)}
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from model_plans import KERNELS
 
 from harness.config import BaseModelSpec
 from harness.models import Continuation
-from harness.models.transformers import causal as hf_model_module
-from harness.models.transformers import forward, token_tree
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers import causal, forward, token_tree
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
@@ -78,15 +78,15 @@ def test_parts_hold_everything_once_within_the_limits(
             assert most_tokens is None or padding <= forward.PASS_TOKENS
 
 
-def load(folder: Path, lean: bool = False) -> HFModel:
-    """A model that goes through transformers' own layers, unless `lean`."""
-    model = HFModel(*load_base(BaseModelSpec(path=str(folder)), "cpu"))
-    if not lean:
-        model._lean_agrees = False
+def load(folder: Path, kernels: bool = False) -> CausalModel:
+    """A model that goes through transformers' own layers, unless `kernels`."""
+    model = CausalModel(*load_base(BaseModelSpec(path=str(folder)), "cpu"))
+    if not kernels:
+        model._cpu_agrees = False
     return model
 
 
-def counted(model: HFModel) -> list[tuple[int, int]]:
+def counted(model: CausalModel) -> list[tuple[int, int]]:
     """A list that fills with the shape of every forward pass's input ids."""
     shapes: list[tuple[int, int]] = []
 
@@ -123,12 +123,12 @@ def test_a_long_common_beginning_goes_through_once(tiny: Folder, kind: str) -> N
     assert [row.greedy for row in found] == [row.greedy for row in alone]
 
 
-@pytest.mark.parametrize("lean", [False, True])
-def test_what_was_asked_before_does_not_change_a_bit(tiny: Folder, lean: bool) -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_what_was_asked_before_does_not_change_a_bit(tiny: Folder, kernels: bool) -> None:
     requests = [Continuation(text, (5, 6, 7)) for text in prompts(4, 90)]
-    fresh = load(tiny("llama"), lean).logprobs(requests)
-    model = load(tiny("llama"), lean)
-    assert (model.lean is not None) == lean
+    fresh = load(tiny("llama"), kernels).logprobs(requests)
+    model = load(tiny("llama"), kernels)
+    assert (model.cpu_scorer is not None) == kernels
     model.generate(prompts(3, 90), 5, [])
     model.logprobs([Continuation(text[5:], (9, 8)) for text in prompts(4, 80)])
     assert model.logprobs(requests) == fresh
@@ -171,7 +171,7 @@ def test_parts_are_small_on_a_processor(tiny: Folder, monkeypatch: pytest.Monkey
     shapes = counted(model)
     whole = model.logprobs(requests)
     passes_of_whole = len(shapes)
-    monkeypatch.setattr(hf_model_module, "CPU_TOKENS", 40)
+    monkeypatch.setattr(causal, "CPU_TOKENS", 40)
     parts = model.logprobs(requests)
     assert len(shapes) - passes_of_whole > passes_of_whole
     assert max(rows * width for rows, width in shapes[passes_of_whole:]) <= 40 < max(a * b for a, b in shapes)

@@ -6,17 +6,17 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from model_plans import plan_of
 
 from harness.config import BaseModelSpec, QuantSpec
 from harness.errors import ModelError
 from harness.models import Continuation
 from harness.models.transformers import loading
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import (
     base_hash,
     load_adapter,
@@ -248,10 +248,6 @@ def test_broken_adapter_folders(tiny: Folder, tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------------------------- artefacts
 
 
-def plan(base: BaseModelSpec, run_folder: Path) -> Any:
-    return SimpleNamespace(experiment=SimpleNamespace(base=base), device="cpu", run_folder=run_folder)
-
-
 def artefact(kind: Any, path: str | None, quantisation: QuantSpec | None = None) -> Artefact:
     return Artefact(kind, "", "", path, "", quantisation_record(quantisation), "", "", "")
 
@@ -262,7 +258,7 @@ def test_artefacts_of_every_kind(tiny: Folder, tmp_path: Path, base: BaseModelSp
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (full / name).unlink()
     request = [Continuation((5, 6, 7), (8, 9))]
-    here = plan(base, tmp_path)
+    here = plan_of(base, tmp_path)
     untouched = load_artefact(here, artefact("base", None)).logprobs(request)
     assert load_artefact(here, artefact("full", "full")).logprobs(request) == untouched
     adapted = load_artefact(here, artefact("adapter", "adapter")).logprobs(request)
@@ -280,7 +276,7 @@ def test_four_bit_models_score_alike_in_any_batch(tiny: Folder, kind: str, quant
     model, tokenizer = load_base(BaseModelSpec(path=str(tiny(kind))), "cpu", quantisation)
     names = {type(module).__name__ for module in model.modules()}
     assert "Linear4bit" in names
-    wrapped = HFModel(model, tokenizer)
+    wrapped = CausalModel(model, tokenizer)
     requests = [Continuation(tuple(range(5, 8 + n)), (20, 21 + n)) for n in range(6)]
     alone = [wrapped.logprobs([request])[0].logprob for request in requests]
     together = [row.logprob for row in wrapped.logprobs(requests)]

@@ -1,4 +1,4 @@
-"""HFModel against plain transformers loops, on tiny random models of several architectures."""
+"""CausalModel against plain transformers loops, on tiny random models of several architectures."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from model_plans import CPU_KERNELS_OFF, KERNELS
 from tiny_models import EXTRA
 
 from harness.config import BaseModelSpec
 from harness.models import Continuation
-from harness.models.transformers import causal as hf_model_module
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers import causal
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
 KINDS = sorted(EXTRA)
-LEAN = ("llama", "qwen3")
-"""Kinds that go through lean layers."""
+SERVED = () if CPU_KERNELS_OFF else ("llama", "qwen3")
+"""Kinds that the kernels for CPUs serve."""
 
 
-def load(folder: Path, **options: Any) -> HFModel:
+def load(folder: Path, **options: Any) -> CausalModel:
     model, tokenizer = load_base(BaseModelSpec(path=str(folder), **options), "cpu")
-    return HFModel(model, tokenizer)
+    return CausalModel(model, tokenizer)
 
 
 def some_requests(seed: int = 0, contexts: int = 5, each: int = 3) -> list[Continuation]:
@@ -88,7 +89,7 @@ def test_likelihoods_and_answers_equal_plain_loops(tiny: Folder, kind: str) -> N
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 16))
 def test_likelihoods_do_not_depend_on_batch_size(
-    tiny: Folder, shared: dict[str, HFModel], seed: int, size: int
+    tiny: Folder, shared: dict[str, CausalModel], seed: int, size: int
 ) -> None:
     model = shared.setdefault("llama", load(tiny("llama")) if "llama" not in shared else shared["llama"])
     requests = some_requests(seed, contexts=4, each=4)
@@ -99,7 +100,7 @@ def test_likelihoods_do_not_depend_on_batch_size(
 
 
 @pytest.fixture(scope="module")
-def shared() -> dict[str, HFModel]:
+def shared() -> dict[str, CausalModel]:
     return {}
 
 
@@ -127,7 +128,7 @@ def test_adapters_score_as_their_own_forward_pass(base: BaseModelSpec, name: str
         for parameter in adapted.parameters():
             if parameter.requires_grad:
                 torch.nn.init.normal_(parameter, 0.5, 0.3)
-    wrapped = HFModel(adapted, tokenizer)
+    wrapped = CausalModel(adapted, tokenizer)
     requests = some_requests()
     with torch.no_grad():
         bare = adapted.get_base_model()
@@ -140,11 +141,11 @@ def test_adapters_score_as_their_own_forward_pass(base: BaseModelSpec, name: str
     assert wrapped.generate(prompts, 8, []) == [wrapped.generate([prompt], 8, [])[0] for prompt in prompts]
 
 
-@pytest.mark.parametrize("lean", [False, True])
-def test_head_sees_scored_positions_only(tiny: Folder, lean: bool) -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_head_sees_scored_positions_only(tiny: Folder, kernels: bool) -> None:
     model = load(tiny("llama"))
-    if lean:
-        assert model.lean is not None
+    if kernels:
+        assert model.cpu_scorer is not None
     else:
         model._lean_agrees = False
         assert model.shares_contexts and model.grows_trees
@@ -189,7 +190,7 @@ def test_logits_are_held_in_parts(tiny: Folder, monkeypatch: pytest.MonkeyPatch)
     model = load(tiny("llama"))
     requests = some_requests()
     whole = model.logprobs(requests)
-    monkeypatch.setattr(hf_model_module, "LOGIT_BYTES", 4 * 400 * 20)
+    monkeypatch.setattr(causal, "LOGIT_BYTES", 4 * 400 * 20)
     parts = model.logprobs(requests)
     assert max(abs(a.logprob - b.logprob) for a, b in zip(whole, parts, strict=True)) < 1e-4
 
@@ -248,7 +249,7 @@ def test_own_loop_equals_generate_while_rows_leave_the_batch(tiny: Folder, kind:
     for stop in ([], [free[0].text[5:7], free[1].text[2:4]]):
         fast = model.generate(prompts, 40, stop)
         agreed = model._lean_agrees
-        assert agreed == (kind in LEAN)
+        assert agreed == (kind in SERVED)
         model._lean_agrees = False
         assert fast == model.generate(prompts, 40, stop)
         model._shares = False

@@ -6,30 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from model_plans import CPU_KERNELS_OFF
 from tiny_models import save_model
 
 from harness.config import BaseModelSpec, QuantSpec
 from harness.models.transformers import loading
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers.causal import CausalModel
 
 PROMPTS = [(5, 6, 7, 8), (9, 10), (11, 12, 13)]
 
 
-def loaded(folder: Path, quantisation: QuantSpec | None = None) -> HFModel:
-    return HFModel(*loading.load_base(BaseModelSpec(path=str(folder)), "cpu", quantisation))
+def loaded(folder: Path, quantisation: QuantSpec | None = None) -> CausalModel:
+    return CausalModel(*loading.load_base(BaseModelSpec(path=str(folder)), "cpu", quantisation))
 
 
-@pytest.mark.parametrize(("fast", "lean"), [(True, True), (True, False), (False, False)])
+@pytest.mark.parametrize(("fast", "kernels"), [(True, True), (True, False), (False, False)])
 def test_exactly_as_many_tokens_as_asked_for_even_where_the_model_would_stop(
-    tmp_path: Path, fast: bool, lean: bool
+    tmp_path: Path, fast: bool, kernels: bool
 ) -> None:
     model = loaded(save_model(tmp_path / "m"))
-    assert model.shares_contexts and model.lean is not None
+    assert model.shares_contexts and (model.cpu_scorer is None) == CPU_KERNELS_OFF
     [free] = model.generate(PROMPTS[:1], 12, ())
     # Whatever it says third ends it from now on.
     model.eos_ids = (free.tokens[2],)
     model._reset_generation_config()
-    model._shares, model._lean_agrees = fast, lean
+    model._shares, model._cpu_agrees = fast, kernels and not CPU_KERNELS_OFF
     assert [len(answer.tokens) for answer in model.generate(PROMPTS[:1], 12, ())] == [free.tokens.index(free.tokens[2])]
     assert model.forced(PROMPTS[:1], 12) == 12
     assert model.forced(PROMPTS, 5) == 15

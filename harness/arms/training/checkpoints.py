@@ -32,13 +32,13 @@ def save(folder: Path, step: int, writers: Mapping[str, Writer]) -> Path:
     (part / MARKER).write_text(json.dumps(sizes), encoding="utf-8")
     sync(part / MARKER)
     sync(part)
-    place = folder / f"step-{step}"
-    shutil.rmtree(place, ignore_errors=True)
-    part.rename(place)
+    target = folder / f"step-{step}"
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
     sync(folder)
     for old in _found(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-    return place
+    return target
 
 
 def latest(folder: Path) -> Path | None:

@@ -65,36 +65,36 @@ class BaseSizes:
 
     def matrices(self, targets: str | Sequence[str] = "all-linear") -> list[tuple[int, ...]]:
         """Shapes of the linear layers named in peft's way; embeddings and output head are none of them."""
-        found = {
+        shapes = {
             name.removesuffix(".weight"): shape
             for name, shape in self.tensors.items()
             if len(shape) == 2 and self.vocabulary not in shape
         }
         if isinstance(targets, str):
-            return list(found.values())
-        return [shape for name, shape in found.items() if name.endswith(tuple(targets))]
+            return list(shapes.values())
+        return [shape for name, shape in shapes.items() if name.endswith(tuple(targets))]
 
 
 def needs(plans: Sequence[RunPlan]) -> dict[str, int]:
     """`train_id` → bytes that executing the plan is expected to take at its peak; plans of which nothing is known are
     left out, as are those without a local model."""
-    known: dict[Path, dict[str, int]] = {}
-    found: dict[str, int] = {}
+    peaks: dict[Path, dict[str, int]] = {}
+    needed: dict[str, int] = {}
     for plan in plans:
         if plan.arm.method in ("toy", "endpoint"):
             continue
-        if plan.home not in known:
-            known[plan.home] = measured(plan.home)
+        if plan.home not in peaks:
+            peaks[plan.home] = measured(plan.home)
         try:
-            peak = known[plan.home].get(recipe_of(to_json(plan)))
+            peak = peaks[plan.home].get(recipe_of(to_json(plan)))
             if peak is not None:
-                found[plan.train_id] = in_process(peak, plan.device) if plan.device.startswith("cuda") else peak
+                needed[plan.train_id] = in_process(peak, plan.device) if plan.device.startswith("cuda") else peak
             else:
                 sizes, longest = base_sizes(plan.experiment.base), longest_row(plan.files.folder)
-                found[plan.train_id] = estimate(plan, sizes, longest)
+                needed[plan.train_id] = estimate(plan, sizes, longest)
         except (HarnessError, OSError, ValueError, KeyError, TypeError, struct.error):
             continue  # whoever loads it says what is wrong
-    return found
+    return needed
 
 
 def estimate(plan: RunPlan, sizes: BaseSizes, characters: int) -> int:
@@ -189,7 +189,7 @@ def _characters(example: Example) -> int:
 
 def measured(home: Path) -> dict[str, int]:
     """Recipe → the largest peak that a training of it had in `home`, finished or at a rung of a race."""
-    found: dict[str, int] = {}
+    largest: dict[str, int] = {}
     for file in sorted((home / "runs").glob("*/plan.json")):
         records = [file.parent / "run.json", *file.parent.glob("rungs/*/run.json")]
         peaks = []
@@ -204,8 +204,8 @@ def measured(home: Path) -> dict[str, int]:
                 recipe = recipe_of(_read(file))
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-            found[recipe] = max(found.get(recipe, 0), *peaks)
-    return found
+            largest[recipe] = max(largest.get(recipe, 0), *peaks)
+    return largest
 
 
 def _read(file: Path) -> Any:

@@ -16,99 +16,26 @@ from __future__ import annotations
 import gc
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 from harness.arms import Progress
-from harness.arms.training import losses, packing, seeds
+from harness.arms.training import losses, packing
+from harness.arms.training.job import Job, Objective, is_out_of_memory, memory_errors, mixed
 from harness.arms.training.recorder import Recorder
 from harness.arms.training.stopping import StopFlag
-from harness.config import OptimiserSpec, TrainedBase
-from harness.errors import ArmFailed, OutOfMemory, SpecError
-from harness.models import library_configs
-from harness.records import Ledger, LibraryConfig, RunPlan
+from harness.config import OptimiserSpec
+from harness.errors import ArmFailed, SpecError
+from harness.models import cpu, library_configs
+from harness.records import Ledger, LibraryConfig
 
 # Trainer collects garbage when it starts, and walks half a million objects of the imported libraries (0.4 s). They live
 # as long as the process does, so they are set aside here, once, before any model is loaded.
 gc.freeze()
-
-
-class Objective(Protocol):
-    """What is minimised. A row is one example in whatever form the objective understands."""
-
-    def tokens(self, row: Any) -> tuple[int, int]:
-        """Tokens of a row, and those of them that carry loss."""
-        ...
-
-    def squares(self, row: Any) -> int:
-        """Sum over a row's sequences of their squared length, which attention costs."""
-        ...
-
-    def units(self, row: Any) -> int:
-        """What a row adds to the denominator of the mean over an effective batch (target tokens, or one pair)."""
-        ...
-
-    def collate(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
-        """Padded tensors of a micro-batch."""
-        ...
-
-    def loss(self, model: Any, batch: dict[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
-        """Sum of the rows' losses times their `weight` (rows,): one over the units of the whole effective batch."""
-        ...
-
-
-Seen = tuple[Mapping[int, Any], Sequence[int]]
-"""Rows by index, and the order in which they are seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """All that the loop needs besides the model."""
-
-    rows: Mapping[int, Any]
-    """By index; `order` names them."""
-    order: Sequence[int]
-    objective: Objective
-    validate: Callable[[Any], float] | None
-    optimiser: OptimiserSpec
-    evaluations: int
-    seed: int
-    device: str
-    folder: Path
-    checkpoint_seconds: float
-    device_seconds: float | None = None
-    stop_on: str = "diverged"
-    pause: float | None = None
-    """Share of the steps after which it checkpoints and ends, to go on later; the schedule stays that of all steps."""
-    autocast: str | None = None
-
-    @classmethod
-    def of(cls, plan: RunPlan, seen: Seen, objective: Objective, validate: Callable[[Any], float] | None) -> Job:
-        """The job of a plan: what every trained arm takes from its recipe and experiment in the same way."""
-        assert isinstance(plan.arm, TrainedBase) and plan.seed is not None
-        rows, order = seen
-        return cls(
-            rows=rows,
-            order=order,
-            objective=objective,
-            validate=validate,
-            optimiser=plan.arm.optimiser,
-            evaluations=plan.arm.evaluations,
-            seed=seeds.derived(plan.seed, "initialisation"),
-            device=plan.device,
-            folder=plan.run_folder,
-            checkpoint_seconds=plan.experiment.spec.resources.checkpoint_seconds,
-            stop_on=plan.experiment.spec.stop_on,
-            pause=None if plan.rung is None else plan.rung.share,
-            autocast=plan.experiment.base.autocast,
-        )
 
 
 def seed_training(seed: int) -> None:
@@ -121,33 +48,9 @@ def seed_training(seed: int) -> None:
     set_seed(seed)
 
 
-def mixed(device: str, autocast: str | None) -> torch.autocast:
-    """Where matrix products are computed in `autocast` and the rest in the weights' data type; nothing when None."""
-    kind = torch.device(device).type
-    return torch.autocast(kind, dtype=getattr(torch, autocast or "bfloat16"), enabled=autocast is not None)
-
-
-@contextmanager
-def memory_errors(what: str) -> Iterator[None]:
-    """Turn every form of an exhausted memory into OutOfMemory."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise OutOfMemory(
-            f"{what} ran out of memory", hint="Lower base_model.context or optimiser.batch_size, or use a 4-bit arm"
-        ) from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch's own OutOfMemoryError is a RuntimeError; other libraries and the CPU's allocator say it in words.
-    text = str(error).lower()
-    return (
-        isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        or "can't allocate memory" in text
-        or "out of memory" in text
-    )
+def try_packing(model: Any, device: str, cpu_kernels: str) -> None:
+    """Find out whether `model` takes rows end to end, and choose its layers, before it scores a target."""
+    packing.examine(model, losses.target_logprobs, cpu.fused_layers(device, cpu_kernels))
 
 
 def run(model: Any, job: Job, progress: Progress) -> Ledger:
@@ -157,7 +60,7 @@ def run(model: Any, job: Job, progress: Progress) -> Ledger:
     """
     asked = _micro_batch(job.optimiser)
     # Before a checkpoint is read, so that a resumed training decides as the undisturbed one did.
-    packing.examine(model, losses.target_logprobs)
+    try_packing(model, job.device, job.cpu_kernels)
     trainable = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = _adamw(trainable, job.optimiser)
     recorder = Recorder(model, job, progress, trainable, optimiser)
@@ -211,7 +114,7 @@ def _trained(model: Any, job: Job, recorder: Recorder, micro: int) -> bool:
     try:
         trainer.train()
     except (MemoryError, RuntimeError) as error:
-        if micro == 1 or recorder.settling or not _is_out_of_memory(error):
+        if micro == 1 or recorder.settling or not is_out_of_memory(error):
             raise
         return False
     return True
@@ -299,18 +202,18 @@ def configs_of(
     optimiser_stock = {name: own[name].default for name in in_force}
     text = model.config.get_text_config()
     loading = {"dtype": str(model.dtype).removeprefix("torch."), "attn_implementation": text._attn_implementation}
-    found = [
+    configs = [
         library_configs.describe("transformers", *arguments, without=OURS),
         library_configs.describe("torch", in_force, optimiser_stock, name=type(optimiser).__name__),
         library_configs.describe("transformers", loading, None, name=f"{type(_bare(model)).__name__}.from_pretrained"),
     ]
     adapter = getattr(model, "active_peft_config", None)
     if adapter is not None:
-        found.append(library_configs.describe("peft", adapter, _stock_adapter(adapter)))
+        configs.append(library_configs.describe("peft", adapter, _stock_adapter(adapter)))
     quantisation = getattr(model.config, "quantization_config", None)
     if quantisation is not None:
-        found.append(library_configs.describe("transformers", quantisation, type(quantisation)()))
-    return found
+        configs.append(library_configs.describe("transformers", quantisation, type(quantisation)()))
+    return configs
 
 
 def _bare(model: Any) -> Any:

@@ -26,16 +26,16 @@ def target_logprobs(
     states in front of labelled tokens: most positions are prompt, and logits over a large vocabulary are what costs
     memory. Where a model reaches its head in another way, whole logits are indexed instead.
     """
-    wanted = labels[:, 1:] != IGNORED
-    row, column = wanted.nonzero(as_tuple=True)
-    known = () if lengths is None else tuple(lengths.tolist())
-    if lengths is not None and packing.fits(model, known):
-        logits = _packed_logits(model, ids, packing.layout(lengths, known), (row, column))
+    scored = labels[:, 1:] != IGNORED
+    row, column = scored.nonzero(as_tuple=True)
+    sizes = () if lengths is None else tuple(lengths.tolist())
+    if lengths is not None and packing.fits(model, sizes):
+        logits = _packed_logits(model, ids, packing.layout(lengths, sizes), (row, column))
     else:
         logits = _padded_logits(model, ids, row, column)
-    losses = functional.cross_entropy(logits.float(), labels[:, 1:][wanted], reduction="none")
-    table = torch.zeros(wanted.shape, dtype=losses.dtype, device=losses.device)
-    table[wanted] = -losses
+    losses = functional.cross_entropy(logits.float(), labels[:, 1:][scored], reduction="none")
+    table = torch.zeros(scored.shape, dtype=losses.dtype, device=losses.device)
+    table[scored] = -losses
     return table.sum(1)
 
 

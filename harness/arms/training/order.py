@@ -2,6 +2,11 @@
 
 Every arm of one seed walks the same order, so that a difference between arms is never a difference of luck with the
 data. The whole training is one pass over the order, which already holds the repetitions.
+
+An experiment's `seeds` are training seeds; each stands for two independent ones. `initialisation` seeds Python, NumPy
+and torch (first weights of an adapter, dropout); `data_order` seeds the permutations of the training data, and which
+preference pairs are drawn. Both are hashes of their purpose and the training seed, so that neighbouring training seeds
+share nothing. Tuning and the bootstrap have seeds of their own.
 """
 
 from __future__ import annotations
@@ -11,10 +16,22 @@ from itertools import accumulate
 
 from harness.config import BudgetSpec
 from harness.errors import DataError
+from harness.records import digest
 
 UNBOUNDED_EPOCHS = 1000
 """Epochs laid out for a budget of seconds: more than any such budget reaches, unless it is very generous."""
 UNBOUNDED_EXAMPLES = 2_000_000
+SEED_PURPOSES = ("initialisation", "data_order")
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """The seed for `purpose` (0 to 2³² - 1): the first 32 bits of SHA-256 over purpose and training seed."""
+    return int(digest([purpose, seed], 8), 16)
+
+
+def derived_seeds(seed: int | None) -> dict[str, int]:
+    """Purpose → seed, for a training seed; empty for arms without training."""
+    return {} if seed is None else {purpose: derived_seed(seed, purpose) for purpose in SEED_PURPOSES}
 
 
 def training_order(n_train: int, examples: int, seed: int) -> list[int]:

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-
-from harness.models.cpu import training
 
 NAME = "rows_end_to_end"
 """Of the attention function, in transformers' table."""
@@ -28,7 +26,13 @@ REFUSALS = (TypeError, ValueError, RuntimeError, AttributeError, KeyError, Index
 WINDOWS = ("sliding_window", "attention_chunk_size")
 """Fields of a model's config that say how far attention looks; rows beyond that are padded."""
 
-_trusted: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+Layers = Callable[[Any], AbstractContextManager[None]]
+"""Model → context that its forward passes run in."""
+Score = Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Model, ids, labels, lengths → a number a row."""
+
+_examined: weakref.WeakKeyDictionary[Any, Layers | None] = weakref.WeakKeyDictionary()
+"""Models that were tried; None: rows of it are padded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +50,18 @@ class Packed:
     """(tokens,): place of each token in the padded rows; None on a CPU."""
 
 
-def layout(lengths: torch.Tensor, known: tuple[int, ...]) -> Packed:
+def layout(lengths: torch.Tensor, sizes: tuple[int, ...]) -> Packed:
     """The layout of rows with `lengths` (rows,) tokens each, on the device of `lengths`; `known` are the same."""
-    at = torch.arange(sum(known), device=lengths.device)
+    at = torch.arange(sum(sizes), device=lengths.device)
     starts = lengths.cumsum(0) - lengths
-    row = torch.repeat_interleave(torch.arange(len(known), device=lengths.device), lengths, output_size=sum(known))
+    row = torch.repeat_interleave(torch.arange(len(sizes), device=lengths.device), lengths, output_size=sum(sizes))
     positions = at - starts[row]
     if lengths.device.type == "cpu":
-        return Packed(known, lengths, positions[None], None, None)
-    places = row * max(known) + positions
-    slots = torch.zeros(len(known) * max(known), dtype=torch.long, device=lengths.device)
+        return Packed(sizes, lengths, positions[None], None, None)
+    places = row * max(sizes) + positions
+    slots = torch.zeros(len(sizes) * max(sizes), dtype=torch.long, device=lengths.device)
     slots[places] = at
-    return Packed(known, lengths, positions[None], slots, places)
+    return Packed(sizes, lengths, positions[None], slots, places)
 
 
 def attention(
@@ -82,8 +86,8 @@ def attention(
         rows = [sdpa_attention_forward(module, *row, None, **options)[0] for row in zip(*sides, strict=True)]
         return torch.cat(rows, dim=1), None
     count = len(packed.lengths)
-    found = (side[0].index_select(1, packed.slots) for side in (query, key, value))
-    batches = (side.reshape(len(side), count, -1, side.shape[-1]).transpose(0, 1) for side in found)
+    gathered = (side[0].index_select(1, packed.slots) for side in (query, key, value))
+    batches = (side.reshape(len(side), count, -1, side.shape[-1]).transpose(0, 1) for side in gathered)
     out, _ = sdpa_attention_forward(module, *batches, None, **options)
     return out.flatten(0, 1).index_select(0, packed.places)[None], None
 
@@ -103,7 +107,8 @@ def _row_attention(config: Any) -> Iterator[None]:
 
 def forward(model: Any, ids: torch.Tensor, packed: Packed) -> torch.Tensor:
     """Logits of `ids` (1, tokens), rows end to end; of all positions that reach the output head."""
-    with training.applied(model), _row_attention(model.config.get_text_config()):
+    layers = _examined[model] or nullcontext
+    with layers(model), _row_attention(model.config.get_text_config()):
         logits: torch.Tensor = model(
             input_ids=ids, position_ids=packed.positions, packed=packed, use_cache=False
         ).logits
@@ -112,23 +117,24 @@ def forward(model: Any, ids: torch.Tensor, packed: Packed) -> torch.Tensor:
 
 def fits(model: Any, lengths: Sequence[int]) -> bool:
     """Whether rows of `lengths` may lie end to end: the model is known to score them alike, and none is too long."""
-    if not _trusted.get(model, False):
+    if _examined.get(model) is None:
         return False
     windows = (getattr(model.config.get_text_config(), name, None) for name in WINDOWS)
     return all(max(lengths) <= window for window in windows if window)
 
 
-def examine(model: Any, score: Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> bool:
+def examine(model: Any, score: Score, layers: Layers = nullcontext) -> bool:
     """Find out, once a model, whether it scores rows end to end as it scores padded ones; `fits` remembers.
 
-    `score` (ids, labels, lengths → a number a row) must be the function that will score. Draws no random numbers and
-    leaves the model as it was. Call it where an undisturbed and a resumed training both pass, with the same weights.
+    `score` must be the function that will score; its passes over rows end to end run within `layers`. Draws no random
+    numbers and leaves the model as it was. Call it where an undisturbed and a resumed training both pass, with the same
+    weights.
     """
-    if model not in _trusted:
-        _trusted[model] = False
-        if _suited(model):
-            _trusted[model] = _agree(model, score)
-    return _trusted[model]
+    if model not in _examined:
+        _examined[model] = None
+        if _suited(model) and _agree(model, score, layers):
+            _examined[model] = layers
+    return _examined[model] is not None
 
 
 def _suited(model: Any) -> bool:
@@ -138,7 +144,7 @@ def _suited(model: Any) -> bool:
     return not virtual and model.config.get_text_config()._attn_implementation == "sdpa"
 
 
-def _agree(model: Any, score: Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]) -> bool:
+def _agree(model: Any, score: Score, layers: Layers) -> bool:
     size = int(model.get_input_embeddings().weight.shape[0])
     lengths = torch.tensor(TRIAL, device=model.device)
     count, width = len(TRIAL), max(TRIAL)
@@ -150,12 +156,12 @@ def _agree(model: Any, score: Callable[[Any, torch.Tensor, torch.Tensor, torch.T
     try:
         with torch.no_grad():
             padded = score(model, ids, labels, lengths)
-            _trusted[model] = True
+            _examined[model] = layers
             packed = score(model, ids, labels, lengths)
     except REFUSALS:
         return False
     finally:
-        _trusted[model] = False
+        _examined[model] = None
         model.train(was_training)
     # A wrong neighbour or position moves a score by far more than rounding in the model's data type.
     tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2

@@ -8,20 +8,18 @@ import random
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
 from harness.arms import Progress
 from harness.arms.training import checkpoints, flops, instability, memory
+from harness.arms.training.job import Job, mixed
 from harness.arms.training.order import rate_factor
 from harness.arms.training.stopping import StopFlag
 from harness.errors import ArmFailed, Diverged
 from harness.records import Ledger, RunEvent, TrainLogRow, from_json, to_json
-
-if TYPE_CHECKING:
-    from harness.arms.training.loop import Job
 
 LOG = "train_log.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -202,11 +200,9 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         return due
 
     def _validate(self) -> float:
-        from harness.arms.training import loop
-
         assert self.job.validate is not None
         started = time.perf_counter()
-        with loop.mixed(self.job.device, self.job.autocast):
+        with mixed(self.job.device, self.job.autocast):
             loss = self.job.validate(self.model)
         spent = time.perf_counter() - started
         self.meter = replace(self.meter, validation_seconds=self.meter.validation_seconds + spent)

@@ -89,7 +89,9 @@ def _subject(plan: RunPlan, artefact: Artefact) -> list[Any]:
 
 def environment_of(plan: RunPlan) -> dict[str, str]:
     """Versions and hardware that may move the scores of `plan`; for an endpoint only its server knows them."""
-    return environment.REMOTE if plan.arm.method == "endpoint" else environment.scoring_environment(plan.device)
+    if plan.arm.method == "endpoint":
+        return environment.REMOTE
+    return environment.scoring_environment(plan.device, plan.experiment.spec.resources.cpu_kernels)
 
 
 def find(plan: RunPlan, artefact: Artefact) -> str | None:

@@ -67,7 +67,10 @@ def _measure(context: RunContext, jobs: Sequence[Job], *, again: bool, bench: Be
     examples = examples_of(plan, settings.prompts)
     check_prompts(len(examples))
     hardware = _hardware(plan)
-    written, here = settings.model_dump(mode="json"), environment.scoring_environment(plan.device)
+    written, here = (
+        settings.model_dump(mode="json"),
+        environment.scoring_environment(plan.device, plan.experiment.spec.resources.cpu_kernels),
+    )
     measured_arms = sorted([job.plan.arm_name, job.plan.train_id, job.artefact.hash] for job in jobs)
     about = digest([written, plan.files.fingerprint, measured_arms, here, hardware])
     earlier = stored(folder, about)

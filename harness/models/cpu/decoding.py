@@ -1,7 +1,7 @@
-"""Greedy decoding through the lean layers: prompts end to end, then one token of every row at a time.
+"""Greedy decoding through `layers`: prompts end to end, then one token of every row at a time.
 
 Keys and values of all rows lie in one buffer a layer, right-aligned, so that a step writes one column; the mask over
-what stands before a shorter prompt is made once.
+the columns left of a shorter prompt is made once.
 """
 
 from __future__ import annotations
@@ -9,34 +9,34 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harness.models.cpu.scoring import PART_TOKENS, Kept, LeanTree, Stretch, Within
+from harness.models.cpu.scoring import PART_TOKENS, CpuScorer, KeyValues, Span, SpanAttention
 from harness.models.transformers.forward import worth_sharing
 from harness.models.transformers.greedy import Answers
 from harness.models.transformers.token_tree import alone
 
 Tensor = Any
 
-ROOM = 64
+GROWTH = 64
 """Columns that a buffer grows by."""
 
 
-class Rows:
-    """Keys and values of rows: per layer (rows, key heads, columns, size) twice, and what hides the left (rows, 1, 1,
-    columns)."""
+class RowCache:
+    """Keys and values of each layer, both (rows, key heads, columns, size), and the mask of columns left of a prompt
+    (rows, 1, 1, columns)."""
 
-    def __init__(self, tree: LeanTree, lengths: Sequence[int], room: int) -> None:
+    def __init__(self, scorer: CpuScorer, lengths: Sequence[int], room: int) -> None:
         import torch
 
-        heads, self.width = tree.decoder.heads, max(lengths)
+        heads, self.width = scorer.decoder.heads, max(lengths)
         shape = (len(lengths), heads.keys, self.width + room, heads.size)
-        self.held = [(torch.zeros(shape), torch.zeros(shape)) for _ in tree.decoder.layers]
+        self.layers = [(torch.zeros(shape), torch.zeros(shape)) for _ in scorer.decoder.layers]
         starts = self.width - torch.tensor(lengths)
         left = torch.arange(self.width + room) < starts[:, None]
         self.mask = torch.zeros(left.shape).masked_fill_(left, -torch.inf)[:, None, None]
 
     def keep(self, kept: Tensor) -> None:
-        """Only the rows numbered `kept` go on."""
-        self.held = [(keys[kept], values[kept]) for keys, values in self.held]
+        """Drop all rows but those numbered `kept`."""
+        self.layers = [(keys[kept], values[kept]) for keys, values in self.layers]
         self.mask = self.mask[kept]
 
     def make_room(self) -> None:
@@ -45,53 +45,55 @@ class Rows:
 
         if self.width == self.mask.shape[-1]:
             pad = torch.nn.functional.pad
-            self.held = [(pad(keys, (0, 0, 0, ROOM)), pad(values, (0, 0, 0, ROOM))) for keys, values in self.held]
-            self.mask = pad(self.mask, (0, ROOM))
+            self.layers = [
+                (pad(keys, (0, 0, 0, GROWTH)), pad(values, (0, 0, 0, GROWTH))) for keys, values in self.layers
+            ]
+            self.mask = pad(self.mask, (0, GROWTH))
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attention of one new token of every row: the column before `width`."""
+        """Attention of one new token of every row, whose column is the last of `width`."""
         import torch
 
-        keys, values = self.held[layer]
+        keys, values = self.layers[layer]
         keys[:, :, self.width - 1], values[:, :, self.width - 1] = key, value
-        # Query heads of one key head stand where tokens do: the key head is read once for them.
-        found = torch.nn.functional.scaled_dot_product_attention(
+        # Query heads of one key head take the place of tokens: the key head is read once for them.
+        out = torch.nn.functional.scaled_dot_product_attention(
             query.unflatten(1, (key.shape[1], -1)),
             keys[:, :, : self.width],
             values[:, :, : self.width],
             self.mask[..., : self.width],
         )
-        return found.flatten(1)
+        return out.flatten(1)
 
 
-class _Filling:
-    """Attention within prompts that puts their keys and values into `rows`."""
+class _PromptAttention:
+    """Attention within prompts that stores their keys and values in `cache`."""
 
-    def __init__(self, rows: Rows, placed: Sequence[tuple[int, Stretch]], within: Within) -> None:
-        self._rows, self._placed, self._within = rows, placed, within
+    def __init__(self, cache: RowCache, spans: Sequence[tuple[int, Span]], attention: SpanAttention) -> None:
+        self._cache, self._spans, self._attention = cache, spans, attention
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        for held, new in zip(self._rows.held[layer], (key, value), strict=True):
-            for row, stretch in self._placed:
-                count = stretch.last - stretch.first
-                end = self._rows.width
-                held[row, :, end - count : end] = new[stretch.first : stretch.last].transpose(0, 1)
-        return self._within(layer, query, key, value)
+        for buffer, new in zip(self._cache.layers[layer], (key, value), strict=True):
+            for row, span in self._spans:
+                count = span.last - span.first
+                end = self._cache.width
+                buffer[row, :, end - count : end] = new[span.first : span.last].transpose(0, 1)
+        return self._attention(layer, query, key, value)
 
 
 def greedy(
-    tree: LeanTree, prompts: Sequence[Sequence[int]], limit: int, ended: Callable[[list[int]], bool]
+    scorer: CpuScorer, prompts: Sequence[Sequence[int]], limit: int, ended: Callable[[list[int]], bool]
 ) -> list[list[int]]:
-    """Up to `limit` argmax tokens for each of `prompts`, until `ended` (its tokens); the token that ends a row is last.
+    """Up to `limit` argmax tokens for each of `prompts`, until `ended(tokens)`; the token that ends a row is its last.
 
-    Called under inference mode, when the decoder is ready. The same prompts always take the same course.
+    Called under inference mode, when the decoder is ready. The same batch always gives the same bits.
     """
     import torch
 
     common = worth_sharing([prompt[:-1] for prompt in prompts])
-    kept = tree.begin(tuple(prompts[0][:common])) if common else None
-    held = Rows(tree, [len(prompt) for prompt in prompts], min(limit, ROOM))
-    best = _fill(tree, held, prompts, kept)
+    prefix = scorer.keys_of(tuple(prompts[0][:common])) if common else None
+    cache = RowCache(scorer, [len(prompt) for prompt in prompts], min(limit, GROWTH))
+    best = _fill(scorer, cache, prompts, prefix)
     positions = torch.tensor([len(prompt) for prompt in prompts])
     answers = Answers(len(prompts), ended)
     for step in range(limit):
@@ -99,43 +101,43 @@ def greedy(
             break
         staying = answers.staying()
         if staying is not None:
-            left = torch.tensor(staying)
-            held.keep(left)
-            best, positions = best[left], positions[left]
-        held.make_room()
-        held.width += 1
-        best = tree.decoder.head(tree.decoder(best, positions, held)).argmax(-1)
+            kept = torch.tensor(staying)
+            cache.keep(kept)
+            best, positions = best[kept], positions[kept]
+        cache.make_room()
+        cache.width += 1
+        best = scorer.decoder.head(scorer.decoder(best, positions, cache)).argmax(-1)
         positions = positions + 1
     return answers.tokens
 
 
-def _fill(tree: LeanTree, rows: Rows, prompts: Sequence[Sequence[int]], kept: Kept | None) -> Tensor:
-    """Put keys and values of the prompts into `rows`; the best next token of each."""
+def _fill(scorer: CpuScorer, cache: RowCache, prompts: Sequence[Sequence[int]], prefix: KeyValues | None) -> Tensor:
+    """Store keys and values of the prompts in `cache`; the best next token of each."""
     import torch
 
-    common = len(kept[0][0]) if kept is not None else 0
-    if kept is not None:
-        for buffers, parts in zip(rows.held, kept, strict=True):
+    common = len(prefix[0][0]) if prefix is not None else 0
+    if prefix is not None:
+        for buffers, parts in zip(cache.layers, prefix, strict=True):
             for buffer, part in zip(buffers, parts, strict=True):
                 for row, prompt in enumerate(prompts):
-                    start = rows.width - len(prompt)
+                    start = cache.width - len(prompt)
                     buffer[row, :, start : start + common] = part.transpose(0, 1)
-    found, row = [], 0
+    best, row = [], 0
     while row < len(prompts):
         ids: list[int] = []
-        places: list[Tensor] = []
-        wanted: list[int] = []
-        placed: list[tuple[int, Stretch]] = []
+        positions: list[Tensor] = []
+        scored: list[int] = []
+        spans: list[tuple[int, Span]] = []
         while row < len(prompts) and (not ids or len(ids) + len(prompts[row]) - common <= PART_TOKENS):
             prompt = tuple(prompts[row])
-            stretch = tree.stretch(alone((prompt, (0,)), row), [0], (common, len(ids), len(wanted)))
-            placed.append((row, stretch))
+            span = scorer.span(alone((prompt, (0,)), row), [0], (common, len(ids), len(scored)))
+            spans.append((row, span))
             ids += prompt[common:]
-            places.append(torch.arange(common, len(prompt)))
-            wanted.append(len(ids) - 1)
+            positions.append(torch.arange(common, len(prompt)))
+            scored.append(len(ids) - 1)
             row += 1
-        within = Within([stretch for _, stretch in placed], len(tree.decoder.layers), kept)
-        attend = _Filling(rows, placed, within)
-        hidden = tree.decoder(torch.tensor(ids), torch.cat(places), attend, torch.tensor(wanted))
-        found.append(tree.decoder.head(hidden).argmax(-1))
-    return torch.cat(found)
+        attention = SpanAttention([span for _, span in spans], len(scorer.decoder.layers), prefix)
+        attend = _PromptAttention(cache, spans, attention)
+        hidden = scorer.decoder(torch.tensor(ids), torch.cat(positions), attend, torch.tensor(scored))
+        best.append(scorer.decoder.head(hidden).argmax(-1))
+    return torch.cat(best)

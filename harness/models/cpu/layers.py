@@ -1,15 +1,15 @@
-"""The layers of Llama-like models in few passes over memory, for scoring and decoding in float32 on a processor.
+"""The layers of Llama-like models in few passes over memory, for scoring and decoding in float32 on a CPU.
 
 As transformers writes a layer, a small model on a CPU spends as much time between its matrix products as in them. Here
-tokens of all rows lie end to end (no padding), queries, keys and values come from one product, gate and up from
-another, what a product adds to the residual is added by the product itself, angles and masks are made once a pass, and
-the last layer works at the scored positions only. Which tokens see which is the caller's affair (`Attend`).
+tokens of all rows lie end to end without padding; queries, keys and values come from one product, gate and up from
+another; a product writes straight into the residual stream; angles and masks are made once a pass; and the last layer
+computes the scored positions only. Which tokens attend to which is decided by the caller (`Attend`).
 
-A model is taken only when its modules have the names and places of such a model and nothing else (`Decoder.of`);
-whether it computes what they suggest is for the caller to find out by comparing numbers. Weights are laid side by side
-as copies, so larger models keep their separate products. Layers of adapters and 4-bit layers are called as they are,
-but for plain LoRA over a plain layer, whose terms are the same sums. All of it is checked anew before every use:
-weights may have been trained, an adapter switched, a hook set in the meantime.
+A model is taken only when its modules have the names and places of a Llama's and there are no others (`Decoder.of`).
+Whether it also computes what a Llama does is for the caller to find out by comparing numbers. Weights of one input are
+concatenated as copies, so larger models keep their separate products. Layers of adapters and 4-bit layers are called as
+they are, except plain LoRA over a plain layer, whose sums are computed here. All of it is checked before every use:
+weights may have been trained, an adapter switched, or a hook set in the meantime.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from typing import Any, Protocol
 Tensor = Any
 
 COPIED_BYTES = 256 << 20
-"""Most bytes of weights that are laid side by side in copies; a model with more keeps its separate products."""
-FEW = 128
-"""Tokens of a pass that are not worth looking for those that occur twice."""
-MOVING = ("dynamic", "longrope")
-"""Kinds of rotary positions whose angles follow the longest row of a pass: rows of one pass would disturb each other"""
+"""Most bytes of weights that are copied to concatenate them; a model with more keeps its separate products."""
+REPEATS_FROM = 128
+"""Tokens of a pass from which on it pays to compute those that occur several times only once."""
+LENGTH_DEPENDENT = ("dynamic", "longrope")
+"""Kinds of rotary positions whose angles follow the longest row of a pass: rows of one pass would change each other."""
 
 
 class Attend(Protocol):
-    """Attention of one layer over what lies end to end."""
+    """Attention of one layer over tokens that lie end to end."""
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """`query` (queries, heads, size), `key` and `value` (tokens, key heads, size) → (queries, heads · size)."""
@@ -40,8 +40,8 @@ class Attend(Protocol):
 # -------------------------------------------------------------------------------------------------------- products
 
 
-class Linears:
-    """Linear layers of one input, their outputs side by side."""
+class JoinedLinears:
+    """Linear layers that share their input, as one product with their outputs side by side."""
 
     def __init__(self, modules: Sequence[Any], copy: bool) -> None:
         self._modules = tuple(modules)
@@ -57,13 +57,13 @@ class Linears:
 
     @property
     def bytes(self) -> int:
-        """What a copy of the weights takes; 0 where one layer alone needs none."""
+        """Bytes of a concatenated copy of the weights; 0 for a single layer, which needs none."""
         if len(self._modules) == 1:
             return 0
         return sum(source.numel() * source.element_size() for source in self._sources)
 
     def refresh(self) -> None:
-        """Take notice of what has changed since the last call."""
+        """Build the copies again if a weight or a switch has changed since the last call."""
         state = (*map(_version, self._sources), *map(_switches, self._modules))
         if state != self.state:
             self.state = state
@@ -77,18 +77,18 @@ class Linears:
         parts = [_parts(module) for module in self._modules]
         if any(part is None for part in parts) or not (self._copy or len(parts) == 1):
             return
-        found = [part for part in parts if part is not None]
-        weights = [linear.weight for linear, _ in found]
+        plain = [part for part in parts if part is not None]
+        weights = [linear.weight for linear, _ in plain]
         self._ends = list(itertools.accumulate([len(weight) for weight in weights]))
         self._weight = weights[0] if len(weights) == 1 else torch.cat(weights)
-        if any(linear.bias is not None for linear, _ in found):
+        if any(linear.bias is not None for linear, _ in plain):
             self._bias = torch.cat(
                 [
                     linear.weight.new_zeros(len(linear.weight)) if linear.bias is None else linear.bias
-                    for linear, _ in found
+                    for linear, _ in plain
                 ]
             )
-        low = [(number, terms) for number, (_, terms) in enumerate(found) if terms is not None]
+        low = [(number, terms) for number, (_, terms) in enumerate(plain) if terms is not None]
         if low:
             ranks = list(itertools.accumulate([len(terms[0]) for _, terms in low]))
             self._downs = torch.cat([terms[0] for _, terms in low])
@@ -106,8 +106,8 @@ class Linears:
 
         last = len(self._modules) if last is None else last
         if self._weight is None:
-            found = [module(x) for module in self._modules[first:last]]
-            return found[0] if len(found) == 1 else torch.cat(found, -1)
+            outputs = [module(x) for module in self._modules[first:last]]
+            return outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
         begin, end = self._span(first)[0], self._ends[last - 1]
         bias = None if self._bias is None else self._bias[begin:end]
         out = torch.nn.functional.linear(x, self._weight[begin:end], bias)
@@ -118,16 +118,16 @@ class Linears:
                     out[:, columns.start - begin : columns.stop - begin].addmm_(inner[:, ranks], up, alpha=scale)
         return out
 
-    def onto(self, x: Tensor, y: Tensor) -> None:
-        """Add what the layers make of `x` to `y`, in place."""
+    def add_to_residual(self, x: Tensor, residual: Tensor) -> None:
+        """Add the layers' output for `x` to `residual`, in place."""
         if self._weight is None or self._bias is not None:
-            y.add_(self(x))
+            residual.add_(self(x))
             return
-        y.addmm_(x, self._weight.t())
+        residual.addmm_(x, self._weight.t())
         if self._adapters:
             inner = x @ self._downs.t()
             for columns, ranks, up, scale in self._adapters:
-                y[:, columns].addmm_(inner[:, ranks], up, alpha=scale)
+                residual[:, columns].addmm_(inner[:, ranks], up, alpha=scale)
 
 
 def _sources(module: Any) -> list[Any]:
@@ -152,16 +152,16 @@ def _is_lora(module: Any) -> bool:
 
 
 def _switches(module: Any) -> tuple[Any, ...]:
-    """What may be switched in a layer without its weights changing."""
+    """State of a layer that can change while its weights stay the same: hooks, and what adapters are active."""
     if not _is_lora(module):
-        return (_hooked(module),)
+        return (_is_hooked(module),)
     active = tuple(module.active_adapters)
-    known = (module.disable_adapters, module.merged, active, *(module.scaling.get(name) for name in active))
-    return (*known, any(_hooked(part) for part in module.modules()))
+    scales = (module.scaling.get(name) for name in active)
+    return (module.disable_adapters, module.merged, active, *scales, any(_is_hooked(part) for part in module.modules()))
 
 
-def _hooked(module: Any) -> bool:
-    """Whether calling `module` does something else than its class says."""
+def _is_hooked(module: Any) -> bool:
+    """Whether hooks or a patched `forward` make a call of `module` do something else than its class says."""
     return bool(module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module))
 
 
@@ -170,7 +170,7 @@ def _parts(module: Any) -> tuple[Any, tuple[Tensor, Tensor, float] | None] | Non
     import torch
 
     linear = _linear(module)
-    if linear is None or _hooked(linear) or _hooked(module):
+    if linear is None or _is_hooked(linear) or _is_hooked(module):
         return None
     if linear is module or module.disable_adapters:
         # A merged layer that is disabled would have to be unmerged first.
@@ -183,8 +183,8 @@ def _parts(module: Any) -> tuple[Any, tuple[Tensor, Tensor, float] | None] | Non
     if name not in module.lora_A:
         return None if name in getattr(module, "lora_embedding_A", ()) else (linear, None)
     down, up = module.lora_A[name], module.lora_B[name]
-    others = name in module.lora_variant or module.lora_bias.get(name) or _hooked(down) or _hooked(up)
-    if others or down.weight.dtype != torch.float32 or up.weight.dtype != torch.float32 or module.training:
+    extended = name in module.lora_variant or module.lora_bias.get(name) or _is_hooked(down) or _is_hooked(up)
+    if extended or down.weight.dtype != torch.float32 or up.weight.dtype != torch.float32 or module.training:
         return None
     return linear, (down.weight, up.weight, float(module.scaling[name]))
 
@@ -197,16 +197,16 @@ class Layer:
     """One layer: x += o(attention(norm x)), then x += down(act(gate) · up) of norm x."""
 
     before: Callable[[Tensor], Tensor]
-    qkv: Linears
+    qkv: JoinedLinears
     of_heads: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]] | None
     """Norms of the queries and of the keys of each head, where there are any."""
-    out: Linears
+    out: JoinedLinears
     between: Callable[[Tensor], Tensor]
-    gate_up: Linears
+    gate_up: JoinedLinears
     act: Callable[[Tensor], Tensor]
-    down: Linears
+    down: JoinedLinears
 
-    def linears(self) -> tuple[Linears, ...]:
+    def linears(self) -> tuple[JoinedLinears, ...]:
         return self.qkv, self.out, self.gate_up, self.down
 
 
@@ -222,11 +222,11 @@ class Heads:
 class Decoder:
     """Embedding to last norm of one model."""
 
-    def __init__(self, around: Sequence[Any], head: Any, heads: Heads, layers: Sequence[Layer]) -> None:
-        stack = around[-1].model
+    def __init__(self, wrappers: Sequence[Any], head: Any, heads: Heads, layers: Sequence[Layer]) -> None:
+        stack = wrappers[-1].model
         self._stack, self.head, self.heads, self.layers = stack, head, heads, tuple(layers)
         self._norm = _norm(stack.norm)
-        self._around = [*around, *_around(stack)]
+        self._bypassed = [*wrappers, *_bypassed(stack)]
 
     @classmethod
     def of(cls, model: Any) -> Decoder | None:
@@ -250,13 +250,13 @@ class Decoder:
         if not size or abs(getattr(attention, "scaling", 0.0) * size**0.5 - 1) > 1e-6:
             return None
         heads = Heads(int(config.num_attention_heads), int(config.num_key_value_heads), size)
-        made = [linears for layer in stack.layers for linears in _linears(layer, True)]
-        copy = sum(linears.bytes for linears in made) <= COPIED_BYTES
+        joined = [linears for layer in stack.layers for linears in _joined_linears(layer, True)]
+        copy = sum(linears.bytes for linears in joined) <= COPIED_BYTES
         return cls([model, bare], head, heads, [_layer(layer, copy) for layer in stack.layers])
 
     def ready(self) -> bool:
-        """Whether nothing has been hooked onto the modules that are gone around; takes notice of changed weights."""
-        if any(_hooked(module) or module.training for module in self._around):
+        """Whether no hook was set on a module whose own forward is not called here; reads changed weights again."""
+        if any(_is_hooked(module) or module.training for module in self._bypassed):
             return False
         import torch
 
@@ -271,10 +271,10 @@ class Decoder:
         """What changes when a weight or a switch of the layers does, as of the last `ready`."""
         return tuple(linears.state for layer in self.layers for linears in layer.linears())
 
-    def __call__(self, ids: Tensor, positions: Tensor, attend: Attend, wanted: Tensor | None = None) -> Tensor:
-        """Hidden states, normed, at the tokens `wanted` (numbers; None: at all) of `ids` (tokens,) end to end.
+    def __call__(self, ids: Tensor, positions: Tensor, attend: Attend, scored: Tensor | None = None) -> Tensor:
+        """Hidden states after the last norm (scored, width) of `ids` (tokens,) end to end.
 
-        Called under inference mode, after `ready`.
+        `scored` are indices into `ids`; None means all. Called under inference mode, after `ready`.
         """
         import torch
 
@@ -282,60 +282,60 @@ class Decoder:
         cos, sin = (part[0, :, None] for part in self._stack.rotary_emb(x, positions[None]))
         queries, keys, size = self.heads.queries, self.heads.keys, self.heads.size
         for number, layer in enumerate(self.layers):
-            if wanted is not None and number + 1 == len(self.layers):
+            if scored is not None and number + 1 == len(self.layers):
                 normed = layer.before(x)
-                query = layer.qkv(normed[wanted], 0, 1).view(-1, queries, size)
+                query = layer.qkv(normed[scored], 0, 1).view(-1, queries, size)
                 key, value = layer.qkv(normed, 1, 3).view(-1, 2 * keys, size).split(keys, 1)
                 if layer.of_heads is not None:
                     query, key = layer.of_heads[0](query), layer.of_heads[1](key)
-                query, key = turn(query, cos[wanted], sin[wanted]), turn(key, cos, sin)
-                x = x[wanted]
+                query, key = apply_rotary(query, cos[scored], sin[scored]), apply_rotary(key, cos, sin)
+                x = x[scored]
             else:
-                found = (layer.qkv(layer.before(x)) if number else self._first(layer, ids, x)).view(
-                    -1, queries + 2 * keys, size
-                )
-                both, value = found[:, : queries + keys], found[:, queries + keys :]
+                qkv = layer.qkv(layer.before(x)) if number else self._first_qkv(layer, ids, x)
+                qkv = qkv.view(-1, queries + 2 * keys, size)
+                both, value = qkv[:, : queries + keys], qkv[:, queries + keys :]
                 if layer.of_heads is not None:
                     query, key = both.split((queries, keys), 1)
                     both = torch.cat([layer.of_heads[0](query), layer.of_heads[1](key)], 1)
-                query, key = turn(both, cos, sin).split((queries, keys), 1)
-            layer.out.onto(attend(number, query, key, value), x)
+                query, key = apply_rotary(both, cos, sin).split((queries, keys), 1)
+            layer.out.add_to_residual(attend(number, query, key, value), x)
             inner = layer.gate_up(layer.between(x))
             half = inner.shape[1] // 2
-            layer.down.onto(layer.act(inner[:, :half]).mul_(inner[:, half:]), x)
+            layer.down.add_to_residual(layer.act(inner[:, :half]).mul_(inner[:, half:]), x)
         return self._norm(x)
 
-    def _first(self, layer: Layer, ids: Tensor, x: Tensor) -> Tensor:
-        """Queries, keys and values of the first layer: before their positions turn them they follow from a token alone,
-        so every token that there is goes through once."""
+    def _first_qkv(self, layer: Layer, ids: Tensor, x: Tensor) -> Tensor:
+        """Queries, keys and values of the first layer. Before rotary positions they depend on the token alone, so each
+        distinct token is computed once."""
         import torch
 
-        if len(ids) < FEW:
+        if len(ids) < REPEATS_FROM:
             return layer.qkv(layer.before(x))
-        kinds, which = torch.unique(ids, return_inverse=True)
-        return layer.qkv(layer.before(self._stack.embed_tokens(kinds[None])[0]))[which]
+        distinct, index = torch.unique(ids, return_inverse=True)
+        return layer.qkv(layer.before(self._stack.embed_tokens(distinct[None])[0]))[index]
 
 
-def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`x` (tokens, heads, size) turned by the angles of its positions (Su et al. 2021), halves of a head as pairs."""
+def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor, sign: float = 1.0) -> Tensor:
+    """`x` (…, size) rotated by the angles of its positions (Su et al. 2021), halves of a head as pairs. A `sign` of −1
+    rotates back."""
     half = x.shape[-1] // 2
     out = x * cos
-    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
-    out[..., half:].addcmul_(x[..., :half], sin[..., half:])
+    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
+    out[..., half:].addcmul_(x[..., :half], sin[..., half:], value=sign)
     return out
 
 
 def _norm(module: Any) -> Callable[[Tensor], Tensor]:
-    """x · w / √(mean x² + ε) (Zhang and Sennrich 2019) where that is seen to be what `module` computes, else itself."""
+    """x · w / √(mean x² + ε) (Zhang and Sennrich 2019) where `module` was seen to compute that, else `module`."""
     import torch
 
     weight, epsilon = getattr(module, "weight", None), getattr(module, "variance_epsilon", None)
-    if weight is None or epsilon is None or weight.ndim != 1 or weight.dtype != torch.float32 or _hooked(module):
+    if weight is None or epsilon is None or weight.ndim != 1 or weight.dtype != torch.float32 or _is_hooked(module):
         return module  # type: ignore[no-any-return]
 
     def norm(x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        scale = length.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = norms.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
         return (x * scale).mul_(module.weight)
 
     probe = torch.arange(1, 3 * len(weight) + 1, dtype=torch.float32).mul(1.7).sin().reshape(3, -1)
@@ -352,10 +352,10 @@ def _children(module: Any) -> set[str]:
 
 
 def _is_stack(stack: Any) -> bool:
-    """Whether a module holds the parts of a Llama and no others, under the names that they have there."""
+    """Whether a module has the children of a Llama, under their names, and no others."""
     if stack is None or _children(stack) != {"embed_tokens", "layers", "norm", "rotary_emb"}:
         return False
-    if getattr(stack.rotary_emb, "rope_type", None) in (None, *MOVING) or not len(stack.layers):
+    if getattr(stack.rotary_emb, "rope_type", None) in (None, *LENGTH_DEPENDENT) or not len(stack.layers):
         return False
     return all(_is_layer(layer) for layer in stack.layers)
 
@@ -371,27 +371,27 @@ def _is_layer(layer: Any) -> bool:
     return fits and _children(mlp) == {"gate_proj", "up_proj", "down_proj", "act_fn"}
 
 
-def _around(stack: Any) -> Iterator[Any]:
-    """Modules whose own forward is not called."""
+def _bypassed(stack: Any) -> Iterator[Any]:
+    """Modules of `stack` whose own forward is not called here."""
     yield stack
     for layer in stack.layers:
         yield from (layer, layer.self_attn, layer.mlp, layer.input_layernorm, layer.post_attention_layernorm)
     yield stack.norm
 
 
-def _linears(layer: Any, copy: bool) -> tuple[Linears, Linears, Linears, Linears]:
+def _joined_linears(layer: Any, copy: bool) -> tuple[JoinedLinears, JoinedLinears, JoinedLinears, JoinedLinears]:
     attention, mlp = layer.self_attn, layer.mlp
     return (
-        Linears([attention.q_proj, attention.k_proj, attention.v_proj], copy),
-        Linears([attention.o_proj], copy),
-        Linears([mlp.gate_proj, mlp.up_proj], copy),
-        Linears([mlp.down_proj], copy),
+        JoinedLinears([attention.q_proj, attention.k_proj, attention.v_proj], copy),
+        JoinedLinears([attention.o_proj], copy),
+        JoinedLinears([mlp.gate_proj, mlp.up_proj], copy),
+        JoinedLinears([mlp.down_proj], copy),
     )
 
 
 def _layer(layer: Any, copy: bool) -> Layer:
     attention = layer.self_attn
-    qkv, out, gate_up, down = _linears(layer, copy)
+    qkv, out, gate_up, down = _joined_linears(layer, copy)
     normed = "q_norm" in _children(attention)
     return Layer(
         before=_norm(layer.input_layernorm),

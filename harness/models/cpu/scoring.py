@@ -1,14 +1,14 @@
-"""Scoring by trees (branches.py) through the lean layers: contexts and what follows them lie end to end, in one pass.
+"""Scoring of token trees (`transformers/token_tree.py`): contexts and their continuations lie end to end, in one pass.
 
-A context and the first continuation of it are one causal row; what branches off later follows with a mask of its own.
-Attention goes by blocks of queries, each over the keys up to its end: torch's kernel for processors would compute what
-a causal mask hides as well.
+A context and its first continuation are one causal row; other continuations follow with a mask of their own.
+Attention goes by blocks of queries, each over the keys up to its last query: torch's CPU kernel would also compute what
+a causal mask hides.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from harness.models.transformers.forward import sums, worth_sharing
 from harness.models.transformers.token_tree import Branches, Row, alone, grow
 
 Tensor = Any
-Kept = list[tuple[Tensor, Tensor]]
+KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values (tokens, key heads, size) of each layer."""
 
 PART_TOKENS = 1024
@@ -28,8 +28,8 @@ BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Some queries of one row, how many of its keys they see at most, and their additive mask (queries, keys)."""
+class QueryBlock:
+    """Consecutive queries of one row, how many of its keys they attend to, and their additive mask (queries, keys)."""
 
     first: int
     last: int
@@ -38,31 +38,31 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """One row among those end to end: its tokens from `first` to before `last`, and blocks of its queries."""
+class Span:
+    """One of the rows that lie end to end: its tokens from `first` to before `last`, and blocks of its queries."""
 
     first: int
     last: int
-    blocks: tuple[Block, ...]
-    wanted: tuple[Block, ...]
-    """Blocks of the queries of the last layer, counted among all queries of the pass."""
+    blocks: tuple[QueryBlock, ...]
+    scored: tuple[QueryBlock, ...]
+    """Blocks of the last layer's queries, numbered among all scored tokens of the pass."""
 
 
 def _parts(trees: Sequence[Branches], most_scored: int) -> list[list[Branches]]:
-    """`trees` in parts, in the order given; at least one in each."""
-    found: list[list[Branches]] = []
+    """`trees` in passes, in the order given; at least one in each."""
+    parts: list[list[Branches]] = []
     tokens = scored = 0
     for tree in trees:
         tokens, scored = tokens + tree.inputs, scored + len(tree.tokens)
-        if not found or tokens > PART_TOKENS or scored > most_scored:
-            found.append([])
+        if not parts or tokens > PART_TOKENS or scored > most_scored:
+            parts.append([])
             tokens, scored = tree.inputs, len(tree.tokens)
-        found[-1].append(tree)
-    return found
+        parts[-1].append(tree)
+    return parts
 
 
-class Causal:
-    """Masks of blocks in which every query sees the keys up to itself; made once, cut out as needed."""
+class CausalMasks:
+    """Causal masks of query blocks, all cut out of one strip."""
 
     def __init__(self) -> None:
         self._strip: Tensor = None
@@ -80,11 +80,11 @@ class Causal:
         return self._strip[: last - first, start : start + last]
 
 
-def causal_blocks(causal: Causal, first: int, last: int, held: int) -> list[Block]:
-    """Blocks of the queries `first` to before `last` of a row behind `held` kept keys."""
+def causal_blocks(causal: CausalMasks, first: int, last: int, held: int) -> list[QueryBlock]:
+    """Blocks of the queries `first` to before `last` of a row that follows `held` keys of a prefix."""
     cuts = range(first, last, BLOCK)
     ends = [min(cut + BLOCK, last) for cut in cuts]
-    return [Block(a, b, held + b, causal(held + a, held + b)) for a, b in zip(cuts, ends, strict=True)]
+    return [QueryBlock(a, b, held + b, causal(held + a, held + b)) for a, b in zip(cuts, ends, strict=True)]
 
 
 def by_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,11 +98,11 @@ def by_heads(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor,
     return query, key, value
 
 
-class Within:
-    """Attention within stretches, behind a prefix that all of them begin with (`kept`), the last layer's apart."""
+class SpanAttention:
+    """Attention within spans that all continue one `prefix`; in the last layer only scored tokens are queries."""
 
-    def __init__(self, stretches: Sequence[Stretch], layers: int, kept: Kept | None) -> None:
-        self._stretches, self._last, self._kept = stretches, layers - 1, kept
+    def __init__(self, spans: Sequence[Span], layers: int, prefix: KeyValues | None) -> None:
+        self._spans, self._last, self._prefix = spans, layers - 1, prefix
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         import torch
@@ -111,16 +111,16 @@ class Within:
         out = query.new_empty(query.shape)
         filled = by_heads(out, key, value)[0]
         query, key, value = by_heads(query, key, value)
-        for stretch in self._stretches:
-            first = stretch.first
+        for span in self._spans:
+            first = span.first
             keys, values = key, value
-            if self._kept is not None:
-                before = by_heads(out, *self._kept[layer])
-                keys = torch.cat([before[1], key[:, :, first : stretch.last]], 2)
-                values = torch.cat([before[2], value[:, :, first : stretch.last]], 2)
+            if self._prefix is not None:
+                before = by_heads(out, *self._prefix[layer])
+                keys = torch.cat([before[1], key[:, :, first : span.last]], 2)
+                values = torch.cat([before[2], value[:, :, first : span.last]], 2)
                 first = 0
-            start = 0 if layer == self._last else stretch.first
-            for block in stretch.wanted if layer == self._last else stretch.blocks:
+            start = 0 if layer == self._last else span.first
+            for block in span.scored if layer == self._last else span.blocks:
                 begin, count, end = start + block.first, block.last - block.first, first + block.keys
                 filled.narrow(2, begin, count).copy_(
                     attend(
@@ -133,32 +133,40 @@ class Within:
         return out.flatten(1)
 
 
-class _Filled(Exception):
-    """Raised once the last layer's keys and values are there."""
+class _PrefixDone(Exception):
+    """Raised once the last layer's keys and values are stored: nothing after them is needed."""
 
 
-class Filling:
-    """Causal attention of one row that keeps keys and values, and stops at the last layer."""
+class PrefixAttention:
+    """Causal attention of one row that stores keys and values in `kept`, and stops the pass at the last layer."""
 
-    def __init__(self, causal: Causal, length: int, layers: int) -> None:
-        self.kept: Kept = []
+    def __init__(self, causal: CausalMasks, length: int, layers: int) -> None:
+        self.kept: KeyValues = []
         self._blocks, self._layers = causal_blocks(causal, 0, length, 0), layers
 
     def __call__(self, layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         self.kept.append((key.clone(), value.clone()))
         if layer + 1 == self._layers:
-            raise _Filled
-        stretch = Stretch(0, len(query), tuple(self._blocks), ())
-        return Within([stretch], self._layers, None)(layer, query, key, value)
+            raise _PrefixDone
+        span = Span(0, len(query), tuple(self._blocks), ())
+        return SpanAttention([span], self._layers, None)(layer, query, key, value)
 
 
-class LeanTree:
-    """Scoring by trees with a lean decoder; keys and values of the last common prefix are kept."""
+class CpuScorer:
+    """Scoring and greedy decoding through `Decoder`; keys and values of the last common prefix are kept."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
-        self.causal = Causal()
-        self._prefix: tuple[tuple[int, ...], Kept, tuple[Any, ...]] | None = None
+        self._causal = CausalMasks()
+        self._prefix: tuple[tuple[int, ...], KeyValues, tuple[Any, ...]] | None = None
+
+    def greedy(
+        self, prompts: Sequence[Sequence[int]], limit: int, ended: Callable[[list[int]], bool]
+    ) -> list[list[int]]:
+        """Greedy answers; see `decoding.greedy`."""
+        from harness.models.cpu import decoding
+
+        return decoding.greedy(self, prompts, limit, ended)
 
     def score_all(self, rows: Sequence[Row]) -> list[Logprob]:
         """Results of `rows`, from parts of at most PART_TOKENS tokens."""
@@ -166,35 +174,35 @@ class LeanTree:
 
     def score_parts(self, rows: Sequence[Row], most_scored: int) -> list[Logprob]:
         """Results of `rows`, from parts of at most PART_TOKENS tokens and about `most_scored` scored positions."""
-        found = {number: Logprob(0.0, 0, True) for number, (_, target) in enumerate(rows) if not target}
+        results = {number: Logprob(0.0, 0, True) for number, (_, target) in enumerate(rows) if not target}
         # Rows whose context is a mere prefix token have nothing to share that is worth a mask.
         apart = [number for number, (context, target) in enumerate(rows) if target and len(context) == 1]
-        trees = grow(rows, leave=[*found, *apart]) + [alone(rows[number], number) for number in apart]
+        trees = grow(rows, leave=[*results, *apart]) + [alone(rows[number], number) for number in apart]
         for part in _parts(trees, most_scored):
-            found.update(self.score(part, rows))
-        return [found[number] for number in range(len(rows))]
+            results.update(self.score(part, rows))
+        return [results[number] for number in range(len(rows))]
 
     def score(self, trees: Sequence[Branches], rows: Sequence[Row]) -> dict[int, Logprob]:
         """Results of the requests of `trees` (numbers in `rows`), from one pass."""
         import torch
 
         common = worth_sharing([tree.context[:-1] for tree in trees])
-        kept = self.begin(trees[0].context[:common]) if common else None
+        prefix = self.keys_of(trees[0].context[:common]) if common else None
         ids: list[int] = []
-        places: list[Tensor] = []
-        wanted: list[int] = []
+        positions: list[Tensor] = []
+        scored: list[int] = []
         index: dict[tuple[int, int], int] = {}
-        stretches = []
+        spans = []
         for number, tree in enumerate(trees):
             nodes = sorted({node for path in tree.places for node in path})
-            index.update(((number, node), len(wanted) + place) for place, node in enumerate(nodes))
+            index.update(((number, node), len(scored) + rank) for rank, node in enumerate(nodes))
             held = len(tree.context) - 1
-            stretches.append(self.stretch(tree, nodes, (common, len(ids), len(wanted))))
-            wanted += [len(ids) + held - common + node for node in nodes]
+            spans.append(self.span(tree, nodes, (common, len(ids), len(scored))))
+            scored += [len(ids) + held - common + node for node in nodes]
             ids += [*tree.context[common:-1], *tree.tokens]
-            places += [torch.arange(common, held), torch.from_numpy(tree.depths()).add_(held)]
-        attend = Within(stretches, len(self.decoder.layers), kept)
-        hidden = self.decoder(torch.tensor(ids), torch.cat(places), attend, torch.tensor(wanted))
+            positions += [torch.arange(common, held), torch.from_numpy(tree.depths()).add_(held)]
+        attend = SpanAttention(spans, len(self.decoder.layers), prefix)
+        hidden = self.decoder(torch.tensor(ids), torch.cat(positions), attend, torch.tensor(scored))
         asked, order = [], []
         for number, tree in enumerate(trees):
             for row, path in zip(tree.rows, tree.places, strict=True):
@@ -202,14 +210,17 @@ class LeanTree:
                 order.append(row)
         return dict(zip(order, sums(self.decoder.head(hidden), asked), strict=True))
 
-    def stretch(self, tree: Branches, nodes: Sequence[int], starts: tuple[int, int, int]) -> Stretch:
-        """`starts`: kept keys before the tree, tokens of the pass before it, wanted tokens before it."""
+    def span(self, tree: Branches, nodes: Sequence[int], starts: tuple[int, int, int]) -> Span:
+        """The span of `tree`, of which `nodes` are scored.
+
+        `starts`: keys of the common prefix, tokens of the pass before the tree, scored tokens before it.
+        """
         import torch
 
-        common, first, wanted = starts
+        common, first, start = starts
         held, grown = len(tree.context) - 1, tree.trunk
         trunk, total = held - common + grown, held - common + len(tree.tokens)
-        blocks = causal_blocks(self.causal, 0, trunk, common)
+        blocks = causal_blocks(self._causal, 0, trunk, common)
         branched: Tensor = None
         if trunk < total:
             sees = torch.ones(total - trunk, common + total, dtype=torch.bool)
@@ -217,7 +228,7 @@ class LeanTree:
             branched = torch.zeros(sees.shape).masked_fill_(~sees, -torch.inf)
         for a in range(trunk, total, BLOCK):
             b = min(a + BLOCK, total)
-            blocks.append(Block(a, b, common + b, branched[a - trunk : b - trunk, : common + b]))
+            blocks.append(QueryBlock(a, b, common + b, branched[a - trunk : b - trunk, : common + b]))
         last = []
         on_trunk = sum(node < grown for node in nodes)
         for begin, end in ((0, on_trunk), (on_trunk, len(nodes))):
@@ -229,17 +240,17 @@ class LeanTree:
                 else:
                     mask = torch.zeros(len(asked), keys)
                     mask.masked_fill_(torch.arange(keys) > held + asked[:, None], -torch.inf)
-                last.append(Block(wanted + a, wanted + a + len(asked), keys, mask))
-        return Stretch(first, first + total, tuple(blocks), tuple(last))
+                last.append(QueryBlock(start + a, start + a + len(asked), keys, mask))
+        return Span(first, first + total, tuple(blocks), tuple(last))
 
-    def begin(self, prefix: tuple[int, ...]) -> Kept:
-        """Keys and values of `prefix`, which goes through alone, for the same bits whatever comes after it."""
+    def keys_of(self, prefix: tuple[int, ...]) -> KeyValues:
+        """Keys and values of `prefix`, computed by itself so that their bits do not depend on what follows."""
         import torch
 
         state = self.decoder.state
         if self._prefix is None or self._prefix[0] != prefix or self._prefix[2] != state:
-            filling = Filling(self.causal, len(prefix), len(self.decoder.layers))
-            with contextlib.suppress(_Filled):
-                self.decoder(torch.tensor(prefix), torch.arange(len(prefix)), filling)
-            self._prefix = prefix, filling.kept, state
+            attend = PrefixAttention(self._causal, len(prefix), len(self.decoder.layers))
+            with contextlib.suppress(_PrefixDone):
+                self.decoder(torch.tensor(prefix), torch.arange(len(prefix)), attend)
+            self._prefix = prefix, attend.kept, state
         return self._prefix[1]

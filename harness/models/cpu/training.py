@@ -1,9 +1,9 @@
-"""The same layers in fewer passes over memory: RMS norm, rotary positions, LoRA on a frozen linear layer.
+"""Fused layers for training: RMS norm, rotary positions and LoRA on a frozen linear layer in few passes over memory.
 
 As transformers and peft write them, each is a chain of elementwise operations, and on a CPU a tenth to a fifth of a
-training step goes into reading and writing what stands between them. Here each is one autograd function with its
-gradient written out. A layer is replaced only where it has been seen to give the same numbers on a probe, only in
-float32, only for the time of a forward pass, and everything else is left to the library.
+training step goes into reading and writing the results between them. Here each is one autograd function with its
+gradient written out. A layer is replaced only where it gave the same numbers on a probe, only in float32, and only
+during a forward pass; everything else is left to the library.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from typing import Any
 
 import torch
 
+from harness.models.cpu.layers import apply_rotary
+
 ROTARY = "apply_rotary_pos_emb"
-"""The function by which transformers' models turn queries and keys."""
+"""The function by which transformers' models rotate queries and keys."""
 
 Replacement = tuple[dict[str, Any], str, Any]
-"""A namespace (of a module object or of a module of Python), a name in it, and what stands there for a while."""
+"""A namespace (of a torch or a Python module), a name in it, and the function that it holds during a forward pass."""
 
-_found: weakref.WeakKeyDictionary[Any, list[Replacement]] = weakref.WeakKeyDictionary()
+_replacements: weakref.WeakKeyDictionary[Any, list[Replacement]] = weakref.WeakKeyDictionary()
 
 
 @contextmanager
 def applied(model: Any) -> Iterator[None]:
-    """Replace what can be replaced in `model`; found out once a model, without random numbers."""
-    if model not in _found:
-        _found[model] = [*_norms(model), *_adapters(model), *_rotary(model)]
-    before = [(space, name, space.get(name)) for space, name, _ in _found[model]]
-    for space, name, new in _found[model]:
+    """Replace what can be replaced in `model`, decided once a model, without random numbers."""
+    if model not in _replacements:
+        _replacements[model] = [*_norms(model), *_adapters(model), *_rotary(model)]
+    before = [(space, name, space.get(name)) for space, name, _ in _replacements[model]]
+    for space, name, new in _replacements[model]:
         space[name] = new
     try:
         yield
@@ -69,8 +71,8 @@ class RmsNorm(torch.autograd.Function):
 
 
 def _norms(model: Any) -> Iterator[Replacement]:
-    """Norms that are known by the name of their ε and give the same numbers."""
-    known: dict[tuple[type, int], bool] = {}
+    """RMS norms, recognised by the name of their ε and by giving the same numbers."""
+    agrees: dict[tuple[type, int], bool] = {}
     for module in model.modules():
         weight, epsilon = getattr(module, "weight", None), getattr(module, "variance_epsilon", None)
         if epsilon is None or weight is None or weight.ndim != 1 or weight.dtype != torch.float32:
@@ -79,9 +81,9 @@ def _norms(model: Any) -> Iterator[Replacement]:
             continue
         new = _norm(module)
         kind = (type(module), len(weight))
-        if kind not in known:
-            known[kind] = _same(module.forward, new, _probe(1, 3, len(weight), like=weight))
-        if known[kind]:
+        if kind not in agrees:
+            agrees[kind] = _same(module.forward, new, _probe(1, 3, len(weight), like=weight))
+        if agrees[kind]:
             yield vars(module), "forward", new
 
 
@@ -99,18 +101,10 @@ def _norm(module: Any) -> Callable[[torch.Tensor], torch.Tensor]:
 # ---------------------------------------------------------------------------------------------------------- rotary
 
 
-def _turn(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, sign: float) -> torch.Tensor:
-    half = x.shape[-1] // 2
-    out = x * cos
-    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
-    out[..., half:].addcmul_(x[..., :half], sin[..., half:], value=sign)
-    return out
-
-
 class Rotary(torch.autograd.Function):
-    """Queries and keys turned by their positions (Su et al. 2021), halves of a head as pairs; the gradient turns back.
+    """Queries and keys rotated by their positions (Su et al. 2021), halves of a head as pairs; gradients rotate back.
 
-    The angles of both halves are the same, as rotary embeddings are made.
+    Both halves of the angles are the same, as rotary embeddings are made.
     """
 
     @staticmethod
@@ -119,12 +113,12 @@ class Rotary(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         ctx.save_for_backward(cos, sin)
         ctx.kind = query.dtype
-        return _turn(query.to(cos.dtype), cos, sin, 1.0), _turn(key.to(cos.dtype), cos, sin, 1.0)
+        return apply_rotary(query.to(cos.dtype), cos, sin), apply_rotary(key.to(cos.dtype), cos, sin)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
         cos, sin = ctx.saved_tensors
-        query, key = (_turn(gradient, cos, sin, -1.0).to(ctx.kind) for gradient in gradients)
+        query, key = (apply_rotary(gradient, cos, sin, -1.0).to(ctx.kind) for gradient in gradients)
         return query, key, None, None
 
 
@@ -138,12 +132,12 @@ def _rotary(model: Any) -> Iterator[Replacement]:
         own = space.get(ROTARY)
         if own is None:
             continue
-        new = _turned(own)
+        new = _rotated(own)
         if _same(own, new, *probe):
             yield space, ROTARY, new
 
 
-def _turned(own: Any) -> Any:
+def _rotated(own: Any) -> Any:
     def apply(
         query: torch.Tensor, key: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, *rest: Any, **more: Any
     ) -> Any:
@@ -226,10 +220,10 @@ def _adapted(module: Any) -> Callable[..., torch.Tensor]:
         base, scale = module.base_layer, module.scaling[name]
         down, up = module.lora_A[name].weight, module.lora_B[name].weight
         if type(base) is torch.nn.Linear and base.bias is None and not base.weight.requires_grad:
-            found = LoraLinear.apply(x, base.weight, down, up, scale)
+            out = LoraLinear.apply(x, base.weight, down, up, scale)
         else:
-            found = LowRank.apply(base(x), x, down, up, scale)  # type: ignore[no-untyped-call]
-        return found  # type: ignore[no-any-return]
+            out = LowRank.apply(base(x), x, down, up, scale)  # type: ignore[no-untyped-call]
+        return out  # type: ignore[no-any-return]
 
     return forward
 
@@ -261,14 +255,14 @@ def _probe(*shape: int, like: torch.Tensor | None = None) -> torch.Tensor:
     return torch.arange(1, count + 1, dtype=torch.float32, device=device).mul(1.7).sin().reshape(shape)
 
 
-def _same(one: Any, other: Any, *probe: torch.Tensor) -> bool:
+def _same(function: Any, other: Any, *probe: torch.Tensor) -> bool:
     """Whether two functions give the same numbers."""
     with torch.no_grad():
         try:
-            first, second = one(*probe), other(*probe)
+            first, second = function(*probe), other(*probe)
         except (TypeError, ValueError, RuntimeError, AttributeError):
             return False
-    first, second = (found if isinstance(found, tuple) else (found,) for found in (first, second))
+    first, second = (out if isinstance(out, tuple) else (out,) for out in (first, second))
     return len(first) == len(second) and all(
         a.shape == b.shape and torch.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in zip(first, second, strict=True)
     )

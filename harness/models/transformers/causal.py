@@ -13,10 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.errors import ArmFailed, OutOfMemory
-from harness.models import Continuation, Generation, Logprob, library_configs
-from harness.models.cpu import decoding
-from harness.models.cpu.layers import Decoder
-from harness.models.cpu.scoring import LeanTree
+from harness.models import Continuation, Generation, Logprob, cpu, library_configs
 from harness.models.transformers import forward as passes
 from harness.models.transformers import greedy, token_tree
 from harness.models.transformers.token_tree import Row
@@ -28,16 +25,21 @@ CPU_TOKENS = 2048
 """Padded tokens of one scoring pass on a CPU: activations of more leave the caches."""
 
 
-class HFModel:
+class CausalModel:
     """A causal language model of transformers on one device.
 
     `context` is the longest sequence that is used: what the spec says, else what the config says. `prefix_id` stands
     before a text without context: the begin-of-sequence token, else end-of-sequence (as lm-eval does), else None.
-    `closed` is called when the model is closed.
+    `closed` is called when the model is closed. `cpu_kernels`: see `config.ResourcesSpec`.
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, context: int | None = None, closed: Callable[[], None] | None = None
+        self,
+        model: Any,
+        tokenizer: Any,
+        context: int | None = None,
+        closed: Callable[[], None] | None = None,
+        cpu_kernels: str = "on",
     ) -> None:
         config = model.config.get_text_config()
         self.model = model.eval()
@@ -54,8 +56,9 @@ class HFModel:
         self._shares: bool | None = False if self._virtual else None
         self._grows: bool | None = False if self._virtual else None
         self._tree = passes.Tree(self.model, self._pad)
-        self._lean: LeanTree | None = None
-        self._lean_agrees: bool | None = False if self._virtual else None
+        self._cpu_kernels = "off" if self._virtual else cpu_kernels
+        self._cpu_scorer: cpu.CpuScorer | None = None
+        self._cpu_agrees: bool | None = None
         self._reset_generation_config()
 
     def _reset_generation_config(self) -> None:
@@ -108,7 +111,7 @@ class HFModel:
     @property
     def _decodes_fast(self) -> bool:
         """Whether one of our own loops serves the model."""
-        return self.lean is not None or self.shares_contexts
+        return self.cpu_scorer is not None or self.shares_contexts
 
     @property
     def weights_bytes(self) -> int:
@@ -152,9 +155,8 @@ class HFModel:
 
         eos = self.eos_ids if stops is not None else ()
         ended = greedy.ends(eos, self._stopping(stops) if stops else None)
-        lean = self.lean
-        if lean is not None:
-            return decoding.greedy(lean, prompts, limit, ended)
+        if (quick := self.cpu_scorer) is not None:
+            return quick.greedy(prompts, limit, ended)
         common = passes.worth_sharing([prompt[:-1] for prompt in prompts])
         common = common if common and self.grows_trees else 0
         ids, mask = passes.padded([prompt[common:] for prompt in prompts], self._pad, True, self.model.device)
@@ -230,23 +232,22 @@ class HFModel:
         `prefix_id`; where a tokenizer has neither BOS nor EOS it is not scored, and not counted in `tokens`.
         """
         rows = [self._with_prefix(request) for request in requests]
-        found: dict[int, Logprob] = {}
+        results: dict[int, Logprob] = {}
         import torch
 
         with self._memory("scoring"), torch.inference_mode():
-            lean = self.lean
-            if lean is not None:
-                return lean.score_parts(rows, self._most_scored)
+            if (quick := self.cpu_scorer) is not None:
+                return quick.score_parts(rows, self._most_scored)
             alone = [index for index, row in enumerate(rows) if len(row[0]) == 1 or not row[1]]
             if len(alone) < len(rows) and self.grows_trees:
                 grown = token_tree.grow(rows, leave=alone)
                 inputs, scored = [tree.inputs for tree in grown], [len(tree.tokens) for tree in grown]
                 for part in passes.parts(inputs, scored, self._most_tokens, self._most_scored):
-                    found.update(self._tree.score([grown[index] for index in part], rows))
+                    results.update(self._tree.score([grown[index] for index in part], rows))
             else:
                 alone = list(range(len(rows)))
-            found.update(zip(alone, self._score_rows([rows[index] for index in alone]), strict=True))
-        return [found[index] for index in range(len(rows))]
+            results.update(zip(alone, self._score_rows([rows[index] for index in alone]), strict=True))
+        return [results[index] for index in range(len(rows))]
 
     @property
     def _most_tokens(self) -> int | None:
@@ -261,12 +262,12 @@ class HFModel:
         distinct = {context for context, _ in rows}
         shared = len(rows) > 1 and 4 * len(distinct) <= 3 * len(rows) and min(map(len, distinct)) > 1
         use = passes.shared if shared and self.shares_contexts else passes.plain
-        found: dict[int, Logprob] = {}
+        results: dict[int, Logprob] = {}
         lengths = [len(context) + len(target) for context, target in rows]
         scored = [len(target) for _, target in rows]
         for part in passes.parts(lengths, scored, self._most_tokens, self._most_scored):
-            found.update(zip(part, use(self.model, [rows[index] for index in part], self._pad), strict=True))
-        return [found[index] for index in range(len(rows))]
+            results.update(zip(part, use(self.model, [rows[index] for index in part], self._pad), strict=True))
+        return [results[index] for index in range(len(rows))]
 
     @property
     def shares_contexts(self) -> bool:
@@ -283,15 +284,16 @@ class HFModel:
         return self._grows
 
     @property
-    def lean(self) -> LeanTree | None:
-        """Scoring through lean layers, where the model has such, nothing is hooked onto what they go around, and they
-        were seen to give what whole sequences give."""
-        if self._lean_agrees is None:
-            decoder = Decoder.of(self.model) if self._tree.fits else None
-            self._lean = None if decoder is None else LeanTree(decoder)
-            if self._lean is None or self._lean.decoder.ready():
-                self._lean_agrees = self._lean is not None and self._agrees(self._lean.score_all, self._lengths)
-        return self._lean if self._lean_agrees and self._lean is not None and self._lean.decoder.ready() else None
+    def cpu_scorer(self) -> cpu.CpuScorer | None:
+        """Scoring by the kernels for CPUs, where they serve the model and give what whole sequences give; None while a
+        hook is set on a layer that they do not call."""
+        if self._cpu_agrees is None:
+            self._cpu_scorer = cpu.scorer(self.model, self._cpu_kernels) if self._tree.fits else None
+            if self._cpu_scorer is None or self._cpu_scorer.decoder.ready():
+                scorer = self._cpu_scorer
+                self._cpu_agrees = scorer is not None and self._agrees(scorer.score_all, self._lengths)
+        scorer = self._cpu_scorer if self._cpu_agrees else None
+        return scorer if scorer is not None and scorer.decoder.ready() else None
 
     @property
     def _lengths(self) -> tuple[int, ...]:
@@ -360,5 +362,5 @@ def _eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
     """Every token that ends a text: the tokenizer's and those of the model's generation config."""
     config = getattr(model, "generation_config", None)
     listed = getattr(config, "eos_token_id", None)
-    found = list(listed) if isinstance(listed, (list, tuple)) else [listed]
-    return tuple(dict.fromkeys(int(t) for t in [tokenizer.eos_token_id, *found] if t is not None))
+    configured = list(listed) if isinstance(listed, (list, tuple)) else [listed]
+    return tuple(dict.fromkeys(int(t) for t in [tokenizer.eos_token_id, *configured] if t is not None))

@@ -154,8 +154,8 @@ class Tree:
 
     def score_all(self, rows: Sequence[Row]) -> list[Logprob]:
         """Results of `rows`, from one batch."""
-        found = self.score(grow(rows), rows)
-        return [found[index] for index in range(len(rows))]
+        results = self.score(grow(rows), rows)
+        return [results[index] for index in range(len(rows))]
 
     def score(self, trees: Sequence[Branches], rows: Sequence[Row]) -> dict[int, Logprob]:
         """Results of the requests of `trees` (numbers in `rows`), from one batch; contexts of at least two tokens."""
@@ -171,9 +171,9 @@ class Tree:
         ids, _ = padded([tree.tokens for tree in trees], self._pad, False, device)
         mask, positions = self._mask(trees, common + max(map(len, heads)), common)
         used = [sorted({node for path in tree.places for node in path}) for tree in trees]
-        where = [(r, node) for r, nodes in enumerate(used) for node in nodes]
-        index = {place: number for number, place in enumerate(where)}
-        table = torch.tensor(where, device=device)
+        nodes_used = [(r, node) for r, nodes in enumerate(used) for node in nodes]
+        index = {node: number for number, node in enumerate(nodes_used)}
+        table = torch.tensor(nodes_used, device=device)
         logits, _ = logits_at(
             model,
             table[:, 0],
@@ -184,12 +184,12 @@ class Tree:
             past_key_values=cache,
             use_cache=True,
         )
-        wanted, order = [], []
+        asked, order = [], []
         for r, tree in enumerate(trees):
             for row, path in zip(tree.rows, tree.places, strict=True):
-                wanted.append(([index[r, node] for node in path], rows[row][1]))
+                asked.append(([index[r, node] for node in path], rows[row][1]))
                 order.append(row)
-        return dict(zip(order, sums(logits, wanted), strict=True))
+        return dict(zip(order, sums(logits, asked), strict=True))
 
     def begin(self, prefix: tuple[int, ...], rows: int) -> Any:
         """A cache that begins with `prefix` in each of `rows` rows; `prefix` goes through alone, for the same bits."""
@@ -232,18 +232,18 @@ def parts(lengths: Sequence[int], scored: Sequence[int], most_tokens: int | None
     Padded tokens stay within `most_tokens` (no limit: no part ends for the sake of padding either) and scored positions
     within `most_scored`. A part also ends where its padding would cost more than another pass does.
     """
-    found: list[list[int]] = []
+    passes: list[list[int]] = []
     positions = padding = 0
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        longest = lengths[found[-1][0]] if found else 0
+        longest = lengths[passes[-1][0]] if passes else 0
         positions, padding = positions + scored[index], padding + longest - lengths[index]
-        full = most_tokens is not None and found and longest * (len(found[-1]) + 1) > most_tokens
+        full = most_tokens is not None and passes and longest * (len(passes[-1]) + 1) > most_tokens
         loose = most_tokens is not None and padding > PASS_TOKENS
-        if not found or full or loose or positions > most_scored:
-            found.append([])
+        if not passes or full or loose or positions > most_scored:
+            passes.append([])
             positions, padding = scored[index], 0
-        found[-1].append(index)
-    return found
+        passes[-1].append(index)
+    return passes
 
 
 def _spread(places: Sequence[tuple[int, int, int]], device: Any) -> tuple[Any, Any]:
@@ -257,7 +257,7 @@ def _spread(places: Sequence[tuple[int, int, int]], device: Any) -> tuple[Any, A
     return torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)
 
 
-def sums(logits: Any, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Logprob]:
+def sums(logits: Any, requests: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[Logprob]:
     """For each of `wanted` (positions in `logits`, token scored at each) the sum of log softmax at the tokens.
 
     `logits` (positions, vocabulary). log p(t) = logit(t) − logsumexp(logits), in float32 as the models compute; the sum
@@ -266,8 +266,8 @@ def sums(logits: Any, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]) -> 
     import torch
 
     device = logits.device
-    places = torch.tensor([place for path, _ in wanted for place in path], dtype=torch.long, device=device)
-    tokens = torch.tensor([token for _, target in wanted for token in target], dtype=torch.long, device=device)
+    positions = torch.tensor([position for path, _ in requests for position in path], dtype=torch.long, device=device)
+    tokens = torch.tensor([token for _, target in requests for token in target], dtype=torch.long, device=device)
     step = max(1, CHUNK_BYTES // (4 * logits.shape[1])) if device.type == "cpu" else 2048
     tops, logs = [], []
     for first in range(0, len(logits), step):
@@ -276,16 +276,16 @@ def sums(logits: Any, wanted: Sequence[tuple[Sequence[int], Sequence[int]]]) -> 
         tops.append(top)
         logs.append((wide - top[:, None]).exp_().sum(1).log_().add_(top))
     if not tops:
-        return [Logprob(0.0, 0, True) for _ in wanted]
-    picked = logits[places, tokens].float()
-    is_top = picked == torch.cat(tops)[places]
-    table = torch.stack([picked - torch.cat(logs)[places], is_top.float()]).cpu().double().numpy()
-    ends = list(itertools.accumulate([len(target) for _, target in wanted]))
+        return [Logprob(0.0, 0, True) for _ in requests]
+    picked = logits[positions, tokens].float()
+    is_top = picked == torch.cat(tops)[positions]
+    table = torch.stack([picked - torch.cat(logs)[positions], is_top.float()]).cpu().double().numpy()
+    ends = list(itertools.accumulate([len(target) for _, target in requests]))
     spans = list(zip([0, *ends], ends, strict=False))
     # Equal to the largest is the argmax, unless two are equally large: then the first one is.
     tops_only = [slice(a, b) for a, b in spans if b > a and table[1, a:b].all()]
     if tops_only:
         chosen = torch.cat([torch.arange(span.start, span.stop) for span in tops_only])
-        first = logits[places[chosen]].argmax(1) == tokens[chosen]
+        first = logits[positions[chosen]].argmax(1) == tokens[chosen]
         table[1, chosen.numpy()] = first.float().cpu().numpy()
     return [Logprob(float(table[0, a:b].sum()), b - a, bool(table[1, a:b].all())) for a, b in spans]

@@ -40,9 +40,9 @@ class Answers:
         """Places in the batch that go on, once so few do that the others leave it; None while all stay."""
         if len(self._going) > KEPT_SHARE * len(self._rows):
             return None
-        places = [place for place, row in enumerate(self._rows) if row in self._going]
-        self._rows = [self._rows[place] for place in places]
-        return places
+        indices = [index for index, row in enumerate(self._rows) if row in self._going]
+        self._rows = [self._rows[index] for index in indices]
+        return indices
 
 
 def greedy(

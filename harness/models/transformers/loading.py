@@ -23,7 +23,7 @@ from harness.models.transformers import base_cache
 from harness.records import Artefact, RunPlan
 
 if TYPE_CHECKING:
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 HASHED = (
@@ -154,9 +154,9 @@ def base_hash(path: Path, cache: Path | None = None) -> str:
     files = sorted({path / name for name in names if (path / name).is_file()})
     if cache is not None and cache.is_file():
         _read_cache(cache)
-    known = len(_hashes)
+    hashed_before = len(_hashes)
     parts = [f"{file.name}:{_file_hash(file)}" for file in files]
-    if cache is not None and (len(_hashes) > known or not cache.is_file()):
+    if cache is not None and (len(_hashes) > hashed_before or not cache.is_file()):
         _write_cache(cache)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -199,10 +199,11 @@ def load_base(base: BaseModelSpec, device: str, quantisation: QuantSpec | None =
 def borrow_base(base: BaseModelSpec, device: str, quantisation: QuantSpec | None = None) -> tuple[Any, Any]:
     """`load_base` for an adapter arm, or one without training: the weights may be those that this process keeps.
 
-    To be given back with `held.BASE.take_back`; its weights must never be written to.
+    To be given back with `base_cache.BASE.take_back`; its weights must never be written to.
     """
     folder = resolve_base(base)
-    files = sorted((one.name, one.stat().st_size, one.stat().st_mtime_ns) for one in folder.iterdir() if one.is_file())
+    stats = {path.name: path.stat() for path in folder.iterdir() if path.is_file()}
+    files = sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items())
     key = (str(folder), tuple(files), base.dtype, base.attention, device, quantisation)
     model = base_cache.BASE.lend(key, lambda: load_weights(folder, base, device, quantisation), probe)
     return model, load_tokenizer(folder)
@@ -266,14 +267,14 @@ def quantised_folder(folder: Path) -> str | None:
     """How the weights in a model folder are quantised: `nf4`, `fp4` or `int8` (bitsandbytes), another library's name,
     or None for plain weights."""
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("quantization_config")
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("quantization_config")
     except (OSError, ValueError, AttributeError):
         return None  # whoever loads it says what is wrong
-    if not found:
+    if not config:
         return None
-    if found.get("quant_method") != "bitsandbytes":
-        return str(found.get("quant_method", "something unknown"))
-    return "int8" if found.get("load_in_8bit") else str(found.get("bnb_4bit_quant_type", "fp4"))
+    if config.get("quant_method") != "bitsandbytes":
+        return str(config.get("quant_method", "something unknown"))
+    return "int8" if config.get("load_in_8bit") else str(config.get("bnb_4bit_quant_type", "fp4"))
 
 
 def _quantisation_config(quantisation: QuantSpec, base: BaseModelSpec) -> Any:
@@ -300,24 +301,25 @@ def plain_4bit(model: Any) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def load_artefact(plan: RunPlan, artefact: Artefact) -> HFModel:
+def load_artefact(plan: RunPlan, artefact: Artefact) -> CausalModel:
     """The trained (or untouched) model of a run, ready to score; adapters are shown to change the logits.
 
     Raises ModelError when the folder is missing, broken, or an adapter of another base.
     """
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
     base: BaseModelSpec = plan.experiment.base
+    cpu_kernels = plan.experiment.spec.resources.cpu_kernels
     quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
     folder = plan.run_folder / artefact.path if artefact.path is not None else None
     if artefact.kind not in ("base", "adapter") and folder is not None:
         model, tokenizer = load_full(folder, base, plan.device, quantisation)
-        return HFModel(model, tokenizer, context=base.context)
+        return CausalModel(model, tokenizer, context=base.context, cpu_kernels=cpu_kernels)
     model, tokenizer = borrow_base(base, plan.device, quantisation)
-    closed = functools.partial(base_cache.BASE.take_back, model)
     if artefact.kind == "adapter" and folder is not None:
         model = load_adapter(model, folder)
-    return HFModel(model, tokenizer, context=base.context, closed=closed)
+    closed = functools.partial(base_cache.BASE.take_back, model)
+    return CausalModel(model, tokenizer, context=base.context, closed=closed, cpu_kernels=cpu_kernels)
 
 
 def load_full(folder: Path, base: BaseModelSpec, device: str, quantisation: QuantSpec | None) -> tuple[Any, Any]:
@@ -336,8 +338,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """
     quiet()
     _check_adapter_folder(folder)
-    known = base_cache.BASE.logits_of(model)
-    before = probe(model) if known is None else known
+    before = probe(model)
     with _one_line(f"the adapter in {folder}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         from peft import PeftModel

@@ -50,10 +50,10 @@ class Branches:
         import numpy as np
 
         trunk = self.trunk
-        found = list(range(trunk))
+        depths = list(range(trunk))
         for node in range(trunk, len(self.tokens)):
-            found.append(found[self.parents[node]] + 1)
-        return np.array(found, dtype=np.int64)
+            depths.append(depths[self.parents[node]] + 1)
+        return np.array(depths, dtype=np.int64)
 
     def ancestors(self) -> NDArray[np.bool_]:
         """Which nodes each node sees: itself and those on its way from node 0 [nodes, nodes]."""
@@ -91,9 +91,9 @@ def _tree(context: tuple[int, ...], members: Sequence[int], targets: Sequence[tu
     places: list[tuple[int, ...]] = []
     for target in targets:
         node, path = 0, []
-        for place, token in enumerate(target):
+        for depth, token in enumerate(target):
             path.append(node)
-            if place + 1 == len(target):
+            if depth + 1 == len(target):
                 break
             child = children.get((node, token))
             if child is None:
@@ -108,7 +108,7 @@ def _tree(context: tuple[int, ...], members: Sequence[int], targets: Sequence[tu
 def common_prefix(sequences: Sequence[Sequence[int]]) -> int:
     """How many tokens all of `sequences` begin with."""
     least, most = min(map(tuple, sequences)), max(map(tuple, sequences))
-    for place, (a, b) in enumerate(zip(least, most, strict=False)):
+    for position, (a, b) in enumerate(zip(least, most, strict=False)):
         if a != b:
-            return place
+            return position
     return min(len(least), len(most))

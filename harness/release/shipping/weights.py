@@ -40,7 +40,7 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
     """
     from harness.arms import saving
     from harness.models.transformers import loading
-    from harness.models.transformers.causal import HFModel
+    from harness.models.transformers.causal import CausalModel
 
     base = plan.experiment.base
     source = plan.run_folder / str(artefact.path)
@@ -61,7 +61,7 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
         into = "the base" if quantisation is None else f"the base as it was trained over ({quantisation.type})"
         told = Merged(into, change)
     _own_template(plan, tokenizer)
-    whole = HFModel(model, tokenizer, context=base.context)
+    whole = CausalModel(model, tokenizer, context=base.context)
     saving.save_full(whole.model, tokenizer, folder)
     _check_saved(plan, folder, probe(whole.model))
     return told

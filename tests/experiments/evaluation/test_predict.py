@@ -25,7 +25,7 @@ from harness.experiments.evaluation.predict import (
     retention_requests,
     target_requests,
 )
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import load_base
 from harness.records import Example, PreferencePair, RetentionText
 
@@ -64,9 +64,9 @@ TEMPLATE = (
 
 
 @pytest.fixture(scope="module")
-def model(llama: Path) -> HFModel:
+def model(llama: Path) -> CausalModel:
     loaded, tokenizer = load_base(BaseModelSpec(path=str(llama)), "cpu")
-    return HFModel(loaded, tokenizer)
+    return CausalModel(loaded, tokenizer)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def examples() -> list[Example]:
     return [Example(f"x{i}", f"g{i}", (text(2, 9),), prompt=f"Visit: {text(3, 25)}\nNote:\n") for i in range(16)]
 
 
-def prompter(model: HFModel, chat: ChatSpec | None = None) -> Prompter:
+def prompter(model: CausalModel, chat: ChatSpec | None = None) -> Prompter:
     return Prompter(model.tokenizer, chat or ChatSpec(), TASK, model.context)
 
 
@@ -92,7 +92,7 @@ def plain_sum(model: Any, context: tuple[int, ...], target: tuple[int, ...]) -> 
 
 @pytest.mark.parametrize("chat", [ChatSpec(), ChatSpec(use="always", template=TEMPLATE)], ids=["text", "chat"])
 def test_perplexity_equals_a_plain_transformers_loop(
-    model: HFModel, examples: list[Example], tmp_path: Path, chat: ChatSpec
+    model: CausalModel, examples: list[Example], tmp_path: Path, chat: ChatSpec
 ) -> None:
     ruler = prompter(model, chat)
     requests = target_requests(ruler, examples)
@@ -116,7 +116,7 @@ def test_perplexity_equals_a_plain_transformers_loop(
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.integers(1, 16), tokens=st.integers(1, 4000))
 def test_results_do_not_depend_on_batch_size(
-    model: HFModel, examples: list[Example], tmp_path: Path, rows: int, tokens: int
+    model: CausalModel, examples: list[Example], tmp_path: Path, rows: int, tokens: int
 ) -> None:
     ruler = prompter(model)
     prompts = generation_requests(ruler, examples, SETTINGS.max_new_tokens)
@@ -136,7 +136,7 @@ def test_results_do_not_depend_on_batch_size(
 
 
 def test_torn_file_of_a_real_model_is_mended_to_the_same_bits(
-    model: HFModel, examples: list[Example], tmp_path: Path
+    model: CausalModel, examples: list[Example], tmp_path: Path
 ) -> None:
     ruler = prompter(model)
     requests = target_requests(ruler, examples)
@@ -150,7 +150,7 @@ def test_torn_file_of_a_real_model_is_mended_to_the_same_bits(
     assert sorted(out.read_bytes().splitlines()) == sorted(whole.splitlines())
 
 
-def test_preferences_count_the_end_of_sequence(model: HFModel, examples: list[Example]) -> None:
+def test_preferences_count_the_end_of_sequence(model: CausalModel, examples: list[Example]) -> None:
     """Without it an answer that merely leaves out the last sentence of the other would always be likelier."""
     example = examples[0]
     pairs = [PreferencePair(example.id, "no fever. cough.", "no fever."), PreferencePair(example.id, "yes", "no")]
@@ -166,7 +166,7 @@ def test_preferences_count_the_end_of_sequence(model: HFModel, examples: list[Ex
     assert [row.bytes for row in rows] == [16, 9, 3, 2]
 
 
-def test_chat_targets_end_before_what_the_template_adds(model: HFModel, examples: list[Example]) -> None:
+def test_chat_targets_end_before_what_the_template_adds(model: CausalModel, examples: list[Example]) -> None:
     ruler = prompter(model, ChatSpec(use="always", template=TEMPLATE))
     assert ruler.encode(examples[0]).target[-1] != model.tokenizer.eos_token_id
     [row] = target_requests(ruler, examples[:1])
@@ -176,7 +176,7 @@ def test_chat_targets_end_before_what_the_template_adds(model: HFModel, examples
     assert all(row.target[-1] == model.tokenizer.eos_token_id for row in rows)
 
 
-def test_retention_scores_every_token_once(model: HFModel, tmp_path: Path) -> None:
+def test_retention_scores_every_token_once(model: CausalModel, tmp_path: Path) -> None:
     rng = random.Random(5)
     texts = [RetentionText(f"r{i}", " ".join(rng.choice(WORDS) for _ in range(n))) for i, n in enumerate((3, 40, 90))]
     context = 50
@@ -195,14 +195,14 @@ def test_retention_scores_every_token_once(model: HFModel, tmp_path: Path) -> No
     assert len(requests) > len(texts)
 
 
-def test_prompts_leave_room_for_the_answer(model: HFModel) -> None:
+def test_prompts_leave_room_for_the_answer(model: CausalModel) -> None:
     long = Example("x", "g", ("yes",), prompt=" ".join(WORDS * 40))
     [row] = generation_requests(prompter(model), [long], 30)
     assert row.truncated
     assert len(row.prompt) == model.context - 30
 
 
-def test_tokens_without_end_of_sequence_are_kept(model: HFModel, tmp_path: Path) -> None:
+def test_tokens_without_end_of_sequence_are_kept(model: CausalModel, tmp_path: Path) -> None:
     request = LikelihoodRequest("test", "x", 0, "target", (5, 6), (7, 8), 2)
     [row] = likelihoods(model, [request], SETTINGS, tmp_path / "s", lambda *a: None)
     assert row.logprob == pytest.approx(plain_sum(model.model, (5, 6), (7, 8)), abs=1e-4)

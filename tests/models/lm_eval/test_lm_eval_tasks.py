@@ -20,7 +20,7 @@ from harness.config import BaseModelSpec, LmEvalSpec
 from harness.errors import DataError, SpecError
 from harness.models import Continuation, Generation, Logprob
 from harness.models.lm_eval_tasks import LmEvalContext, documents, evaluate
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import load_base
 from harness.records import Likelihood, Score
 
@@ -87,12 +87,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(llama: Path) -> HFModel:
-    return HFModel(*load_base(BaseModelSpec(path=str(llama)), "cpu"))
+def model(llama: Path) -> CausalModel:
+    return CausalModel(*load_base(BaseModelSpec(path=str(llama)), "cpu"))
 
 
 @pytest.fixture(scope="module")
-def ours(model: HFModel, place: Path) -> tuple[list[Score], list[Likelihood]]:
+def ours(model: CausalModel, place: Path) -> tuple[list[Score], list[Likelihood]]:
     return evaluate(model, SPEC, LmEvalContext(place / "task", place / "sealed", "e"), lambda *a: None)
 
 
@@ -160,7 +160,7 @@ def test_results_equal_the_command(ours: tuple[list[Score], list[Likelihood]], t
 
 
 @pytest.mark.timeout(300)
-def test_answers_equal_the_command(model: HFModel, place: Path, theirs: dict[str, Any]) -> None:
+def test_answers_equal_the_command(model: CausalModel, place: Path, theirs: dict[str, Any]) -> None:
     asked: list[str] = []
 
     class Listening:
@@ -199,7 +199,7 @@ def test_scores_carry_item_version_and_suite(ours: tuple[list[Score], list[Likel
     assert all(row.tokens > 0 for row in likelihoods)
 
 
-def test_scorer_of_the_caller_is_used_and_limit_is_kept(model: HFModel, place: Path) -> None:
+def test_scorer_of_the_caller_is_used_and_limit_is_kept(model: CausalModel, place: Path) -> None:
     kinds: list[tuple[str, int]] = []
 
     def score(kind: str, requests: Any) -> list[Logprob]:
@@ -317,7 +317,7 @@ def test_importing_the_module_is_cheap() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_batches_of_choices_are_shared_whatever_their_number(model: HFModel, place: Path) -> None:
+def test_batches_of_choices_are_shared_whatever_their_number(model: CausalModel, place: Path) -> None:
     spec = LmEvalSpec(tasks=["visit_choice"], include_path="lm_eval")
     runs = [
         evaluate(model, spec, LmEvalContext(place / "task", place / "sealed", "e", tokens, rows), lambda *a: None)[1]

@@ -44,5 +44,5 @@ def opened(
 
     At most `workers` plans execute at a time, and fewer where those that are `expected` not to fit in memory wait.
     """
-    made = importlib.import_module(EXECUTORS[name]).opened(reporter, workers, expected)
-    return cast(AbstractContextManager[Execute], made)
+    execute = importlib.import_module(EXECUTORS[name]).opened(reporter, workers, expected)
+    return cast(AbstractContextManager[Execute], execute)

@@ -38,7 +38,7 @@ def room(free: int, running: Sequence[Occupant], own: int = 0) -> int:
 
     `own` is what the process that would take the arm holds already, libraries for instance.
     """
-    return free + own - sum(max(0, (one.need or 0) - one.used) for one in running)
+    return free + own - sum(max(0, (occupant.need or 0) - occupant.used) for occupant in running)
 
 
 def decide(need: int | None, free: int | None, running: Sequence[Occupant], own: int = 0) -> Decision:

@@ -3,6 +3,6 @@
 from harness import arms
 from harness.experiments.running.executors import processes
 
-arms.warm_all()
+arms.import_all(arms.TRAINING)
 
 __all__ = ["processes"]

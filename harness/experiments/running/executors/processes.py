@@ -139,8 +139,8 @@ class Crew:
 
     def _begun(self, slot: int) -> _Worker:
         device = self._devices[slot % len(self._devices)] if self._devices else None
-        told = (self._queue, device, dict(os.environ))
-        return _Worker(slot, device, ProcessPoolExecutor(1, self._context, _start, told))
+        arguments = (self._queue, device, dict(os.environ))
+        return _Worker(slot, device, ProcessPoolExecutor(1, self._context, _start, arguments))
 
     def _warm(self, plans: Sequence[RunPlan]) -> None:
         """Begin as many workers as there are plans, each importing what its plan needs."""
@@ -169,27 +169,27 @@ class Crew:
         need = memory.needs.get(plan.train_id) if memory is not None else None
         if memory is None or need is None:
             return self._idle.pop() if self._idle else self._begun(free_slot(taken))
-        anyway: list[tuple[_Worker, int]] = []
+        candidates: list[tuple[_Worker, int]] = []
         fresh = [] if self._idle else [self._begun(free_slot(taken))]
         for worker in [*reversed(self._idle), *fresh]:
             device = worker.device if plan.device == "cuda" else None
-            there = _occupants(memory, self._running, device)
+            occupants = _occupants(memory, self._running, device)
             free, own = memory.free(device), _used(memory, worker, device)
-            decision = decide(need, free, there, own)
+            decision = decide(need, free, occupants, own)
             if decision != "start" and device is None and free is not None:
                 # What idle workers keep can be had as well: they are sent home, and others begin when they are needed.
                 others = [other for other in self._idle if other is not worker]
                 spare = sum(_used(memory, other, None) for other in others)
-                if others and decide(need, free + spare, there, own) == "start":
+                if others and decide(need, free + spare, occupants, own) == "start":
                     for other in others:
                         other.pool.shutdown()
                     self._idle, decision = [worker], "start"
             if decision == "start":
                 return self._taken(worker)
             if decision == "start_anyway" and free is not None:
-                anyway.append((worker, room(free, there, own)))
-        if anyway:
-            worker, left = anyway[0]
+                candidates.append((worker, room(free, occupants, own)))
+        if candidates:
+            worker, left = candidates[0]
             self._reporter.say(note(label(plan), need, left))
             return self._taken(worker)
         for worker in fresh:
@@ -274,8 +274,8 @@ def _execute(plan: RunPlan, failed: dict[str, str]) -> Outcome:
 
 
 def _listen(queue: Any, reporter: Reporter) -> None:
-    while (told := queue.get()) is not None:
-        reporter.step(*told)
+    while (step := queue.get()) is not None:
+        reporter.step(*step)
 
 
 def _outcome(plan: RunPlan, future: Future[Outcome]) -> tuple[Outcome, bool]:

@@ -66,7 +66,8 @@ def test_trained_arms_in_turn_have_the_bits_of_arms_that_load_each_time(
     BASE.drop()
     loads.clear()
     assert run("kept", keep=True) == expected
-    assert len(loads) == 1
+    # Once at first, and once after each adapter that peft does not unload: prefix tuning, after training and scoring.
+    assert len(loads) == 3
     assert expected[0] == expected[-1]
 
 
@@ -119,15 +120,15 @@ def test_what_training_finds_out_about_a_model_goes_with_its_adapter(make_plan: 
         seen.extend(weakref.ref(part) for part in (made.model, *made.model.modules()) if "lora" in str(type(part)))
         return made
 
-    known = len(training._found), len(packing._trusted)
+    known = len(training._replacements), len(packing._examined)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sft, "prepare", prepare)
         train("one")
         train("two")
     gc.collect()
     assert seen and not any(ref() for ref in seen)
-    assert (len(training._found), len(packing._trusted)) == known
-    held = BASE._held
-    assert held is not None and not held.lent
-    assert not any("forward" in vars(module) for module in held.model.modules())
-    assert all(isinstance(weight, torch.nn.Parameter) and weight.grad is None for weight in held.model.parameters())
+    assert (len(training._replacements), len(packing._examined)) == known
+    kept = BASE._kept
+    assert kept is not None and not kept.lent
+    assert not any("forward" in vars(module) for module in kept.model.modules())
+    assert all(isinstance(weight, torch.nn.Parameter) and weight.grad is None for weight in kept.model.parameters())

@@ -1,4 +1,4 @@
-"""Lean layers: the numbers of transformers' own, for plain models, adapters and 4-bit weights; and who gets none."""
+"""Layers for CPUs: the numbers of transformers' own for plain models, adapters and 4-bit weights; and who gets none."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tiny_models import EXTRA, save_model
 from harness.config import BaseModelSpec, QuantSpec
 from harness.models import Continuation
 from harness.models.cpu import layers, scoring
-from harness.models.transformers.causal import HFModel
+from harness.models.transformers.causal import CausalModel
 from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
 
 
-def load(folder: Path, quantisation: QuantSpec | None = None, **options: Any) -> HFModel:
-    return HFModel(*load_base(BaseModelSpec(path=str(folder), **options), "cpu", quantisation))
+def load(folder: Path, quantisation: QuantSpec | None = None, **options: Any) -> CausalModel:
+    return CausalModel(*load_base(BaseModelSpec(path=str(folder), **options), "cpu", quantisation))
 
 
 def some_requests(seed: int = 0, longest: int = 150) -> list[Continuation]:
@@ -39,17 +39,17 @@ def some_requests(seed: int = 0, longest: int = 150) -> list[Continuation]:
     return found
 
 
-def both_ways(model: HFModel, ask: Callable[[HFModel], Any]) -> tuple[Any, Any]:
-    """What lean layers answer, and what transformers' own do."""
-    assert model.lean is not None
+def both_ways(model: CausalModel, ask: Callable[[CausalModel], Any]) -> tuple[Any, Any]:
+    """Answers through the kernels for CPUs, and through the layers of transformers."""
+    assert model.cpu_scorer is not None
     quick = ask(model)
-    model._lean_agrees = False
+    model._cpu_agrees = False
     plain = ask(model)
-    model._lean_agrees = True
+    model._cpu_agrees = True
     return quick, plain
 
 
-def assert_same(model: HFModel, requests: Sequence[Continuation]) -> None:
+def assert_same(model: CausalModel, requests: Sequence[Continuation]) -> None:
     quick, plain = both_ways(model, lambda asked: asked.logprobs(requests))
     assert max(abs(a.logprob - b.logprob) for a, b in zip(quick, plain, strict=True)) < 1e-4
     assert [(row.greedy, row.tokens) for row in quick] == [(row.greedy, row.tokens) for row in plain]
@@ -80,7 +80,7 @@ def test_biases_and_a_window_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
 def test_a_long_common_beginning_goes_through_once(tiny: Folder, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load(tiny(kind))
-    assert model.lean is not None
+    assert model.cpu_scorer is not None
     rng = random.Random(3)
     first = tuple(rng.randrange(2, 300) for _ in range(100))
     texts = [(*first, *(rng.randrange(2, 300) for _ in range(rng.randint(4, 30)))) for _ in range(5)]
@@ -121,7 +121,7 @@ def test_adapters(base: BaseModelSpec, quantised: bool, options: dict[str, Any])
     fields = {"r": 4, "lora_alpha": 12, "target_modules": "all-linear", "init_lora_weights": False, **options}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        adapted = HFModel(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **fields)), tokenizer)
+        adapted = CausalModel(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **fields)), tokenizer)
     requests = some_requests()
     assert_same(adapted, requests)
     before = adapted.logprobs(requests)
@@ -138,12 +138,12 @@ def test_adapters(base: BaseModelSpec, quantised: bool, options: dict[str, Any])
 
 
 def test_four_bit_weights_are_left_to_their_layers(base: BaseModelSpec) -> None:
-    assert_same(HFModel(*load_base(base, "cpu", QuantSpec())), some_requests())
+    assert_same(CausalModel(*load_base(base, "cpu", QuantSpec())), some_requests())
 
 
 @pytest.mark.parametrize("kind", sorted(set(EXTRA) - {"llama", "qwen3"}))
-def test_other_architectures_have_no_lean_layers(tiny: Folder, kind: str) -> None:
-    assert load(tiny(kind)).lean is None
+def test_other_architectures_are_left_to_transformers(tiny: Folder, kind: str) -> None:
+    assert load(tiny(kind)).cpu_scorer is None
 
 
 def test_what_only_looks_like_a_llama_is_found_out(tiny: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,29 +152,29 @@ def test_what_only_looks_like_a_llama_is_found_out(tiny: Folder, monkeypatch: py
     own = type(act).forward
     monkeypatch.setattr(type(act), "forward", lambda self, x: own(self, x) * 0.9)
     assert layers.Decoder.of(model.model) is not None
-    assert model.lean is None
+    assert model.cpu_scorer is None
     requests = some_requests()
     assert model.logprobs(requests)[3].tokens == len(requests[3].target)
 
 
 @pytest.mark.parametrize("options", [{"attention": "eager"}, {"dtype": "bfloat16"}])
 def test_only_torchs_attention_in_float32(tiny: Folder, options: dict[str, Any]) -> None:
-    assert load(tiny("llama"), **options).lean is None
+    assert load(tiny("llama"), **options).cpu_scorer is None
 
 
 def test_a_hook_set_later_is_called(tiny: Folder) -> None:
     model = load(tiny("llama"))
     requests = some_requests()
     plain = model.logprobs(requests)
-    assert model.lean is not None
+    assert model.cpu_scorer is not None
     layer = model.model.model.layers[0]
     handle = layer.register_forward_hook(lambda module, args, out: out * 0)
-    assert model.lean is None
+    assert model.cpu_scorer is None
     assert model.logprobs(requests) != plain
     handle.remove()
     assert model.logprobs(requests) == plain
     # A product of its own is called through its module.
     handle = layer.mlp.down_proj.register_forward_hook(lambda module, args, out: out * 0)
-    assert model.lean is not None and model.logprobs(requests) != plain
+    assert model.cpu_scorer is not None and model.logprobs(requests) != plain
     handle.remove()
     assert model.logprobs(requests) == plain
