@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.records.score_columns import ScoreBlock, ScoreColumns
+from harness.records import ScoreBlock, ScoreColumns
 from harness.store import lists as store_lists
 
 if TYPE_CHECKING:
