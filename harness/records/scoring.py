@@ -173,7 +173,7 @@ class SentinelCheck:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreBlock:
-    """One version of one metric over E evaluations and I items. Arrays hold 0 where their mask says no."""
+    """One version of one metric over E evaluations and I items. Arrays mean nothing where their mask says no."""
 
     suite: str
     metric: str
@@ -181,9 +181,9 @@ class ScoreBlock:
     version: int
     evaluations: tuple[str, ...]
     items: tuple[str, ...]
-    """In the stored order of the first evaluation that has this metric."""
-    present: NDArray[np.bool_]
-    """[E, I]: whether there is a Score."""
+    """Those of the first evaluation come first, in its stored order."""
+    positions: NDArray[np.int32]
+    """[E, I]: rises in stored order; 0 where there is no Score."""
     ok: NDArray[np.bool_]
     """[E, I]: whether its status is `ok`."""
     values: NDArray[np.float64]
@@ -194,30 +194,34 @@ class ScoreBlock:
     """[E, I, k]."""
     counted: NDArray[np.bool_] | None = None
     """[E, I]: whether there are statistics."""
-    orders: Mapping[int, NDArray[np.intp]] = field(default_factory=dict)
-    """Row → its items in stored order, where that is another one than that of `items`."""
 
     def order(self, row: int) -> NDArray[np.intp]:
-        """Columns of the items that a row has a Score of, in stored order."""
-        return self.orders[row] if row in self.orders else self.present[row].nonzero()[0]
+        """Columns of the items that an evaluation has a Score of, in stored order."""
+        positions = self.positions[row]
+        columns = (positions > 0).nonzero()[0]
+        return columns[positions[columns].argsort()]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether every evaluation has a Score of every item, in the order of `items`."""
+        return bool((self.positions > 0).all() and (self.positions[:, 1:] > self.positions[:, :-1]).all())
 
     def scores(self, row: int) -> Iterator[Score]:
         """The Scores of one evaluation, in stored order."""
-        statistics = self.statistics if self.counted is not None else None
-        for place in map(int, self.order(row)):
-            found = None
-            if statistics is not None and self.counted is not None and self.counted[row, place]:
-                found = tuple(statistics[row, place].tolist())
+        for column in map(int, self.order(row)):
+            statistics = None
+            if self.statistics is not None and self.counted is not None and self.counted[row, column]:
+                statistics = tuple(self.statistics[row, column].tolist())
             yield Score(
                 self.evaluations[row],
                 self.suite,
-                self.items[place],
+                self.items[column],
                 self.metric,
                 self.filter,
                 self.version,
-                "ok" if self.ok[row, place] else "missing",
-                float(self.values[row, place]) if self.valued[row, place] else None,
-                found,
+                "ok" if self.ok[row, column] else "missing",
+                float(self.values[row, column]) if self.valued[row, column] else None,
+                statistics,
             )
 
 
@@ -232,7 +236,7 @@ class ScoreColumns(Sequence[Score]):
         return replace(self, blocks=tuple(block for block in self.blocks if wanted(block)))
 
     def __len__(self) -> int:
-        return sum(int(block.present.sum()) for block in self.blocks)
+        return sum(int((block.positions > 0).sum()) for block in self.blocks)
 
     def __iter__(self) -> Iterator[Score]:
         for block in self.blocks:
