@@ -13,7 +13,7 @@ board     the leaderboard of 1,000 runs (333 arms of three seeds and an untraine
 Growth is the exponent of wall time as a power of the size, from 4 to 16 arms and from 1,000 to 10,000 examples; the
 start of the process (its imports and what one arm takes apart) is not subtracted, and stands beside it. Memory is the
 largest resident set of the run's process. Prints its figures last and exits with 1 when one misses: exponent at most
-1.05, memory at most 1.1 times, the board computed in at most 1 s.
+1.05, memory at most 1.1 times, the board computed in at most 2 s.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from made_boards import METRICS, Size, made_home
 from harness.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
-EXPONENT, MEMORY, BOARD_SECONDS = 1.05, 1.1, 1.0
+EXPONENT, MEMORY, BOARD_SECONDS = 1.05, 1.1, 2.0
 ARMS, EXAMPLES = (1, 4, 16), (100, 1_000, 10_000)
 THREADS = 2
 PARTS = ("arms", "examples", "board")

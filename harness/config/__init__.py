@@ -29,7 +29,7 @@ from harness.config.arms import (
     TrainedBase,
     UntrainedSpec,
 )
-from harness.config.base import Spec
+from harness.config.documents import Spec
 from harness.config.experiment import (
     SERVING_COSTS,
     BaseModelSpec,
@@ -43,7 +43,7 @@ from harness.config.experiment import (
     WinnerCost,
     WinnerSpec,
 )
-from harness.config.gates import GateRule, GateSpec
+from harness.config.gates import GateRule, GateSpec, WaiverSpec
 from harness.config.suite import SuiteItem
 from harness.config.task import (
     DataSpec,
@@ -59,7 +59,6 @@ from harness.config.task import (
     SplitsSpec,
     TaskSpec,
 )
-from harness.config.waivers import WaiverSpec
 
 __all__ = [
     "SERVING_COSTS",

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from harness.config.base import Spec
+from harness.config.documents import Spec
 
 Setting = float | int | str | bool
 """A value that a searched field may take."""

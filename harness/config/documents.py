@@ -17,16 +17,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.config import Spec
 from harness.errors import SpecError
 
-S = TypeVar("S", bound=Spec)
+S = TypeVar("S", bound="Spec")
 FieldPath = tuple[str | int, ...]
 MAX_NODES = 50_000
 """Values in one file, aliases expanded: a nest of aliases that grows without end is refused."""
+
+
+class Spec(BaseModel):
+    """Base of every spec: frozen, no unknown fields, documented fields, no silent type conversion of text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
 
 
 @dataclass(frozen=True, slots=True)

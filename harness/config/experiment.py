@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from harness.config.arms import ArmSpec, Choices, RangeSpec
-from harness.config.base import Spec
+from harness.config.documents import Spec
 
 WinnerCost = Literal[
     "train_seconds",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from harness.config.base import Spec
-from harness.config.waivers import WaiverSpec
+from harness.config.documents import Spec
 
+Words = Annotated[str, Field(pattern=r"\S")]
 Confidence = Annotated[float, Field(gt=0.5, lt=1)]
 MeasureName = Literal[
     "artefact_bytes",
@@ -165,6 +166,29 @@ def shown(value: object) -> str:
 
 def _joined(names: tuple[str, ...], word: str) -> str:
     return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+class WaiverSpec(Spec):
+    """One rule that does not decide until a date, by whom and why."""
+
+    rule: str
+    """Name of a critical rule, as reports show it."""
+    owner: Words
+    """Who answers for it."""
+    reason: Words
+    """Why the candidate may be released all the same."""
+    expires: str
+    """Last day on which it holds, YYYY-MM-DD (UTC), at most 90 days ahead."""
+
+    @field_validator("expires")
+    @classmethod
+    def _date(cls, value: str) -> str:
+        try:
+            if datetime.date.fromisoformat(value).isoformat() == value:
+                return value
+        except ValueError:
+            pass
+        raise ValueError(f"{value!r} is no date; write YYYY-MM-DD")
 
 
 class GateSpec(Spec):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from harness.config.base import Spec
+from harness.config.documents import Spec
 from harness.config.experiment import BaseModelSpec
 
 

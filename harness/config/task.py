@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
-from harness.config.base import Spec
+from harness.config.documents import Spec
 
 
 class SplitFiles(Spec):

@@ -17,10 +17,19 @@ from harness.records.data import (
     TrainingData,
 )
 from harness.records.experiments import Entry, ExperimentRecord, RunPlan, TaskFiles
-from harness.records.gate_calls import GateCall, WaiverState, WaiverUse
-from harness.records.gates import EXIT_CODES, Evidence, ExampleDrop, GateOutcome, GateVerdict, RuleVerdict, Tier
-from harness.records.parity import PARITY_CODES, Closeness, ParityCheck, ParityOutcome, ShippedKind
-from harness.records.racing import Race, RaceArm, RaceOutcome, Rung, RungScores, rung_folder
+from harness.records.gates import (
+    EXIT_CODES,
+    Evidence,
+    ExampleDrop,
+    GateCall,
+    GateOutcome,
+    GateVerdict,
+    RuleVerdict,
+    Tier,
+    WaiverState,
+    WaiverUse,
+)
+from harness.records.release import PARITY_CODES, Closeness, ParityCheck, ParityOutcome, ShippedKind
 from harness.records.review import (
     Assignment,
     AssignmentKind,
@@ -35,7 +44,6 @@ from harness.records.review import (
     RoundSplit,
     Stamp,
 )
-from harness.records.score_columns import ScoreBlock, ScoreColumns
 from harness.records.scoring import (
     Estimate,
     Evaluation,
@@ -46,10 +54,12 @@ from harness.records.scoring import (
     Move,
     Prediction,
     Score,
+    ScoreBlock,
+    ScoreColumns,
     SentinelCheck,
     Winner,
 )
-from harness.records.search import Trial, Validation
+from harness.records.search import Race, RaceArm, RaceOutcome, Rung, RungScores, Trial, Validation, rung_folder
 from harness.records.serialise import R, differences, digest, from_json, to_json
 from harness.records.serving import BatchTry, ServedArm, ServingPass, ServingProbe, ServingVisit
 from harness.records.training import (

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.config import ArmSpec
 from harness.records.data import LeakagePair, ResolvedExperiment
-from harness.records.racing import Race, Rung
+from harness.records.search import Race, Rung
 from harness.records.training import Role, Status
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FinishReason = Literal["stop", "length"]
 Winner = Literal["left", "right", "tie", "both_bad", "skip", "undone"]
@@ -165,3 +169,85 @@ class SentinelCheck:
     accepted: bool
     when: str
     """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreBlock:
+    """One version of one metric over E evaluations and I items. Arrays mean nothing where their mask says no."""
+
+    suite: str
+    metric: str
+    filter: str
+    version: int
+    evaluations: tuple[str, ...]
+    items: tuple[str, ...]
+    """Those of the first evaluation come first, in its stored order."""
+    positions: NDArray[np.int32]
+    """[E, I]: rises in stored order; 0 where there is no Score."""
+    ok: NDArray[np.bool_]
+    """[E, I]: whether its status is `ok`."""
+    values: NDArray[np.float64]
+    """[E, I]."""
+    valued: NDArray[np.bool_]
+    """[E, I]: whether there is a value."""
+    statistics: NDArray[np.float64] | None = None
+    """[E, I, k]."""
+    counted: NDArray[np.bool_] | None = None
+    """[E, I]: whether there are statistics."""
+
+    def order(self, row: int) -> NDArray[np.intp]:
+        """Columns of the items that an evaluation has a Score of, in stored order."""
+        positions = self.positions[row]
+        columns = (positions > 0).nonzero()[0]
+        return columns[positions[columns].argsort()]
+
+    @property
+    def ordered(self) -> bool:
+        """Whether every evaluation has a Score of every item, in the order of `items`."""
+        return bool((self.positions > 0).all() and (self.positions[:, 1:] > self.positions[:, :-1]).all())
+
+    def scores(self, row: int) -> Iterator[Score]:
+        """The Scores of one evaluation, in stored order."""
+        for column in map(int, self.order(row)):
+            statistics = None
+            if self.statistics is not None and self.counted is not None and self.counted[row, column]:
+                statistics = tuple(self.statistics[row, column].tolist())
+            yield Score(
+                self.evaluations[row],
+                self.suite,
+                self.items[column],
+                self.metric,
+                self.filter,
+                self.version,
+                "ok" if self.ok[row, column] else "missing",
+                float(self.values[row, column]) if self.valued[row, column] else None,
+                statistics,
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreColumns(Sequence[Score]):
+    """All blocks; as a sequence, block by block and evaluation by evaluation."""
+
+    blocks: tuple[ScoreBlock, ...]
+
+    def only(self, wanted: Callable[[ScoreBlock], bool]) -> ScoreColumns:
+        """The blocks that are wanted."""
+        return replace(self, blocks=tuple(block for block in self.blocks if wanted(block)))
+
+    def __len__(self) -> int:
+        return sum(int((block.positions > 0).sum()) for block in self.blocks)
+
+    def __iter__(self) -> Iterator[Score]:
+        for block in self.blocks:
+            for row in range(len(block.evaluations)):
+                yield from block.scores(row)
+
+    @overload
+    def __getitem__(self, index: int) -> Score: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Score]: ...
+
+    def __getitem__(self, index: int | slice) -> Score | Sequence[Score]:
+        return list(self)[index]

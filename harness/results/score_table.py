@@ -122,7 +122,7 @@ class ColumnTable(Mapping[str, Mapping[str, Mapping[str, Score]]]):
         if (name, corpus) not in self.wholes:
             block = self.blocks[name]
             has = block.counted if corpus else block.valued
-            self.wholes[name, corpus] = has is not None and not block.orders and bool((has & block.ok).all())
+            self.wholes[name, corpus] = has is not None and block.ordered and bool((has & block.ok).all())
         return self.wholes[name, corpus]
 
     @classmethod
@@ -172,7 +172,7 @@ class ColumnTable(Mapping[str, Mapping[str, Mapping[str, Score]]]):
         whole = len(good) == len(block.items) and bool((good[1:] > good[:-1]).all())
         items = block.items if whole else tuple(block.items[place] for place in good)
         picked = data[rows] if whole else np.ascontiguousarray(data[rows][:, good])
-        return Series(items, picked, int(block.present[rows].any(axis=0).sum()) - len(good), trained)
+        return Series(items, picked, int((block.positions[rows] > 0).any(axis=0).sum()) - len(good), trained)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -39,8 +39,7 @@ from harness.records import (
     TrainLog,
     Trial,
 )
-from harness.store import batches, journal, lists
-from harness.store import columns as store_scores
+from harness.store import batches, journal, scores
 from harness.store import rounds as store_rounds
 from harness.store.file import HeldFile, StoreFile, quoted, remove_database, transaction
 from harness.store.rounds import Tally
@@ -205,13 +204,13 @@ class Store:
     def score_columns(self, eval_ids: Sequence[str]) -> Sequence[Score]:
         """As `scores`, as columns where they fit: the same Scores, in the same order within a metric and evaluation."""
         with self._file.open() as cursor:
-            found = store_scores.score_columns(cursor, eval_ids)
-        return found if found is not None else self.scores(eval_ids)
+            columns = scores.score_columns(cursor, eval_ids)
+        return columns if columns is not None else self.scores(eval_ids)
 
     def answer_counts(self, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
         """Evaluation → answers, answers cut off at their length limit, and prompts that lost their left."""
         with self._file.open() as cursor:
-            return store_scores.answer_counts(cursor, eval_ids)
+            return scores.answer_counts(cursor, eval_ids)
 
     def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
         """The training logs of all attempts at these trainings, each by step; those that have none are left out."""
@@ -297,8 +296,8 @@ class Store:
                 (SELECT max(seq) FROM runs WHERE train_id IN (SELECT train_id FROM mine)),
                 (SELECT max(seq) FROM trials WHERE experiment_id = $1),
                 (SELECT max(seq) FROM evaluations WHERE eval_id IN (SELECT eval_id FROM mine)),
-                {answers},
-                {scores},
+                (SELECT max(seq) FROM predictions WHERE eval_id IN (SELECT eval_id FROM mine)),
+                (SELECT max(seq) FROM scores WHERE eval_id IN (SELECT eval_id FROM mine)),
                 (SELECT max(seq) FROM looks WHERE experiment IN (SELECT experiment_id FROM alike)),
                 (SELECT max(seq) FROM serving WHERE experiment_id = $1),
                 (SELECT max(seq) FROM sentinels),
@@ -310,8 +309,6 @@ class Store:
                 (SELECT max(seq) FROM guesses WHERE round IN
                     (SELECT id FROM current_rounds WHERE experiment = $1 AND unblinded IS NOT NULL))
         """
-        mine = "SELECT eval_id FROM mine"
-        query = query.format(answers=lists.ANSWERS.newest(mine), scores=lists.SCORES.newest(mine))
         with self._file.open() as cursor:
             return "-".join(str(part) for part in cursor.execute(query, [experiment_id]).fetchone())
 
@@ -393,10 +390,7 @@ class Store:
             "ORDER BY b.batch_row",
             parameters,
         )
-        new = int(result.fetchone()[0])
-        if new:
-            lists.take_in(cursor, table.record)
-        return new
+        return int(result.fetchone()[0])
 
 
 def _name(name: str) -> str:

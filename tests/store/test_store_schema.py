@@ -12,7 +12,7 @@ import pytest
 from store_samples import cast_votes, experiment, look, one_of_each, run, vote
 
 from harness.errors import NewerSchema, StoreError
-from harness.records import Entry
+from harness.records import Entry, Score
 from harness.store import Store
 from harness.store.tables import TABLES, columns, encode
 
@@ -70,6 +70,27 @@ def test_a_store_of_every_older_version_opens_with_its_rows(tmp_path: Path, newe
     assert store.ingest([experiment(number=2)]) == 1
     assert store.experiments() == [written[0], experiment(number=2)]
     assert applied(path) == [*VERSIONS, VERSIONS[-1] + 1]
+
+
+def test_the_second_copy_of_scores_of_an_older_store_goes_and_its_scores_stay(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    for file in sorted(OWN.glob("*.sql"))[:9]:
+        shutil.copy(file, old)
+    path = tmp_path / "s.duckdb"
+    Store(path, migrations=old).counts()
+    scores = [Score("e1", "test", item, "bleu", "none", 1, "ok", 0.5, (1.0, 2.0)) for item in ("b", "a")]
+    Store(path, migrations=old).ingest(scores)
+    connection = duckdb.connect(str(path))
+    lists = {"score_lists", "item_lists", "answer_lists"}
+    connection.execute("INSERT INTO item_lists VALUES ('x', ['b', 'a'])")
+    names = "SELECT table_name FROM duckdb_tables()"
+    assert lists <= {name for (name,) in connection.execute(names).fetchall()}
+    connection.close()
+    assert list(Store(path).score_columns(["e1"])) == Store(path).scores(["e1"]) == scores
+    connection = duckdb.connect(str(path))
+    assert not lists & {name for (name,) in connection.execute(names).fetchall()}
+    connection.close()
 
 
 def test_a_newer_store_is_refused_with_both_versions(store: Store, newer: Path) -> None:

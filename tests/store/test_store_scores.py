@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from harness.records import Prediction, Score, ScoreColumns
 from harness.results import AnswerCounts, count_answers
 from harness.store import Store
-from harness.store import columns as store_scores
+from harness.store import scores as scores_module
 
 ITEMS = ("a", "b'; --", "ü", "\x00", "")
 
@@ -37,13 +36,6 @@ def same(store: Store, evaluations: list[str]) -> ScoreColumns:
     assert sorted_by_kind(columns) == sorted_by_kind(store.scores(evaluations))
     assert len(columns) == len(store.scores(evaluations))
     return columns
-
-
-@pytest.fixture(params=[10**9, 0], ids=["few", "many"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A store that hands over columns in either of the two ways."""
-    monkeypatch.setattr(store_scores, "MANY", request.param)
-    return Store(tmp_path / "store.duckdb")
 
 
 def test_evaluations_that_are_alike(store: Store) -> None:
@@ -82,11 +74,16 @@ def test_statistics_of_differing_length_are_read_as_rows(store: Store) -> None:
     assert list(store.score_columns(["e1"])) == rows
 
 
-def test_texts_whose_bits_are_the_same_are_read_as_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.ingest([made("e1", "a"), made("e1", "b")])
-    monkeypatch.setattr(store_scores, "_HIGH", 63)  # one bit or none is left of every hash
-    store.ingest([made("e1", item) for item in "cdefghij"])
-    assert list(store.score_columns(["e1"])) == store.scores(["e1"])
+def test_evaluations_that_share_few_items_are_read_as_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.ingest([made("e1", "a"), made("e1", "b"), made("e2", "c")])
+    monkeypatch.setattr(scores_module, "CELLS", 5)
+    assert list(store.score_columns(["e1", "e2"])) == store.scores(["e1", "e2"])
+
+
+def test_statistics_follow_what_supersedes_them(store: Store) -> None:
+    store.ingest([corpus("e1", "a", 1.0), corpus("e1", "b", 2.0), made("e1", "a")])
+    store.ingest([corpus("e1", "a", 3.0), replace(corpus("e1", "b", 0.0), statistics=None)])
+    assert [one.statistics for one in same(store, ["e1"]) if one.metric == "bleu"] == [(3.0, 1 / 3, 1e-300), None]
 
 
 scores = st.builds(
