@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
-from harness.results.render.figures.style import Looks
+from harness.results.render.colours import Looks
 
 Point = tuple[float, float]
 _DISTANCES = (7.0, 14.0, 22.0, 32.0, 44.0)

@@ -6,13 +6,14 @@ import math
 
 from matplotlib.figure import Figure
 
-from harness.results import Leaderboard
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.render.colours import Looks
 from harness.results.render.figures import style
 
 ACROSS = 4
 
 
-def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
+def draw(board: Leaderboard, looks: Looks) -> Figure | str:
     """A grid of panels in the board's order; or why there is nothing to draw."""
     rows = [row for row in board.rows if row.evaluations]
     columns = [column for column in board.columns if any(row.cells[column.name].estimate for row in rows)]
