@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from harness import results, stats
 from harness.records import WinnerRule
-from harness.results.render import latex
-from harness.results.render.verdicts import verdict_lines
+from harness.results.render import writers
+from harness.results.render.words import verdict_lines
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def test_csv_cells_are_one_line_and_no_formula(board):
 
 @given(st.text())
 def test_escaped_text_holds_no_command_of_its_own(text):
-    escaped = latex.escape(text)
-    ours = re.compile("|".join(re.escape(own) for own in sorted(latex._ESCAPES.values(), key=len, reverse=True)))
+    escaped = writers.escape(text)
+    ours = re.compile("|".join(re.escape(own) for own in sorted(writers._ESCAPES.values(), key=len, reverse=True)))
     assert not set(ours.sub("", escaped)) & set("\\{}$&#%_~^\n\r")
 
 

@@ -10,19 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from harness import results as report
 from harness.errors import UsageError
 from harness.records import TrainLog, TrainLogRow, Trial
 from harness.results import queries
-from harness.results.render.charts import svg, svg_charts
-from harness.results.render.markdown import ranking_cells
-from harness.results.render.page.forms import columns
-from harness.results.render.page.records import Table
+from harness.results.render.board import short_ranking
+from harness.results.render.colours import arm_looks
+from harness.results.render.page import charts
+from harness.results.render.table import table
 
-TOLD = report.Told("harness run short.yaml")
+TOLD = report.ReportContext("harness run short.yaml")
 HOSTILE = (
     '</div></pre><script>alert(1)</script><img src="http://evil.test/a.png" onerror=alert(2)> ``` | `x` ](http://a) '
     "\x1b[31m \u202e"
@@ -60,7 +58,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def samples_of(maker: Any, drawn: int = 2, winner: str = "full") -> tuple[report.Shown, ...]:
+def samples_of(maker: Any, drawn: int = 2, winner: str = "full") -> tuple[report.SampleAnswers, ...]:
     texts = report.Texts({one.id: one for one in maker.examples}, maker.predictions)
     return report.shown_samples(maker.results, texts, winner, ["full", "lora", "untrained"], drawn)
 
@@ -81,8 +79,12 @@ def test_it_is_one_well_formed_file_that_asks_for_nothing(maker: Any) -> None:
     assert not {"script", "img", "iframe", "object", "form", "base"} & {tag for tag, _ in page.tags}
     assert [one["href"] for one in page.of("link")] == ["data:,"]
     assert all(one["href"].startswith("#") for one in page.of("a"))
-    assert set(re.findall(r"\b(?:https?:)?//[\w.]+", html)) == {"http://www.w3.org"}  # the name space of SVG
-    assert "url(" not in html and "@import" not in html and not any("onload" in one for _, one in page.tags)
+    assert re.findall(r"\b(?:https?:)?//[\w.]+", html) == []
+    assert (
+        not re.search(r"url\((?!#)", html)
+        and "@import" not in html
+        and not any("onload" in one for _, one in page.tags)
+    )
 
 
 def test_it_can_be_read_without_seeing_it(maker: Any) -> None:
@@ -109,7 +111,7 @@ def test_it_has_every_part_and_the_leaderboards_own_numbers(maker: Any) -> None:
     ]  # fmt: skip
     words = " ".join(" ".join(Page(report.to_page_html(page)).text).split())
     markdown = report.to_page_markdown(page)
-    for row in ranking_cells(board)[1]:
+    for row in short_ranking(board).rows:
         for cell in row:
             assert cell in words
             assert cell in markdown or cell.startswith("<")
@@ -212,56 +214,53 @@ def test_tuning_is_shown_with_what_was_chosen(maker: Any) -> None:
     ]  # fmt: skip
     page = page_of(maker, trials=trials)
     [part] = [section for section in page.sections if section.id == "tuning"]
-    assert part.charts[0].svg.count('class="ring') == 2 and "0.01" in part.tables[0].rows[0][1]
-    assert part.legend == ("full", "lora")
+    assert part.charts[0].svg.count('class="ring"') == 2 and "0.01" in part.tables[0].rows[0][1]
+    assert set(re.findall(r">(full|lora)</text>", part.charts[0].svg)) == {"full", "lora"}
 
 
 def test_columns_of_numbers_are_told_from_columns_of_words() -> None:
     rows = (("full", "0.9 [0.8, 1.0]", "may be", "-"), ("lora", "<0.001", "12 as good", "(reference)"))
-    assert columns(Table("", ("a", "b", "c", "d"), rows)) == ["", "n", "", "n"]
-    assert columns(Table("", ("a", "b", "c", "d"), rows, words=True)) == [""] * 4
+    assert table(["a", "b", "c", "d"], rows).numeric == (False, True, False, True)
+    assert table(["a", "b", "c", "d"], rows, words=True).numeric == (False,) * 4
 
 
 # ----------------------------------------------------------------------------------------------------------- charts
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.sampled_from(["linear", "log", "knee"]), st.floats(0, 1))
-def test_a_scale_keeps_order_and_its_ticks_lie_within(low: float, width: float, kind: Any, share: float) -> None:
-    low = abs(low) + 1e-3 if kind == "log" else 0.0 if kind == "knee" else low
-    high = low + width
-    scale = svg.Scale(low, high, 10, 110, kind, max(width / 50, 1e-9))
-    value = low + share * (high - low)
-    assert 10 - 1e-6 <= scale(value) <= 110 + 1e-6
-    assert scale(low) <= scale(value) + 1e-6 and scale(value) <= scale(high) + 1e-6
-    ticks = scale.ticks()
-    slack = 1e-6 * max(1.0, abs(low), abs(high))
-    assert all(low - slack <= tick <= high + slack for tick in ticks)
-    assert ticks == sorted(ticks) and len(ticks) <= 12
+VARIABLE = re.compile(r"--[a-z]+\d?")
 
 
-def test_names_lie_on_no_other_name_and_within_the_chart() -> None:
-    points = {f"arm-{number}": (180.0 + number, 100.0 + 2 * number) for number in range(6)}
-    drawing = svg.Drawing(260, "text")
-    svg.beside(drawing, points, dict.fromkeys(points, "a0"), (50, 5, 350, 220))
-    boxes = []
-    written = re.findall(r'<text class="name a0" x="([\d.]+)" y="([\d.]+)" text-anchor="middle">(.*?)<', drawing.svg())
-    for x, y, name in written:
-        half = 3.3 * len(name)
-        boxes.append((float(x) - half, float(y) - 10, float(x) + half, float(y)))
-    assert len(boxes) == 6
-    for place, (left, top, right, bottom) in enumerate(boxes):
-        assert left >= 50 and right <= 350 and top >= 0 and bottom <= 225
-        for other in boxes[place + 1 :]:
-            assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
+def test_colours_are_variables_of_the_style_sheet(maker: Any) -> None:
+    page = page_of(maker, logs=logged(maker))
+    html = report.to_page_html(page)
+    pictures = [page.glance_chart, *(chart for section in page.sections for chart in section.charts)]
+    known = set(re.findall(r"(--\w+):", html[: html.index("@media")]))
+    for chart in pictures:
+        assert chart is not None and not re.search(r"#[0-9a-fA-F]{3,6}\b[;\"]", chart.svg)
+        assert set(VARIABLE.findall(chart.svg)) <= known
 
 
-def test_an_arm_has_one_look_everywhere_and_untrained_ones_are_grey(maker: Any) -> None:
-    looks = svg_charts.looks_of(maker.results)
-    assert [looks[arm].kind for arm in ("untrained", "few_shot")] == ["g0", "g1"]
-    assert len({(look.kind, look.marker) for look in looks.values()}) == len(looks)
+def test_pictures_share_no_id_and_point_at_their_own(maker: Any) -> None:
+    page = page_of(maker, logs=logged(maker))
+    seen: set[str] = set()
+    for section in page.sections:
+        for chart in section.charts:
+            ids = set(re.findall(r' id="([^"]*)"', chart.svg))
+            assert not ids & seen
+            assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', chart.svg)) == ids
+            seen |= ids
+    assert seen
+
+
+def test_an_arm_has_its_colour_in_the_report(maker: Any) -> None:
+    """That of its place in the experiment file; `tests/app/test_colours.py` holds the app and paper to the same."""
+    looks = arm_looks(maker.results.experiment, ["untrained", "few_shot", "full", "lora", "dpo", "qlora"])
     board = report.leaderboard(maker.results)
-    for chart in [svg_charts.forest(board, looks), *svg_charts.cost_charts(board, looks)]:
-        assert chart is not None and looks["full"].kind in chart.svg and chart.alt
+    for chart in [charts.forest_chart(board, looks), *charts.cost_charts(board, looks)]:
+        assert chart is not None and chart.alt
+        for arm, variable in (("full", "--a0"), ("lora", "--i1")):
+            [style] = re.findall(rf'<text style="([^"]*)"[^>]*>{arm}</text>', chart.svg)
+            assert f"var({variable})" in style
 
 
 # ---------------------------------------------------------------------------------------------------------- command

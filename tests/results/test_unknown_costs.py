@@ -12,7 +12,6 @@ import pytest
 
 from harness import results as report
 from harness.results import Leaderboard, Results
-from harness.results.render import latex
 
 OPEN = (
     *("examples", "tokens", "optimiser_steps", "train_seconds", "total_seconds", "all_examples", "all_tokens"),
@@ -81,9 +80,9 @@ def test_every_form_of_the_board_marks_it(board: Leaderboard) -> None:
     assert line.split()[2:4] == ["-", "4.5"]
     assert "?: trained elsewhere, what it took is unknown (-)" in text.replace("\n", " ")
     markdown = report.render_markdown(board)
-    assert "| lora (budget unknown) | - | - | - | - | - |" in markdown
+    assert "| lora ? | - | - | - | - | - |" in markdown and "?: trained elsewhere" in markdown
     tex = report.to_latex(board)
-    assert "lora$^{?}$" in tex and latex.escape("?: trained elsewhere, budget unknown.") in tex
+    assert "lora$^{?}$" in tex and "? budget unknown: trained elsewhere" in tex
     rows = {row["arm"]: row["budget"] for row in csv.DictReader(io.StringIO(report.to_csv(board)))}
     assert (rows["lora"], rows["few_shot"], rows["full"], rows["dpo"], rows["untrained"]) == (
         *("unknown", "unknown", "equal", "more", ""),

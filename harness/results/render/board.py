@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.results import numbers
 from harness.results.leaderboard.columns import Column
 from harness.results.leaderboard.rows import Leaderboard, Row
-from harness.results.render.table import Table, table
+from harness.results.render.table import Head, Table, table
 from harness.results.render.words import (
     ARROWS,
     UNKNOWN,
@@ -30,7 +30,7 @@ def ranking(board: Leaderboard) -> Table:
     """Arms by the primary metric: differences to the reference, ranks, the other metrics, time, numbers of notes."""
     primary, *others = board.columns
     notes = list(numbered_notes(board))
-    heads = [
+    heads: list[Head] = [
         *("arm", f"{label(primary)} [95 %]", f"minus {board.reference} [95 %]"),
         *(("p (Holm)", 2), ("rank", 3), ("P(best)", 3)),
         *((label(column), drop) for drop, column in enumerate(others, 6)),
@@ -163,9 +163,10 @@ def cost(board: Leaderboard) -> Table:
                 *([numbers.seconds((one.with_parent or one).tuning_seconds)] if tuned else []),
             ]
         )
-    heads = [
+    heads: list[Head] = [
         *("cost", "train s", ("score s", 4), "total s", "examples", ("tokens", 1), ("steps", 6), ("trainable", 2)),
-        *(("of all", 7), ("file MB", 3), ("peak MB", 2), ("trials", 5), *(["tuning s"] if tuned else [])),
+        *(("of all", 7), ("file MB", 3), ("peak MB", 2), ("trials", 5)),
+        *(["tuning s"] if tuned else []),
     ]
     text = "Cost of one seed" + (", mean over seeds" if any(one.seeds > 1 for one in costs) else "")
     text += "; total: preparation, training, scoring."

@@ -35,9 +35,13 @@ class Look:
 Looks = Mapping[str, Look]
 
 
-def arm_looks(experiment: ExperimentRecord, arms: Iterable[str] = ()) -> dict[str, Look]:
-    """Arm → its look, in the order of the experiment file; those of `arms` that it does not list come last."""
-    written = [arm for arm in experiment.spec.get("arms", []) if isinstance(arm, Mapping)]
+def arm_looks(experiment: ExperimentRecord | None, arms: Iterable[str] = ()) -> dict[str, Look]:
+    """Arm → its look, in the order of the experiment file; those of `arms` that it does not list come last.
+
+    Without an experiment (votes from elsewhere) in the order of `arms`.
+    """
+    spec = experiment.spec if experiment is not None else {}
+    written = [arm for arm in spec.get("arms", []) if isinstance(arm, Mapping)]
     methods = {str(arm.get("name") or arm["method"]): str(arm["method"]) for arm in written}
     methods |= {arm: arm for arm in arms if arm not in methods}
     grey = [arm for arm, method in methods.items() if method in WITHOUT_TRAINING]

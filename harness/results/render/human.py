@@ -8,7 +8,7 @@ from harness.records import Stamp
 from harness.results import numbers
 from harness.results.human.records import HumanArm, HumanReview, HumanTable
 from harness.results.leaderboard.rows import Leaderboard
-from harness.results.render.table import Table, table
+from harness.results.render.table import Head, Table, table
 from harness.results.render.words import sentence, some
 from harness.results.render.writers import Part, printed
 from harness.stats.votes import Measured, WinRate
@@ -74,7 +74,14 @@ def board_rates(board: Leaderboard) -> Table | None:
     if review is None:
         return None
     without = review.without
-    heads = ["human review", "human win rate ↑ [95 %]", "rank", ("P(best)", 1), ("score [95 %]", 2), "votes"]
+    heads: list[Head] = [
+        "human review",
+        "human win rate ↑ [95 %]",
+        "rank",
+        ("P(best)", 1),
+        ("score [95 %]", 2),
+        "votes",
+    ]
     rows = []
     for arm in review.everyone.arms:
         rate = arm.win_rate
@@ -84,7 +91,8 @@ def board_rates(board: Leaderboard) -> Table | None:
             same = without.of(arm.arm)
             cells.append(share(same.win_rate.rate) if same is not None else numbers.ABSENT)
         rows.append(cells)
-    return table([*heads, *(["without left out [95 %]"] if without else [])], rows, board_lines(review), "Human review")
+    heads += ["without left out [95 %]"] if without is not None else []
+    return table(heads, rows, board_lines(review), "Human review")
 
 
 def arm_votes(arm: HumanArm) -> int:
@@ -126,7 +134,7 @@ def review_tables(review: HumanReview, votes: HumanTable) -> list[Table]:
 
 
 def _arms(votes: HumanTable) -> Table:
-    heads = [
+    heads: list[Head] = [
         *("arm", "human win rate [95 %]", ("won", 2), ("lost", 2), ("tied", 2), ("both bad", 3)),
         *(("score [95 %]", 1), ("at equal length [95 %]", 4), "rank", "P(best)"),
     ]
@@ -167,7 +175,7 @@ def _counts(rate: WinRate) -> tuple[str, str, str, str]:
 
 
 def _pairs(votes: HumanTable) -> Table:
-    heads = [
+    heads: list[Head] = [
         *("pair", "first wins [95 %]", ("won", 1), ("lost", 1), ("tied", 1), ("both bad", 3)),
         *("implied by scores [95 %]", ("p", 2)),
     ]
@@ -239,7 +247,7 @@ def rater_tables(review: HumanReview) -> list[Table]:
 
     Of many pairs of raters those with most items in common.
     """
-    heads = [
+    heads: list[Head] = [
         *("rater", "votes", "gold right [95 %]", "identical called alike [95 %]", "repeats alike", ("left", 1)),
         *(("median s", 2), "left out"),
     ]

@@ -11,7 +11,7 @@ from harness.results import numbers
 from harness.results.leaderboard.costs import OUTSIDE, Cost, known_ledger
 from harness.results.leaderboard.raced import race_lines
 from harness.results.leaderboard.rows import Leaderboard
-from harness.results.render.table import Table, table
+from harness.results.render.table import Head, Table, table
 from harness.results.render.words import UNKNOWN, legend_of_marks, marked, share_trained
 from harness.results.render.writers import Part, printed
 
@@ -48,11 +48,12 @@ FLOPS = (
 def ledger_view(board: Leaderboard) -> list[Part]:
     """The ledger of every arm, every run where those say more, and what happened in them."""
     runs = run_ledger(board)
+    listed: list[Part] = [] if runs is None else ["", runs]
     return [
         f"{board.experiment.name}: cost of one seed; budget {budget_words(board)}",
         "",
         arm_ledger(board),
-        *(["", runs] if runs is not None else []),
+        *listed,
         *happenings(board),
         *race_lines(board.experiment),
     ]
@@ -107,11 +108,11 @@ def _legend(board: Leaderboard) -> list[str]:
 
 
 def run_ledger(board: Leaderboard) -> Table | None:
-    """Every attempt at every arm and seed; None where runs say no more than arms (one seed, one attempt, no failure)."""
+    """Every attempt at every arm and seed; None where runs say no more than arms (one attempt at each, no failure)."""
     runs = board.runs
     if len({run.arm for run in runs}) == len(runs) and all(run.status == "ok" for run in runs):
         return None
-    heads = [
+    heads: list[Head] = [
         *("run", "seed", "try", "status", "examples", "tokens", ("steps", 2), ("prep s", 4), "train s", ("valid s", 5)),
         *(("pred s", 3), ("score s", 3), ("lost s", 1), ("peak MB", 1), ("events", 2)),
     ]

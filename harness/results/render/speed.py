@@ -8,7 +8,7 @@ from harness.records import Estimate
 from harness.results import numbers
 from harness.results.leaderboard.rows import Leaderboard
 from harness.results.leaderboard.serving import ServingRow, ServingTable
-from harness.results.render.table import Table, table
+from harness.results.render.table import Head, Table, table
 from harness.results.render.writers import Part, printed
 
 NOTHING = "No serving figures: `harness serving FILE` measures them."
@@ -29,7 +29,7 @@ print_serving, serving_to_text = printed(serving_view)
 def speed_tables(serving: ServingTable) -> list[Table]:
     """The figures of every arm that has some, and their ratios to the reference where there are any."""
     level = _level(serving)
-    heads = [
+    heads: list[Head] = [
         *("serving", f"first token ms [{level}]", ("p90 ms", 3), f"tokens/s [{level}]", "batch"),
         *(f"tokens/s at batch [{level}]", ("peak MB", 1), ("at batch", 4), ("weights MB", 2)),
     ]
@@ -54,7 +54,7 @@ def speed_tables(serving: ServingTable) -> list[Table]:
         for row in serving.rows
         if row.ratios and row.arm != serving.reference
     ]
-    names = [f"over {serving.reference}", "first token", "tokens/s", "tokens/s at batch", ("peak MB", 1)]
+    names: list[Head] = [f"over {serving.reference}", "first token", "tokens/s", "tokens/s at batch", ("peak MB", 1)]
     first = table(heads, rows, title="Time, speed and memory")
     return [first, *([table(names, ratios, title=f"Relative to {serving.reference}")] if ratios else [])]
 
@@ -87,9 +87,9 @@ def legend(serving: ServingTable) -> list[str]:
     )
     kinds = {row.memory_kind for row in serving.rows} - {None}
     lines = [
-        f"Serving figures of {serving.made.created} on {where}: {settings['rounds']} rounds over all arms in shuffled order, "
-        f"{settings['prompts']} validation prompts, {settings['new_tokens']} tokens each, greedy; by this package's "
-        "own generation, not a serving engine's.",
+        f"Serving figures of {serving.made.created} on {where}: {settings['rounds']} rounds over all arms in shuffled "
+        f"order, {settings['prompts']} validation prompts, {settings['new_tokens']} tokens each, greedy; by this "
+        "package's own generation, not a serving engine's.",
         "First token: one prompt alone, the median prompt and the 90th percentile one. tokens/s: generated tokens, "
         f"prompt processing included, one prompt at a time and at the largest batch that fits (up to "
         f"{settings['batches']}). Each is the median over rounds, with a distribution-free interval; ratios are taken "

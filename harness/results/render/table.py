@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+Head = str | tuple[str, int]
+"""The head of a column, alone or with its drop number."""
 _NUMBER = re.compile(r"[-+<>]?\d|-( \(.*\))?$|$|\(reference\)$")
 
 
@@ -44,7 +46,7 @@ class Table:
 
 
 def table(
-    heads: Sequence[str | tuple[str, int]],
+    heads: Sequence[Head],
     rows: Iterable[Sequence[str]],
     notes: Sequence[str] = (),
     title: str = "",
@@ -53,7 +55,7 @@ def table(
 ) -> Table:
     """A table of lists; a head may come with its drop number.
 
-    A column is numeric when every cell of it starts like a number or says that there is none; with `words` no column is.
+    A column is numeric when each of its cells starts like a number or says that there is none; with `words` none is.
     """
     names = tuple(head if isinstance(head, str) else head[0] for head in heads)
     drop = tuple(0 if isinstance(head, str) else head[1] for head in heads)

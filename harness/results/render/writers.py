@@ -1,4 +1,4 @@
-"""One writer a format: parts (lines of text and tables) as plain or coloured lines, and a table in Markdown, LaTeX, CSV."""
+"""One writer a format: parts (lines of text, tables) for a terminal or a log, tables in Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shell_calls import Shell
-
-pytest.importorskip("matplotlib")
-
-import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from shell_calls import Shell
 
 from harness import results as report
 from harness.errors import UsageError
@@ -25,8 +21,8 @@ from harness.records import Estimate
 from harness.results import Results
 from harness.results.numbers import with_interval
 from harness.results.render import figures
-from harness.results.render.charts import windows
-from harness.results.render.figures import labels, style
+from harness.results.render.colours import GREYS, arm_looks
+from harness.results.render.figures import labels, style, windows
 
 NAMES = ("forest", "metrics", "cost", "training", "curve", "tuning")
 
@@ -168,9 +164,9 @@ def test_names_of_arms_do_not_overlap(results: Results, drawn: dict[str, Any], n
 
 
 def test_colours_differ_and_are_the_same_in_every_figure(results: Results) -> None:
-    looks = style.colours_of(results)
+    looks = arm_looks(results.experiment, [entry.arm for entry in results.entries])
     assert len({look.colour for look in looks.values()}) == len({look.marker for look in looks.values()}) == len(looks)
-    assert looks["untrained"].colour in style.GREYS
+    assert looks["untrained"].colour in GREYS
 
 
 # ------------------------------------------------------------------------------------------------------ where labels go
@@ -211,14 +207,11 @@ def test_the_running_median_ignores_a_spike_and_thinning_keeps_the_end() -> None
 # --------------------------------------------------------------------------------------------------------- refusals
 
 
-def test_refusals_are_one_line(results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell) -> None:
+def test_refusals_are_one_line(results: Results, tmp_path: Path, shell: Shell) -> None:
     with pytest.raises(UsageError, match="--format 'gif' is unknown"):
         figures.write(results, tmp_path, "gif")
     (tmp_path / "file").write_text("x")
     with pytest.raises(UsageError, match="file is no folder"):
         figures.write(results, tmp_path / "file", "pdf")
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else real(name))
-    answer = shell("figures", "--home", tmp_path / "none")
+    answer = shell("figures", "--home", tmp_path / "none", "--format", "gif")
     assert answer.code == 2 and answer.err.count("\n") == 1
-    assert "pip install 'finetune-harness[figures]'" in answer.err

@@ -1,6 +1,6 @@
-"""The charts of a report: what `figures` draws, at the width of a telephone, with the colours of the page's style sheet.
+"""The charts of a report: what `figures` draws, as wide as a telephone, in the colours of the page's style sheet.
 
-matplotlib's SVG has its colours in place. Here each becomes a variable of the style sheet, so that a picture follows the
+matplotlib writes colours into its SVG. Here each becomes a variable of the style sheet, so that a picture follows the
 reader's light or dark scheme; text stays text, in the page's own font.
 """
 

@@ -1,7 +1,7 @@
 """A page as one HTML file that asks for nothing, and as Markdown.
 
-The template escapes whatever it is given; what is markup already are the charts, whose text matplotlib has escaped. Text of
-models is shown without control characters and without characters that turn the direction of what follows.
+The template escapes whatever it is given, apart from the charts, which are markup whose text matplotlib has escaped.
+Text of models is shown without control characters and without characters that turn the direction of what follows.
 """
 
 from __future__ import annotations
