@@ -1,4 +1,4 @@
-"""An arm's colour is its place in the experiment file: the same on every page of the app, in the report and on paper."""
+"""An arm's colour is its place in the experiment file: the same on every page of the app, in the report, on paper."""
 
 from __future__ import annotations
 

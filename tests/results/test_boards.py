@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from harness import results as report
 from harness.records import Look
-from harness.results import cache
+from harness.results import Leaderboard, cache, collect, leaderboard
 from harness.store import Store
 
 
@@ -22,8 +21,8 @@ def store(tmp_path: Path, maker: Any) -> Store:
     return store
 
 
-def fresh(store: Store) -> report.Leaderboard:
-    return report.leaderboard(report.collect(store, "x1"))
+def fresh(store: Store) -> Leaderboard:
+    return leaderboard(collect(store, "x1"))
 
 
 def test_a_kept_board_is_the_same_board(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,16 +11,27 @@ from typing import Any
 
 import pytest
 
-from harness import results as report
 from harness.errors import UsageError
 from harness.records import TrainLog, TrainLogRow, Trial
-from harness.results import queries
+from harness.results import (
+    GENERATOR,
+    Page,
+    ReportContext,
+    SampleAnswers,
+    Texts,
+    leaderboard,
+    queries,
+    report_page,
+    shown_samples,
+    to_page_html,
+    to_page_markdown,
+)
 from harness.results.render.board import short_ranking
 from harness.results.render.colours import arm_looks
 from harness.results.render.page import charts
 from harness.results.render.table import table
 
-TOLD = report.ReportContext("harness run short.yaml")
+TOLD = ReportContext("harness run short.yaml")
 HOSTILE = (
     '</div></pre><script>alert(1)</script><img src="http://evil.test/a.png" onerror=alert(2)> ``` | `x` ](http://a) '
     "\x1b[31m \u202e"
@@ -28,7 +39,7 @@ HOSTILE = (
 VOID = {"meta", "link", "br", "img", "input"}
 
 
-class Page(HTMLParser):
+class Parsed(HTMLParser):
     """What a browser would make of it: elements, their attributes and text."""
 
     def __init__(self, text: str) -> None:
@@ -58,13 +69,13 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def samples_of(maker: Any, drawn: int = 2, winner: str = "full") -> tuple[report.SampleAnswers, ...]:
-    texts = report.Texts({one.id: one for one in maker.examples}, maker.predictions)
-    return report.shown_samples(maker.results, texts, winner, ["full", "lora", "untrained"], drawn)
+def samples_of(maker: Any, drawn: int = 2, winner: str = "full") -> tuple[SampleAnswers, ...]:
+    texts = Texts({one.id: one for one in maker.examples}, maker.predictions)
+    return shown_samples(maker.results, texts, winner, ["full", "lora", "untrained"], drawn)
 
 
-def page_of(maker: Any, **changed: Any) -> report.Page:
-    return report.report_page(replace(maker.results, **changed), TOLD, samples_of(maker))
+def page_of(maker: Any, **changed: Any) -> Page:
+    return report_page(replace(maker.results, **changed), TOLD, samples_of(maker))
 
 
 def logged(maker: Any) -> list[TrainLog]:
@@ -73,8 +84,8 @@ def logged(maker: Any) -> list[TrainLog]:
 
 
 def test_it_is_one_well_formed_file_that_asks_for_nothing(maker: Any) -> None:
-    html = report.to_page_html(page_of(maker, logs=logged(maker)))
-    page = Page(html)
+    html = to_page_html(page_of(maker, logs=logged(maker)))
+    page = Parsed(html)
     assert page.open == []
     assert not {"script", "img", "iframe", "object", "form", "base"} & {tag for tag, _ in page.tags}
     assert [one["href"] for one in page.of("link")] == ["data:,"]
@@ -88,7 +99,7 @@ def test_it_is_one_well_formed_file_that_asks_for_nothing(maker: Any) -> None:
 
 
 def test_it_can_be_read_without_seeing_it(maker: Any) -> None:
-    page = Page(report.to_page_html(page_of(maker, logs=logged(maker))))
+    page = Parsed(to_page_html(page_of(maker, logs=logged(maker))))
     pictures = [one for one in page.of("svg") if one.get("aria-hidden") != "true"]
     assert len(pictures) >= 5 and all(one["role"] == "img" and len(one["aria-label"]) > 20 for one in pictures)
     assert len(page.of("caption")) == len(page.of("table")) > 5
@@ -103,14 +114,14 @@ def test_it_can_be_read_without_seeing_it(maker: Any) -> None:
 
 def test_it_has_every_part_and_the_leaderboards_own_numbers(maker: Any) -> None:
     page = page_of(maker, logs=logged(maker))
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     ids = [section.id for section in page.sections]
     assert ids == [
         "leaderboard", "metrics", "failures", "cost", "ledger", "training", "forgetting", "samples", "looks",
         "settings", "reproduce",
     ]  # fmt: skip
-    words = " ".join(" ".join(Page(report.to_page_html(page)).text).split())
-    markdown = report.to_page_markdown(page)
+    words = " ".join(" ".join(Parsed(to_page_html(page)).text).split())
+    markdown = to_page_markdown(page)
     for row in short_ranking(board).rows:
         for cell in row:
             assert cell in words
@@ -122,9 +133,9 @@ def test_it_has_every_part_and_the_leaderboards_own_numbers(maker: Any) -> None:
 
 
 def test_the_same_results_give_the_same_bytes(maker: Any) -> None:
-    one, other = (report.to_page_html(page_of(maker, logs=logged(maker))) for _ in range(2))
+    one, other = (to_page_html(page_of(maker, logs=logged(maker))) for _ in range(2))
     assert one == other
-    assert report.to_page_markdown(page_of(maker)) == report.to_page_markdown(page_of(maker))
+    assert to_page_markdown(page_of(maker)) == to_page_markdown(page_of(maker))
 
 
 def test_hostile_text_stands_as_text(maker: Any) -> None:
@@ -134,9 +145,9 @@ def test_hostile_text_stands_as_text(maker: Any) -> None:
     maker.entries = [replace(one, arm=HOSTILE if one.arm == "full" else one.arm) for one in maker.entries]
     made = samples_of(maker, winner="lora")
     assert made and all(answer.text == HOSTILE for one in made for answer in one.answers)
-    page = report.report_page(replace(maker.results, logs=logged(maker)), TOLD, made)
-    html, markdown = report.to_page_html(page), report.to_page_markdown(page)
-    read = Page(html)
+    page = report_page(replace(maker.results, logs=logged(maker)), TOLD, made)
+    html, markdown = to_page_html(page), to_page_markdown(page)
+    read = Parsed(html)
     assert read.open == [] and not {"script", "img"} & {tag for tag, _ in read.tags}
     assert "<script>alert(1)</script>" in "".join(read.text)
     for text in (html, markdown):
@@ -182,9 +193,9 @@ def test_lower_is_better_turns_best_and_worst_round(maker: Any) -> None:
 def test_a_sensitive_task_shows_no_sample(maker: Any) -> None:
     maker.task["sensitive"] = True
     assert samples_of(maker) == ()
-    page = report.report_page(maker.results, TOLD)
-    assert "no text of it leaves the store" in report.to_page_html(page)
-    assert maker.examples[0].prompt not in report.to_page_markdown(page)
+    page = report_page(maker.results, TOLD)
+    assert "no text of it leaves the store" in to_page_html(page)
+    assert maker.examples[0].prompt not in to_page_markdown(page)
 
 
 def test_long_texts_are_cut_and_say_so(maker: Any) -> None:
@@ -196,8 +207,8 @@ def test_who_looked_and_where_is_not_said(maker: Any) -> None:
     results = maker.results
     looks = [replace(one, who="somebody-by-name") for one in results.looks]
     runs = [replace(one, error="cannot read /srv/secret/place/model.bin") if one.error else one for one in results.runs]
-    page = report.report_page(replace(results, looks=looks, runs=runs), TOLD)
-    for text in (report.to_page_html(page), report.to_page_markdown(page)):
+    page = report_page(replace(results, looks=looks, runs=runs), TOLD)
+    for text in (to_page_html(page), to_page_markdown(page)):
         assert "somebody-by-name" not in text and "/srv/secret" not in text
         assert "model.bin" in text
 
@@ -232,7 +243,7 @@ VARIABLE = re.compile(r"--[a-z]+\d?")
 
 def test_colours_are_variables_of_the_style_sheet(maker: Any) -> None:
     page = page_of(maker, logs=logged(maker))
-    html = report.to_page_html(page)
+    html = to_page_html(page)
     pictures = [page.glance_chart, *(chart for section in page.sections for chart in section.charts)]
     known = set(re.findall(r"(--\w+):", html[: html.index("@media")]))
     for chart in pictures:
@@ -255,7 +266,7 @@ def test_pictures_share_no_id_and_point_at_their_own(maker: Any) -> None:
 def test_an_arm_has_its_colour_in_the_report(maker: Any) -> None:
     """That of its place in the experiment file; `tests/app/test_colours.py` holds the app and paper to the same."""
     looks = arm_looks(maker.results.experiment, ["untrained", "few_shot", "full", "lora", "dpo", "qlora"])
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     for chart in [charts.forest_chart(board, looks), *charts.cost_charts(board, looks)]:
         assert chart is not None and chart.alt
         for arm, variable in (("full", "--a0"), ("lora", "--i1")):
@@ -285,7 +296,7 @@ def test_the_committed_report_is_whole_and_names_no_place() -> None:
     folder = Path(__file__).parents[2] / "reports"
     for name in ("visit_notes.html", "visit_notes.md"):
         text = (folder / name).read_text()
-        assert report.GENERATOR in text and len(text) < 1_000_000
+        assert GENERATOR in text and len(text) < 1_000_000
         assert "harness run baselines/visit_notes.yaml" in text
         assert not re.search(r"(?<![\w.<])/(?:home|root|tmp|work|Users|mnt|srv|var)/", text)
-    assert Page((folder / "visit_notes.html").read_text()).open == []
+    assert Parsed((folder / "visit_notes.html").read_text()).open == []

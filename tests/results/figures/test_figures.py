@@ -15,10 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from shell_calls import Shell
 
-from harness import results as report
 from harness.errors import UsageError
 from harness.records import Estimate
-from harness.results import Results
+from harness.results import Results, leaderboard, learning_curve
 from harness.results.numbers import with_interval
 from harness.results.render import figures
 from harness.results.render.colours import GREYS, arm_looks
@@ -73,7 +72,7 @@ def test_pdf_has_no_date_and_embeds_its_fonts(drawn: dict[str, Any], tmp_path: P
 
 
 def test_the_forest_says_every_number_of_the_leaderboard(results: Results, drawn: dict[str, Any]) -> None:
-    board = report.leaderboard(results)
+    board = leaderboard(results)
     shown = words(drawn["forest"])
     for row in board.rows:
         cell = row.cells["exact_match"]
@@ -89,7 +88,7 @@ def test_the_forest_says_every_number_of_the_leaderboard(results: Results, drawn
 
 
 def test_every_metric_has_a_panel_with_its_direction(results: Results, drawn: dict[str, Any]) -> None:
-    board = report.leaderboard(results)
+    board = leaderboard(results)
     titles = [axes.get_title(loc="left") for axes in drawn["metrics"].axes if axes.get_visible()]
     assert titles == [f"{column.name} ↑" for column in board.columns]
 
@@ -140,7 +139,7 @@ def test_tuning_rings_the_chosen_rate_and_crosses_the_failed_one(results: Result
 def test_the_curve_stands_at_each_share(results: Results, drawn: dict[str, Any]) -> None:
     axes = drawn["curve"].axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["100\n25%", "400\n100%"]
-    values = {point.estimate.value for one in report.learning_curve(results).arms for point in one.points}
+    values = {point.estimate.value for one in learning_curve(results).arms for point in one.points}
     assert values == {float(v) for line in axes.get_lines() if line.get_marker() != "None" for v in line.get_ydata()}
 
 

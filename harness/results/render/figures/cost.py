@@ -100,4 +100,4 @@ def _panel(axes: Axes, view: CostView, looks: Looks, shown: windows.Window) -> N
     axes.set_xlabel(NAMES[view.measure])
     axes.grid(color=style.LIGHT, lw=0.5)
     if view.unknown:
-        axes.set_title(f"not measured: {', '.join(view.unknown)}", loc="left", fontsize=6, color=style.GREY)
+        axes.set_title(f"not measured: {', '.join(map(labels.short, view.unknown))}", loc="left", fontsize=6, color=style.GREY)

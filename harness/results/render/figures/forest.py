@@ -12,7 +12,7 @@ from harness.records import Estimate
 from harness.results.leaderboard.rows import Leaderboard, Row
 from harness.results.numbers import with_interval
 from harness.results.render.colours import Looks
-from harness.results.render.figures import style, windows
+from harness.results.render.figures import labels, style, windows
 
 Bounds = tuple[float, float] | None
 
@@ -37,13 +37,13 @@ def draw(board: Leaderboard, looks: Looks) -> Figure | str:
         best = {row.arm: "best value" if row is rows[0] else said[row.arm] for row in rows}
         _panel(panels[2], rows, to_best, looks, column.bounds, best)
         _zoom(panels[2], {arm: one for arm, one in to_best.items() if one is not None}, rows, looks)
-        panels[2].set_xlabel(f"minus {rows[0].arm}, paired")
+        panels[2].set_xlabel(f"minus {labels.short(rows[0].arm)}, paired")
     margin = board.verdict.rule.margin
     for axes in panels[1:]:
         axes.axvline(0, color=style.GREY, lw=0.8, zorder=1)
         if margin:
             axes.axvspan(-margin, margin, color=style.LIGHT, alpha=0.7, lw=0, zorder=0)
-    panels[1].set_xlabel(f"minus {board.reference}, paired")
+    panels[1].set_xlabel(f"minus {labels.short(board.reference)}, paired")
     what = "these methods: seeds and examples" if board.question == "method" else "these checkpoints: examples"
     panels[0].set_title(f"95 % intervals ({what})", loc="left", color=style.GREY, fontsize=6.5)
     if margin:
@@ -70,7 +70,7 @@ def _values(axes: Axes, board: Leaderboard, rows: Sequence[Row], looks: Looks) -
     column = board.columns[0]
     _panel(axes, rows, {row.arm: row.cells[column.name].estimate for row in rows}, looks, column.bounds)
     axes.set_ylim(len(rows) - 0.4, -0.7)
-    axes.set_yticks(range(len(rows)), [row.arm + ("" if row.budget_known else " ?") for row in rows])
+    axes.set_yticks(range(len(rows)), [labels.short(row.arm) + ("" if row.budget_known else " ?") for row in rows])
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set_color(looks[row.arm].ink)
     unit = f" ({column.unit})" if column.unit else ""

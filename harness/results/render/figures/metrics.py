@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from harness.results.leaderboard.rows import Leaderboard
 from harness.results.render.colours import Looks
-from harness.results.render.figures import style
+from harness.results.render.figures import labels, style
 
 ACROSS = 4
 
@@ -37,7 +37,7 @@ def draw(board: Leaderboard, looks: Looks) -> Figure | str:
         arrow = "↑" if column.direction == "higher" else "↓"
         axes.set_title(f"{column.name.rpartition(':')[2]} {arrow}", loc="left", fontsize=7, pad=3)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks(range(len(rows)), [row.arm for row in rows])
+        axes.set_yticks(range(len(rows)), [labels.short(row.arm) for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=style.LIGHT, lw=0.5)

@@ -69,4 +69,5 @@ def _chosen(axes: Axes, one: ArmTuning, loss: bool, look: Look) -> None:
     value = _value(one.chosen, loss) if one.chosen is not None else None
     if one.chosen is None or value is None or FIELD not in one.chosen.values:
         return
-    axes.plot([float(one.chosen.values[FIELD])], [value], marker="o", ms=9, mfc="none", mec=look.colour, mew=1.1)
+    rate = float(one.chosen.values[FIELD])
+    axes.plot([rate], [value], marker="o", ms=9, mfc="none", mec=look.colour, mew=1.1, gid=f"ring {one.arm}")

@@ -7,6 +7,7 @@ reader's light or dark scheme; text stays text, in the page's own font.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -31,7 +32,7 @@ _VARIABLES: Mapping[str, str] = {
     **{"#222222": "--ink", "#000000": "--ink", "#767676": "--soft", "#d9d9d9": "--rule", "#ffffff": "--paper"},
 }
 """Colours that figures are drawn in → variables of the style sheet."""
-_CLASSES = re.compile(r' id="(?:(ring|cross|name)[^"]*|[xy](tick)_\d+)"')
+_CLASSES = re.compile(r' id="(?:(ring) [^"]*|[xy](tick)_\d+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +116,12 @@ def _chart(name: str, title: str, alt: str, draw: Callable[[], Figure | str]) ->
     """The chart that `draw` draws; None where that says why there is nothing to draw."""
     from harness.results.render.figures import style
 
-    with style.context():
+    with warnings.catch_warnings(), style.context():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts have what matplotlib's lack
         figure = draw()
-    if isinstance(figure, str):
-        return None
-    text = style.drawn(figure, "svg", **{"svg.fonttype": "none", "savefig.transparent": True}).decode()
+        if isinstance(figure, str):
+            return None
+        text = style.drawn(figure, "svg", **{"svg.fonttype": "none", "savefig.transparent": True}).decode()
     return Chart(title, _for_page(text, name, alt), alt)
 
 
