@@ -100,4 +100,5 @@ def _panel(axes: Axes, view: CostView, looks: Looks, shown: windows.Window) -> N
     axes.set_xlabel(NAMES[view.measure])
     axes.grid(color=style.LIGHT, lw=0.5)
     if view.unknown:
-        axes.set_title(f"not measured: {', '.join(map(labels.short, view.unknown))}", loc="left", fontsize=6, color=style.GREY)
+        missing = ", ".join(map(labels.short, view.unknown))
+        axes.set_title(f"not measured: {missing}", loc="left", fontsize=6, color=style.GREY)

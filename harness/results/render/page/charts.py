@@ -139,7 +139,7 @@ def _for_page(svg: str, name: str, alt: str) -> str:
     body = body.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
     body = re.sub(r"(font: [^;\"]*?[\d.]+px)[^;\"]*", r"\1 var(--font)", body)
     body = re.sub(r"#[0-9a-f]{6}\b", lambda found: _coloured(found[0]), body)
-    return re.sub(r">\s+<", "><", body).strip()
+    return re.sub(r">\s+<", "><", re.sub(r"\s*\n\s*", " ", body)).strip()
 
 
 _LOWER = {colour.lower(): variable for colour, variable in _VARIABLES.items()}
