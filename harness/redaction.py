@@ -10,6 +10,7 @@ leaves it carries the mark `marked`, so that not even a traceback of a bug print
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -62,3 +63,11 @@ def reason_of(error: BaseException) -> str:
 def marked(error: BaseException) -> bool:
     """Whether an exception rose while sensitive data was in hand."""
     return bool(error.__dict__.get("withheld"))
+
+
+_PATH = re.compile(r"(?<![\w.:/~\\-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\"():,;]+[/\\])+(?P<last>[^\s/\\'\"():,;]*)")
+
+
+def without_paths(text: str) -> str:
+    """`text` with absolute paths of the machine, which are nobody else's business, reduced to their last part."""
+    return _PATH.sub(lambda match: match["last"] or "…", text)

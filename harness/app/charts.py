@@ -1,6 +1,6 @@
 """Charts of the app: pure functions from a report's records to a plotly figure.
 
-Colours are those of print (`charts.palette`); an arm keeps its colour on every page. Streamlit's theme gives
+An arm has the colour and the marker that it has in the report and on paper (`render.colours`). Streamlit's theme gives
 background and text, light or dark.
 """
 
@@ -13,40 +13,41 @@ from typing import Any
 import plotly.graph_objects as go
 
 from harness.results import CostView, HumanReview, HumanTable, Leaderboard, TrainingCurve
-from harness.results.render.charts.palette import MARKERS, PALETTE
+from harness.results.render.colours import PALETTE, Looks, arm_looks
 from harness.results.studies.figure_data import CostPoint
 
 LAYOUT: Mapping[str, Any] = {"margin": {"l": 10, "r": 10, "t": 30, "b": 10}, "hoverlabel": {"namelength": -1}}
-SYMBOLS = {"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "P": "cross"}
+SYMBOLS: Mapping[str, str] = {
+    **{"o": "circle", "s": "square", "D": "diamond", "^": "triangle-up", "v": "triangle-down", "<": "triangle-left"},
+    **{">": "triangle-right", "p": "pentagon", "h": "hexagon", "*": "star"},
+}
+"""matplotlib's letters → plotly's names."""
 
 
-def colours(arms: Sequence[str]) -> dict[str, str]:
-    """A colour for every arm, in the order they are given."""
-    return {arm: PALETTE[place % len(PALETTE)] for place, arm in enumerate(arms)}
-
-
-def _symbol(place: int) -> str:
-    return SYMBOLS.get(MARKERS[place % len(MARKERS)], "star")
+def _marker(looks: Looks, arm: str, size: int) -> dict[str, Any]:
+    """How an arm's points are drawn; grey where the experiment does not have it."""
+    look = looks.get(arm)
+    return {"size": size, "color": look.colour if look else "gray", "symbol": SYMBOLS[look.marker] if look else "x"}
 
 
 def forest(board: Leaderboard) -> go.Figure:
     """The primary metric of every arm with its interval, the best on top."""
     primary = board.columns[0]
     rows = [row for row in board.rows if row.cells[primary.name].estimate is not None]
-    shade = colours([row.arm for row in rows])
+    looks = arm_looks(board.experiment, [row.arm for row in rows])
     figure = go.Figure()
     for row in rows:
-        found = row.cells[primary.name].estimate
-        assert found is not None
-        low, high = (found.value if end is None else end for end in (found.low, found.high))
+        estimate = row.cells[primary.name].estimate
+        assert estimate is not None
+        low, high = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
         figure.add_scatter(
-            x=[found.value],
+            x=[estimate.value],
             y=[row.arm],
-            error_x={"type": "data", "array": [high - found.value], "arrayminus": [found.value - low]},
+            error_x={"type": "data", "array": [high - estimate.value], "arrayminus": [estimate.value - low]},
             mode="markers",
-            marker={"size": 11, "color": shade[row.arm]},
+            marker=_marker(looks, row.arm, 11),
             name=row.arm,
-            hovertemplate=f"%{{y}}: {found.value:.4g} [{low:.4g}, {high:.4g}]<extra></extra>",
+            hovertemplate=f"%{{y}}: {estimate.value:.4g} [{low:.4g}, {high:.4g}]<extra></extra>",
         )
     better = "higher is better" if primary.direction == "higher" else "lower is better"
     figure.update_layout(**LAYOUT, showlegend=False, height=80 + 42 * len(rows))
@@ -67,8 +68,8 @@ def tradeoff(view: CostView, board: Leaderboard) -> go.Figure:
         name="Pareto front",
         hoverinfo="skip",
     )
-    shade = colours([row.arm for row in board.rows])
-    for place, point in enumerate(view.points):
+    looks = arm_looks(board.experiment, [row.arm for row in board.rows])
+    for point in view.points:
         low, high = (point.value if end is None else end for end in (point.low, point.high))
         left, right = (point.cost if end is None else end for end in (point.cost_low, point.cost_high))
         figure.add_scatter(
@@ -80,7 +81,7 @@ def tradeoff(view: CostView, board: Leaderboard) -> go.Figure:
             text=[point.arm],
             textposition=_beside(view, point),
             cliponaxis=False,
-            marker={"size": 12, "color": shade.get(point.arm, "gray"), "symbol": _symbol(place)},
+            marker=_marker(looks, point.arm, 12),
             name=point.arm,
             hovertemplate=f"{point.arm}: {point.value:.4g}, {point.cost:,.4g} {view.unit}<extra></extra>",
         )
@@ -104,9 +105,8 @@ def _beside(view: CostView, point: CostPoint) -> str:
     return "top center" if near or point.cost > 0.85 * most else "bottom right"
 
 
-def training(curves: Sequence[TrainingCurve], quantity: str, arms: Sequence[str]) -> go.Figure:
+def training(curves: Sequence[TrainingCurve], quantity: str, looks: Looks) -> go.Figure:
     """One quantity of the training log over steps, a line a run, with what went wrong marked."""
-    shade = colours(arms)
     dashes = ["solid", "dash", "dot", "dashdot", "longdash"]
     figure = go.Figure()
     for curve in curves:
@@ -118,7 +118,7 @@ def training(curves: Sequence[TrainingCurve], quantity: str, arms: Sequence[str]
             x=[step for step, _ in points],
             y=[value for _, value in points],
             mode="lines+markers" if len(points) < 30 else "lines",
-            line={"color": shade.get(curve.arm, "gray"), "dash": dashes[seed % len(dashes)]},
+            line={"color": looks[curve.arm].colour, "dash": dashes[seed % len(dashes)]},
             name=f"{curve.arm}, seed {seed}",
         )
         marked = [(event.step, event.kind) for event in curve.events]
@@ -141,13 +141,13 @@ def training(curves: Sequence[TrainingCurve], quantity: str, arms: Sequence[str]
 def lengths(words: Mapping[str, Sequence[int]], title: str) -> go.Figure:
     """How long texts are in each split, as shares, so that splits of different size compare."""
     figure = go.Figure()
-    for place, (split, sizes) in enumerate(words.items()):
+    for index, (split, sizes) in enumerate(words.items()):
         figure.add_histogram(
             x=list(sizes),
             histnorm="percent",
             name=split,
             bingroup="lengths",  # the same bins for every split, or their heights say nothing
-            marker={"color": PALETTE[place % len(PALETTE)]},
+            marker={"color": PALETTE[index % len(PALETTE)]},
         )
     figure.update_layout(**LAYOUT, barmode="group", bargap=0.15, height=300, legend={"orientation": "h", "y": 1.15})
     figure.update_xaxes(title=title)
@@ -155,23 +155,22 @@ def lengths(words: Mapping[str, Sequence[int]], title: str) -> go.Figure:
     return figure
 
 
-def human_scores(table: HumanTable, arms: Sequence[str]) -> go.Figure:
-    """The human win rate of every arm with its interval, the best on top; an arm's colour is by `arms`."""
-    shade = colours(arms)
+def human_scores(table: HumanTable, looks: Looks) -> go.Figure:
+    """The human win rate of every arm with its interval, the best on top."""
     figure = go.Figure()
-    for one in table.arms:
-        found = one.win_rate.rate.estimate
-        if found is None:
+    for arm in table.arms:
+        rate = arm.win_rate.rate.estimate
+        if rate is None:
             continue
-        low, high = (found.value if end is None else end for end in (found.low, found.high))
+        low, high = (rate.value if end is None else end for end in (rate.low, rate.high))
         figure.add_scatter(
-            x=[found.value],
-            y=[one.arm],
-            error_x={"type": "data", "array": [high - found.value], "arrayminus": [found.value - low]},
+            x=[rate.value],
+            y=[arm.arm],
+            error_x={"type": "data", "array": [high - rate.value], "arrayminus": [rate.value - low]},
             mode="markers",
-            marker={"size": 11, "color": shade.get(one.arm, "gray")},
-            name=one.arm,
-            hovertemplate=f"%{{y}}: {found.value:.3f} [{low:.3f}, {high:.3f}]<extra></extra>",
+            marker=_marker(looks, arm.arm, 11),
+            name=arm.arm,
+            hovertemplate=f"%{{y}}: {rate.value:.3f} [{low:.3f}, {high:.3f}]<extra></extra>",
         )
     figure.add_vline(x=0.5, line={"dash": "dot", "color": "gray", "width": 1})
     figure.update_layout(**LAYOUT, showlegend=False, height=120 + 42 * len(table.arms))
@@ -185,9 +184,9 @@ def pair_matrix(table: HumanTable) -> go.Figure:
     names = [one.arm for one in table.arms]
     shares: dict[tuple[str, str], float] = {}
     for pair in table.pairs:
-        found = pair.rate.rate.estimate if pair.rate is not None else None
-        if found is not None:
-            shares[pair.first, pair.second], shares[pair.second, pair.first] = found.value, 1 - found.value
+        rate = pair.rate.rate.estimate if pair.rate is not None else None
+        if rate is not None:
+            shares[pair.first, pair.second], shares[pair.second, pair.first] = rate.value, 1 - rate.value
     values = [[shares.get((row, column)) for column in names] for row in names]
     figure = go.Figure(
         go.Heatmap(
@@ -210,15 +209,15 @@ def pair_matrix(table: HumanTable) -> go.Figure:
     return figure
 
 
-def rater_quality(found: HumanReview) -> go.Figure:
+def rater_quality(review: HumanReview) -> go.Figure:
     """What every rater got right where the right answer is known, with intervals, and the declared limit."""
     # A chart takes tags in its words for markup, and a name may come from a file.
-    names = [html.escape(one.rater) + (" (left out)" if one.excluded else "") for one in found.raters]
+    names = [html.escape(one.rater) + (" (left out)" if one.excluded else "") for one in review.raters]
     figure = go.Figure()
     kinds = (("gold pairs right", "gold"), ("identical pairs called alike", "identical"))
-    for place, (title, field) in enumerate(kinds):
-        known = [(name, getattr(one, field).estimate) for name, one in zip(names, found.raters, strict=True)]
-        shown = [(name, one) for name, one in known if one is not None]
+    for index, (title, field) in enumerate(kinds):
+        rates = [(name, getattr(one, field).estimate) for name, one in zip(names, review.raters, strict=True)]
+        shown = [(name, one) for name, one in rates if one is not None]
         figure.add_bar(
             x=[name for name, _ in shown],
             y=[one.value for _, one in shown],
@@ -228,17 +227,17 @@ def rater_quality(found: HumanReview) -> go.Figure:
                 "arrayminus": [one.value - (one.low if one.low is not None else one.value) for _, one in shown],
             },
             name=title,
-            marker={"color": PALETTE[place]},
+            marker={"color": PALETTE[index]},
         )
-    judged = [(name, *one.repeats) for name, one in zip(names, found.raters, strict=True) if one.repeats[1]]
+    judged = [(name, *one.repeats) for name, one in zip(names, review.raters, strict=True) if one.repeats[1]]
     figure.add_bar(
         x=[name for name, _, _ in judged],
         y=[good / all_ for _, good, all_ in judged],
         name="repeats judged alike",
         marker={"color": PALETTE[2]},
     )
-    if found.rule.gold_accuracy is not None:
-        figure.add_hline(y=found.rule.gold_accuracy, line={"dash": "dot", "color": "gray", "width": 1})
+    if review.rule.gold_accuracy is not None:
+        figure.add_hline(y=review.rule.gold_accuracy, line={"dash": "dot", "color": "gray", "width": 1})
     figure.update_layout(**LAYOUT, barmode="group", height=320, legend={"orientation": "h", "y": 1.15})
     figure.update_xaxes(type="category")
     figure.update_yaxes(range=[0, 1.02], title="share")
@@ -248,10 +247,10 @@ def rater_quality(found: HumanReview) -> go.Figure:
 def prepare() -> None:
     """Draw one of everything and forget it: plotly loads what checks a property when it is first used."""
     bar = {"type": "data", "array": [1], "arrayminus": [1]}
-    look = {"size": 1, "color": PALETTE[0], "symbol": "circle"}
+    dot = {"size": 1, "color": PALETTE[0], "symbol": "circle"}
     figure = go.Figure(
         [
-            go.Scatter(x=[1], y=[1], error_x=bar, error_y=bar, mode="markers", marker=look, name="", hovertemplate=""),
+            go.Scatter(x=[1], y=[1], error_x=bar, error_y=bar, mode="markers", marker=dot, name="", hovertemplate=""),
             go.Bar(x=[1], y=[1], error_y=bar, name="", marker={"color": PALETTE[0]}),
             go.Heatmap(z=[[1]], colorscale="RdBu", texttemplate="", colorbar={"title": "", "thickness": 1}),
             go.Histogram(x=[1], histnorm="percent", bingroup="", marker={"color": PALETTE[0]}),

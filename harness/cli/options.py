@@ -42,4 +42,4 @@ def show_suite(table: Any, as_json: bool) -> None:
     if as_json:
         print_json(results.suite_to_json(table))
     else:
-        print(results.suite_to_markdown(table), end="")
+        results.print_suite(table)

@@ -165,7 +165,7 @@ def figures(
 ) -> None:
     """Draw the figures of a stored experiment: forest, metrics, cost, training, learning curve, tuning.
 
-    The same results give the same bytes. Needs matplotlib: pip install 'finetune-harness[figures]'.
+    The same results give the same bytes.
     """
     from harness.results import queries
     from harness.results.render import figures

@@ -16,10 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import harness
-from harness import results
 from harness.records import Round, from_json, to_json
 from harness.records.files import write_bytes
+from harness.results.collect import collect, with_human
+from harness.results.human.records import HumanReview
+from harness.results.human.statistics import human_review
 from harness.results.human.votes import joined, require_unblinded
+from harness.results.leaderboard.board import leaderboard
+from harness.results.leaderboard.rows import Leaderboard
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -27,28 +31,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def board(store: Store, home: Path, experiment_id: str) -> results.Leaderboard:
+def board(store: Store, home: Path, experiment_id: str) -> Leaderboard:
     """The leaderboard of an experiment, from the file where nothing has changed since."""
 
-    def make() -> results.Leaderboard:
+    def make() -> Leaderboard:
         with store.opened() as held:
-            found = results.collect(held, experiment_id, columns=True)
-        return results.leaderboard(results.with_human(found, store, lambda there: human(store, home, there)))
+            stored = collect(held, experiment_id, columns=True)
+        return leaderboard(with_human(stored, store, lambda round_: human(store, home, round_)))
 
-    return _kept(home, experiment_id, store.state(experiment_id), results.Leaderboard, make)
+    return _kept(home, experiment_id, store.state(experiment_id), Leaderboard, make)
 
 
-def human(store: Store, home: Path, there: Round) -> results.HumanReview:
+def human(store: Store, home: Path, round_: Round) -> HumanReview:
     """The statistics of an unblinded round, from the file where nothing has changed since.
 
     Raises ReviewError before unblinding.
     """
-    require_unblinded(there)
+    require_unblinded(round_)
 
-    def make() -> results.HumanReview:
-        return results.human_review(joined(there, store.ballots(there.id)))
+    def make() -> HumanReview:
+        return human_review(joined(round_, store.ballots(round_.id)))
 
-    return _kept(home, f"round-{there.id}", store.round_state(there.id), results.HumanReview, make)
+    return _kept(home, f"round-{round_.id}", store.round_state(round_.id), HumanReview, make)
 
 
 def _kept(home: Path, name: str, state: str, kind: type[T], make: Callable[[], T]) -> T:
@@ -58,11 +62,11 @@ def _kept(home: Path, name: str, state: str, kind: type[T], make: Callable[[], T
         kept = json.loads(file.read_bytes())
         if kept["state"] == state:
             return from_json(kind, kept["board"])
-    made = make()
+    value = make()
     with suppress(OSError):  # a folder that cannot be written costs time only
         file.parent.mkdir(exist_ok=True)
-        write_bytes(file, json.dumps({"state": state, "board": to_json(made)}).encode())
-    return made
+        write_bytes(file, json.dumps({"state": state, "board": to_json(value)}).encode())
+    return value
 
 
 @functools.cache

@@ -46,7 +46,7 @@ def with_interval(estimate: Estimate | None, bounds: Bounds, *, sign: bool = Fal
     return f"{text} [{fixed(estimate.low, places, sign=sign)}, {fixed(estimate.high, places, sign=sign)}]"
 
 
-def apart(estimate: Estimate | None) -> bool:
+def excludes_zero(estimate: Estimate | None) -> bool:
     """Whether the interval of a difference excludes 0."""
     return estimate is not None and (
         (estimate.low is not None and estimate.low > 0) or (estimate.high is not None and estimate.high < 0)

@@ -8,12 +8,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import results as report
 from harness.errors import HarnessError, UsageError
 from harness.records import Example, ExperimentRecord, Look
 from harness.records.files import read_json, read_records, write_bytes, write_text
 from harness.results import cache
+from harness.results.collect import Results, collect, with_human, with_logs
+from harness.results.leaderboard.board import leaderboard
+from harness.results.leaderboard.rows import Leaderboard
 from harness.results.render import bundle
+from harness.results.render.page.forms import GENERATOR, to_page_html, to_page_markdown
+from harness.results.render.page.page import report_page
+from harness.results.render.page.records import ReportContext
+from harness.results.studies.comparison import Comparison, Texts
+from harness.results.studies.comparison import compare as compare_arms
+from harness.results.studies.curve import LearningCurve, learning_curve
+from harness.results.studies.samples import SampleAnswers, shown_samples
+from harness.results.studies.suite import SuiteTable, suite_table
+from harness.results.studies.tuning import TuningReport, tuning_report
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -42,13 +53,13 @@ def find(store: Store, experiment: str | None) -> ExperimentRecord:
     if experiment is not None:
         name = Path(experiment).stem if experiment.endswith((".yaml", ".yml")) else experiment
         return store.experiment(name)
-    known = store.experiments()
-    if not known:
+    stored = store.experiments()
+    if not stored:
         raise UsageError("the store holds no experiment", hint="Run `harness run EXPERIMENT.yaml`")
-    return known[-1]
+    return stored[-1]
 
 
-def results(home: Path, experiment: str | None, file: Path | None = None) -> report.Results:
+def results(home: Path, experiment: str | None, file: Path | None = None) -> Results:
     """All that is stored of an experiment, training logs too; or what is in the bundle `file`."""
     if file is not None:
         return bundle.read(file)
@@ -56,43 +67,43 @@ def results(home: Path, experiment: str | None, file: Path | None = None) -> rep
     return _whole(store, find(store, experiment).experiment_id)
 
 
-def _whole(store: Store, experiment_id: str) -> report.Results:
+def _whole(store: Store, experiment_id: str) -> Results:
     """All that is stored of an experiment: training logs and what people said, too."""
-    return report.with_human(report.with_logs(report.collect(store, experiment_id), store), store)
+    return with_human(with_logs(collect(store, experiment_id), store), store)
 
 
-def board(home: Path, experiment: str | None) -> report.Leaderboard:
+def board(home: Path, experiment: str | None) -> Leaderboard:
     """The leaderboard of a stored experiment."""
     store = open_store(home)
     return cache.board(store, home, find(store, experiment).experiment_id)
 
 
-def tuning(home: Path, experiment: str | None) -> report.TuningReport:
+def tuning(home: Path, experiment: str | None) -> TuningReport:
     """What tuning tried and chose in a stored experiment."""
     store = open_store(home)
-    return report.tuning_report(report.collect(store, find(store, experiment).experiment_id))
+    return tuning_report(collect(store, find(store, experiment).experiment_id))
 
 
-def curve(home: Path, experiment: str | None) -> report.LearningCurve:
+def curve(home: Path, experiment: str | None) -> LearningCurve:
     """The learning curves of a stored experiment."""
     store = open_store(home)
-    return report.learning_curve(report.collect(store, find(store, experiment).experiment_id))
+    return learning_curve(collect(store, find(store, experiment).experiment_id))
 
 
-def leader(found: report.Leaderboard) -> str | None:
+def leader(board: Leaderboard) -> str | None:
     """The arm that leads on the primary metric, if any arm has a value."""
-    ranked = [row.arm for row in found.rows if row.status == "ok"]
+    ranked = [row.arm for row in board.rows if row.status == "ok"]
     return ranked[0] if ranked else None
 
 
-def compare(home: Path, experiment: str | None, arms: tuple[str, str], samples: int) -> report.Comparison:
+def compare(home: Path, experiment: str | None, arms: tuple[str, str], samples: int) -> Comparison:
     """Arm `arms[0]` minus arm `arms[1]` of a stored experiment, with the examples that differ most."""
     store = open_store(home)
     record = find(store, experiment)
-    results = report.collect(store, record.experiment_id)
-    wanted = [entry.eval_id for entry in results.entries if entry.arm in arms and entry.eval_id is not None]
-    texts = report.Texts(sealed_examples(home, record), store.predictions(wanted))
-    return report.compare(results, *arms, texts, samples)
+    results = collect(store, record.experiment_id)
+    eval_ids = [entry.eval_id for entry in results.entries if entry.arm in arms and entry.eval_id is not None]
+    texts = Texts(sealed_examples(home, record), store.predictions(eval_ids))
+    return compare_arms(results, *arms, texts, samples)
 
 
 def sealed_file(home: Path, record: ExperimentRecord) -> Path:
@@ -108,7 +119,7 @@ def sealed_examples(home: Path, record: ExperimentRecord) -> dict[str, Example]:
 def looks(home: Path, experiment: str | None) -> list[Look]:
     """Looks at the test split of a stored experiment, in order: its own and those of others on the same splits."""
     store = open_store(home)
-    return list(report.collect(store, find(store, experiment).experiment_id).looks)
+    return list(collect(store, find(store, experiment).experiment_id).looks)
 
 
 def looks_of(store: Store, record: ExperimentRecord) -> list[Look]:
@@ -131,11 +142,11 @@ def training_examples(home: Path, store: Store, experiment_id: str) -> dict[str,
     return {split: examples for split, examples in sides.items() if examples}
 
 
-def suite(home: Path, names: Sequence[str]) -> report.SuiteTable:
+def suite(home: Path, names: Sequence[str]) -> SuiteTable:
     """The stored experiments of a suite side by side. Raises StoreError for one that has not run."""
     store = open_store(home)
     records = [find(store, name) for name in names]
-    return report.suite_table([report.leaderboard(report.collect(store, one.experiment_id)) for one in records])
+    return suite_table([leaderboard(collect(store, one.experiment_id)) for one in records])
 
 
 def pack(home: Path, experiment: str | None, out: Path | None) -> str:
@@ -161,41 +172,40 @@ def write_report(home: Path, experiment: str | None, to: Path, samples: int, fil
 
     Raises UsageError where another file than a report has one of the names.
     """
-    found = results(home, experiment, file)
-    record = found.experiment
+    stored = results(home, experiment, file)
+    record, board = stored.experiment, leaderboard(stored)
     named = experiment if experiment is not None and experiment.endswith((".yaml", ".yml")) else record.file
-    told = report.Told(f"harness run {named}", sampled=file is None)
-    shown: tuple[report.Shown, ...] = ()
+    context = ReportContext(f"harness run {named}", sampled=file is None)
+    shown: tuple[SampleAnswers, ...] = ()
     if file is None and samples and not record.task.get("sensitive"):
         store = open_store(home)
-        wanted = [entry.eval_id for entry in found.entries if entry.eval_id is not None]
-        texts = report.Texts(sealed_examples(home, record), store.predictions(wanted))
-        told = replace(told, sampled=bool(texts.examples))
-        found_board = report.leaderboard(found)
-        order = [row.arm for row in found_board.rows]
-        shown = report.shown_samples(found, texts, found_board.verdict.arm or leader(found_board) or "", order, samples)
-    page = report.report_page(found, told, shown)
-    written = {f"{record.name}.html": report.to_page_html(page), f"{record.name}.md": report.to_page_markdown(page)}
+        eval_ids = [entry.eval_id for entry in stored.entries if entry.eval_id is not None]
+        texts = Texts(sealed_examples(home, record), store.predictions(eval_ids))
+        context = replace(context, sampled=bool(texts.examples))
+        order = [row.arm for row in board.rows]
+        shown = shown_samples(stored, texts, board.verdict.arm or leader(board) or "", order, samples)
+    page = report_page(stored, context, shown)
+    written = {f"{record.name}.html": to_page_html(page), f"{record.name}.md": to_page_markdown(page)}
     for name in written:
-        if (to / name).exists() and report.GENERATOR not in (to / name).read_text("utf-8", "replace")[:2000]:
+        if (to / name).exists() and GENERATOR not in (to / name).read_text("utf-8", "replace")[:2000]:
             raise UsageError(f"{to / name} exists and is no report", hint="Give another folder with --to")
     for name, text in written.items():
         write_text(to / name, text)
     return [f"wrote {to / name}: {len(text.encode()):,} bytes" for name, text in written.items()]
 
 
-def bundled_board(file: Path) -> report.Leaderboard:
+def bundled_board(file: Path) -> Leaderboard:
     """The leaderboard of a bundle, made anew from its scores."""
-    return report.leaderboard(bundle.read(file))
+    return leaderboard(bundle.read(file))
 
 
 def store_info(home: Path) -> dict[str, Any]:
     """Rows per table, and the stored experiments."""
     store = open_store(home)
-    known = [
+    experiments = [
         {"name": row.name, "experiment_id": row.experiment_id, "created": row.created} for row in store.experiments()
     ]
-    return {"schema": "harness.store/1", "tables": store.counts(), "experiments": known}
+    return {"schema": "harness.store/1", "tables": store.counts(), "experiments": experiments}
 
 
 def export(home: Path, folder: Path) -> str:

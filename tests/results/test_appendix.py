@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness import results as report
 from harness.records import Evaluation, LibraryConfig, Trial, to_json
-from harness.results import APPENDIX_FORMS, Results
+from harness.results import APPENDIX_FORMS, Appendix, Results, appendix
 
 LORA = LibraryConfig("peft", "LoraConfig", {"r": 16, "bias": "none", "target_modules": ["q", "v"]}, {"r": 8})
 LOADING = LibraryConfig("transformers", "Model.from_pretrained", {"dtype": "float32"}, has_default=False)
@@ -70,23 +69,23 @@ def settled(maker: Any) -> Results:
 
 
 @pytest.fixture
-def found(maker: Any) -> report.Appendix:
-    return report.appendix(settled(maker))
+def found(maker: Any) -> Appendix:
+    return appendix(settled(maker))
 
 
-def setting(found: report.Appendix, block: str, name: str) -> Any:
+def setting(found: Appendix, block: str, name: str) -> Any:
     blocks = {one.title: one for one in (found.recipes, *found.libraries)}
     return next(one for one in blocks[block].settings if one.name == name)
 
 
-def test_recipes_show_what_tuning_chose_in_place_of_what(found: report.Appendix) -> None:
+def test_recipes_show_what_tuning_chose_in_place_of_what(found: Appendix) -> None:
     rate = setting(found, "recipes", "optimiser.learning_rate").values["lora"]
     assert (rate.text, rate.recipe) == ("0.004", "0.01")
     assert setting(found, "recipes", "lora.r").values["lora"].recipe == ""
     assert setting(found, "recipes", "prompt").values["untrained"].text == "own"
 
 
-def test_library_settings_are_those_that_were_stored(found: report.Appendix) -> None:
+def test_library_settings_are_those_that_were_stored(found: Appendix) -> None:
     r = setting(found, "LoraConfig", "r")
     assert (r.values["lora"].text, r.values["lora"].differs, r.default) == ("16", True, "8")
     assert [one.name for one in next(b for b in found.libraries if b.title == "LoraConfig").untouched] == [
@@ -97,7 +96,7 @@ def test_library_settings_are_those_that_were_stored(found: report.Appendix) -> 
     assert setting(found, "GenerationConfig", "do_sample").values["lora"].differs
 
 
-def test_arms_without_stored_settings_are_named_in_one_line(found: report.Appendix) -> None:
+def test_arms_without_stored_settings_are_named_in_one_line(found: Appendix) -> None:
     assert found.notes == (
         "the library settings of full, dpo were not stored: trained by an older harness, so they stay out",
     )
@@ -105,22 +104,22 @@ def test_arms_without_stored_settings_are_named_in_one_line(found: report.Append
 
 
 def test_nothing_of_the_machine_and_no_prompt_is_in_it(maker: Any) -> None:
-    found = report.appendix(settled(maker))
+    found = appendix(settled(maker))
     for form, make in APPENDIX_FORMS.items():
         text = make(found)
         assert "/srv" not in text and "French" not in text and "Tell me" not in text, form
-        assert make(report.appendix(settled(maker))) == text
+        assert make(appendix(settled(maker))) == text
     assert dict(found.shared)["base_model.path"] == "base" and dict(found.shared)["chat.system"] == "own"
 
 
-def test_markdown_marks_what_differs_and_lists_the_rest(found: report.Appendix) -> None:
+def test_markdown_marks_what_differs_and_lists_the_rest(found: Appendix) -> None:
     text = APPENDIX_FORMS["markdown"](found)
     assert "| r | - | - | - | 16\\* | - | - | 8 |" in text
     assert "| optimiser.learning_rate | - | - | - | 0.004 (tuned; recipe 0.01) | - | - |" in text
     assert "As the library has them: bias none, target_modules" in text
 
 
-def test_latex_has_balanced_tables_and_no_open_commands(found: report.Appendix) -> None:
+def test_latex_has_balanced_tables_and_no_open_commands(found: Appendix) -> None:
     text = APPENDIX_FORMS["latex"](found)
     assert text.count(r"\begin{table}") == text.count(r"\end{table}") >= 4
     assert r"optimiser.learning\_rate" in text and r"\texttt{LoraConfig}" in text
@@ -130,7 +129,7 @@ def test_latex_has_balanced_tables_and_no_open_commands(found: report.Appendix) 
         assert {line.count(" & ") for line in body} == {len(columns) - 1}
 
 
-def test_csv_has_a_row_for_each_setting_of_each_arm(found: report.Appendix) -> None:
+def test_csv_has_a_row_for_each_setting_of_each_arm(found: Appendix) -> None:
     rows = list(csv.DictReader(io.StringIO(APPENDIX_FORMS["csv"](found))))
     one = next(row for row in rows if (row["part"], row["setting"]) == ("LoraConfig", "r"))
     assert (one["arm"], one["value"], one["default"], one["differs"], one["library"]) == (
@@ -153,5 +152,5 @@ def test_seeds_that_differ_show_all_their_values(make: Any) -> None:
         replace(run, provenance=replace(run.provenance, configs=next(found))) if run.arm == "lora" else run
         for run in maker.runs
     ]
-    shown = report.appendix(replace(maker.results, runs=runs))
+    shown = appendix(replace(maker.results, runs=runs))
     assert setting(shown, "LoraConfig", "r").values["lora"].text == "16 / 4"

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 import harness
-from harness import results as report
 from harness.records import Look
-from harness.results import cache
+from harness.results import Leaderboard, cache, collect, leaderboard
 from harness.store import Store
 
 
@@ -23,14 +22,14 @@ def store(tmp_path: Path, maker: Any) -> Store:
     return store
 
 
-def fresh(store: Store) -> report.Leaderboard:
-    return report.leaderboard(report.collect(store, "x1"))
+def fresh(store: Store) -> Leaderboard:
+    return leaderboard(collect(store, "x1"))
 
 
 def test_a_kept_board_is_the_same_board(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = cache.board(store, tmp_path, "x1")
     assert made == fresh(store)
-    monkeypatch.setattr(cache.report, "leaderboard", lambda results: pytest.fail("made again"))
+    monkeypatch.setattr(cache, "leaderboard", lambda results: pytest.fail("made again"))
     assert cache.board(store, tmp_path, "x1") == made
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from harness import results as report
 from harness.errors import DataError
 from harness.records import Artefact
+from harness.results import leaderboard, to_json, to_text
 from harness.results.render import bundle
 
 
@@ -44,9 +44,9 @@ def test_results_come_back_and_their_board_is_the_same(maker: Any, packed: Path)
         maker.results,
         **{name: tuple(getattr(maker.results, name)) for name in ("entries", "runs", "scores", "looks")},
     )
-    ours, theirs = report.leaderboard(maker.results), report.leaderboard(bundle.read(packed))
-    assert report.to_json(ours) == report.to_json(theirs)
-    assert report.to_text(ours) == report.to_text(theirs)
+    ours, theirs = leaderboard(maker.results), leaderboard(bundle.read(packed))
+    assert to_json(ours) == to_json(theirs)
+    assert to_text(ours) == to_text(theirs)
 
 
 def test_tables_come_again_byte_for_byte(packed: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_sensitive_task_leaves_without_ids_and_with_every_number(make: Any, tm
     every = b"\n".join(members(file.read_bytes()).values()).lower()
     assert not [word for word in (b"zelda", b"patient g", b"cough") if word in every]
     assert bundle.check(file)
-    ours, theirs = (report.to_json(report.leaderboard(one)) for one in (named, bundle.read(file)))
+    ours, theirs = (to_json(leaderboard(one)) for one in (named, bundle.read(file)))
     for row in (*ours["rows"], *theirs["rows"]):
         row.pop("errors")
     assert ours == theirs

@@ -7,22 +7,22 @@ from dataclasses import replace
 
 import pytest
 
-from harness import results as report
 from harness.errors import UsageError
 from harness.records import Message
+from harness.results import Texts, collect, compare, comparison_to_json, comparison_to_text, count_answers, leaderboard
 
 
 def texts_of(maker):
-    return report.Texts({one.id: one for one in maker.examples}, maker.predictions)
+    return Texts({one.id: one for one in maker.examples}, maker.predictions)
 
 
 @pytest.fixture
 def comparison(maker):
-    return report.compare(maker.results, "lora", "untrained", texts_of(maker), 4)
+    return compare(maker.results, "lora", "untrained", texts_of(maker), 4)
 
 
 def test_differences_agree_with_the_leaderboard(maker, comparison):
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     row = next(row for row in board.rows if row.arm == "lora")
     for one in comparison.metrics:
         assert one.difference == row.cells[one.column.name].difference
@@ -30,7 +30,7 @@ def test_differences_agree_with_the_leaderboard(maker, comparison):
 
 
 def test_sides_turn_the_sign(maker, comparison):
-    turned = report.compare(maker.results, "untrained", "lora", texts_of(maker), 4)
+    turned = compare(maker.results, "untrained", "lora", texts_of(maker), 4)
     for one, other in zip(comparison.metrics, turned.metrics, strict=True):
         assert one.difference.value == pytest.approx(-other.difference.value)
     assert (turned.wins_a, turned.wins_b, turned.ties) == (comparison.wins_b, comparison.wins_a, comparison.ties)
@@ -50,11 +50,11 @@ def test_samples_are_those_that_differ_most_with_their_texts(maker, comparison):
 
 
 def test_text_and_json_show_them(comparison):
-    text = report.comparison_to_text(comparison)
+    text = comparison_to_text(comparison)
     assert max(map(len, text.splitlines())) <= 110
     assert f"Example {comparison.samples[0].example}: rouge_l lora" in text
     assert comparison.samples[0].prompt in text
-    data = json.loads(json.dumps(report.comparison_to_json(comparison), allow_nan=False))
+    data = json.loads(json.dumps(comparison_to_json(comparison), allow_nan=False))
     assert data["schema"] == "harness.compare/1"
     assert set(data) == {
         *("schema", "experiment", "a", "b", "estimand", "metrics", "wins", "sensitive", "samples", "notes"),
@@ -65,10 +65,10 @@ def test_text_and_json_show_them(comparison):
 
 def test_a_sensitive_task_shows_no_text(maker):
     maker.task["sensitive"] = True
-    comparison = report.compare(maker.results, "lora", "untrained", texts_of(maker), 4)
+    comparison = compare(maker.results, "lora", "untrained", texts_of(maker), 4)
     assert comparison.sensitive
     assert len(comparison.samples) == 4
-    everything = report.comparison_to_text(comparison) + json.dumps(report.comparison_to_json(comparison))
+    everything = comparison_to_text(comparison) + json.dumps(comparison_to_json(comparison))
     for one in maker.predictions:
         assert one.text not in everything
     assert "Summarise" not in everything
@@ -79,13 +79,13 @@ def test_a_sensitive_task_shows_no_text(maker):
 def test_conversations_are_shown_by_turn(maker):
     turns = (Message("system", "Be brief."), Message("user", "Hello"))
     maker.examples = [replace(one, prompt=None, messages=turns) for one in maker.examples]
-    comparison = report.compare(maker.results, "lora", "full", texts_of(maker), 1)
+    comparison = compare(maker.results, "lora", "full", texts_of(maker), 1)
     assert comparison.samples[0].prompt == "system: Be brief.\nuser: Hello"
 
 
 def test_model_text_cannot_drive_the_terminal(maker):
     maker.predictions = [replace(one, text="\x1b]0;owned\x07[bold]x[/bold]") for one in maker.predictions]
-    text = report.comparison_to_text(report.compare(maker.results, "lora", "full", texts_of(maker), 1))
+    text = comparison_to_text(compare(maker.results, "lora", "full", texts_of(maker), 1))
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "[bold]x[/bold]" in text
@@ -93,7 +93,7 @@ def test_model_text_cannot_drive_the_terminal(maker):
 
 def test_several_seeds_are_averaged_and_said(make):
     maker = make(examples=8, seeds=(0, 1))
-    comparison = report.compare(maker.results, "lora", "untrained", texts_of(maker), 1)
+    comparison = compare(maker.results, "lora", "untrained", texts_of(maker), 1)
     assert comparison.notes == ("texts of lora are those of the first seed; values are means over seeds",)
     assert comparison.metrics[0].difference.seeds == 2
 
@@ -109,7 +109,7 @@ def test_several_seeds_are_averaged_and_said(make):
 )
 def test_arms_that_cannot_be_compared(results, a, b, message):
     with pytest.raises(UsageError, match=r".") as caught:
-        report.compare(results, a, b, report.Texts())
+        compare(results, a, b, Texts())
     assert message in str(caught.value)
 
 
@@ -147,11 +147,11 @@ def test_results_are_collected_from_anything_that_reads_like_the_store(maker):
             return list(truth.serving)
 
         def answer_counts(self, eval_ids):
-            counts = report.count_answers(row for row in maker.predictions if row.eval_id in eval_ids)
+            counts = count_answers(row for row in maker.predictions if row.eval_id in eval_ids)
             return {one: (row.answers, row.length_limited, row.truncated) for one, row in counts.items()}
 
         def looks(self):
             return [*truth.looks, replace(truth.looks[0], experiment="x9")]
 
-    collected = report.collect(Shelf(), "x1")
-    assert report.leaderboard(collected) == report.leaderboard(truth)
+    collected = collect(Shelf(), "x1")
+    assert leaderboard(collected) == leaderboard(truth)

@@ -36,10 +36,10 @@ def test_seeds_of_two_environments_have_no_value(make) -> None:
     board = leaderboard(replace(results, evaluations=rows))
     by_arm = {row.arm: row for row in board.rows}
     assert by_arm["lora"].cells["rouge_l"].estimate is None
-    assert "its seeds were scored in different environments (torch 0 → 1)" in by_arm["lora"].apart
-    assert by_arm["full"].cells["rouge_l"].difference is not None and not by_arm["full"].apart
+    assert "its seeds were scored in different environments (torch 0 → 1)" in by_arm["lora"].unranked_reason
+    assert by_arm["full"].cells["rouge_l"].difference is not None and not by_arm["full"].unranked_reason
     linked = leaderboard(replace(results, evaluations=rows, sentinels=[check(0, 1)]))
-    assert linked.rows[1].arm == "lora" and not linked.rows[1].apart
+    assert linked.rows[1].arm == "lora" and not linked.rows[1].unranked_reason
     assert all(one["accepted"] for one in to_json(linked)["environments"])
 
 
@@ -51,11 +51,11 @@ def test_checks_link_by_way_of_others_and_the_last_one_counts(results) -> None:
         if entry.eval_id
     ]
     results = replace(results, evaluations=rows)
-    assert examine(results).apart == {"full": "torch 0 → 1", "lora": "torch 0 → 2"}
-    assert set(examine(replace(results, sentinels=[check(1, 2)])).apart) == {"full", "lora"}
-    assert examine(replace(results, sentinels=[check(1, 2), check(0, 1)])).apart == {}
+    assert examine(results).unranked == {"full": "torch 0 → 1", "lora": "torch 0 → 2"}
+    assert set(examine(replace(results, sentinels=[check(1, 2)])).unranked) == {"full", "lora"}
+    assert examine(replace(results, sentinels=[check(1, 2), check(0, 1)])).unranked == {}
     late = [check(0, 1), check(1, 2), check(2, 1, accepted=False)]
-    assert set(examine(replace(results, sentinels=late)).apart) == {"lora"}
+    assert set(examine(replace(results, sentinels=late)).unranked) == {"lora"}
 
 
 def test_an_endpoint_stands_with_every_environment(results) -> None:
@@ -64,7 +64,7 @@ def test_an_endpoint_stands_with_every_environment(results) -> None:
         for entry in results.entries
         if entry.eval_id
     ]
-    assert examine(replace(results, evaluations=rows)).apart == {}
+    assert examine(replace(results, evaluations=rows)).unranked == {}
 
 
 def estimate(value: float, low: float | None, high: float | None) -> Estimate:

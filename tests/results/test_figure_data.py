@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import results as report
+from harness.results import cost_views, figure_tables, leaderboard
 from harness.results.studies import figure_data
 from harness.results.studies.figure_data import CostPoint
 
@@ -31,8 +31,8 @@ def test_the_front_is_what_no_point_beats(points: list[tuple[int, int]], higher:
 
 
 def test_whiskers_of_cost_span_the_seeds(make: Any) -> None:
-    board = report.leaderboard(make(examples=12, seeds=(0, 1, 2)).results)
-    view = next(one for one in report.cost_views(board) if one.measure == "train_seconds")
+    board = leaderboard(make(examples=12, seeds=(0, 1, 2)).results)
+    view = next(one for one in cost_views(board) if one.measure == "train_seconds")
     points = {point.arm: point for point in view.points}
     assert (points["full"].cost_low, points["full"].cost_high) == (9.25, 9.25)
     assert points["dpo"].cost == 14.0 + 9.25, "a parent's training counts"
@@ -40,10 +40,10 @@ def test_whiskers_of_cost_span_the_seeds(make: Any) -> None:
 
 
 def test_csv_holds_what_is_drawn(results: Any) -> None:
-    tables = report.figure_tables(results)
+    tables = figure_tables(results)
     assert set(tables) == {"cost"}
     rows = list(csv.DictReader(io.StringIO(tables["cost"])))
-    board = report.leaderboard(results)
-    drawn = {(v.measure, p.arm): p for v in report.cost_views(board) for p in v.points}
+    board = leaderboard(results)
+    drawn = {(v.measure, p.arm): p for v in cost_views(board) for p in v.points}
     assert {(row["measure"], row["arm"]): float(row["cost"]) for row in rows} == {k: p.cost for k, p in drawn.items()}
     assert {row["on_front"] for row in rows} == {"true", "false"}

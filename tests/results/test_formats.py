@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import results as report
 from harness import stats
 from harness.records import WinnerRule
-from harness.results.render import latex
-from harness.results.render.verdicts import verdict_lines
+from harness.results import leaderboard, render_markdown, to_csv, to_latex, to_text
+from harness.results.render import writers
+from harness.results.render.words import verdict_lines
 
 
 @pytest.fixture(scope="module")
 def board(results):
-    return report.leaderboard(results)
+    return leaderboard(results)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def row_of(board, arm):
 
 
 def test_csv_keeps_all_digits_and_the_reason_of_what_is_absent(board):
-    rows = {(row["arm"], row["metric"]): row for row in csv.DictReader(io.StringIO(report.to_csv(board)))}
+    rows = {(row["arm"], row["metric"]): row for row in csv.DictReader(io.StringIO(to_csv(board)))}
     assert len(rows) == len(board.rows) * len(board.columns)
     cell = row_of(board, "lora").cells["bleu"]
     row = rows["lora", "bleu"]
@@ -57,7 +57,7 @@ def test_csv_keeps_all_digits_and_the_reason_of_what_is_absent(board):
 
 def test_csv_cells_are_one_line_and_no_formula(board):
     hostile = replace(board, reference="=1+1\nx", experiment=replace(board.experiment, name='@SUM("a,b")'))
-    rows = list(csv.DictReader(io.StringIO(report.to_csv(hostile))))
+    rows = list(csv.DictReader(io.StringIO(to_csv(hostile))))
     assert {row["reference"] for row in rows} == {"'=1+1 x"}
     assert {row["experiment"] for row in rows} == {'\'@SUM("a,b")'}
 
@@ -67,13 +67,13 @@ def test_csv_cells_are_one_line_and_no_formula(board):
 
 @given(st.text())
 def test_escaped_text_holds_no_command_of_its_own(text):
-    escaped = latex.escape(text)
-    ours = re.compile("|".join(re.escape(own) for own in sorted(latex._ESCAPES.values(), key=len, reverse=True)))
+    escaped = writers.escape(text)
+    ours = re.compile("|".join(re.escape(own) for own in sorted(writers._ESCAPES.values(), key=len, reverse=True)))
     assert not set(ours.sub("", escaped)) & set("\\{}$&#%_~^\n\r")
 
 
 def test_latex_is_a_booktabs_table_with_a_row_for_every_scored_arm(board):
-    text = report.to_latex(board)
+    text = to_latex(board)
     for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}", r"\end{table}"):
         assert text.count(rule) == 1
     body = text.split(r"\midrule\n".replace(r"\n", "\n"))[1].split(r"\bottomrule")[0].strip().splitlines()
@@ -87,7 +87,7 @@ def test_latex_is_a_booktabs_table_with_a_row_for_every_scored_arm(board):
 
 def test_latex_escapes_names_and_verdict(board):
     verdict = replace(board.verdict, words="take a_b, 38 % of c & d's {memory}")
-    text = report.to_latex(replace(board, verdict=verdict, reference="100%_x"))
+    text = to_latex(replace(board, verdict=verdict, reference="100%_x"))
     assert r"take a\_b, 38 \% of c \& d's \{memory\}" in text
     assert r"minus 100\%\_x [95\,\%]" in text
 
@@ -96,7 +96,7 @@ def test_latex_escapes_names_and_verdict(board):
 
 
 def test_three_seeds_make_every_interval_one_about_methods(methods):
-    board = report.leaderboard(methods)
+    board = leaderboard(methods)
     assert (board.question, board.verdict.estimand) == ("method", "method")
     table = {}
     for arm in ("full", "untrained"):
@@ -118,18 +118,18 @@ def test_three_seeds_make_every_interval_one_about_methods(methods):
 
 
 def test_an_arm_with_two_seeds_has_a_value_and_says_what_it_lacks(methods):
-    board = report.leaderboard(methods)
+    board = leaderboard(methods)
     cell = row_of(board, "dpo").cells["rouge_l"]
     assert (cell.estimate.low, cell.estimate.high, cell.difference) == (None, None, None)
     assert cell.difference_reason == "dpo has 2 seeds, and a statement about a method takes three"
     assert "dpo" in board.verdict.open
-    assert "[-]" in report.to_text(board)
+    assert "[-]" in to_text(board)
 
 
 def test_a_rule_about_checkpoints_keeps_them(methods):
     rule = {"margin": 0.0, "cost": "total_seconds", "estimand": "checkpoints", "declared": "2026-01-01T00:00:00Z"}
     spec = {**methods.experiment.spec, "winner_rules": [rule]}
-    board = report.leaderboard(replace(methods, experiment=replace(methods.experiment, spec=spec)))
+    board = leaderboard(replace(methods, experiment=replace(methods.experiment, spec=spec)))
     assert board.question == "checkpoints"
     assert board.verdict.rule == WinnerRule(**rule)
     assert row_of(board, "dpo").cells["rouge_l"].estimate.low is not None
@@ -140,14 +140,14 @@ def test_a_rule_about_checkpoints_keeps_them(methods):
 
 def test_the_board_opens_with_the_verdict(board):
     value = row_of(board, "lora").cells["rouge_l"].estimate.value
-    assert report.to_text(board).splitlines()[:4] == [
+    assert to_text(board).splitlines()[:4] == [
         f"Verdict on these checkpoints: not enough data to tell lora from full: about {board.verdict.more_examples:,} "
         "more test examples.",
         f"Best rouge_l so far: lora, {value:.3g}. qlora has no result.",
         "Default winner rule (every difference matters): no rule was declared before the run.",
         "",
     ]
-    assert report.render_markdown(board).splitlines()[2].startswith("**Verdict on these checkpoints: not enough data")
+    assert render_markdown(board).splitlines()[2].startswith("**Verdict on these checkpoints: not enough data")
 
 
 def test_ranks_and_chances_belong_together(board):

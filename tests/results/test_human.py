@@ -16,10 +16,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from harness import results as report
 from harness.errors import ReviewError
 from harness.records import Assignment, ExclusionRule, Guess, Judgment, Round, Stamp, from_json, to_json
-from harness.results import cache
+from harness.results import (
+    HumanReview,
+    Results,
+    cache,
+    human_to_text,
+    leaderboard,
+    render_markdown,
+    to_csv,
+    to_latex,
+    to_text,
+    with_human,
+)
+from harness.results import to_json as board_to_json
 from harness.results.human.statistics import exact_upper, human_review
 from harness.results.human.votes import RoundVotes, open_votes, pair_counts
 from harness.results.render import bundle
@@ -125,7 +136,7 @@ def test_the_same_votes_give_the_same_record_and_it_comes_back_from_json() -> No
     made = plenty()
     found = human_review(made.found)
     assert human_review(made.found) == found
-    assert from_json(report.HumanReview, json.loads(json.dumps(to_json(found), allow_nan=False))) == found
+    assert from_json(HumanReview, json.loads(json.dumps(to_json(found), allow_nan=False))) == found
     other = human_review(replace(made.found, round=replace(made.round, id="r2")))
     assert other.everyone.alpha_nominal != found.everyone.alpha_nominal, "the seed is of the round"
 
@@ -143,7 +154,7 @@ def test_raters_that_the_rule_leaves_out() -> None:
     assert found.everyone != found.without
     right = {one.rater: one.gold.estimate for one in found.raters}
     assert right["Rater 2"] is not None and right["Rater 2"].value == 0.0
-    text = report.human_to_text(found)
+    text = human_to_text(found)
     assert "WITHOUT RATER 2" in text and "0 of 2 gold pairs right" in text
 
 
@@ -180,11 +191,11 @@ def test_separated_votes_and_arms_without_votes_are_said() -> None:
     assert dpo is not None and dpo.score.estimate is None and dpo.score.why == "no votes"
     assert full is not None and full.win_rate.rate.estimate is not None and full.win_rate.rate.estimate.value == 1.0
     assert found.everyone.pairs[0].unbounded
-    text = report.human_to_text(found)
+    text = human_to_text(found)
     assert "the votes separate the two" in text and "No score" in text
     none = human_review(Votes().found)
     assert none.everyone.votes == 0 and none.without is None and "no vote" in none.everyone.left_rate.why
-    assert "0 of 0 votes" in report.human_to_text(none)
+    assert "0 of 0 votes" in human_to_text(none)
 
 
 # -------------------------------------------------------------------------------------------------- automatic ties
@@ -252,29 +263,29 @@ def test_monitoring_is_settled_when_one_half_is_left_out() -> None:
 # ------------------------------------------------------------------------------------------- leaderboard and bundle
 
 
-def with_votes(maker: Any, made: Votes | None = None) -> report.Results:
+def with_votes(maker: Any, made: Votes | None = None) -> Results:
     return replace(maker.results, human=human_review((made or plenty()).found))
 
 
 def test_every_form_of_the_leaderboard_shows_the_metric(maker: Any) -> None:
     results = with_votes(maker)
-    board = report.leaderboard(results)
+    board = leaderboard(results)
     assert board.human is not None
     full = board.human.everyone.of("full")
     assert full is not None and full.win_rate.rate.estimate is not None
     value = full.win_rate.rate.estimate
     cell = f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
-    text, markdown = report.to_text(board), report.render_markdown(board)
+    text, markdown = to_text(board), render_markdown(board)
     assert cell in text and "Round r1, blind, test prompts" in text and "by 3 raters" in text
     assert "## Human review" in markdown and cell in markdown
-    assert cell in report.to_latex(board) and "human win rate" in report.to_latex(board)
-    rows = [row for row in csv.DictReader(io.StringIO(report.to_csv(board))) if row["metric"] == "human_win_rate"]
+    assert cell in to_latex(board) and "human win rate" in to_latex(board)
+    rows = [row for row in csv.DictReader(io.StringIO(to_csv(board))) if row["metric"] == "human_win_rate"]
     assert {row["arm"]: float(row["value"]) for row in rows}["full"] == value.value and len(rows) == 2
-    plain = json.loads(json.dumps(report.to_json(board), allow_nan=False))["human"]
+    plain = json.loads(json.dumps(board_to_json(board), allow_nan=False))["human"]
     assert plain["round"] == "r1" and plain["rows"][0]["human_win_rate"]["value"] == value.value
     assert "Rater" not in json.dumps(plain), "no rater is named"
-    without = report.leaderboard(maker.results)
-    assert without.human is None and "human" not in report.to_text(without) + report.to_latex(without)
+    without = leaderboard(maker.results)
+    assert without.human is None and "human" not in to_text(without) + to_latex(without)
 
 
 def test_a_bundle_names_nobody_and_makes_its_tables_again(maker: Any, tmp_path: Path) -> None:
@@ -340,12 +351,12 @@ def test_the_newest_unblinded_round_counts_and_says_what_it_is_about(tmp_path: P
         a_round(id="r3", unblinded=None),
         a_round(id="r4", experiment="x0", unblinded=replace(later, when="2026-05-01T00:00:00+00:00")),
     )
-    found = report.with_human(maker.results, store).human
+    found = with_human(maker.results, store).human
     assert found is not None and found.round == "r2"
     assert "not on the test split of the other metrics" in found.notes[0] and "unblinded before: r1" in found.notes[1]
     old = replace(a_round(id="r5", unblinded=replace(later, when="2026-06-01T00:00:00+00:00")))
     gone = replace(old, evaluations={"full": "eval-gone", "lora": SOURCES["lora"]})
     with store.session() as session:
         session.write(gone)
-    again = report.with_human(maker.results, store).human
+    again = with_human(maker.results, store).human
     assert again is not None and "answers of full come from an earlier evaluation" in again.notes

@@ -9,17 +9,26 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import results as report
 from harness import stats
 from harness.errors import UsageError
 from harness.metrics import METRICS
 from harness.records import Likelihood
-from harness.results import numbers
+from harness.results import (
+    leaderboard,
+    ledger_to_json,
+    ledger_to_text,
+    numbers,
+    print_board,
+    print_ledger,
+    render_markdown,
+    to_json,
+    to_text,
+)
 
 
 @pytest.fixture(scope="module")
 def board(results):
-    return report.leaderboard(results)
+    return leaderboard(results)
 
 
 def row_of(board, arm):
@@ -38,7 +47,7 @@ def test_arms_are_ranked_by_the_primary_metric_and_failures_come_last(board):
 
 def test_a_metric_where_lower_is_better_ranks_upwards(maker):
     maker.task["metrics"] = {"primary": "perplexity", "also": ["rouge_l"]}
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     values = [row.cells["perplexity"].estimate.value for row in board.rows[:-1]]
     assert values == sorted(values)
     assert row_of(board, board.rows[0].arm).cells["perplexity"].p_holm is not None
@@ -103,16 +112,16 @@ def test_answers_looks_and_leaks_are_counted(board):
 
 
 def test_the_same_results_give_the_same_board_and_another_metric_changes_no_interval(results, board):
-    assert report.leaderboard(results) == board
+    assert leaderboard(results) == board
     fewer = replace(results, scores=[one for one in results.scores if one.metric != "exact_match"])
-    changed = report.leaderboard(fewer)
+    changed = leaderboard(fewer)
     assert row_of(changed, "lora").cells["bleu"] == row_of(board, "lora").cells["bleu"]
-    assert report.leaderboard(results, np.random.default_rng(1)) != board
+    assert leaderboard(results, np.random.default_rng(1)) != board
 
 
 def test_seeds_are_averaged_before_the_comparison(make):
     results = make(examples=20, seeds=(0, 1, 2)).results
-    board = report.leaderboard(results)
+    board = leaderboard(results)
     row = row_of(board, "lora")
     assert row.seeds == (0, 1, 2)
     assert row.cost.seeds == 3
@@ -133,11 +142,11 @@ def test_an_arm_with_a_failed_seed_is_partial(make):
     maker = make(examples=8, seeds=(0, 1))
     place = next(i for i, one in enumerate(maker.entries) if (one.arm, one.seed) == ("full", 1))
     maker.entries[place] = replace(maker.entries[place], status="diverged", eval_id=None)
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     row = row_of(board, "full")
     assert (row.status, row.seeds, row.cost.seeds) == ("partial", (0,), 1)
     assert row.errors == ("seed 1: diverged: no reason was recorded",)
-    assert "full: seed 1: diverged" in report.to_text(board)
+    assert "full: seed 1: diverged" in to_text(board)
 
 
 def test_missing_values_are_left_out_and_said(maker):
@@ -145,18 +154,18 @@ def test_missing_values_are_left_out_and_said(maker):
         replace(one, status="missing", value=None) if (one.eval_id, one.item) == ("eval-lora-0", "e5") else one
         for one in maker.scores
     ]
-    cell = row_of(report.leaderboard(maker.results), "lora").cells["rouge_l"]
+    cell = row_of(leaderboard(maker.results), "lora").cells["rouge_l"]
     assert (cell.estimate.n, cell.difference.n, cell.missing) == (39, 39, 1)
-    assert "1 test items have no value" in report.to_text(report.leaderboard(maker.results))
+    assert "1 test items have no value" in to_text(leaderboard(maker.results))
 
 
 def test_a_missing_reference_leaves_values_and_says_why(maker):
     maker.entries = [one for one in maker.entries if one.arm != "untrained"]
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     cell = row_of(board, "lora").cells["rouge_l"]
     assert cell.difference is None
     assert cell.difference_reason == "reference untrained: no evaluation"
-    assert "reference untrained: no evaluation" in report.to_text(board)
+    assert "reference untrained: no evaluation" in to_text(board)
 
 
 def test_older_versions_of_a_metric_do_not_mix_with_the_newest(maker):
@@ -164,18 +173,18 @@ def test_older_versions_of_a_metric_do_not_mix_with_the_newest(maker):
         replace(one, version=0) if (one.metric, one.eval_id) == ("exact_match", "eval-lora-0") else one
         for one in maker.scores
     ]
-    cell = row_of(report.leaderboard(maker.results), "lora").cells["exact_match"]
+    cell = row_of(leaderboard(maker.results), "lora").cells["exact_match"]
     assert (cell.estimate, cell.reason) == (None, "not scored")
 
 
 def test_nothing_scored_still_gives_a_board(maker):
     maker.entries = [replace(one, status="failed", eval_id=None) for one in maker.entries]
     maker.scores = []
-    board = report.leaderboard(maker.results)
-    text = report.to_text(board)
+    board = leaderboard(maker.results)
+    text = to_text(board)
     assert all(row.status == "failed" for row in board.rows)
     assert text.count("failed: no reason was recorded") == 5
-    assert "full" in report.render_markdown(board)
+    assert "full" in render_markdown(board)
 
 
 def test_a_perplexity_beyond_a_float_is_a_dash_with_a_reason(maker):
@@ -184,23 +193,23 @@ def test_a_perplexity_beyond_a_float_is_a_dash_with_a_reason(maker):
     rows = [Likelihood("eval-full-0", "test", one.id, 0, "target", -9e6, 10, 50) for one in maker.examples]
     kept = [one for one in maker.scores if (one.metric, one.eval_id) != ("perplexity", "eval-full-0")]
     maker.scores = kept + score_likelihoods(["perplexity"], rows)
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     assert row_of(board, "full").cells["perplexity"].reason == "corpus value is not finite"
-    text = report.to_text(board)
+    text = to_text(board)
     assert "perplexity of full: corpus value is not finite." in text
     assert "inf" not in text.replace("information", "")
-    json.dumps(report.to_json(board), allow_nan=False)
+    json.dumps(to_json(board), allow_nan=False)
 
 
 def test_an_unknown_primary_metric_is_named(maker):
     maker.task["metrics"] = {"primary": "rouge_x"}
     with pytest.raises(UsageError, match="rouge_x"):
-        report.leaderboard(maker.results)
+        leaderboard(maker.results)
 
 
 @pytest.mark.parametrize("width", [100, 110, 120])
 def test_text_fits_its_width_and_loses_nothing_that_matters(board, width):
-    text = report.to_text(board, width)
+    text = to_text(board, width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     for arm in ("untrained", "few_shot", "full", "lora", "dpo", "qlora"):
@@ -224,29 +233,29 @@ def test_long_names_and_many_arms_still_fit(maker):
         maker.entries.append(replace(source, arm=name, eval_id=eval_id))
         maker.runs.append(next(one for one in runs if one.train_id == source.train_id))
         maker.scores += [replace(one, eval_id=eval_id) for one in maker.scores if one.eval_id == source.eval_id]
-    text = report.to_text(report.leaderboard(maker.results), 110)
+    text = to_text(leaderboard(maker.results), 110)
     assert max(map(len, text.splitlines())) <= 110
     assert "…" not in text
     assert text.count("all metrics") > 1, "the metrics of many arms stand in several tables"
 
 
 def test_printing_without_a_terminal_gives_plain_lines(board, capsys):
-    report.print_board(board)
-    report.print_ledger(board)
+    print_board(board)
+    print_ledger(board)
     out = capsys.readouterr().out
-    assert out == report.to_text(board) + report.ledger_to_text(board)
-    assert "dpo+" in report.ledger_to_text(board)
+    assert out == to_text(board) + ledger_to_text(board)
+    assert "dpo+" in ledger_to_text(board)
 
 
 def test_control_characters_never_reach_the_terminal(maker):
     maker.runs = [replace(one, error="\x1b[2Jgone") if one.error else one for one in maker.runs]
-    text = report.to_text(report.leaderboard(maker.results))
+    text = to_text(leaderboard(maker.results))
     assert "\x1b" not in text
     assert "\\x1b[2Jgone" in text
 
 
 def test_json_has_a_stable_schema(board):
-    data = json.loads(json.dumps(report.to_json(board), allow_nan=False))
+    data = json.loads(json.dumps(to_json(board), allow_nan=False))
     assert data["schema"] == "harness.leaderboard/2"
     assert set(data) == {
         *("schema", "experiment", "task", "primary", "reference", "estimand", "clusters", "looks", "leaks", "notes"),
@@ -266,13 +275,13 @@ def test_json_has_a_stable_schema(board):
     }
     assert data["metrics"][0]["direction"] == "higher"
     assert data["rows"][-1]["cost"] is None
-    ledger = json.loads(json.dumps(report.ledger_to_json(board), allow_nan=False))
+    ledger = json.loads(json.dumps(ledger_to_json(board), allow_nan=False))
     assert ledger["schema"] == "harness.ledger/1"
     assert [row["arm"] for row in ledger["rows"]] == [row.arm for row in board.rows]
 
 
 def test_markdown_has_every_arm_and_metric(board):
-    text = report.render_markdown(board)
+    text = render_markdown(board)
     for column in board.columns:
         assert f"## {column.name}\n" in text
     assert "- **qlora**: seed 0: oom" in text
@@ -331,7 +340,7 @@ def test_lm_evals_metrics_never_mix_with_ours_of_the_same_name(maker):
         for kind in ("none", "strict")
     ]
     maker.scores += theirs
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     names = [column.name for column in board.columns]
     assert {"exact_match", "choice/exact_match", "choice/exact_match,strict"} <= set(names)
     assert row_of(board, "lora").cells["choice/exact_match"].estimate.n == 30

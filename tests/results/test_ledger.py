@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from harness import results as report
 from harness import stats
 from harness.metrics import METRICS
 from harness.records import Ledger, RunEvent, Score
-from harness.results import numbers
+from harness.results import leaderboard, ledger_to_json, ledger_to_text, numbers, render_markdown, to_json, to_text
 from harness.results.leaderboard.costs import against_budget, cost_of
 
 SPIKES = (
@@ -85,18 +84,18 @@ def test_arms_that_got_more_or_less_are_marked_on_the_leaderboard(maker):
     maker.runs = [
         replace(one, ledger=replace(one.ledger, examples=150)) if one.arm == "full" else one for one in maker.runs
     ]
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     standings = {row.arm: row.budget for row in board.rows}
     assert standings == {
         **{"untrained": None, "few_shot": None, "qlora": None},
         **{"full": "less", "lora": "equal", "dpo": "more"},
     }
-    text = report.to_text(board)
+    text = to_text(board)
     assert "\ndpo ▲ " in text and "\nfull ▼ " in text and "\nlora  " in text
     assert "▲ got more than the budget (a parent's share counts); ▼ got less than the budget" in text
-    assert "| dpo ▲ |" in report.render_markdown(board)
+    assert "| dpo ▲ |" in render_markdown(board)
     assert "saw less than the budget: 150 examples, budget 200" in row_of(board, "full").notes
-    rows = {row["arm"]: row for row in report.to_json(board)["rows"]}
+    rows = {row["arm"]: row for row in to_json(board)["rows"]}
     assert (rows["dpo"]["budget"], rows["untrained"]["budget"]) == ("more", None)
 
 
@@ -104,22 +103,22 @@ def test_an_unstable_training_is_flagged_with_its_steps(maker):
     maker.runs = [
         replace(one, ledger=replace(one.ledger, events=SPIKES)) if one.arm == "lora" else one for one in maker.runs
     ]
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     note = "seed 0: the loss jumped to 3 at step 12 (running median 0.9); again at step 20"
     assert note in row_of(board, "lora").notes and row_of(board, "lora").events == SPIKES
     assert not any("memory ran out" in one for one in row_of(board, "lora").notes), "the run's own notes say that"
-    text = report.to_text(board)
+    text = to_text(board)
     assert "\nlora ! " in text and "! signs of an unstable training" in text
-    ledger = report.ledger_to_text(board)
+    ledger = ledger_to_text(board)
     assert "lora, seed 0: loss spike: the loss jumped to 4 at step 20" in ledger
     assert "lora, seed 0: out of memory: memory ran out at step 21" in ledger
-    assert next(row["events"] for row in report.to_json(board)["rows"] if row["arm"] == "lora")[1]["step"] == 20
+    assert next(row["events"] for row in to_json(board)["rows"] if row["arm"] == "lora")[1]["step"] == 20
 
 
 @pytest.mark.parametrize("width", [100, 110, 120])
 def test_the_ledger_is_whole_and_fits(results, width):
-    board = report.leaderboard(priced(results, resources={"price_per_device_hour": 2.5}))
-    text = report.ledger_to_text(board, width)
+    board = leaderboard(priced(results, resources={"price_per_device_hour": 2.5}))
+    text = ledger_to_text(board, width)
     assert max(map(len, text.splitlines())) <= width and "…" not in text
     found = columns_of(text)
     assert set(found) >= {"untrained", "few_shot", "full", "lora", "dpo+"}
@@ -131,7 +130,7 @@ def test_the_ledger_is_whole_and_fits(results, width):
         assert f"\n{label} " in text
     assert "cost at 2.5 an hour" in text and "budget 200 examples" in text
     assert "\nqlora " in text and "qlora, seed 0: oom: out of memory at step 3" in text
-    assert "cost at" not in report.ledger_to_text(report.leaderboard(results), width)
+    assert "cost at" not in ledger_to_text(leaderboard(results), width)
 
 
 def test_every_run_stands_in_the_json_with_its_whole_ledger(make):
@@ -141,14 +140,14 @@ def test_every_run_stands_in_the_json_with_its_whole_ledger(make):
     maker.runs.append(replace(first, attempt=2))
     maker.runs[maker.runs.index(first)] = failed
     maker.entries = [replace(one, attempt=2) if one.train_id == "train-full-1" else one for one in maker.entries]
-    board = report.leaderboard(maker.results)
-    data = json.loads(json.dumps(report.ledger_to_json(board), allow_nan=False))
+    board = leaderboard(maker.results)
+    data = json.loads(json.dumps(ledger_to_json(board), allow_nan=False))
     runs = {(run["arm"], run["seed"], run["attempt"]): run for run in data["runs"]}
     assert runs["full", 1, 1]["status"] == "failed" and runs["full", 1, 1]["ledger"]["train_seconds"] == 3.0
     assert runs["full", 1, 2]["ledger"]["tokens"] == 31_400
     assert runs["dpo", 0, 1]["ledger"]["parent"]["tokens"] == 31_400
     assert len(runs) == 10 and data["price_per_device_hour"] is None
-    text = report.ledger_to_text(board)
+    text = ledger_to_text(board)
     assert "full, seed 1: failed: boom" in text and "Of several seeds the mean" in text
     lines = [line.split() for line in text.splitlines() if line.startswith("full  ")]
     assert [line[1:4] for line in lines] == [["0", "1", "ok"], ["1", "1", "failed"], ["1", "2", "ok"]]
@@ -160,7 +159,7 @@ def test_forgetting_is_the_paired_difference_to_the_untrained_base(maker):
         for number in range(24):
             value = float(rng.random() < share)
             maker.scores.append(Score(eval_id, "retention:arith", f"d{number}", "acc", "none", 1, "ok", value))
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     found = {(one.arm, one.metric): one for one in board.forgetting}
     assert set(found) == {
         *((arm, "retention_perplexity") for arm in ("full", "lora", "dpo")),
@@ -182,19 +181,19 @@ def test_forgetting_is_the_paired_difference_to_the_untrained_base(maker):
     combine = METRICS["retention_perplexity"].combine
     drop = combine(np.sum(sums("eval-full-0"), axis=0)) - combine(np.sum(sums("eval-untrained-None"), axis=0))
     assert found["full", "retention_perplexity"].difference.value == pytest.approx(drop)
-    text = report.to_text(board)
+    text = to_text(board)
     line = next(line for line in text.splitlines() if line.startswith("arith/acc ↑ ") and " lora " in line)
     assert numbers.with_interval(one.difference, (0.0, 1.0), sign=True) in line
-    assert "after minus before [95 %]" in text and "## Forgetting" in report.render_markdown(board)
-    stored = [row for row in report.to_json(board)["forgetting"] if row["metric"] == "arith/acc"]
+    assert "after minus before [95 %]" in text and "## Forgetting" in render_markdown(board)
+    stored = [row for row in to_json(board)["forgetting"] if row["metric"] == "arith/acc"]
     assert stored[0]["difference"]["value"] == one.difference.value
 
 
 def test_without_an_untrained_arm_or_retention_nothing_is_said_of_forgetting(maker):
     maker.scores = [one for one in maker.scores if one.suite != "retention"]
-    board = report.leaderboard(maker.results)
-    assert board.forgetting == () and "forgetting" not in report.to_text(board)
-    assert "## Forgetting" not in report.render_markdown(board)
+    board = leaderboard(maker.results)
+    assert board.forgetting == () and "forgetting" not in to_text(board)
+    assert "## Forgetting" not in render_markdown(board)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import results
 from harness.records import ScoreColumns
+from harness.results import collect, leaderboard
 from harness.results.score_table import ColumnTable, series, tabulate
 from harness.results.winner import contest
 from harness.results.winner.pairs import ManyComparer
@@ -25,9 +25,9 @@ def stored(maker, folder: Path) -> Store:
 @pytest.mark.parametrize("seeds", [(0,), (0, 1, 2)])
 def test_the_board_is_the_same(make, tmp_path: Path, seeds: tuple[int, ...]) -> None:
     store = stored(make(seeds=seeds), tmp_path)
-    rows, columns = results.collect(store, "x1"), results.collect(store, "x1", columns=True)
+    rows, columns = collect(store, "x1"), collect(store, "x1", columns=True)
     assert isinstance(columns.scores, ScoreColumns) and isinstance(rows.scores, list)
-    assert results.leaderboard(columns) == results.leaderboard(rows)
+    assert leaderboard(columns) == leaderboard(rows)
 
 
 def test_missing_values_and_other_orders_make_the_same_series(maker, tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_pairs_at_once_give_the_same_verdict(
 ) -> None:
     maker = make(seeds=seeds)
     maker.task["metrics"] = {**maker.task["metrics"], "primary": primary}
-    at_once = results.leaderboard(maker.results).verdict
+    at_once = leaderboard(maker.results).verdict
     asked = []
     monkeypatch.setattr(contest.Comparisons, "differences", lambda self, arms, level: asked.append(level), raising=True)
     assert isinstance(contest.Comparisons.__new__(contest.Comparisons), ManyComparer)
-    assert results.leaderboard(maker.results).verdict == at_once
+    assert leaderboard(maker.results).verdict == at_once
     assert asked

@@ -10,19 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from harness import results as report
 from harness.errors import UsageError
 from harness.records import TrainLog, TrainLogRow, Trial
-from harness.results import queries
-from harness.results.render.charts import svg, svg_charts
-from harness.results.render.markdown import ranking_cells
-from harness.results.render.page.forms import columns
-from harness.results.render.page.records import Table
+from harness.results import (
+    GENERATOR,
+    Page,
+    ReportContext,
+    SampleAnswers,
+    Texts,
+    leaderboard,
+    queries,
+    report_page,
+    shown_samples,
+    to_page_html,
+    to_page_markdown,
+)
+from harness.results.render.board import short_ranking
+from harness.results.render.colours import arm_looks
+from harness.results.render.page import charts
+from harness.results.render.table import table
 
-TOLD = report.Told("harness run short.yaml")
+TOLD = ReportContext("harness run short.yaml")
 HOSTILE = (
     '</div></pre><script>alert(1)</script><img src="http://evil.test/a.png" onerror=alert(2)> ``` | `x` ](http://a) '
     "\x1b[31m \u202e"
@@ -30,7 +39,7 @@ HOSTILE = (
 VOID = {"meta", "link", "br", "img", "input"}
 
 
-class Page(HTMLParser):
+class Parsed(HTMLParser):
     """What a browser would make of it: elements, their attributes and text."""
 
     def __init__(self, text: str) -> None:
@@ -60,13 +69,13 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def samples_of(maker: Any, drawn: int = 2, winner: str = "full") -> tuple[report.Shown, ...]:
-    texts = report.Texts({one.id: one for one in maker.examples}, maker.predictions)
-    return report.shown_samples(maker.results, texts, winner, ["full", "lora", "untrained"], drawn)
+def samples_of(maker: Any, drawn: int = 2, winner: str = "full") -> tuple[SampleAnswers, ...]:
+    texts = Texts({one.id: one for one in maker.examples}, maker.predictions)
+    return shown_samples(maker.results, texts, winner, ["full", "lora", "untrained"], drawn)
 
 
-def page_of(maker: Any, **changed: Any) -> report.Page:
-    return report.report_page(replace(maker.results, **changed), TOLD, samples_of(maker))
+def page_of(maker: Any, **changed: Any) -> Page:
+    return report_page(replace(maker.results, **changed), TOLD, samples_of(maker))
 
 
 def logged(maker: Any) -> list[TrainLog]:
@@ -75,18 +84,22 @@ def logged(maker: Any) -> list[TrainLog]:
 
 
 def test_it_is_one_well_formed_file_that_asks_for_nothing(maker: Any) -> None:
-    html = report.to_page_html(page_of(maker, logs=logged(maker)))
-    page = Page(html)
+    html = to_page_html(page_of(maker, logs=logged(maker)))
+    page = Parsed(html)
     assert page.open == []
     assert not {"script", "img", "iframe", "object", "form", "base"} & {tag for tag, _ in page.tags}
     assert [one["href"] for one in page.of("link")] == ["data:,"]
     assert all(one["href"].startswith("#") for one in page.of("a"))
-    assert set(re.findall(r"\b(?:https?:)?//[\w.]+", html)) == {"http://www.w3.org"}  # the name space of SVG
-    assert "url(" not in html and "@import" not in html and not any("onload" in one for _, one in page.tags)
+    assert re.findall(r"\b(?:https?:)?//[\w.]+", html) == []
+    assert (
+        not re.search(r"url\((?!#)", html)
+        and "@import" not in html
+        and not any("onload" in one for _, one in page.tags)
+    )
 
 
 def test_it_can_be_read_without_seeing_it(maker: Any) -> None:
-    page = Page(report.to_page_html(page_of(maker, logs=logged(maker))))
+    page = Parsed(to_page_html(page_of(maker, logs=logged(maker))))
     pictures = [one for one in page.of("svg") if one.get("aria-hidden") != "true"]
     assert len(pictures) >= 5 and all(one["role"] == "img" and len(one["aria-label"]) > 20 for one in pictures)
     assert len(page.of("caption")) == len(page.of("table")) > 5
@@ -101,15 +114,15 @@ def test_it_can_be_read_without_seeing_it(maker: Any) -> None:
 
 def test_it_has_every_part_and_the_leaderboards_own_numbers(maker: Any) -> None:
     page = page_of(maker, logs=logged(maker))
-    board = report.leaderboard(maker.results)
+    board = leaderboard(maker.results)
     ids = [section.id for section in page.sections]
     assert ids == [
         "leaderboard", "metrics", "failures", "cost", "ledger", "training", "forgetting", "samples", "looks",
         "settings", "reproduce",
     ]  # fmt: skip
-    words = " ".join(" ".join(Page(report.to_page_html(page)).text).split())
-    markdown = report.to_page_markdown(page)
-    for row in ranking_cells(board)[1]:
+    words = " ".join(" ".join(Parsed(to_page_html(page)).text).split())
+    markdown = to_page_markdown(page)
+    for row in short_ranking(board).rows:
         for cell in row:
             assert cell in words
             assert cell in markdown or cell.startswith("<")
@@ -120,9 +133,9 @@ def test_it_has_every_part_and_the_leaderboards_own_numbers(maker: Any) -> None:
 
 
 def test_the_same_results_give_the_same_bytes(maker: Any) -> None:
-    one, other = (report.to_page_html(page_of(maker, logs=logged(maker))) for _ in range(2))
+    one, other = (to_page_html(page_of(maker, logs=logged(maker))) for _ in range(2))
     assert one == other
-    assert report.to_page_markdown(page_of(maker)) == report.to_page_markdown(page_of(maker))
+    assert to_page_markdown(page_of(maker)) == to_page_markdown(page_of(maker))
 
 
 def test_hostile_text_stands_as_text(maker: Any) -> None:
@@ -132,9 +145,9 @@ def test_hostile_text_stands_as_text(maker: Any) -> None:
     maker.entries = [replace(one, arm=HOSTILE if one.arm == "full" else one.arm) for one in maker.entries]
     made = samples_of(maker, winner="lora")
     assert made and all(answer.text == HOSTILE for one in made for answer in one.answers)
-    page = report.report_page(replace(maker.results, logs=logged(maker)), TOLD, made)
-    html, markdown = report.to_page_html(page), report.to_page_markdown(page)
-    read = Page(html)
+    page = report_page(replace(maker.results, logs=logged(maker)), TOLD, made)
+    html, markdown = to_page_html(page), to_page_markdown(page)
+    read = Parsed(html)
     assert read.open == [] and not {"script", "img"} & {tag for tag, _ in read.tags}
     assert "<script>alert(1)</script>" in "".join(read.text)
     for text in (html, markdown):
@@ -180,9 +193,9 @@ def test_lower_is_better_turns_best_and_worst_round(maker: Any) -> None:
 def test_a_sensitive_task_shows_no_sample(maker: Any) -> None:
     maker.task["sensitive"] = True
     assert samples_of(maker) == ()
-    page = report.report_page(maker.results, TOLD)
-    assert "no text of it leaves the store" in report.to_page_html(page)
-    assert maker.examples[0].prompt not in report.to_page_markdown(page)
+    page = report_page(maker.results, TOLD)
+    assert "no text of it leaves the store" in to_page_html(page)
+    assert maker.examples[0].prompt not in to_page_markdown(page)
 
 
 def test_long_texts_are_cut_and_say_so(maker: Any) -> None:
@@ -194,8 +207,8 @@ def test_who_looked_and_where_is_not_said(maker: Any) -> None:
     results = maker.results
     looks = [replace(one, who="somebody-by-name") for one in results.looks]
     runs = [replace(one, error="cannot read /srv/secret/place/model.bin") if one.error else one for one in results.runs]
-    page = report.report_page(replace(results, looks=looks, runs=runs), TOLD)
-    for text in (report.to_page_html(page), report.to_page_markdown(page)):
+    page = report_page(replace(results, looks=looks, runs=runs), TOLD)
+    for text in (to_page_html(page), to_page_markdown(page)):
         assert "somebody-by-name" not in text and "/srv/secret" not in text
         assert "model.bin" in text
 
@@ -212,56 +225,53 @@ def test_tuning_is_shown_with_what_was_chosen(maker: Any) -> None:
     ]  # fmt: skip
     page = page_of(maker, trials=trials)
     [part] = [section for section in page.sections if section.id == "tuning"]
-    assert part.charts[0].svg.count('class="ring') == 2 and "0.01" in part.tables[0].rows[0][1]
-    assert part.legend == ("full", "lora")
+    assert part.charts[0].svg.count('class="ring"') == 2 and "0.01" in part.tables[0].rows[0][1]
+    assert set(re.findall(r">(full|lora)</text>", part.charts[0].svg)) == {"full", "lora"}
 
 
 def test_columns_of_numbers_are_told_from_columns_of_words() -> None:
     rows = (("full", "0.9 [0.8, 1.0]", "may be", "-"), ("lora", "<0.001", "12 as good", "(reference)"))
-    assert columns(Table("", ("a", "b", "c", "d"), rows)) == ["", "n", "", "n"]
-    assert columns(Table("", ("a", "b", "c", "d"), rows, words=True)) == [""] * 4
+    assert table(["a", "b", "c", "d"], rows).numeric == (False, True, False, True)
+    assert table(["a", "b", "c", "d"], rows, words=True).numeric == (False,) * 4
 
 
 # ----------------------------------------------------------------------------------------------------------- charts
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.sampled_from(["linear", "log", "knee"]), st.floats(0, 1))
-def test_a_scale_keeps_order_and_its_ticks_lie_within(low: float, width: float, kind: Any, share: float) -> None:
-    low = abs(low) + 1e-3 if kind == "log" else 0.0 if kind == "knee" else low
-    high = low + width
-    scale = svg.Scale(low, high, 10, 110, kind, max(width / 50, 1e-9))
-    value = low + share * (high - low)
-    assert 10 - 1e-6 <= scale(value) <= 110 + 1e-6
-    assert scale(low) <= scale(value) + 1e-6 and scale(value) <= scale(high) + 1e-6
-    ticks = scale.ticks()
-    slack = 1e-6 * max(1.0, abs(low), abs(high))
-    assert all(low - slack <= tick <= high + slack for tick in ticks)
-    assert ticks == sorted(ticks) and len(ticks) <= 12
+VARIABLE = re.compile(r"--[a-z]+\d?")
 
 
-def test_names_lie_on_no_other_name_and_within_the_chart() -> None:
-    points = {f"arm-{number}": (180.0 + number, 100.0 + 2 * number) for number in range(6)}
-    drawing = svg.Drawing(260, "text")
-    svg.beside(drawing, points, dict.fromkeys(points, "a0"), (50, 5, 350, 220))
-    boxes = []
-    written = re.findall(r'<text class="name a0" x="([\d.]+)" y="([\d.]+)" text-anchor="middle">(.*?)<', drawing.svg())
-    for x, y, name in written:
-        half = 3.3 * len(name)
-        boxes.append((float(x) - half, float(y) - 10, float(x) + half, float(y)))
-    assert len(boxes) == 6
-    for place, (left, top, right, bottom) in enumerate(boxes):
-        assert left >= 50 and right <= 350 and top >= 0 and bottom <= 225
-        for other in boxes[place + 1 :]:
-            assert right <= other[0] or other[2] <= left or bottom <= other[1] or other[3] <= top
+def test_colours_are_variables_of_the_style_sheet(maker: Any) -> None:
+    page = page_of(maker, logs=logged(maker))
+    html = to_page_html(page)
+    pictures = [page.glance_chart, *(chart for section in page.sections for chart in section.charts)]
+    known = set(re.findall(r"(--\w+):", html[: html.index("@media")]))
+    for chart in pictures:
+        assert chart is not None and not re.search(r"#[0-9a-fA-F]{3,6}\b[;\"]", chart.svg)
+        assert set(VARIABLE.findall(chart.svg)) <= known
 
 
-def test_an_arm_has_one_look_everywhere_and_untrained_ones_are_grey(maker: Any) -> None:
-    looks = svg_charts.looks_of(maker.results)
-    assert [looks[arm].kind for arm in ("untrained", "few_shot")] == ["g0", "g1"]
-    assert len({(look.kind, look.marker) for look in looks.values()}) == len(looks)
-    board = report.leaderboard(maker.results)
-    for chart in [svg_charts.forest(board, looks), *svg_charts.cost_charts(board, looks)]:
-        assert chart is not None and looks["full"].kind in chart.svg and chart.alt
+def test_pictures_share_no_id_and_point_at_their_own(maker: Any) -> None:
+    page = page_of(maker, logs=logged(maker))
+    seen: set[str] = set()
+    for section in page.sections:
+        for chart in section.charts:
+            ids = set(re.findall(r' id="([^"]*)"', chart.svg))
+            assert not ids & seen
+            assert set(re.findall(r'(?:href="#|url\(#)([^")]*)', chart.svg)) == ids
+            seen |= ids
+    assert seen
+
+
+def test_an_arm_has_its_colour_in_the_report(maker: Any) -> None:
+    """That of its place in the experiment file; `tests/app/test_colours.py` holds the app and paper to the same."""
+    looks = arm_looks(maker.results.experiment, ["untrained", "few_shot", "full", "lora", "dpo", "qlora"])
+    board = leaderboard(maker.results)
+    for chart in [charts.forest_chart(board, looks), *charts.cost_charts(board, looks)]:
+        assert chart is not None and chart.alt
+        for arm, variable in (("full", "--a0"), ("lora", "--i1")):
+            [style] = re.findall(rf'<text style="([^"]*)"[^>]*>{arm}</text>', chart.svg)
+            assert f"var({variable})" in style
 
 
 # ---------------------------------------------------------------------------------------------------------- command
@@ -286,7 +296,7 @@ def test_the_committed_report_is_whole_and_names_no_place() -> None:
     folder = Path(__file__).parents[2] / "reports"
     for name in ("visit_notes.html", "visit_notes.md"):
         text = (folder / name).read_text()
-        assert report.GENERATOR in text and len(text) < 1_000_000
+        assert GENERATOR in text and len(text) < 1_000_000
         assert "harness run baselines/visit_notes.yaml" in text
         assert not re.search(r"(?<![\w.<])/(?:home|root|tmp|work|Users|mnt|srv|var)/", text)
-    assert Page((folder / "visit_notes.html").read_text()).open == []
+    assert Parsed((folder / "visit_notes.html").read_text()).open == []

@@ -7,8 +7,18 @@ from typing import Any
 
 import pytest
 
-from harness import results as report
 from harness.records import Artefact, BatchTry, ServedArm, ServingPass, ServingProbe, ServingVisit, WinnerRule
+from harness.results import (
+    Results,
+    ServingTable,
+    cost_views,
+    leaderboard,
+    render_markdown,
+    serving_to_text,
+    to_json,
+    to_latex,
+    to_text,
+)
 from harness.results.leaderboard.serving import serving_costs
 from harness.results.winner.contest import Entrant
 
@@ -32,7 +42,7 @@ def served(arm: str, **changes: Any) -> ServedArm:
     return replace(made, **changes)
 
 
-def results_with(maker: Any, *arms: ServedArm) -> report.Results:
+def results_with(maker: Any, *arms: ServedArm) -> Results:
     maker.runs = [replace(run, artefact=MODEL) if run.status == "ok" else run for run in maker.runs]
     settings = {"rounds": 3, "prompts": 10, "new_tokens": 4, "batches": 8, "seed": 0}
     hardware = {"processor": "abacus", "cores": 2, "threads": 1, "accelerators": []}
@@ -41,8 +51,8 @@ def results_with(maker: Any, *arms: ServedArm) -> report.Results:
     return replace(maker.results, serving=(made, older))
 
 
-def table_of(maker: Any, *arms: ServedArm) -> report.ServingTable:
-    table = report.leaderboard(results_with(maker, *arms)).serving
+def table_of(maker: Any, *arms: ServedArm) -> ServingTable:
+    table = leaderboard(results_with(maker, *arms)).serving
     assert table is not None
     return table
 
@@ -79,7 +89,7 @@ def test_what_has_no_figures_says_why(maker: Any) -> None:
     assert untrained is not None and lora is not None
     assert untrained.error == "round 2: no room" and untrained.batch == 4
     assert "earlier model" in lora.error and lora.figures == lora.ratios == {}
-    text = report.serving_to_text(report.leaderboard(results_with(maker, served("lora", artefact_hash="another"))))
+    text = serving_to_text(leaderboard(results_with(maker, served("lora", artefact_hash="another"))))
     assert "lora: no serving figures: measured on an earlier model" in " ".join(text.split())
 
 
@@ -93,24 +103,22 @@ def test_an_endpoint_has_a_dash_where_nothing_is_known(maker: Any) -> None:
         replace(one, batch_rows=None, batch_tokens=None, batch_seconds=None) for one in served("lora").visits
     )
     arm = served("lora", probe=ServingProbe(None, None, ()), visits=visits, forced=False)
-    board = report.leaderboard(results_with(maker, served("untrained"), arm))
-    line = next(line for line in report.serving_to_text(board).splitlines() if line.startswith("lora *"))
+    board = leaderboard(results_with(maker, served("untrained"), arm))
+    line = next(line for line in serving_to_text(board).splitlines() if line.startswith("lora *"))
     assert line.split()[-4:] == ["-", "-", "-", "-"]
-    assert "behind a URL" in report.serving_to_text(board)
+    assert "behind a URL" in serving_to_text(board)
     assert serving_costs(board.serving)["lora"]["inference_memory"] is None
 
 
 def test_all_forms_show_them_and_a_board_without_them_is_as_before(maker: Any) -> None:
-    before = report.leaderboard(maker.results)
-    board = report.leaderboard(results_with(maker, served("untrained"), served("lora")))
-    for shown in (report.to_text, report.render_markdown, report.to_latex):
+    before = leaderboard(maker.results)
+    board = leaderboard(results_with(maker, served("untrained"), served("lora")))
+    for shown in (to_text, render_markdown, to_latex):
         assert "tokens/s" in shown(board) and "tokens/s" not in shown(before)
-    assert report.to_json(before)["serving"] is None
-    assert report.to_json(board)["serving"]["rows"][0]["figures"]["tokens_per_second"]["n"] == 3
-    assert "0.50 [0.48, 0.55]" in report.to_text(board) and "Out of memory: untrained at 8" not in report.to_text(
-        before
-    )
-    assert all(len(line) <= 110 for line in report.serving_to_text(board).splitlines())
+    assert to_json(before)["serving"] is None
+    assert to_json(board)["serving"]["rows"][0]["figures"]["tokens_per_second"]["n"] == 3
+    assert "0.50 [0.48, 0.55]" in to_text(board) and "Out of memory: untrained at 8" not in to_text(before)
+    assert all(len(line) <= 110 for line in serving_to_text(board).splitlines())
     assert replace(board, serving=None) == replace(before, runs=board.runs, serving=None)
 
 
@@ -122,10 +130,10 @@ def test_a_price_is_found_by_its_name(cost: str, price: float | None) -> None:
 
 def test_quality_stands_against_latency_and_money_where_they_are_known(maker: Any) -> None:
     results = results_with(maker, served("untrained"), served("lora"))
-    assert [view.measure for view in report.cost_views(report.leaderboard(results))][3:] == ["latency"]
+    assert [view.measure for view in cost_views(leaderboard(results))][3:] == ["latency"]
     spec = {**results.experiment.spec, "resources": {"price_per_device_hour": 3.6}}
-    board = report.leaderboard(replace(results, experiment=replace(results.experiment, spec=spec)))
-    views = {view.measure: view for view in report.cost_views(board)}
+    board = leaderboard(replace(results, experiment=replace(results.experiment, spec=spec)))
+    views = {view.measure: view for view in cost_views(board)}
     assert list(views)[3:] == ["latency", "money"]
     points = {point.arm: point for point in views["latency"].points}
     assert set(points) == {"untrained", "lora"} and set(views["latency"].unknown) == {"few_shot", "full", "dpo"}

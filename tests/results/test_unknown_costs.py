@@ -10,9 +10,19 @@ from typing import Any
 
 import pytest
 
-from harness import results as report
-from harness.results import Leaderboard, Results
-from harness.results.render import latex
+from harness.results import (
+    Leaderboard,
+    Results,
+    cost_views,
+    leaderboard,
+    ledger_to_json,
+    ledger_to_text,
+    render_markdown,
+    to_csv,
+    to_json,
+    to_latex,
+    to_text,
+)
 
 OPEN = (
     *("examples", "tokens", "optimiser_steps", "train_seconds", "total_seconds", "all_examples", "all_tokens"),
@@ -43,7 +53,7 @@ def outside(maker: Any) -> Results:
 
 @pytest.fixture
 def board(outside: Results) -> Leaderboard:
-    return report.leaderboard(outside)
+    return leaderboard(outside)
 
 
 def test_the_cost_is_unknown_and_what_happened_here_is_not(board: Leaderboard) -> None:
@@ -56,7 +66,7 @@ def test_the_cost_is_unknown_and_what_happened_here_is_not(board: Leaderboard) -
 
 
 def test_the_ledger_shows_a_dash_and_marks_the_arm(board: Leaderboard) -> None:
-    lines = report.ledger_to_text(board).splitlines()
+    lines = ledger_to_text(board).splitlines()
     head = next(line for line in lines if line.startswith("ledger"))
     assert "lora ?" in head and "few_shot ?" in head
     examples = next(line for line in lines if line.startswith("examples"))
@@ -65,26 +75,26 @@ def test_the_ledger_shows_a_dash_and_marks_the_arm(board: Leaderboard) -> None:
 
 
 def test_json_has_nulls(board: Leaderboard) -> None:
-    found = report.ledger_to_json(board)
+    found = ledger_to_json(board)
     runs = {run["arm"]: run for run in found["runs"]}
     assert runs["lora"]["ledger"]["examples"] is None and runs["lora"]["budget_known"] is False
     assert runs["full"]["ledger"]["examples"] == 200 and runs["full"]["budget_known"] is True
     rows = {row["arm"]: row for row in found["rows"]}
     assert rows["few_shot"]["cost"]["tokens"] is None and rows["few_shot"]["budget_known"] is False
-    json.dumps([found, report.to_json(board)], allow_nan=False)
+    json.dumps([found, to_json(board)], allow_nan=False)
 
 
 def test_every_form_of_the_board_marks_it(board: Leaderboard) -> None:
-    text = report.to_text(board)
+    text = to_text(board)
     cost = text[text.index("cost  ") :].splitlines()
     line = next(one for one in cost if one.startswith("lora ?"))
     assert line.split()[2:4] == ["-", "4.5"]
     assert "?: trained elsewhere, what it took is unknown (-)" in text.replace("\n", " ")
-    markdown = report.render_markdown(board)
-    assert "| lora (budget unknown) | - | - | - | - | - |" in markdown
-    tex = report.to_latex(board)
-    assert "lora$^{?}$" in tex and latex.escape("?: trained elsewhere, budget unknown.") in tex
-    rows = {row["arm"]: row["budget"] for row in csv.DictReader(io.StringIO(report.to_csv(board)))}
+    markdown = render_markdown(board)
+    assert "| lora ? | - | 4.5 | - | - | - |" in markdown and "?: trained elsewhere" in markdown
+    tex = to_latex(board)
+    assert "lora$^{?}$" in tex and "? budget unknown: trained elsewhere" in tex
+    rows = {row["arm"]: row["budget"] for row in csv.DictReader(io.StringIO(to_csv(board)))}
     assert (rows["lora"], rows["few_shot"], rows["full"], rows["dpo"], rows["untrained"]) == (
         *("unknown", "unknown", "equal", "more", ""),
     )
@@ -93,13 +103,13 @@ def test_every_form_of_the_board_marks_it(board: Leaderboard) -> None:
 def test_no_tie_goes_to_it_for_costing_nothing(outside: Results) -> None:
     rule = {"margin": 0.2, "cost": "total_seconds", "estimand": "checkpoints", "declared": "2026-01-01T00:00:00Z"}
     spec = {**outside.experiment.spec, "winner_rules": [rule]}
-    board = report.leaderboard(replace(outside, experiment=replace(outside.experiment, spec=spec)))
+    board = leaderboard(replace(outside, experiment=replace(outside.experiment, spec=spec)))
     assert "lora" in board.verdict.good
     assert board.verdict.arm in ("full", "dpo")
     assert "the total time of lora is not known" in board.verdict.notes
 
 
 def test_a_cost_figure_leaves_it_out_and_says_so(board: Leaderboard) -> None:
-    for view in report.cost_views(board):
+    for view in cost_views(board):
         assert not {"lora", "few_shot"} & {point.arm for point in view.points} or view.measure == "peak_memory"
         assert "lora" in view.unknown and "few_shot" in view.unknown

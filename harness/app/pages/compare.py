@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from harness import results as report
 from harness.app import frame
-from harness.results import Comparison, Sample, Slice, numbers
+from harness.results import Comparison, Sample, Slice, Texts, numbers, slices, word_diff
+from harness.results import compare as compare_arms
 from harness.store import Store
 
 PER_PAGE = 5
@@ -31,10 +31,10 @@ def main(store: Store) -> None:
     default = others.index(board.reference) if board.reference in others else 0
     b = right.selectbox("minus", others, index=default, key="arm b")
     state = f"{store.state(record.experiment_id)} {frame.examples_changed(record)}"
-    comparison, found = _compare(str(frame.home()), record.experiment_id, (a, b), state, store)
+    comparison, parts = _compare(str(frame.home()), record.experiment_id, (a, b), state, store)
     st.caption(comparison.estimand)
     _metrics(comparison)
-    _slices(comparison, found)
+    _slices(comparison, parts)
     _examples(comparison)
 
 
@@ -44,11 +44,11 @@ def _compare(
 ) -> tuple[Comparison, Sequence[Slice]]:
     """The comparison, and its slices by length and group."""
     results = frame.results(_store, experiment_id)
-    wanted = [entry.eval_id for entry in results.entries if entry.arm in arms and entry.eval_id is not None]
+    eval_ids = [entry.eval_id for entry in results.entries if entry.arm in arms and entry.eval_id is not None]
     examples = frame.examples(results.experiment)
-    texts = report.Texts(examples, _store.predictions(wanted), inside=True)
-    comparison = report.compare(results, *arms, texts, samples=ALL)
-    return comparison, report.slices(comparison.values, examples, results.groups)
+    texts = Texts(examples, _store.predictions(eval_ids), inside=True)
+    comparison = compare_arms(results, *arms, texts, samples=ALL)
+    return comparison, slices(comparison.values, examples, results.groups)
 
 
 def _metrics(comparison: Comparison) -> None:
@@ -62,7 +62,7 @@ def _metrics(comparison: Comparison) -> None:
         words = f"{a} is better" if better else f"{b} is better"
         rows.append(
             f"| {column.name} {arrow} | {numbers.value(one.a, column.bounds)} | {numbers.value(one.b, column.bounds)} "
-            f"| {told} | {words if numbers.apart(one.difference) else 'not told apart'} |"
+            f"| {told} | {words if numbers.excludes_zero(one.difference) else 'not told apart'} |"
         )
     st.markdown("\n".join(rows))
     total = comparison.wins_a + comparison.wins_b + comparison.ties
@@ -72,9 +72,9 @@ def _metrics(comparison: Comparison) -> None:
     )
 
 
-def _slices(comparison: Comparison, found: Sequence[Slice]) -> None:
+def _slices(comparison: Comparison, parts: Sequence[Slice]) -> None:
     with st.expander("By length and group"):
-        if not found:
+        if not parts:
             st.info("The sealed test split is not in the home folder. Run the experiment again; it is quick.")
             return
         bounds = comparison.metrics[0].column.bounds
@@ -91,7 +91,7 @@ def _slices(comparison: Comparison, found: Sequence[Slice]) -> None:
                     if one.difference
                     else one.reason,
                 }
-                for one in found
+                for one in parts
             ],
             hide_index=True,
         )
@@ -101,15 +101,15 @@ def _examples(comparison: Comparison) -> None:
     st.subheader("Examples where they differ most")
     for note in comparison.notes:
         st.caption(note)
-    wanted = st.text_input("Search in id, prompt, reference and answers", key="search").strip().lower()
-    found = [one for one in comparison.samples if not wanted or wanted in _words(one)]
-    if not found:
-        st.info("No example matches." if wanted else "The two arms score alike on every example.")
+    search = st.text_input("Search in id, prompt, reference and answers", key="search").strip().lower()
+    samples = [one for one in comparison.samples if not search or search in _words(one)]
+    if not samples:
+        st.info("No example matches." if search else "The two arms score alike on every example.")
         return
-    pages = (len(found) - 1) // PER_PAGE + 1
+    pages = (len(samples) - 1) // PER_PAGE + 1
     at = int(st.number_input(f"Page of {pages}", 1, pages, key="page")) if pages > 1 else 1
-    st.caption(f"{len(found)} examples differ; largest difference first.")
-    for one in found[(at - 1) * PER_PAGE : at * PER_PAGE]:
+    st.caption(f"{len(samples)} examples differ; largest difference first.")
+    for one in samples[(at - 1) * PER_PAGE : at * PER_PAGE]:
         _example(comparison, one)
 
 
@@ -126,7 +126,7 @@ def _example(comparison: Comparison, one: Sample) -> None:
             st.caption("Its texts are not stored.")
             return
         left, right = st.columns(2)
-        parts_a, parts_b = report.word_diff(one.text_a, one.text_b)
+        parts_a, parts_b = word_diff(one.text_a, one.text_b)
         with left:
             st.caption(comparison.a)
             frame.pieces(parts_a)

@@ -6,11 +6,10 @@ import time
 
 import streamlit as st
 
-from harness import results
 from harness.app import charts, frame
 from harness.records import WinnerVerdict, live
-from harness.results import Leaderboard
-from harness.results.render import markdown
+from harness.results import Leaderboard, render_markdown
+from harness.results.render.leaderboard import sections
 from harness.store import Store
 
 REFRESH_SECONDS = 5.0
@@ -34,12 +33,12 @@ def main(store: Store) -> None:
 
 
 def _progress(experiment_id: str) -> None:
-    found = live.read(frame.home(), experiment_id)
-    if found is None:
+    status = live.read(frame.home(), experiment_id)
+    if status is None:
         st.success("The run has ended.")
         return
-    st.info(f"This experiment is running (process {found.pid}, {(time.time() - found.started) / 60:.0f} min so far).")
-    for one in found.arms:
+    st.info(f"This experiment is running (process {status.pid}, {(time.time() - status.started) / 60:.0f} min so far).")
+    for one in status.arms:
         left = one.seconds_left(time.time())
         wait = f", about {left:.0f} s left" if left is not None and one.done < one.total else ""
         st.progress(min(1.0, one.done / max(one.total, 1)), f"{one.label}: {one.phase} {one.done}/{one.total}{wait}")
@@ -51,7 +50,7 @@ def _verdict(verdict: WinnerVerdict, text: str) -> None:
 
 
 def _show(board: Leaderboard) -> None:
-    parts = markdown.sections(board)
+    parts = sections(board)
     _verdict(board.verdict, parts.verdict)
     st.markdown(parts.summary)
     if any(row.cells[board.primary].estimate for row in board.rows):
@@ -79,7 +78,7 @@ def _show(board: Leaderboard) -> None:
             st.markdown(table)
     # No download button: the file would lie at an address that opens without a token.
     with st.expander("As Markdown, to copy"):
-        st.code(results.render_markdown(board), language="markdown")
+        st.code(render_markdown(board), language="markdown")
 
 
 frame.page("Leaderboard", main)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from harness import results
 from harness.app import charts, frame
+from harness.results import cost_views
 from harness.store import Store
 
 MISSING = {
@@ -20,7 +20,7 @@ def main(store: Store) -> None:
     if record is None:
         return
     board = frame.board(store, record.experiment_id)
-    views = results.cost_views(board)
+    views = cost_views(board)
     if not views:
         st.info(f"No arm of {record.name} has both a result and a known cost yet. Let its run finish.")
         return

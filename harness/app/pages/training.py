@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from harness import results
 from harness.app import charts, frame
+from harness.results import training_curves
+from harness.results.render.colours import arm_looks
 from harness.store import Store
 
 QUANTITIES = ("loss", "validation_loss", "gradient_norm", "learning_rate")
@@ -16,17 +17,17 @@ def main(store: Store) -> None:
     record = frame.chosen(store)
     if record is None:
         return
-    curves = results.training_curves(frame.results(store, record.experiment_id))
+    curves = training_curves(frame.results(store, record.experiment_id))
     if not curves:
         st.info(f"No training log of {record.name} is stored: its arms are untrained, or their run has not finished.")
         return
     names = {f"{one.arm}, seed {one.seed}": one for one in curves}
-    wanted = st.multiselect("Runs", list(names), default=list(names), key="runs")
-    shown = [names[name] for name in wanted]
-    arms = list(dict.fromkeys(one.arm for one in curves))
+    picked = st.multiselect("Runs", list(names), default=list(names), key="runs")
+    shown = [names[name] for name in picked]
+    looks = arm_looks(record, [one.arm for one in curves])
     for quantity in QUANTITIES:
         if any(getattr(row, quantity) is not None for one in shown for row in one.rows):
-            st.plotly_chart(charts.training(shown, quantity, arms), key=quantity, config={"displayModeBar": False})
+            st.plotly_chart(charts.training(shown, quantity, looks), key=quantity, config={"displayModeBar": False})
     st.subheader("Instability")
     events = [
         {"run": f"{one.arm}, seed {one.seed}", "step": event.step, "what": event.kind, "": event.detail}

@@ -54,7 +54,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     entrants = [
         Entrant(row.arm, row.cells[primary].estimate, row.cost, len(row.seeds), costs.get(row.arm, {}))
         for row in rows
-        if not row.apart
+        if not row.unranked_reason
     ]
     clusters = {results.groups.get(item, item) for item in _test_items(results.scores)}
     return Leaderboard(
@@ -129,7 +129,7 @@ def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row
     if cost is not None and method in OUTSIDE:
         cost = unknown(cost)
     tried = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
-    apart = judge.environments.why(arm)
+    unranked = judge.environments.why(arm)
     missing = cells[judge.columns[0].name].missing
     notes = (
         *remarks.of_arm(results.experiment, finished, cost, answers, missing),
@@ -146,11 +146,11 @@ def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row
         answers=answers,
         looks=sum(known.looks.get(one, 0) for one in set(eval_ids)),
         to_best=None,
-        notes=(f"not ranked: {apart}", *notes) if apart else notes,
+        notes=(f"not ranked: {unranked}", *notes) if unranked else notes,
         errors=_errors(entries, runs),
         budget=against_budget(spec.get("budget") or {}, cost) if cost is not None else None,
         events=tuple(event for run in tried for event in run.ledger.events),
-        apart=apart,
+        unranked_reason=unranked,
         budget_known=method not in OUTSIDE,
     )
 
@@ -184,7 +184,7 @@ def _sorted(rows: Sequence[Row], column: Column) -> list[Row]:
     def place(row: Row) -> tuple[int, float]:
         estimate = row.cells[column.name].estimate
         if estimate is not None:
-            return int(bool(row.apart)), sign * estimate.value
+            return int(bool(row.unranked_reason)), sign * estimate.value
         return (2, 0.0) if row.evaluations else (3, 0.0)
 
     return sorted(rows, key=place)

@@ -54,7 +54,7 @@ class Judge:
     def comparisons(self) -> Comparisons:
         """Pairs of arms on the primary metric, those of one environment."""
         name = self.columns[0].name
-        ranked = [arm for arm in self.entries if arm not in self.environments.apart]
+        ranked = [arm for arm in self.entries if arm not in self.environments.unranked]
         found = {arm: self.series(arm, name) for arm in ranked if arm not in self.environments.mixed}
         scored = {arm: one for arm, one in found.items() if not isinstance(one, str)}
         return Comparisons(self.estimator, metric_of(self.columns[0]), scored)
@@ -69,7 +69,7 @@ class Judge:
         if isinstance(value, str):
             return Cell(None, reason=value, missing=one.missing)
         cell = Cell(value, missing=one.missing)
-        if arm in self.environments.apart:
+        if arm in self.environments.unranked:
             return replace(cell, difference_reason=self.environments.why(arm))
         return cell if arm == self.reference else self._against_reference(cell, arm, known, one, column)
 
@@ -80,7 +80,7 @@ class Judge:
 
     def _against_reference(self, cell: Cell, arm: str, known: Metric, one: Series, column: Column) -> Cell:
         other = self.series(self.reference, column.name)
-        if self.reference in self.environments.apart:
+        if self.reference in self.environments.unranked:
             return replace(
                 cell, difference_reason=f"reference {self.reference}: {self.environments.why(self.reference)}"
             )
@@ -95,7 +95,7 @@ class Judge:
 
     def forgetting(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[Forgetting, ...]:
         """Retention of every arm that changed the base, against the untrained arm."""
-        rows = [row for row in rows if not row.apart]
+        rows = [row for row in rows if not row.unranked_reason]
         base = next((row for row in rows if row.method == "untrained" and row.evaluations), None)
         if base is None:
             return ()
@@ -136,7 +136,7 @@ class Judge:
             return list(rows)
         done = [rows[0]]
         for row in rows[1:]:
-            if row.apart or rows[0].apart:
+            if row.unranked_reason or rows[0].unranked_reason:
                 done.append(row)
                 continue
             one = self.series(row.arm, column.name)

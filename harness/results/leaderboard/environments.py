@@ -19,7 +19,7 @@ class Environments:
     """Fingerprint → environment, the ranking's own first."""
     of_arm: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Arm → fingerprints of its evaluations; none for an endpoint, whose environment is the server's."""
-    apart: Mapping[str, str] = field(default_factory=dict)
+    unranked: Mapping[str, str] = field(default_factory=dict)
     """Arm that must not be ranked with the others → what changed between their environment and its own."""
     mixed: frozenset[str] = frozenset()
     """Arms whose own seeds were scored in environments that nothing links: they have no value."""
@@ -28,7 +28,7 @@ class Environments:
 
     def why(self, arm: str) -> str:
         """Why `arm` is not ranked, for its cells; empty when it is."""
-        change = self.apart.get(arm, "")
+        change = self.unranked.get(arm, "")
         if arm in self.mixed:
             return f"its seeds were scored in different environments ({change})"
         return f"scored in another environment ({change})" if change else ""
@@ -64,22 +64,22 @@ def examine(results: Results) -> Environments:
     reference = of_arm.get(str(results.experiment.spec.get("reference", "untrained")), ())
     if reference and root[reference[0]] == own:
         first = known[reference[0]]
-    apart: dict[str, str] = {}
+    unranked: dict[str, str] = {}
     for arm, prints in of_arm.items():
         foreign = [known[one] for one in prints if root[one] != own]
         if foreign:
-            apart[arm] = "; ".join(dict.fromkeys(changes(first, one) for one in foreign))
+            unranked[arm] = "; ".join(dict.fromkeys(changes(first, one) for one in foreign))
     ordered = dict(sorted(known.items(), key=lambda item: root[item[0]] != own))
     mixed = frozenset(arm for arm, found in roots.items() if len(found) > 1)
     here = tuple(check for check in checks if {_before(check), _after(check)} <= known.keys())
-    return Environments(ordered, of_arm, apart, mixed, here)
+    return Environments(ordered, of_arm, unranked, mixed, here)
 
 
 def notes(found: Environments, file: str) -> tuple[str, ...]:
     """What a reader must know, and the way on."""
     lines = []
-    if found.apart:
-        what = "; ".join(f"{', '.join(arms)}: {change}" for change, arms in _inverted(found.apart).items())
+    if found.unranked:
+        what = "; ".join(f"{', '.join(arms)}: {change}" for change, arms in _inverted(found.unranked).items())
         failed = [check for check in found.checks if not check.accepted]
         lines.append(f"not ranked with the others, because scored in another environment: {what}")
         if failed:
@@ -178,8 +178,8 @@ def _by_arm(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     return arms
 
 
-def _inverted(apart: Mapping[str, str]) -> dict[str, list[str]]:
+def _inverted(unranked: Mapping[str, str]) -> dict[str, list[str]]:
     arms: dict[str, list[str]] = {}
-    for arm, change in apart.items():
+    for arm, change in unranked.items():
         arms.setdefault(change, []).append(arm)
     return arms

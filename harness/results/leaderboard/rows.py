@@ -59,7 +59,7 @@ class Row:
     """Best and worst rank on the primary metric that the data allows; None without an interval."""
     best_probability: float | None = None
     """How often this arm is the best one of the primary metric's resamples."""
-    apart: str = ""
+    unranked_reason: str = ""
     """Why this arm is not ranked with the others; empty when it is."""
     budget_known: bool = True
     """False where the arm was trained elsewhere, on what and for how long nobody here knows."""

@@ -1,7 +1,7 @@
 """One archive with everything that a leaderboard was made of, from which its tables come again byte for byte.
 
     manifest.json            schema, experiment, SHA-256 of every other file
-    results/NAME.json(l)     the fields of `report.Results`: experiment, entries, runs with their ledgers, scores by
+    results/NAME.json(l)     the fields of `Results`: experiment, entries, runs with their ledgers, scores by
                              example, looks, groups, what people said (counts and statistics; no text, no name)
     rule.json                what was declared before the run, and when
     versions.json            libraries, commit and hardware of every run
@@ -28,14 +28,29 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness import results as report
 from harness.errors import DataError
 from harness.records import from_json, to_json
-from harness.results import Results
+from harness.redaction import without_paths
+from harness.results.collect import Results
+from harness.results.human.records import anonymous
+from harness.results.leaderboard.board import leaderboard
+from harness.results.render.json import curve_to_json, ledger_to_json, tuning_to_json
+from harness.results.render.json import to_json as board_to_json
+from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
+from harness.results.render.ledger import ledger_to_text
+from harness.results.render.studies import APPENDIX_FORMS, curve_to_text, looks_to_lines, tuning_to_text
+from harness.results.studies.appendix import appendix
+from harness.results.studies.curve import learning_curve
+from harness.results.studies.figure_data import figure_tables
+from harness.results.studies.tuning import tuning_report
 
 SCHEMA = "harness.bundle/2"
 EARLIER = ("harness.bundle/1",)
 """Schemas that can be read: they lack training logs and some tables."""
+LAYOUT = 2
+"""Number of the wording and layout of the tables in text, Markdown and LaTeX. Of a bundle with another one (the first
+bundles name none) `check` compares the JSON and CSV tables, which hold every number."""
+LAID_OUT = (".txt", ".md", ".tex")
 DECLARED = (
     "reference",
     "seeds",
@@ -57,7 +72,7 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 def pack(results: Results) -> bytes:
     """The archive of an experiment's results."""
     if results.human is not None:  # who the raters are is nobody else's business
-        results = dataclasses.replace(results, human=report.anonymous(results.human))
+        results = dataclasses.replace(results, human=anonymous(results.human))
     plain = {field.name: to_json(getattr(results, field.name)) for field in dataclasses.fields(results)}
     if results.experiment.task.get("sensitive"):
         plain = _anonymous(plain)
@@ -70,6 +85,7 @@ def pack(results: Results) -> bytes:
     experiment = packed.experiment
     manifest = {
         "schema": SCHEMA,
+        "layout": LAYOUT,
         "harness_version": __version__,
         "experiment": {
             "id": experiment.experiment_id,
@@ -98,51 +114,56 @@ def check(file: Path) -> list[str]:
         DataError: as `read`, or a table that comes out otherwise.
     """
     files = _opened(file)
+    manifest = json.loads(files["manifest.json"])
     again = tables(_results(_values(files)))
     stored = {name.removeprefix("tables/"): data for name, data in files.items() if name.startswith("tables/")}
-    if json.loads(files["manifest.json"])["schema"] in EARLIER:
+    if manifest["schema"] in EARLIER:
         again = {name: text for name, text in again.items() if name in stored}
     if set(again) != set(stored):
         odd = sorted(set(again) ^ set(stored))
         raise DataError(
             f"{file}: another set of tables than this harness makes: {', '.join(odd)}", hint=_made_by(files)
         )
-    for name, text in again.items():
-        if text.encode() != stored[name]:
+    experiment = manifest["experiment"]
+    name, created = f"{experiment['name']} ({experiment['id']})", experiment["created"]
+    lines = [f"{name}, {created}: {len(files) - 1} files match the manifest"]
+    for name, text in sorted(again.items()):
+        if text.encode() == stored[name]:
+            lines.append(f"tables/{name}: {len(stored[name]):,} bytes, the same")
+        elif name.endswith(LAID_OUT) and manifest.get("layout") != LAYOUT:
+            lines.append(f"tables/{name}: laid out by an earlier harness; JSON and CSV have its numbers")
+        else:
             line = _first_difference(text, stored[name].decode(errors="replace"))
             raise DataError(f"{file}: tables/{name} comes out otherwise, first in line {line}", hint=_made_by(files))
-    manifest = json.loads(files["manifest.json"])
-    found = manifest["experiment"]
-    lines = [f"{found['name']} ({found['id']}), {found['created']}: {len(files) - 1} files match the manifest"]
-    return [*lines, *(f"tables/{name}: {len(stored[name]):,} bytes, the same" for name in sorted(again))]
+    return lines
 
 
 def tables(results: Results) -> dict[str, str]:
     """Every table of an experiment by file name; the same results give the same bytes."""
-    board = report.leaderboard(results)
+    board = leaderboard(results)
     made: dict[str, Callable[[], str]] = {
-        "leaderboard.txt": lambda: report.to_text(board),
-        "leaderboard.md": lambda: report.render_markdown(board),
-        "leaderboard.csv": lambda: report.to_csv(board),
-        "leaderboard.tex": lambda: report.to_latex(board),
-        "leaderboard.json": lambda: _text(report.to_json(board)),
-        "ledger.txt": lambda: report.ledger_to_text(board),
-        "ledger.json": lambda: _text(report.ledger_to_json(board)),
-        "looks.txt": lambda: "\n".join(report.looks_to_lines(results.looks)) + "\n",
+        "leaderboard.txt": lambda: to_text(board),
+        "leaderboard.md": lambda: render_markdown(board),
+        "leaderboard.csv": lambda: to_csv(board),
+        "leaderboard.tex": lambda: to_latex(board),
+        "leaderboard.json": lambda: _text(board_to_json(board)),
+        "ledger.txt": lambda: ledger_to_text(board),
+        "ledger.json": lambda: _text(ledger_to_json(board)),
+        "looks.txt": lambda: "\n".join(looks_to_lines(results.looks)) + "\n",
     }
     if results.trials:
-        tuning = report.tuning_report(results)
-        made["tuning.txt"] = lambda: report.tuning_to_text(tuning)
-        made["tuning.json"] = lambda: _text(report.tuning_to_json(tuning))
+        tuning = tuning_report(results)
+        made["tuning.txt"] = lambda: tuning_to_text(tuning)
+        made["tuning.json"] = lambda: _text(tuning_to_json(tuning))
     if results.shares:
-        curve = report.learning_curve(results)
-        made["curve.txt"] = lambda: report.curve_to_text(curve)
-        made["curve.json"] = lambda: _text(report.curve_to_json(curve))
-    settings = report.appendix(results)
+        curve = learning_curve(results)
+        made["curve.txt"] = lambda: curve_to_text(curve)
+        made["curve.json"] = lambda: _text(curve_to_json(curve))
+    settings = appendix(results)
     for form, suffix in (("markdown", "md"), ("latex", "tex"), ("csv", "csv")):
-        made[f"appendix.{suffix}"] = partial(report.APPENDIX_FORMS[form], settings)
+        made[f"appendix.{suffix}"] = partial(APPENDIX_FORMS[form], settings)
     found = {name: make() for name, make in made.items()}
-    return found | {f"figure-{name}.csv": text for name, text in report.figure_tables(results).items()}
+    return found | {f"figure-{name}.csv": text for name, text in figure_tables(results).items()}
 
 
 # --------------------------------------------------------------------------------------------------- what goes in
@@ -184,7 +205,7 @@ def _without_paths(value: Any, key: str = "") -> Any:
         return value
     if key in _WHOLE_PATHS and (value.startswith(("/", "~")) or value[1:3] in (":\\", ":/")):
         return re.split(r"[/\\]", value.rstrip("/\\"))[-1]
-    return report.without_paths(value)
+    return without_paths(value)
 
 
 def _anonymous(plain: Mapping[str, Any]) -> dict[str, Any]:

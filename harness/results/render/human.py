@@ -1,155 +1,167 @@
-"""What people said, as tables for a terminal, Markdown, a page and JSON."""
+"""What people said, as tables: of a whole round, and one more metric of each arm of a leaderboard."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from rich.console import RenderableType
-from rich.text import Text
-
-from harness.records import Estimate, Stamp
-from harness.records import to_json as plain_json
+from harness.records import Stamp
 from harness.results import numbers
-from harness.results.human.records import HumanReview, HumanTable
-from harness.results.render.table import WIDTH, TextColumn, emit, fitted, plain, terminal_width
+from harness.results.human.records import HumanArm, HumanReview, HumanTable
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.render.table import Head, Table, table
+from harness.results.render.words import sentence, some
+from harness.results.render.writers import Part, printed
 from harness.stats.votes import Measured, WinRate
 
-SCHEMA = "harness.review-results/2"
 SHARE = (0.0, 1.0)
 KAPPAS_SHOWN = 15
-Rows = tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A table with its title, and lines beneath it."""
-
-    title: str
-    heads: tuple[tuple[str, int], ...]
-    """Name, and the order in which a narrow table drops it (0: never)."""
-    rows: Rows
-    lines: tuple[str, ...] = ()
-
-
-def print_human(found: HumanReview) -> None:
-    """Print the results of a round on standard output."""
-    emit(_rendered(found, terminal_width()))
-
-
-def human_to_text(found: HumanReview, width: int = WIDTH) -> str:
-    """The results of a round as plain lines."""
-    return plain(_rendered(found, width), width)
-
-
-def human_to_json(found: HumanReview) -> dict[str, Any]:
-    """The results of a round, every statistic with how it was made or why it is not there."""
-    return {"schema": SCHEMA, **plain_json(found)}
-
-
-def _rendered(found: HumanReview, width: int) -> list[RenderableType]:
-    parts: list[RenderableType] = [Text(numbers.printable(line)) for line in heading(found)]
-    for title, blocks in human_sections(found):
-        parts += [Text(""), Text(title.upper() if title else "")] if title else []
-        for block in blocks:
-            parts += [Text(""), render(block, width), *(Text(numbers.printable(line)) for line in block.lines)]
+def human_view(review: HumanReview) -> list[Part]:
+    """The results of a round: what was judged, and every table of every set of raters."""
+    parts: list[Part] = [*heading(review)]
+    for title, tables in human_sections(review):
+        parts += ["", title.upper()] if title else []
+        for one in tables:
+            parts += ["", one]
     return parts
 
 
-def render(block: Block, width: int) -> RenderableType:
-    """A block's table; of columns that do not fit those with the largest number go first."""
-    cells = list(zip(*block.rows, strict=True)) if block.rows else [()] * len(block.heads)
-    columns = [
-        TextColumn(name, [numbers.printable(cell) for cell in own], drop)
-        for (name, drop), own in zip(block.heads, cells, strict=True)
-    ]
-    return fitted(columns, width)
+print_human, human_to_text = printed(human_view)
 
 
-def heading(found: HumanReview) -> list[str]:
+def heading(review: HumanReview) -> list[str]:
     """What was judged by whom, and when."""
-    all_ = found.everyone
+    all_ = review.everyone
     lines = [
-        f"Round {found.round}: {' against '.join(found.arms)} over {found.split} prompts. {found.items} items for "
-        f"{some(found.raters_per_item, 'rater')} each; {all_.votes} of {found.wanted} votes by "
+        f"Round {review.round}: {' against '.join(review.arms)} over {review.split} prompts. {review.items} items for "
+        f"{some(review.raters_per_item, 'rater')} each; {all_.votes} of {review.wanted} votes by "
         f"{some(all_.raters, 'rater')} on {some(all_.examples, 'example')}.",
         "; ".join(
             _stamp(what, stamp)
-            for what, stamp in (("Opened", found.opened), ("closed", found.closed), ("unblinded", found.unblinded))
+            for what, stamp in (("Opened", review.opened), ("closed", review.closed), ("unblinded", review.unblinded))
         )
         + ".",
     ]
-    if found.automatic_items:
+    if review.automatic_items:
         lines.append(
-            f"On {found.automatic_items} items both wrote the same text: ties that nobody was asked about. They stand "
+            f"On {review.automatic_items} items both wrote the same text: ties that nobody was asked about. They stand "
             "in rates and scores once for each planned rater, and nowhere else."
         )
-    lines += [f"{note[0].upper()}{note[1:]}." for note in found.notes]
-    return [*lines, *(f"Left out by the declared rule: {one.rater} ({one.excluded})." for one in found.excluded)]
-
-
-def some(count: int, what: str) -> str:
-    """`1 rater`, `2 raters`."""
-    return f"{count} {what}" + ("" if count == 1 else "s")
+    lines += map(sentence, review.notes)
+    return [*lines, *(f"Left out by the declared rule: {one.rater} ({one.excluded})." for one in review.excluded)]
 
 
 def _stamp(what: str, stamp: Stamp) -> str:
     return f"{what} {stamp.when}" + (f" by {stamp.who}" if stamp.who else "") + (f" ({stamp.why})" if stamp.why else "")
 
 
-def human_sections(found: HumanReview) -> list[tuple[str, list[Block]]]:
+def human_sections(review: HumanReview) -> list[tuple[str, list[Table]]]:
     """Sections with a title: all raters, without those that the rule leaves out, the raters themselves."""
-    parts = [("All raters" if found.excluded else "", table_blocks(found, found.everyone))]
-    if found.without is not None:
-        who = ", ".join(one.rater for one in found.excluded)
-        parts.append((f"Without {who}", table_blocks(found, found.without)))
-    return [*parts, ("Raters", [rater_block(found), *kappa_blocks(found)])]
+    parts = [("All raters" if review.excluded else "", review_tables(review, review.everyone))]
+    if review.without is not None:
+        who = ", ".join(one.rater for one in review.excluded)
+        parts.append((f"Without {who}", review_tables(review, review.without)))
+    return [*parts, ("Raters", rater_tables(review))]
 
 
 # ----------------------------------------------------------------------------------------------------------- tables
 
 
-def table_blocks(found: HumanReview, table: HumanTable) -> list[Block]:
+def board_rates(board: Leaderboard) -> Table | None:
+    """The human win rate of every arm of a leaderboard; None without an unblinded round."""
+    review = board.human
+    if review is None:
+        return None
+    without = review.without
+    heads: list[Head] = [
+        "human review",
+        "human win rate ↑ [95 %]",
+        "rank",
+        ("P(best)", 1),
+        ("score [95 %]", 2),
+        "votes",
+    ]
+    rows = []
+    for arm in review.everyone.arms:
+        rate = arm.win_rate
+        cells = [arm.arm, share(rate.rate), numbers.ranks(arm.ranks), numbers.chance(arm.best_probability)]
+        cells += [_log_odds(arm.score), str(arm_votes(arm))]
+        if without is not None:
+            same = without.of(arm.arm)
+            cells.append(share(same.win_rate.rate) if same is not None else numbers.ABSENT)
+        rows.append(cells)
+    heads += ["without left out [95 %]"] if without is not None else []
+    return table(heads, rows, board_lines(review), "Human review")
+
+
+def arm_votes(arm: HumanArm) -> int:
+    """Votes on an arm, automatic ties included."""
+    rate = arm.win_rate
+    return rate.wins + rate.losses + rate.ties + rate.both_bad
+
+
+def board_lines(review: HumanReview) -> list[str]:
+    """What the numbers are about: round, raters, agreement, ties."""
+    votes = review.everyone
+    agreement = numbers.with_interval(votes.alpha_nominal.estimate, SHARE)
+    why = f" ({votes.alpha_nominal.why})" if votes.alpha_nominal.why else ""
+    lines = [
+        f"Round {review.round}, blind, {review.split} prompts, unblinded {review.unblinded.when}: "
+        f"{some(votes.votes, 'vote')} by {some(votes.raters, 'rater')} on {some(votes.examples, 'example')}; "
+        f"agreement (Krippendorff's alpha) {agreement}{why}.",
+        "Wins and half the ties against the other arms of the round; interval clustered by example and by rater.",
+        *_few(votes.raters),
+    ]
+    if votes.automatic:
+        lines.append(
+            f"{votes.automatic} of the ties stand for {review.automatic_items} items with the same text twice."
+        )
+    if review.excluded:
+        lines.append(f"The declared rule leaves out {len(review.excluded)} of {len(review.raters)} raters.")
+    return [*lines, *map(sentence, review.notes)]
+
+
+def review_tables(review: HumanReview, votes: HumanTable) -> list[Table]:
     """Every table of one set of raters."""
     return [
-        _arms(table),
-        *([_pairs(table)] if len(found.arms) > 1 and table.pairs else []),
-        _statistics(found, table),
-        *([_criteria(found, table)] if found.criteria else []),
-        *([_flags(table)] if found.flags else []),
+        _arms(votes),
+        *([_pairs(votes)] if len(review.arms) > 1 and votes.pairs else []),
+        _statistics(review, votes),
+        *([_criteria(review, votes)] if review.criteria else []),
+        *([_flags(votes)] if review.flags else []),
     ]
 
 
-def _arms(table: HumanTable) -> Block:
-    heads = (
-        ("arm", 0), ("human win rate [95 %]", 0), ("won", 2), ("lost", 2), ("tied", 2), ("both bad", 3),
-        ("score [95 %]", 1), ("at equal length [95 %]", 4), ("rank", 0), ("P(best)", 0),
-    )  # fmt: skip
-    rows = tuple(
-        (
-            one.arm,
-            share(one.win_rate.rate),
-            *counts(one.win_rate),
-            score(one.score),
-            score(one.at_equal_length),
-            numbers.ranks(one.ranks),
-            numbers.chance(one.best_probability),
-        )
-        for one in table.arms
-    )
-    lines = [
+def _arms(votes: HumanTable) -> Table:
+    heads: list[Head] = [
+        *("arm", "human win rate [95 %]", ("won", 2), ("lost", 2), ("tied", 2), ("both bad", 3)),
+        *(("score [95 %]", 1), ("at equal length [95 %]", 4), "rank", "P(best)"),
+    ]
+    rows = [
+        [
+            arm.arm,
+            share(arm.win_rate.rate),
+            *_counts(arm.win_rate),
+            _log_odds(arm.score),
+            _log_odds(arm.at_equal_length),
+            numbers.ranks(arm.ranks),
+            numbers.chance(arm.best_probability),
+        ]
+        for arm in votes.arms
+    ]
+    notes = [
         "Win rate: against the other arms as they were met, ties as half wins, both bad in no rate. Score: "
         "Bradley-Terry, log-odds against the mean arm. Intervals are clustered by example and by rater; ranks hold "
         "together.",
-        *few(table.raters),
-        *_reasons([("score", one.score) for one in table.arms]),
-        *_reasons([("score at equal length", one.at_equal_length) for one in table.arms]),
+        *_few(votes.raters),
+        *_reasons([("score", arm.score) for arm in votes.arms]),
+        *_reasons([("score at equal length", arm.at_equal_length) for arm in votes.arms]),
     ]
-    return Block("Arms", heads, rows, tuple(lines))
+    return table(heads, rows, notes, "Arms")
 
 
-def few(raters: int) -> list[str]:
+def _few(raters: int) -> list[str]:
     """What two-way intervals cover with few raters: `bench/coverage.py --review`."""
     if raters == 1:
         return ["One rater: intervals are clustered by example only, and speak about this rater."]
@@ -157,109 +169,114 @@ def few(raters: int) -> list[str]:
     return [f"{raters} raters are few: such intervals cover about {covered} % in simulations."] if covered else []
 
 
-def counts(one: WinRate) -> tuple[str, str, str, str]:
+def _counts(rate: WinRate) -> tuple[str, str, str, str]:
     """Won, lost, tied, both bad."""
-    return str(one.wins), str(one.losses), str(one.ties), str(one.both_bad)
+    return str(rate.wins), str(rate.losses), str(rate.ties), str(rate.both_bad)
 
 
-def _pairs(table: HumanTable) -> Block:
-    heads = (
-        ("pair", 0), ("first wins [95 %]", 0), ("won", 1), ("lost", 1), ("tied", 1), ("both bad", 3),
-        ("implied by scores [95 %]", 0), ("p", 2),
-    )  # fmt: skip
-    none = (numbers.ABSENT,) * 4
-    rows = tuple(
-        (
-            f"{one.first} over {one.second}",
-            share(one.rate.rate) if one.rate else numbers.ABSENT,
-            *(counts(one.rate) if one.rate else none),
-            share(one.implied) + (" *" if one.unbounded else ""),
-            numbers.probability(one.p_value),
-        )
-        for one in table.pairs
-    )
-    lines = ["p: of no difference in scores, not adjusted for the number of pairs."]
-    if any(one.unbounded for one in table.pairs):
-        lines.append("* the votes separate the two: any finite difference is too small.")
-    return Block("Pairs", heads, rows, tuple(lines))
-
-
-def _statistics(found: HumanReview, table: HumanTable) -> Block:
-    measured = [
-        ("votes for the left side", table.left_rate, SHARE),
-        ("effect of standing left (log-odds)", table.side, None),
-        ("effect of length (log-odds)", table.length, None),
-        ("agreement: alpha, nominal", table.alpha_nominal, SHARE),
-        ("agreement: alpha, ordinal", table.alpha_ordinal, SHARE),
-        ("self-consistency on swapped repeats", table.consistency, SHARE),
-        *([("blinding index (all raters)", found.blinding, SHARE)] if table is found.everyone else []),
+def _pairs(votes: HumanTable) -> Table:
+    heads: list[Head] = [
+        *("pair", "first wins [95 %]", ("won", 1), ("lost", 1), ("tied", 1), ("both bad", 3)),
+        *("implied by scores [95 %]", ("p", 2)),
     ]
-    rows = tuple(
-        (name, numbers.with_interval(one.estimate, bounds), str(one.estimate.n) if one.estimate else numbers.ABSENT)
-        for name, one, bounds in measured
-    )
-    return Block(
-        "Bias and agreement",
-        (("statistic", 0), ("value [95 %]", 0), ("n", 0)),
-        rows,
-        tuple(_reasons([(name, one) for name, one, _ in measured])),
-    )
+    rows = [
+        [
+            f"{pair.first} over {pair.second}",
+            share(pair.rate.rate) if pair.rate else numbers.ABSENT,
+            *(_counts(pair.rate) if pair.rate else (numbers.ABSENT,) * 4),
+            share(pair.implied) + (" *" if pair.unbounded else ""),
+            numbers.probability(pair.p_value),
+        ]
+        for pair in votes.pairs
+    ]
+    notes = ["p: of no difference in scores, not adjusted for the number of pairs."]
+    if any(pair.unbounded for pair in votes.pairs):
+        notes.append("* the votes separate the two: any finite difference is too small.")
+    return table(heads, rows, notes, "Pairs")
 
 
-def _criteria(found: HumanReview, table: HumanTable) -> Block:
-    heads = (("arm", 0), *((f"{name} [95 %]", 0) for name in found.criteria))
-    rows = tuple(
-        (one.arm, *(share(one.criteria[name].rate) if name in one.criteria else "-" for name in found.criteria))
-        for one in table.arms
-    )
-    return Block("Criteria: win rate on each", heads, rows)
+def _statistics(review: HumanReview, votes: HumanTable) -> Table:
+    statistics = [
+        ("votes for the left side", votes.left_rate, SHARE),
+        ("effect of standing left (log-odds)", votes.side, None),
+        ("effect of length (log-odds)", votes.length, None),
+        ("agreement: alpha, nominal", votes.alpha_nominal, SHARE),
+        ("agreement: alpha, ordinal", votes.alpha_ordinal, SHARE),
+        ("self-consistency on swapped repeats", votes.consistency, SHARE),
+        *([("blinding index (all raters)", review.blinding, SHARE)] if votes is review.everyone else []),
+    ]
+    rows = [
+        [name, numbers.with_interval(one.estimate, bounds), str(one.estimate.n) if one.estimate else numbers.ABSENT]
+        for name, one, bounds in statistics
+    ]
+    notes = _reasons([(name, one) for name, one, _ in statistics])
+    return table(["statistic", "value [95 %]", "n"], rows, notes, "Bias and agreement")
 
 
-def _flags(table: HumanTable) -> Block:
-    heads = (("arm", 0), ("flag", 0), ("answers flagged", 0), ("share", 0), ("at most", 0), ("in votes", 1))
-    rows = tuple(
-        (
-            one.arm,
+def _criteria(review: HumanReview, votes: HumanTable) -> Table:
+    rows = [
+        [arm.arm, *(share(arm.criteria[name].rate) if name in arm.criteria else "-" for name in review.criteria)]
+        for arm in votes.arms
+    ]
+    heads = ["arm", *(f"{name} [95 %]" for name in review.criteria)]
+    return table(heads, rows, title="Criteria: win rate on each")
+
+
+def _flags(votes: HumanTable) -> Table:
+    rows = [
+        [
+            arm.arm,
             flag.flag,
             f"{flag.flagged} of {flag.answers}",
             numbers.fixed(flag.rate, 3),
             numbers.fixed(flag.upper, 3),
             f"{flag.flagged_votes} of {flag.votes}",
-        )
-        for one in table.arms
-        for flag in one.flags
-    )
-    line = (
+        ]
+        for arm in votes.arms
+        for flag in arm.flags
+    ]
+    note = (
         "An answer is flagged when any of its raters flagged it. At most: exact one-sided 95 % limit (Clopper-Pearson) "
         "over answers, each of another example, so that raters of one answer are not counted apart."
     )
-    return Block("Flags", heads, rows, (line,))
+    return table(["arm", "flag", "answers flagged", "share", "at most", ("in votes", 1)], rows, [note], "Flags")
 
 
-def rater_block(found: HumanReview) -> Block:
-    """How every rater did where the right answer is known."""
-    heads = (
-        ("rater", 0), ("votes", 0), ("gold right [95 %]", 0), ("identical called alike [95 %]", 0),
-        ("repeats alike", 0), ("left", 1), ("median s", 2), ("left out", 0),
-    )  # fmt: skip
-    rows = tuple(
-        (
-            one.rater,
-            str(one.votes),
-            share(one.gold),
-            share(one.identical),
-            _of(one.repeats),
-            _of(one.left),
-            numbers.seconds(one.seconds),
-            "yes" if one.excluded else "no",
-        )
-        for one in found.raters
-    )
-    return Block("Raters", heads, rows, (_rule(found),))
+def rater_tables(review: HumanReview) -> list[Table]:
+    """How every rater did where the right answer is known, and Cohen's kappas of each two of them.
+
+    Of many pairs of raters those with most items in common.
+    """
+    heads: list[Head] = [
+        *("rater", "votes", "gold right [95 %]", "identical called alike [95 %]", "repeats alike", ("left", 1)),
+        *(("median s", 2), "left out"),
+    ]
+    rows = [
+        [
+            rater.rater,
+            str(rater.votes),
+            share(rater.gold),
+            share(rater.identical),
+            _of(rater.repeats),
+            _of(rater.left),
+            numbers.seconds(rater.seconds),
+            "yes" if rater.excluded else "no",
+        ]
+        for rater in review.raters
+    ]
+    raters = table(heads, rows, [_rule(review)], "Raters")
+    kappas = sorted(review.everyone.kappas, key=lambda kappa: -kappa.n)
+    pairs = [
+        [f"{one.first}, {one.second}", numbers.fixed(one.value, 3) if one.value is not None else one.why, str(one.n)]
+        for one in kappas[:KAPPAS_SHOWN]
+    ]
+    rest = len(kappas) - len(pairs)
+    notes = [f"{rest} more pairs of raters: --json has them."] if rest else []
+    return [raters, *([table(["raters", "Cohen's kappa", "in common"], pairs, notes, "Kappas")] if pairs else [])]
 
 
-def _rule(found: HumanReview) -> str:
-    rule = found.rule
+def _rule(review: HumanReview) -> str:
+    rule = review.rule
     parts = [
         f"{least:.0%} of {what}"
         for least, what in (
@@ -274,24 +291,6 @@ def _rule(found: HumanReview) -> str:
     return f"Declared at the opening: at least {', '.join(parts)}, where {rule.at_least} or more were judged."
 
 
-def kappa_blocks(found: HumanReview) -> list[Block]:
-    """Cohen's kappas of each two raters; those with most in common where there are many."""
-    kappas = sorted(found.everyone.kappas, key=lambda one: -one.n)
-    if not kappas:
-        return []
-    rows = tuple(
-        (
-            f"{one.first}, {one.second}",
-            numbers.fixed(one.value, 3) if one.value is not None else one.why,
-            str(one.n),
-        )
-        for one in kappas[:KAPPAS_SHOWN]
-    )
-    rest = len(kappas) - len(rows)
-    lines = (f"{rest} more pairs of raters: --json has them.",) if rest else ()
-    return [Block("Kappas", (("raters", 0), ("Cohen's kappa", 0), ("in common", 0)), rows, lines)]
-
-
 # ------------------------------------------------------------------------------------------------------------ cells
 
 
@@ -300,34 +299,28 @@ def share(one: Measured) -> str:
     return numbers.with_interval(one.estimate, SHARE)
 
 
-def score(one: Measured) -> str:
+def _log_odds(one: Measured) -> str:
     """Log-odds with their interval, two decimals."""
-    found = one.estimate
-    if found is None:
+    estimate = one.estimate
+    if estimate is None:
         return numbers.ABSENT
-    return f"{_signed(found.value)} {_limits(found)}"
+    value, *limits = (
+        end if end is None else numbers.fixed(end, 2, sign=True)
+        for end in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value} [-]" if None in limits else f"{value} [{limits[0]}, {limits[1]}]"
 
 
-def _limits(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return "[-]"
-    return f"[{_signed(found.low)}, {_signed(found.high)}]"
+def _of(counted: tuple[int, int]) -> str:
+    return f"{counted[0]} of {counted[1]}" if counted[1] else numbers.ABSENT
 
 
-def _signed(value: float) -> str:
-    return numbers.fixed(value, 2, sign=True)
-
-
-def _of(found: tuple[int, int]) -> str:
-    return f"{found[0]} of {found[1]}" if found[1] else numbers.ABSENT
-
-
-def _reasons(measured: Sequence[tuple[str, Measured]]) -> list[str]:
+def _reasons(statistics: Sequence[tuple[str, Measured]]) -> list[str]:
     """Why a value is not there, or has no interval; the same reason said once."""
-    said: dict[str, list[str]] = {}
-    for name, one in measured:
+    names: dict[str, list[str]] = {}
+    for name, one in statistics:
         if one.estimate is None:
-            said.setdefault(one.why, []).append(name)
+            names.setdefault(one.why, []).append(name)
         elif one.estimate.low is None:
-            said.setdefault(one.estimate.method.rpartition("; ")[2] or one.estimate.method, []).append(name)
-    return [f"No {', '.join(dict.fromkeys(names))}: {why}." for why, names in said.items() if why]
+            names.setdefault(one.estimate.method.rpartition("; ")[2] or one.estimate.method, []).append(name)
+    return [f"No {', '.join(dict.fromkeys(those))}: {why}." for why, those in names.items() if why]

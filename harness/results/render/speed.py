@@ -1,78 +1,39 @@
-"""Serving figures as text, Markdown cells and JSON."""
+"""Serving figures as tables: time to the first token, tokens a second, memory, and ratios to the reference arm."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
-
-from rich.console import RenderableType
-from rich.text import Text
 
 from harness.records import Estimate
-from harness.records import to_json as plain_json
 from harness.results import numbers
 from harness.results.leaderboard.rows import Leaderboard
 from harness.results.leaderboard.serving import ServingRow, ServingTable
-from harness.results.render.table import WIDTH, TextColumn, emit, fitted, plain, terminal_width
+from harness.results.render.table import Head, Table, table
+from harness.results.render.writers import Part, printed
 
-SCHEMA = "harness.serving/1"
 NOTHING = "No serving figures: `harness serving FILE` measures them."
+RATIOS = ("first_token_seconds", "tokens_per_second", "batch_tokens_per_second")
 
 
-def print_serving(board: Leaderboard) -> None:
-    """Print the serving figures on standard output."""
-    emit(render_serving(board.serving, terminal_width()))
+def serving_view(board: Leaderboard) -> list[Part]:
+    """The figures of the newest pass and their ratios to the reference, or that there are none."""
+    if board.serving is None:
+        return [NOTHING]
+    figures, *ratios = speed_tables(board.serving)
+    return [figures, *(part for table in ratios for part in ("", table)), *legend(board.serving)]
 
 
-def serving_to_text(board: Leaderboard, width: int = WIDTH) -> str:
-    """The serving figures as plain lines."""
-    return plain(render_serving(board.serving, width), width)
+print_serving, serving_to_text = printed(serving_view)
 
 
-def serving_to_json(board: Leaderboard) -> dict[str, Any]:
-    """The figures of every arm, and every round that they come from; null where nothing was measured."""
-    table = board.serving
-    return {
-        "schema": SCHEMA,
-        "experiment": {"id": board.experiment.experiment_id, "name": board.experiment.name},
-        "reference": board.reference,
-        "pass": plain_json(table.made) if table is not None else None,
-        "rows": [plain_json(row) for row in table.rows] if table is not None else [],
-    }
-
-
-def render_serving(table: ServingTable | None, width: int = WIDTH) -> list[RenderableType]:
-    """The figures and the ratios as rich renderables that fit `width` columns."""
-    if table is None:
-        return [Text(NOTHING)]
-    heads, rows = figures(table)
-    parts: list[RenderableType] = [_columns(heads, rows, width)]
-    heads, rows = ratios(table)
-    if rows:
-        parts += [Text(""), _columns(heads, rows, width)]
-    return [*parts, *(Text(numbers.printable(line)) for line in legend(table))]
-
-
-def _columns(heads: list[tuple[str, int]], rows: list[list[str]], width: int) -> RenderableType:
-    cells = zip(*rows, strict=True) if rows else [() for _ in heads]
-    return fitted([TextColumn(name, list(own), drop) for (name, drop), own in zip(heads, cells, strict=True)], width)
-
-
-def figures(table: ServingTable) -> tuple[list[tuple[str, int]], list[list[str]]]:
-    """Heads (with the order in which a narrow table drops them) and cells, arms that failed left out."""
-    level = _level(table)
-    heads = [
-        ("serving", 0),
-        (f"first token ms [{level}]", 0),
-        ("p90 ms", 3),
-        (f"tokens/s [{level}]", 0),
-        ("batch", 0),
-        (f"tokens/s at batch [{level}]", 0),
-        ("peak MB", 1),
-        ("at batch", 4),
-        ("weights MB", 2),
+def speed_tables(serving: ServingTable) -> list[Table]:
+    """The figures of every arm that has some, and their ratios to the reference where there are any."""
+    level = _level(serving)
+    heads: list[Head] = [
+        *("serving", f"first token ms [{level}]", ("p90 ms", 3), f"tokens/s [{level}]", "batch"),
+        *(f"tokens/s at batch [{level}]", ("peak MB", 1), ("at batch", 4), ("weights MB", 2)),
     ]
-    return heads, [
+    rows = [
         [
             row.arm + ("" if row.forced else " *"),
             _spread(row.figures.get("first_token_seconds"), milliseconds),
@@ -84,43 +45,51 @@ def figures(table: ServingTable) -> tuple[list[tuple[str, int]], list[list[str]]
             numbers.megabytes(row.batch_memory_bytes),
             numbers.megabytes(row.weights_bytes),
         ]
-        for row in table.rows
+        for row in serving.rows
         if row.figures
     ]
-
-
-def ratios(table: ServingTable) -> tuple[list[tuple[str, int]], list[list[str]]]:
-    """Heads and cells of the ratios to the reference; no rows where there are none."""
-    base = table.of(table.reference)
-    heads = [(f"over {table.reference}", 0), ("first token", 0), ("tokens/s", 0), ("tokens/s at batch", 0)]
-    rows = [
-        [row.arm, *(_spread(row.ratios.get(name), ratio) for name in RATIOS), _memory(row, base)]
-        for row in table.rows
-        if row.ratios and row.arm != table.reference
+    base = serving.of(serving.reference)
+    ratios = [
+        [row.arm, *(_spread(row.ratios.get(name), _ratio) for name in RATIOS), _memory(row, base)]
+        for row in serving.rows
+        if row.ratios and row.arm != serving.reference
     ]
-    return [*heads, ("peak MB", 1)], rows
+    names: list[Head] = [f"over {serving.reference}", "first token", "tokens/s", "tokens/s at batch", ("peak MB", 1)]
+    first = table(heads, rows, title="Time, speed and memory")
+    return [first, *([table(names, ratios, title=f"Relative to {serving.reference}")] if ratios else [])]
 
 
-RATIOS = ("first_token_seconds", "tokens_per_second", "batch_tokens_per_second")
+def medians(serving: ServingTable) -> dict[str, Callable[[str], str]]:
+    """Column → the median of an arm, without intervals."""
+
+    def cell(name: str, shown: Callable[[float], str]) -> Callable[[str], str]:
+        return lambda arm: _alone((serving.of(arm) or ServingRow(arm)).figures.get(name), shown)
+
+    return {
+        "first token ms": cell(RATIOS[0], milliseconds),
+        "tokens/s": cell(RATIOS[1], rate),
+        "tokens/s at batch": cell(RATIOS[2], rate),
+        "peak MB": lambda arm: numbers.megabytes((serving.of(arm) or ServingRow(arm)).memory_bytes),
+    }
 
 
 def _memory(row: ServingRow, base: ServingRow | None) -> str:
     if base is None or not base.memory_bytes or row.memory_bytes is None or row.memory_kind != base.memory_kind:
         return numbers.ABSENT
-    return ratio(row.memory_bytes / base.memory_bytes)
+    return _ratio(row.memory_bytes / base.memory_bytes)
 
 
-def legend(table: ServingTable) -> list[str]:
+def legend(serving: ServingTable) -> list[str]:
     """What was measured where, what the columns are, and which arms have no figures."""
-    made, settings = table.made, table.made.settings
-    where = ", ".join(made.hardware.get("accelerators") or ()) or (
-        f"{made.hardware.get('processor')}, {made.hardware.get('threads')} of {made.hardware.get('cores')} cores"
+    settings, hardware = serving.made.settings, serving.made.hardware
+    where = ", ".join(hardware.get("accelerators") or ()) or (
+        f"{hardware.get('processor')}, {hardware.get('threads')} of {hardware.get('cores')} cores"
     )
-    kinds = {row.memory_kind for row in table.rows} - {None}
+    kinds = {row.memory_kind for row in serving.rows} - {None}
     lines = [
-        f"Serving figures of {made.created} on {where}: {settings['rounds']} rounds over all arms in shuffled order, "
-        f"{settings['prompts']} validation prompts, {settings['new_tokens']} tokens each, greedy; by this package's "
-        "own generation, not a serving engine's.",
+        f"Serving figures of {serving.made.created} on {where}: {settings['rounds']} rounds over all arms in shuffled "
+        f"order, {settings['prompts']} validation prompts, {settings['new_tokens']} tokens each, greedy; by this "
+        "package's own generation, not a serving engine's.",
         "First token: one prompt alone, the median prompt and the 90th percentile one. tokens/s: generated tokens, "
         f"prompt processing included, one prompt at a time and at the largest batch that fits (up to "
         f"{settings['batches']}). Each is the median over rounds, with a distribution-free interval; ratios are taken "
@@ -133,20 +102,20 @@ def legend(table: ServingTable) -> list[str]:
             "peak: resident set at batch 1 and at the largest batch of a process that serves this arm alone, Python "
             "and libraries included; weights: parameters and buffers as held."
         )
-    large = [f"{row.arm} at {row.too_large}" for row in table.rows if row.too_large is not None]
+    large = [f"{row.arm} at {row.too_large}" for row in serving.rows if row.too_large is not None]
     lines += [f"Out of memory: {', '.join(large)}."] if large else []
     lines += ["* behind a URL: the server may stop early; its memory and batches are unknown."] * any(
-        not row.forced for row in table.rows
+        not row.forced for row in serving.rows
     )
-    seeds = sorted({row.seed for row in table.rows if row.seed is not None})
+    seeds = sorted({row.seed for row in serving.rows if row.seed is not None})
     lines += [f"Of trained arms seed {', '.join(map(str, seeds))} was measured."] if seeds else []
-    return [*lines, *(f"{row.arm}: no serving figures: {row.error}" for row in table.rows if row.error)]
+    return [*lines, *(f"{row.arm}: no serving figures: {row.error}" for row in serving.rows if row.error)]
 
 
-def _level(table: ServingTable) -> str:
+def _level(serving: ServingTable) -> str:
     """`95 %`, or what too few rounds reach."""
-    found = [one.level for row in table.rows for one in row.figures.values() if one.low is not None]
-    return f"{100 * min(found, default=0.95):.3g} %"
+    levels = [one.level for row in serving.rows for one in row.figures.values() if one.low is not None]
+    return f"{100 * min(levels, default=0.95):.3g} %"
 
 
 def milliseconds(seconds: float) -> str:
@@ -159,18 +128,18 @@ def rate(value: float) -> str:
     return numbers.fixed(value, 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0)
 
 
-def ratio(value: float) -> str:
+def _ratio(value: float) -> str:
     """`1.02`."""
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
-def _alone(one: Estimate | None, shown: Callable[[float], str]) -> str:
-    return numbers.ABSENT if one is None else shown(one.value)
+def _alone(estimate: Estimate | None, shown: Callable[[float], str]) -> str:
+    return numbers.ABSENT if estimate is None else shown(estimate.value)
 
 
-def _spread(one: Estimate | None, shown: Callable[[float], str]) -> str:
-    if one is None:
+def _spread(estimate: Estimate | None, shown: Callable[[float], str]) -> str:
+    if estimate is None:
         return numbers.ABSENT
-    if one.low is None or one.high is None:
-        return f"{shown(one.value)} [-]"
-    return f"{shown(one.value)} [{shown(one.low)}, {shown(one.high)}]"
+    if estimate.low is None or estimate.high is None:
+        return f"{shown(estimate.value)} [-]"
+    return f"{shown(estimate.value)} [{shown(estimate.low)}, {shown(estimate.high)}]"

@@ -1,84 +1,64 @@
-"""Tables of a given width, and where they are printed: a terminal, or plain lines without colour or control codes."""
+"""One table for every form: heads, rows of text, which columns hold numbers, and what a narrow form leaves out."""
 
 from __future__ import annotations
 
-import io
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from rich import box
-from rich.console import Console, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-WIDTH = 110
-GAP = 2
+Head = str | tuple[str, int]
+"""The head of a column, alone or with its drop number."""
+_NUMBER = re.compile(r"[-+<>]?\d|-( \(.*\))?$|$|\(reference\)$")
 
 
 @dataclass(frozen=True, slots=True)
-class TextColumn:
-    """A column of a table; of those that do not fit, the one with the largest `drop` goes first, 0 never."""
+class Table:
+    """A table whose first column names the row; no cell holds markup."""
 
-    name: str
-    cells: Sequence[str]
-    drop: int = 0
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+    """Whether a column holds numbers, which stand to the right and are not broken across lines."""
+    drop: tuple[int, ...]
+    """Of columns that do not fit a terminal the one with the largest number goes first, 0 never."""
+    notes: tuple[str, ...] = ()
+    title: str = ""
 
-    @property
-    def width(self) -> int:
-        """Characters, with the gap behind it."""
-        return max(len(self.name), *map(len, self.cells), 1) + GAP
+    def select(self, keep: Callable[[str, int], bool]) -> Table:
+        """The columns for whose head and drop number `keep` says yes."""
+        kept = [index for index, pair in enumerate(zip(self.heads, self.drop, strict=True)) if keep(*pair)]
+        return replace(
+            self,
+            heads=tuple(self.heads[index] for index in kept),
+            rows=tuple(tuple(row[index] for index in kept) for row in self.rows),
+            numeric=tuple(self.numeric[index] for index in kept),
+            drop=tuple(self.drop[index] for index in kept),
+        )
 
+    def with_column(self, head: str, cells: Sequence[str]) -> Table:
+        """The same with one column of numbers more, a cell for each row."""
+        rows = tuple((*row, cell) for row, cell in zip(self.rows, cells, strict=True))
+        return replace(self, heads=(*self.heads, head), rows=rows, numeric=(*self.numeric, True), drop=(*self.drop, 0))
 
-def fitted(columns: Sequence[TextColumn], width: int) -> Table:
-    """A table of the columns that fit."""
-    kept = list(columns)
-    while sum(column.width for column in kept) > width and any(column.drop for column in kept):
-        kept.remove(max(kept, key=lambda column: column.drop))
-    made = table(*(column.name for column in kept))
-    for cells in zip(*(column.cells for column in kept), strict=True):
-        made.add_row(*map(Text, cells))
-    return made
-
-
-def table(first: str, *others: str) -> Table:
-    """An empty table: the first column to the left, the others to the right."""
-    # The box adds one column between two cells, the padding the other.
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
-    made.add_column(Text(first), overflow="fold")
-    for name in others:
-        made.add_column(Text(name), justify="right", no_wrap=True)
-    return made
-
-
-def chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> Iterable[list[str]]:
-    """`names` in order, cut into lists whose widths fit into `room`."""
-    chunk: list[str] = []
-    for name in names:
-        if chunk and sum(widths[one] for one in [*chunk, name]) > room:
-            yield chunk
-            chunk = []
-        chunk.append(name)
-    yield chunk
+    def untitled(self) -> Table:
+        """The same under a heading that says its title already."""
+        return replace(self, title="")
 
 
-def terminal_width() -> int:
-    """Columns of the terminal; WIDTH without one."""
-    return Console().width if sys.stdout.isatty() else WIDTH
+def table(
+    heads: Sequence[Head],
+    rows: Iterable[Sequence[str]],
+    notes: Sequence[str] = (),
+    title: str = "",
+    *,
+    words: bool = False,
+) -> Table:
+    """A table of lists; a head may come with its drop number.
 
-
-def emit(parts: Sequence[RenderableType]) -> None:
-    """Print on standard output."""
-    if sys.stdout.isatty():
-        Console().print(*parts, sep="\n")
-    else:
-        sys.stdout.write(plain(parts, WIDTH))
-
-
-def plain(parts: Sequence[RenderableType], width: int) -> str:
-    """Plain lines of at most `width` columns."""
-    target = io.StringIO()
-    console = Console(file=target, width=width, color_system=None, force_terminal=False, highlight=False, emoji=False)
-    for part in parts:
-        console.print(part)
-    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"
+    A column is numeric when each of its cells starts like a number or says that there is none; with `words` none is.
+    """
+    names = tuple(head if isinstance(head, str) else head[0] for head in heads)
+    drop = tuple(0 if isinstance(head, str) else head[1] for head in heads)
+    cells = tuple(tuple(row) for row in rows)
+    numeric = [bool(cells) and all(_NUMBER.match(row[index]) for row in cells) for index in range(len(names))]
+    return Table(names, cells, (False,) * len(names) if words else tuple(numeric), drop, tuple(notes), title)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -155,10 +157,10 @@ def _evaluations(results: Results, a: str, b: str) -> dict[str, list[str]]:
 def _one_environment(results: Results, a: str, b: str) -> None:
     """Raise UsageError when the arms were scored in environments that no sentinel has accepted together."""
     found = examine(results)
-    if (a in found.apart or b in found.apart) and (
-        found.mixed & {a, b} or found.apart.get(a, "") != found.apart.get(b, "")
+    if (a in found.unranked or b in found.unranked) and (
+        found.mixed & {a, b} or found.unranked.get(a, "") != found.unranked.get(b, "")
     ):
-        change = found.apart.get(b) or found.apart[a]
+        change = found.unranked.get(b) or found.unranked[a]
         raise UsageError(
             f"{a} and {b} were scored in different environments ({change})",
             hint=f"`harness sentinel {results.experiment.file}` checks whether that matters",
@@ -176,11 +178,11 @@ def _difference(
     if isinstance(a, str) or isinstance(b, str):
         missing, reason = (who[0], a) if isinstance(a, str) else (who[1], b)
         return MetricDifference(column, ours, theirs, None, None, f"{missing}: {reason}")
-    found = judge.difference(known, a, b, who)
-    if isinstance(found, str):
-        return MetricDifference(column, ours, theirs, None, None, found)
+    difference = judge.difference(known, a, b, who)
+    if isinstance(difference, str):
+        return MetricDifference(column, ours, theirs, None, None, difference)
     p_value = judge.p_value(known, a, b, who) if column.primary else None
-    return MetricDifference(column, ours, theirs, found, p_value)
+    return MetricDifference(column, ours, theirs, difference, p_value)
 
 
 def _per_item(
@@ -216,7 +218,7 @@ def _samples(
                 example=item,
                 value_a=values[item][0],
                 value_b=values[item][1],
-                prompt=_prompt(example) if example else None,
+                prompt=prompt_of(example) if example else None,
                 references=example.references if example else None,
                 text_a=answers.get((evaluations[0][0], item)),
                 text_b=answers.get((evaluations[1][0], item)),
@@ -230,7 +232,8 @@ def _numbered(samples: Sequence[Sample]) -> tuple[Sample, ...]:
     return tuple(replace(one, example=f"no. {number}") for number, one in enumerate(samples, 1))
 
 
-def _prompt(example: Example) -> str:
+def prompt_of(example: Example) -> str:
+    """What an example asks, system text and turns included."""
     if example.messages is not None:
         return "\n".join(f"{message.role}: {message.content}" for message in example.messages)
     return "\n".join(part for part in (example.system, example.prompt) if part)
@@ -241,3 +244,27 @@ def _notes(evaluations: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     return (
         (f"texts of {', '.join(several)} are those of the first seed; values are means over seeds",) if several else ()
     )
+
+
+# ------------------------------------------------------------------------------------------------- word by word
+
+Piece = tuple[Literal["both", "own"], str]
+_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+
+
+def word_diff(a: str, b: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+    """Both texts cut into pieces that the other has in the same order (`both`) or lacks (`own`).
+
+    Joining the pieces of a side gives its text again. Longest matching blocks of words, punctuation marks and runs of
+    white space (Ratcliff & Metzener 1988, as difflib has it).
+    """
+    ours, theirs = _WORDS.findall(a), _WORDS.findall(b)
+    left: list[Piece] = []
+    right: list[Piece] = []
+    for operation, i, j, k, m in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+        kind: Literal["both", "own"] = "both" if operation == "equal" else "own"
+        if i < j:
+            left.append((kind, "".join(ours[i:j])))
+        if k < m:
+            right.append((kind, "".join(theirs[k:m])))
+    return tuple(left), tuple(right)

@@ -10,16 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from harness.metrics import Metric, of_task
 from harness.records import Entry, Estimate, ExperimentRecord, digest
-from harness.records import to_json as plain
 from harness.results.collect import Results
 from harness.results.estimator import Estimator, Series, Table, series, tabulate
 from harness.results.leaderboard.environments import fingerprint
-
-SCHEMA = "harness.curve/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +126,3 @@ def verdict(slope: Estimate | None) -> str:
     if slope.high < 0:
         return "more data made it worse in the last step: look at the data, or train longer"
     return "not shown that more data would help: the last step's gain includes 0"
-
-
-def curve_to_json(curve: LearningCurve) -> dict[str, Any]:
-    """Points and slopes of every arm."""
-    return {
-        "schema": SCHEMA,
-        "experiment": {"id": curve.experiment.experiment_id, "name": curve.experiment.name},
-        "primary": curve.primary,
-        "direction": curve.direction,
-        "arms": plain(list(curve.arms)),
-    }

@@ -100,7 +100,7 @@ class TrainingCurve:
 
 def cost_views(board: Leaderboard) -> tuple[CostView, ...]:
     """Quality against each cost, for arms that stand in one ranking; costs that no arm has are left out."""
-    rows = [row for row in board.rows if row.cells[board.primary].estimate is not None and not row.apart]
+    rows = [row for row in board.rows if row.cells[board.primary].estimate is not None and not row.unranked_reason]
     higher = board.columns[0].direction == "higher"
     views = []
     for name, unit, read in MEASURES:

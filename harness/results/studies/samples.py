@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.metrics import of_task
-from harness.records import Example, digest
+from harness.records import digest
 from harness.results.collect import Results, by_arm, scored
 from harness.results.estimator import Table, tabulate
-from harness.results.studies.comparison import Texts
+from harness.results.studies.comparison import Texts, prompt_of
 
 LONGEST = 4000
 """Characters of a text that are shown."""
@@ -26,7 +26,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SampleAnswers:
     """One test example with the answers of all arms."""
 
     why: str
@@ -37,7 +37,9 @@ class Shown:
     answers: tuple[Answer, ...]
 
 
-def shown_samples(results: Results, texts: Texts, winner: str, order: Sequence[str], drawn: int) -> tuple[Shown, ...]:
+def shown_samples(
+    results: Results, texts: Texts, winner: str, order: Sequence[str], drawn: int
+) -> tuple[SampleAnswers, ...]:
     """The examples on which `winner` is best, in the middle and worst by the primary metric, and `drawn` at random.
 
     Among equal values a hash decides, and the random ones are drawn with a seed of the experiment's id, so that nobody
@@ -48,22 +50,22 @@ def shown_samples(results: Results, texts: Texts, winner: str, order: Sequence[s
         return ()
     name, seed = str(experiment.task["metrics"]["primary"]), experiment.experiment_id
     sign = 1 if of_task(name, experiment.task).direction == "lower" else -1
-    firsts = {arm: found[0].eval_id for arm, entries in by_arm(results.entries).items() if (found := scored(entries))}
+    firsts = {arm: good[0].eval_id for arm, entries in by_arm(results.entries).items() if (good := scored(entries))}
     table = tabulate(results.scores)
     values = {arm: _values(table, str(eval_id), name) for arm, eval_id in firsts.items()}
     answers = {(row.eval_id, row.example): row.text for row in texts.predictions}
-    known = {item: value for item, value in values.get(winner, {}).items() if item in texts.examples}
-    ranked = sorted(known, key=lambda item: (sign * known[item], digest([seed, item])))
+    judged = {item: value for item, value in values.get(winner, {}).items() if item in texts.examples}
+    ranked = sorted(judged, key=lambda item: (sign * judged[item], digest([seed, item])))
     chosen: dict[str, str] = {}
     if ranked:
-        places = ((f"best of {winner}", 0), (f"median of {winner}", len(ranked) // 2), (f"worst of {winner}", -1))
-        for why, place in places:
-            chosen.setdefault(ranked[place], why)
+        picks = ((f"best of {winner}", 0), (f"median of {winner}", len(ranked) // 2), (f"worst of {winner}", -1))
+        for why, index in picks:
+            chosen.setdefault(ranked[index], why)
     rest = sorted(set(texts.examples) - set(chosen))
     for item in random.Random(int(digest([seed, "samples"]), 16)).sample(rest, min(drawn, len(rest))):
         chosen[item] = "drawn"
     return tuple(
-        Shown(
+        SampleAnswers(
             why,
             item,
             _cut(prompt_of(texts.examples[item])),
@@ -76,13 +78,6 @@ def shown_samples(results: Results, texts: Texts, winner: str, order: Sequence[s
         )
         for item, why in chosen.items()
     )
-
-
-def prompt_of(example: Example) -> str:
-    """What an example asks, system text and turns included."""
-    if example.messages is not None:
-        return "\n".join(f"{message.role}: {message.content}" for message in example.messages)
-    return "\n".join(part for part in (example.system, example.prompt) if part)
 
 
 def _values(table: Table, eval_id: str, name: str) -> Mapping[str, float]:

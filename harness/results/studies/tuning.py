@@ -8,11 +8,8 @@ from typing import Any
 
 from harness.metrics import of_task
 from harness.records import ExperimentRecord, Trial
-from harness.records import to_json as plain
 from harness.results.collect import Results
 from harness.results.leaderboard.costs import Cost
-
-SCHEMA = "harness.tuning/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,32 +116,6 @@ def searched(space: Any) -> str:
     if isinstance(space, Mapping):
         return f"{setting(space['low'])} to {setting(space['high'])}" + (", by ratio" if space.get("log") else "")
     return "one of " + ", ".join(map(setting, space))
-
-
-def tuning_to_json(report: TuningReport) -> dict[str, Any]:
-    """Every trial, what was chosen, and what it cost."""
-    spec = report.experiment.spec.get("tuning")
-    return {
-        "schema": SCHEMA,
-        "experiment": {"id": report.experiment.experiment_id, "name": report.experiment.name},
-        "tuning": plain(spec),
-        "seeds": plain(report.experiment.seeds),
-        "primary": report.primary,
-        "direction": report.direction,
-        "looks_at_test_by_trials": report.looks,
-        "arms": [
-            {
-                "arm": one.arm,
-                "settings": one.settings,
-                "chosen": plain(one.chosen.values) if one.chosen else None,
-                "edge": list(one.chosen.edge) if one.chosen else [],
-                "seconds": one.seconds,
-                "full_trials": one.full_trials,
-                "trials": [plain(trial) for trial in one.trials],
-            }
-            for one in report.arms
-        ],
-    }
 
 
 def _parents(experiment: ExperimentRecord) -> dict[str, str]:

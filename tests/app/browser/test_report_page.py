@@ -83,7 +83,7 @@ WIDE = """() => [...document.querySelectorAll('main *')].filter(one => {
   return !scrolls && one.getBoundingClientRect().right > innerWidth + 1;
 }).map(one => one.outerHTML.slice(0, 80))"""
 OVER = """() => [...document.querySelectorAll('svg')].flatMap(svg => {
-  const names = [...svg.querySelectorAll('text.tick')].map(text => [text.textContent, text.getBoundingClientRect()]);
+  const names = [...svg.querySelectorAll('.tick text')].map(text => [text.textContent, text.getBoundingClientRect()]);
   return names.flatMap(([a, one], place) => names.slice(place + 1).filter(([_, other]) =>
     one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom
   ).map(([b]) => a + ' ' + b));

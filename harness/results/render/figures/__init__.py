@@ -3,17 +3,21 @@
     figure = forest.draw(board)            # pure: no file, no global state of matplotlib
     write(results, Path("figures"), "pdf") # the only place that touches the disk
 
-matplotlib comes with `pip install 'finetune-harness[figures]'`. Its own fonts are used, none of the machine.
+matplotlib's own fonts are used, none of the machine.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import results as report
 from harness.errors import UsageError
+from harness.results.collect import Results
+from harness.results.leaderboard.board import leaderboard
+from harness.results.render.colours import arm_looks
+from harness.results.studies.curve import learning_curve
+from harness.results.studies.figure_data import training_curves
+from harness.results.studies.tuning import tuning_report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,34 +26,29 @@ FORMATS = ("pdf", "svg", "png")
 
 
 def check(form: str) -> None:
-    """Raise UsageError for an unknown format, or where matplotlib is missing."""
+    """Raise UsageError for an unknown format."""
     if form not in FORMATS:
         raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(FORMATS)}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise UsageError(
-            "figures need matplotlib, which is not installed",
-            hint="pip install 'finetune-harness[figures]', or matplotlib alone",
-        )
 
 
-def drawn(results: report.Results) -> dict[str, Figure | str]:
+def drawn(results: Results) -> dict[str, Figure | str]:
     """Every figure by name, or why there is none. Pure."""
     from harness.results.render.figures import cost, curve, forest, metrics, style, training, tuning
 
-    board = report.leaderboard(results)
-    colours = style.colours_of(results)
+    board = leaderboard(results)
+    looks = arm_looks(results.experiment, [entry.arm for entry in results.entries])
     with style.context():
         return {
-            "forest": forest.draw(board, colours),
-            "metrics": metrics.draw(board, colours),
-            "cost": cost.draw(board, colours),
-            "training": training.draw(report.training_curves(results), colours),
-            "curve": curve.draw(report.learning_curve(results), colours),
-            "tuning": tuning.draw(report.tuning_report(results), colours),
+            "forest": forest.draw(board, looks),
+            "metrics": metrics.draw(board, looks),
+            "cost": cost.draw(board, looks),
+            "training": training.draw(training_curves(results), looks),
+            "curve": curve.draw(learning_curve(results), looks),
+            "tuning": tuning.draw(tuning_report(results), looks),
         }
 
 
-def write(results: report.Results, folder: Path, form: str) -> list[str]:
+def write(results: Results, folder: Path, form: str) -> list[str]:
     """Write NAME.FORM for every figure that the results have into `folder`; one line for each.
 
     Raises UsageError when `folder` is a file, and as `check`.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from harness.results import CostView, Leaderboard, cost_views
-from harness.results.numbers import count
-from harness.results.render.charts import windows
-from harness.results.render.figures import labels, style
-from harness.results.studies.figure_data import front_corners
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.render.colours import Looks
+from harness.results.render.figures import labels, style, windows
+from harness.results.studies.figure_data import CostView, cost_views, front_corners
 
 NAMES = {
     "train_seconds": "training time (s)",
@@ -21,17 +21,18 @@ NAMES = {
 }
 ACROSS = 3
 """Panels in a row."""
-WIDE = 20.0
-"""From this ratio of the largest to the smallest cost on, the axis goes by ratio."""
 
 
-def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
+def draw(board: Leaderboard, looks: Looks) -> Figure | str:
     """One panel a cost; or why there is nothing to draw."""
     views = cost_views(board)
-    if not views:
-        return "no arm has both a value and a cost"
+    return draw_views(board, views, looks, style.PAGE) if views else "no arm has both a value and a cost"
+
+
+def draw_views(board: Leaderboard, views: Sequence[CostView], looks: Looks, width: float) -> Figure:
+    """A figure of these costs, `width` inches wide."""
     rows = -(-len(views) // ACROSS)
-    made = style.figure(style.PAGE, 2.5 * rows)
+    made = style.figure(width, 2.5 * rows)
     column = board.columns[0]
     grid = made.subplots(rows, min(ACROSS, len(views)), sharey=True, squeeze=False)
     panels, spare = grid.flat[: len(views)], grid.flat[len(views) :]
@@ -39,7 +40,7 @@ def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
         axes.remove()
     higher = column.direction == "higher"
     values = {row.arm: row.cells[board.primary].estimate for row in board.rows}
-    shown = windows.window({arm: one for arm, one in values.items() if one is not None}, higher)
+    shown = windows.window({arm: estimate for arm, estimate in values.items() if estimate is not None}, higher)
     for axes, view in zip(panels, views, strict=True):
         _panel(axes, view, looks, shown)
     panels[0].set_ylim(shown.low, shown.high)
@@ -74,14 +75,8 @@ def _lines(view: CostView) -> list[list[tuple[float, float]]]:
     return [front_corners(view), *whiskers, *across]
 
 
-def _panel(axes: Axes, view: CostView, looks: style.Looks, shown: windows.Window) -> None:
-    costs = [point.cost for point in view.points]
-    positive = [cost for cost in costs if cost > 0]
-    if positive and max(positive) / min(positive) > WIDE:
-        if min(costs) > 0:
-            axes.set_xscale("log")
-        else:
-            axes.set_xscale("symlog", linthresh=min(positive) / 2, linscale=0.3)
+def _panel(axes: Axes, view: CostView, looks: Looks, shown: windows.Window) -> None:
+    style.amounts(axes, [point.cost for point in view.points])
     corners = front_corners(view)
     if len(corners) > 1:
         axes.plot(*zip(*corners, strict=True), color=style.GREY, lw=0.8, ls=(0, (4, 2)), zorder=1)
@@ -104,9 +99,6 @@ def _panel(axes: Axes, view: CostView, looks: style.Looks, shown: windows.Window
         )
     axes.set_xlabel(NAMES[view.measure])
     axes.grid(color=style.LIGHT, lw=0.5)
-    axes.margins(x=0.15)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value) if abs(value) >= 1000 else f"{value:g}"))
-    if axes.get_xscale() == "linear":
-        axes.locator_params(axis="x", nbins=5)
     if view.unknown:
-        axes.set_title(f"not measured: {', '.join(view.unknown)}", loc="left", fontsize=6, color=style.GREY)
+        missing = ", ".join(map(labels.short, view.unknown))
+        axes.set_title(f"not measured: {missing}", loc="left", fontsize=6, color=style.GREY)

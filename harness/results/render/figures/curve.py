@@ -5,17 +5,18 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from harness.metrics import of_task
-from harness.results import LearningCurve
+from harness.results.render.colours import Looks
 from harness.results.render.figures import labels, style
+from harness.results.studies.curve import LearningCurve
 
 
-def draw(curve: LearningCurve, looks: style.Looks) -> Figure | str:
+def draw(curve: LearningCurve, looks: Looks, width: float = style.COLUMN) -> Figure | str:
     """One line an arm over the shares of the train split, by ratio; or why there is nothing to draw."""
     ends = {}
     arms = [one for one in curve.arms if sum(point.estimate is not None for point in one.points) > 1]
     if not arms:
         return "the experiment has no `data_fraction` with results on two shares"
-    made = style.figure(style.COLUMN, 2.5)
+    made = style.figure(width, 2.5)
     axes = made.subplots()
     shift = 1.02
     for place, one in enumerate(arms):

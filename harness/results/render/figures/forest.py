@@ -9,48 +9,41 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.records import Estimate
-from harness.results import Leaderboard, Row
+from harness.results.leaderboard.rows import Leaderboard, Row
 from harness.results.numbers import with_interval
-from harness.results.render.charts import windows
-from harness.results.render.figures import style
+from harness.results.render.colours import Looks
+from harness.results.render.figures import labels, style, windows
 
 Bounds = tuple[float, float] | None
 
 
-def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
+def draw(board: Leaderboard, looks: Looks) -> Figure | str:
     """Three panels over one row an arm, the best first; or why there is nothing to draw."""
-    rows = [row for row in board.rows if row.cells[board.primary].estimate is not None]
+    rows = _rows(board)
     if not rows:
         return f"no arm has a value of {board.primary}"
     column, name = board.columns[0], board.primary
     made = style.figure(style.PAGE, 0.85 + 0.29 * len(rows))
     third = rows[0].arm != board.reference and any(row.to_best for row in rows)
     panels = made.subplots(1, 3 if third else 2, sharey=True)
-    values = {row.arm: row.cells[name].estimate for row in rows}
+    _values(panels[0], board, rows, looks)
     differences = {row.arm: row.cells[name].difference for row in rows}
     to_best = {row.arm: row.to_best for row in rows}
     said = {
         row.arm: "reference" if row.arm == board.reference else "no difference: see the leaderboard" for row in rows
     }
-    _panel(panels[0], rows, values, looks, column.bounds)
     _panel(panels[1], rows, differences, looks, column.bounds, said)
     if third:
         best = {row.arm: "best value" if row is rows[0] else said[row.arm] for row in rows}
         _panel(panels[2], rows, to_best, looks, column.bounds, best)
         _zoom(panels[2], {arm: one for arm, one in to_best.items() if one is not None}, rows, looks)
-        panels[2].set_xlabel(f"minus {rows[0].arm}, paired")
-    panels[0].set_ylim(len(rows) - 0.4, -0.7)
-    panels[0].set_yticks(range(len(rows)), [row.arm + ("" if row.budget_known else " ?") for row in rows])
-    for tick, row in zip(panels[0].get_yticklabels(), rows, strict=True):
-        tick.set_color(looks[row.arm].ink)
+        panels[2].set_xlabel(f"minus {labels.short(rows[0].arm)}, paired")
     margin = board.verdict.rule.margin
     for axes in panels[1:]:
         axes.axvline(0, color=style.GREY, lw=0.8, zorder=1)
         if margin:
             axes.axvspan(-margin, margin, color=style.LIGHT, alpha=0.7, lw=0, zorder=0)
-    unit = f" ({column.unit})" if column.unit else ""
-    panels[0].set_xlabel(f"{name}{unit}, {style.better(column.direction)}")
-    panels[1].set_xlabel(f"minus {board.reference}, paired")
+    panels[1].set_xlabel(f"minus {labels.short(board.reference)}, paired")
     what = "these methods: seeds and examples" if board.question == "method" else "these checkpoints: examples"
     panels[0].set_title(f"95 % intervals ({what})", loc="left", color=style.GREY, fontsize=6.5)
     if margin:
@@ -58,11 +51,37 @@ def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
     return made
 
 
+def draw_values(board: Leaderboard, looks: Looks, width: float) -> Figure | str:
+    """The first panel alone, `width` inches wide."""
+    rows = _rows(board)
+    if not rows:
+        return f"no arm has a value of {board.primary}"
+    made = style.figure(width, 0.55 + 0.33 * len(rows))
+    _values(made.subplots(), board, rows, looks)
+    return made
+
+
+def _rows(board: Leaderboard) -> list[Row]:
+    return [row for row in board.rows if row.cells[board.primary].estimate is not None]
+
+
+def _values(axes: Axes, board: Leaderboard, rows: Sequence[Row], looks: Looks) -> None:
+    """The primary metric of every arm, its name at the left."""
+    column = board.columns[0]
+    _panel(axes, rows, {row.arm: row.cells[column.name].estimate for row in rows}, looks, column.bounds)
+    axes.set_ylim(len(rows) - 0.4, -0.7)
+    axes.set_yticks(range(len(rows)), [labels.short(row.arm) + ("" if row.budget_known else " ?") for row in rows])
+    for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
+        tick.set_color(looks[row.arm].ink)
+    unit = f" ({column.unit})" if column.unit else ""
+    axes.set_xlabel(f"{column.name}{unit}, {style.better(column.direction)}")
+
+
 def _panel(
     axes: Axes,
     rows: Sequence[Row],
     estimates: Mapping[str, Estimate | None],
-    looks: style.Looks,
+    looks: Looks,
     bounds: Bounds,
     instead: Mapping[str, str] | None = None,
 ) -> None:
@@ -109,7 +128,7 @@ def _number(axes: Axes, place: int, text: str, share: float) -> None:
     )
 
 
-def _zoom(axes: Axes, estimates: Mapping[str, Estimate], rows: Sequence[Row], looks: style.Looks) -> None:
+def _zoom(axes: Axes, estimates: Mapping[str, Estimate], rows: Sequence[Row], looks: Looks) -> None:
     """Show the arms near the best one; point at the others from the edge."""
     if not estimates:
         return

@@ -10,7 +10,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
-from harness.results.render.figures.style import Looks
+from harness.results.numbers import printable
+from harness.results.render.colours import Looks
 
 Point = tuple[float, float]
 _DISTANCES = (7.0, 14.0, 22.0, 32.0, 44.0)
@@ -18,6 +19,12 @@ _DISTANCES = (7.0, 14.0, 22.0, 32.0, 44.0)
 _ANGLES = (0.0, 45.0, -45.0, 180.0, 135.0, -135.0, 90.0, -90.0, 22.5, -22.5, 157.5, -157.5)
 _MARKER = 4.0
 """Half the width of what a marker keeps free, points."""
+
+
+def short(name: str, most: int = 20) -> str:
+    """A name of at most so many letters, without control characters."""
+    shown = printable(name)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def beside(axes: Axes, points: Mapping[str, Point], looks: Looks, lines: Sequence[Sequence[Point]] = ()) -> None:
@@ -36,7 +43,7 @@ def beside(axes: Axes, points: Mapping[str, Point], looks: Looks, lines: Sequenc
         taken += _beads([tuple(axes.transData.transform(point)) for point in line], half)
     for name, (x, y) in places.items():
         text = axes.annotate(
-            name,
+            short(name),
             points[name],
             xytext=(0, 0),
             textcoords="offset points",
@@ -100,12 +107,12 @@ def _outside(box: Bbox, room: Bbox) -> float:
     return float(max(0.0, box.width * box.height - inside))
 
 
-def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions as near to `wanted` as leaves `gap` between any two, in the same order, within [low, high] if it fits.
+def spread(targets: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Positions as near to `targets` as leaves `gap` between any two, in the same order, within [low, high] if it fits.
 
-    Blocks of labels that would overlap are moved together, each block around the mean of what it wants.
+    Blocks of labels that would overlap are moved together, each block around the mean of its targets.
     """
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    order = sorted(range(len(targets)), key=lambda index: targets[index])
     blocks: list[tuple[list[int], float]] = []
 
     def kept(count: int, centre: float) -> float:
@@ -113,12 +120,12 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
         return min(max(centre, low + half), max(high - half, low + half))
 
     for index in order:
-        block, centre = [index], kept(1, wanted[index])
+        block, centre = [index], kept(1, targets[index])
         while blocks and centre - blocks[-1][1] < gap * (len(block) + len(blocks[-1][0])) / 2:
             block = blocks.pop()[0] + block
-            centre = kept(len(block), sum(wanted[one] for one in block) / len(block))
+            centre = kept(len(block), sum(targets[one] for one in block) / len(block))
         blocks.append((block, centre))
-    found = [0.0] * len(wanted)
+    found = [0.0] * len(targets)
     for block, centre in blocks:
         for place, index in enumerate(block):
             found[index] = centre + gap * (place - (len(block) - 1) / 2)
@@ -142,7 +149,7 @@ def at_ends(axes: Axes, ends: Mapping[str, Point], looks: Looks) -> None:
         axes.text(
             place[0] + 0.02,
             place[1],
-            name,
+            short(name),
             transform=axes.transAxes,
             va="center",
             fontsize=7,
@@ -152,7 +159,7 @@ def at_ends(axes: Axes, ends: Mapping[str, Point], looks: Looks) -> None:
     found = spread([place[1] for place in late.values()], gap, 0.0, 1.0)
     for (name, place), at in zip(late.items(), found, strict=True):
         axes.annotate(
-            name,
+            short(name),
             xy=(place[0] + 0.01, place[1]),
             xytext=(1.06, at),
             xycoords="axes fraction",

@@ -6,13 +6,14 @@ import math
 
 from matplotlib.figure import Figure
 
-from harness.results import Leaderboard
-from harness.results.render.figures import style
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.render.colours import Looks
+from harness.results.render.figures import labels, style
 
 ACROSS = 4
 
 
-def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
+def draw(board: Leaderboard, looks: Looks) -> Figure | str:
     """A grid of panels in the board's order; or why there is nothing to draw."""
     rows = [row for row in board.rows if row.evaluations]
     columns = [column for column in board.columns if any(row.cells[column.name].estimate for row in rows)]
@@ -36,7 +37,7 @@ def draw(board: Leaderboard, looks: style.Looks) -> Figure | str:
         arrow = "↑" if column.direction == "higher" else "↓"
         axes.set_title(f"{column.name.rpartition(':')[2]} {arrow}", loc="left", fontsize=7, pad=3)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks(range(len(rows)), [row.arm for row in rows])
+        axes.set_yticks(range(len(rows)), [labels.short(row.arm) for row in rows])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="x", color=style.LIGHT, lw=0.5)

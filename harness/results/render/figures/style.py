@@ -1,36 +1,31 @@
 """How all figures look, and how they are saved so that the same figure is the same bytes.
 
-Colours: Okabe and Ito (2008), told apart with every common kind of colour blindness and in grey; arms differ in their
-markers as well. An arm has one colour in all figures of an experiment. Sizes are those of print: 8 pt text at a column
-of 3.4 in or a page of 7 in.
+Sizes are those of print: 8 pt text at a column of 3.4 in or a page of 7 in. A figure of a report is as wide as a
+telephone, so that its text can be read there.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from harness.records.files import write_bytes
-from harness.results import Results
-from harness.results.render.charts.palette import MARKERS, PALETTE
+from harness.results.numbers import count
 
-COLUMN, PAGE = 3.4, 7.0
+COLUMN, PAGE, PHONE = 3.4, 7.0, 3.0
 """Widths, inches."""
 INK, GREY, LIGHT = "#222222", "#767676", "#d9d9d9"
-INKS = ("#0072B2", "#B84F00", "#007A59", "#A8508A", "#946600", "#2A7FB8")
-"""The palette dark enough for small text on white, colour for colour."""
-GREYS = ("#333333", "#7A7A7A", "#A6A6A6")
-"""Of arms without training."""
 _SETTINGS: Mapping[str, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 8,
@@ -68,36 +63,6 @@ _SETTINGS: Mapping[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How one arm is drawn everywhere."""
-
-    colour: str
-    marker: str
-    ink: str
-    """The colour for text."""
-
-
-Looks = Mapping[str, Look]
-
-
-def colours_of(results: Results) -> dict[str, Look]:
-    """A colour and a marker for every arm: trained arms first, those without training grey."""
-    arms = list(dict.fromkeys(entry.arm for entry in results.entries))
-    seeds = {entry.arm for entry in results.entries if entry.seed is not None}
-    looks: dict[str, Look] = {}
-    plain = [arm for arm in arms if arm not in seeds]
-    for place, arm in enumerate([*(arm for arm in arms if arm in seeds), *plain]):
-        marker = MARKERS[place % len(MARKERS)]
-        if arm in seeds:
-            at = place % len(PALETTE)
-            looks[arm] = Look(PALETTE[at], marker, INKS[at])
-        else:
-            at = plain.index(arm) % len(GREYS)
-            looks[arm] = Look(GREYS[at], marker, GREYS[min(at, 1)])
-    return looks
-
-
 @contextmanager
 def context() -> Iterator[None]:
     """matplotlib's own defaults with ours on top, whatever a matplotlibrc says; what was there comes back."""
@@ -116,7 +81,11 @@ def figure(width: float, height: float) -> Figure:
 
 def save(made: Figure, path: Path) -> None:
     """Write a figure in the format of its suffix, without dates, whole or not at all."""
-    form = path.suffix.removeprefix(".")
+    write_bytes(path, drawn(made, path.suffix.removeprefix(".")))
+
+
+def drawn(made: Figure, form: str, **settings: Any) -> bytes:
+    """A figure as PDF, SVG or PNG, with `settings` of matplotlib on top of ours."""
     metadata: dict[str, Any] = {
         "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
         "svg": {"Date": None, "Creator": None},
@@ -124,8 +93,42 @@ def save(made: Figure, path: Path) -> None:
     }[form]
     target = io.BytesIO()
     with context():
+        matplotlib.rcParams.update(settings)
         made.savefig(target, format=form, metadata=metadata)
-    write_bytes(path, target.getvalue())
+    return target.getvalue()
+
+
+WIDE = 20.0
+"""From this ratio of the largest to the smallest amount on, an axis goes by ratio."""
+
+
+def amounts(axes: Axes, values: Sequence[float]) -> None:
+    """A horizontal axis for amounts of at least 0: even, or by ratio where they span more than WIDE (0 at its left).
+
+    Its numbers are so few that they fit a third of a page.
+    """
+    high = max(values)
+    least = min((value for value in values if value > 0), default=high)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value) if abs(value) >= 1000 else f"{value:g}"))
+    if not least or high / least <= WIDE:
+        axes.margins(x=0.15)
+        axes.locator_params(axis="x", nbins=4)
+        return
+    knee = least / 2
+    powers = [10.0**power for power in range(math.ceil(math.log10(knee)), math.floor(math.log10(high * 1.2)) + 1)]
+    if len(powers) < 3:
+        steps = sorted([*powers, *(3 * power for power in [powers[0] / 10, *powers])])
+        powers = [step for step in steps if knee <= step <= 1.2 * high]
+    powers = powers[:: math.ceil(len(powers) / 4)]
+    if min(values) > 0:
+        axes.set_xscale("log")
+        axes.set_xlim(least / 1.6, high * 1.6)
+        axes.set_xticks(powers)
+    else:
+        axes.set_xscale("symlog", linthresh=knee, linscale=0.5)
+        axes.set_xlim(-0.4 * knee, high * 1.8)
+        axes.set_xticks([0.0, *powers])
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def plain_log(axis: Axis) -> None:

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from harness.records import TrainLogRow
-from harness.results import TrainingCurve
-from harness.results.render.charts.windows import running_median, thinned
+from harness.results.render.colours import Looks
 from harness.results.render.figures import labels, style
+from harness.results.render.figures.windows import running_median, thinned
+from harness.results.studies.figure_data import TrainingCurve
 
 Panel = tuple[str, Callable[[TrainLogRow], float | None], bool]
 PANELS: tuple[Panel, ...] = (
@@ -25,12 +26,22 @@ WINDOW = 0.08
 """Share of a training that the running median covers."""
 
 
-def draw(curves: Sequence[TrainingCurve], looks: style.Looks) -> Figure | str:
+def draw(curves: Sequence[TrainingCurve], looks: Looks) -> Figure | str:
     """Three panels above one axis of steps, a line for each arm and seed; or why there is nothing to draw."""
-    shown = [panel for panel in PANELS if any(len(_points(curve, panel)) > 1 for curve in curves)]
+    shown = known_panels(curves)
     if not shown:
         return "no training log of more than one step is stored"
-    made = style.figure(style.COLUMN, 0.5 + 1.45 * len(shown))
+    return draw_panels(curves, shown, looks, style.COLUMN)
+
+
+def known_panels(curves: Sequence[TrainingCurve]) -> list[Panel]:
+    """The quantities that some log has at two steps."""
+    return [panel for panel in PANELS if any(len(_points(curve, panel)) > 1 for curve in curves)]
+
+
+def draw_panels(curves: Sequence[TrainingCurve], shown: Sequence[Panel], looks: Looks, width: float) -> Figure:
+    """A figure of these quantities, `width` inches wide."""
+    made = style.figure(width, 0.5 + 1.45 * len(shown))
     panels = made.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     drawn = [_panel(axes, panel, curves, looks) for axes, panel in zip(panels, shown, strict=True)]
     panels[-1].set_xlabel("optimiser step")
@@ -52,7 +63,7 @@ def _panel(
     axes: Axes,
     panel: Panel,
     curves: Sequence[TrainingCurve],
-    looks: style.Looks,
+    looks: Looks,
 ) -> dict[str, tuple[float, float]]:
     """Draw one quantity; where each arm's lines end."""
     ends: dict[str, list[tuple[int, float]]] = {}

@@ -7,19 +7,20 @@ from matplotlib.figure import Figure
 
 from harness.metrics import of_task
 from harness.records import Trial
-from harness.results import ArmTuning, TuningReport
+from harness.results.render.colours import Look, Looks
 from harness.results.render.figures import labels, style
+from harness.results.studies.tuning import ArmTuning, TuningReport
 
 FIELD = "learning_rate"
 
 
-def draw(report: TuningReport, looks: style.Looks) -> Figure | str:
+def draw(report: TuningReport, looks: Looks, width: float = style.COLUMN) -> Figure | str:
     """The primary metric on validation (validation loss where trials answered nothing) against the learning rate."""
     loss = all(trial.value is None for one in report.arms for trial in one.trials)
     arms = [one for one in report.arms if _points(one, loss)]
     if not arms:
         return "the experiment was not tuned over learning rates"
-    made = style.figure(style.COLUMN, 2.5)
+    made = style.figure(width, 2.5)
     axes = made.subplots()
     ends = {}
     for one in arms:
@@ -64,8 +65,9 @@ def _points(one: ArmTuning, loss: bool) -> list[tuple[float, float]]:
     return sorted(found)
 
 
-def _chosen(axes: Axes, one: ArmTuning, loss: bool, look: style.Look) -> None:
+def _chosen(axes: Axes, one: ArmTuning, loss: bool, look: Look) -> None:
     value = _value(one.chosen, loss) if one.chosen is not None else None
     if one.chosen is None or value is None or FIELD not in one.chosen.values:
         return
-    axes.plot([float(one.chosen.values[FIELD])], [value], marker="o", ms=9, mfc="none", mec=look.colour, mew=1.1)
+    rate = float(one.chosen.values[FIELD])
+    axes.plot([rate], [value], marker="o", ms=9, mfc="none", mec=look.colour, mew=1.1, gid=f"ring {one.arm}")

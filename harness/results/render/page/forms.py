@@ -1,7 +1,7 @@
 """A page as one HTML file that asks for nothing, and as Markdown.
 
-The template escapes whatever it is given; what is markup already are the charts, whose text `svg` has escaped. Text of
-models is shown without control characters and without characters that turn the direction of what follows.
+The template escapes whatever it is given, apart from the charts, which are markup whose text matplotlib has escaped.
+Text of models is shown without control characters and without characters that turn the direction of what follows.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 
 from harness import __version__
+from harness.redaction import without_paths
 from harness.results import numbers
-from harness.results.paths import without_paths
-from harness.results.render.markdown import safe
-from harness.results.render.page.records import Page, Section, Table
-from harness.results.studies.samples import Shown
+from harness.results.render.page.records import Page, Section
+from harness.results.render.writers import markdown, safe
+from harness.results.studies.samples import SampleAnswers
 
 GENERATOR = "harness report"
 """Stands in every file that is a report, so that no other file is overwritten."""
@@ -36,7 +36,6 @@ def to_page_html(page: Page) -> str:
         "said": numbers.printable,
         "drawn": Markup,
         "coded": coded,
-        "columns": columns,
     }
     template = environment.get_template("page.html.j2")
     return template.render(page=page, generator=GENERATOR, version=__version__) + "\n"
@@ -54,17 +53,6 @@ def coded(text: str) -> str:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(shown(text)))))
 
 
-def columns(table: Table) -> list[str]:
-    """The class of each column: `n` where it holds numbers, which stand to the right and are not broken."""
-    if table.words or not table.rows:
-        return [""] * len(table.heads)
-    return ["n" if all(map(_is_number, cells)) else "" for cells in zip(*table.rows, strict=True)]
-
-
-def _is_number(text: str) -> bool:
-    return re.match(r"[-+<>]?\d|-?$|\(reference\)$", text) is not None
-
-
 def to_page_markdown(page: Page) -> str:
     """The report as Markdown: the same tables and words, charts as the words that describe them."""
     blocks = [
@@ -73,7 +61,7 @@ def to_page_markdown(page: Page) -> str:
         f"*{_safe(page.question)}*",
         f"**{_safe(page.outcome)}. {_safe(page.verdict)}**",
         " ".join(map(_safe, page.sentences)),
-        _table(page.glance),
+        markdown(page.glance, without_paths),
         "\n".join(f"- {safe(name)}: {_safe(value)}" for name, value in page.facts),
         "\n".join(f"> {_safe(line)}" for line in page.rule),
     ]
@@ -87,29 +75,20 @@ def _section(section: Section) -> list[str]:
     if section.commands:
         blocks.append(_fenced(shown("\n".join(section.commands)), "sh"))
     blocks += ["\n".join(f"- {_safe(chart.alt)}" for chart in section.charts)]
-    blocks += [_table(one) for one in section.tables]
+    blocks += [markdown(table, without_paths) for table in section.tables]
     blocks += ["\n".join(f"- {_safe(note)}" for note in section.notes)]
     for number, sample in enumerate(section.samples, 1):
         blocks += _sample(number, sample)
     return blocks
 
 
-def _table(table: Table) -> str:
-    heads = [_safe(head) or " " for head in table.heads]
-    lines = [f"**{_safe(table.caption)}**", "", "| " + " | ".join(heads) + " |"]
-    lines.append("|" + "|".join("---:" if kind else "---" for kind in columns(table)) + "|")
-    lines += ["| " + " | ".join(_safe(cell) or " " for cell in row) + " |" for row in table.rows]
-    notes = [f"- {_safe(note)}" for note in table.notes]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
-
-
-def _sample(number: int, sample: Shown) -> list[str]:
+def _sample(number: int, sample: SampleAnswers) -> list[str]:
     blocks = [f"### {number}. {_safe(sample.why)}: example {_safe(sample.example)}", "Prompt:", _fenced(sample.prompt)]
     for reference in sample.references:
         blocks += ["Reference:", _fenced(reference)]
-    for one in sample.answers:
-        value = "" if one.value is None else f" ({one.value:.3g})"
-        blocks += [f"{_safe(one.arm)}{value}:", _fenced(one.text)]
+    for answer in sample.answers:
+        value = "" if answer.value is None else f" ({answer.value:.3g})"
+        blocks += [f"{_safe(answer.arm)}{value}:", _fenced(answer.text)]
     return blocks
 
 

@@ -32,8 +32,8 @@ def window(estimates: Mapping[str, Estimate], higher: bool) -> Window:
     near: list[str] = []
     low, high = math.inf, -math.inf
     for arm in order:
-        one = estimates[arm]
-        bottom, top = (one.value if end is None else end for end in (one.low, one.high))
+        estimate = estimates[arm]
+        bottom, top = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
         gap = max(low - top, bottom - high)
         if len(near) > 1 and gap > 4 * (high - low) > 0:
             break
