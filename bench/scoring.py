@@ -156,7 +156,7 @@ def peer(batch_size: int) -> Any:
 
 def ask(model: Any, work: Workload) -> list[Any]:
     """Answers by the method that lm-eval calls; every text is tokenised anew."""
-    tokens.forget()
+    tokens._known.clear()
     answers: list[Any] = getattr(model, work.method)(work.requests, disable_tqdm=True)
     return answers
 

@@ -36,11 +36,6 @@ class _Known:
 _known = _Known()
 
 
-def forget() -> None:
-    """Remember nothing of what was asked so far."""
-    _known.clear()
-
-
 class Encoder:
     """`tokenizer.encode` with a memory; of a tokenizer that cannot say what it is made of, without one.
 

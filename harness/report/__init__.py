@@ -40,7 +40,6 @@ from harness.report.results import (
     Results,
     RoundReader,
     collect,
-    count_answers,
     with_human,
     with_logs,
 )
@@ -106,7 +105,6 @@ __all__ = [
     "comparison_to_json",
     "comparison_to_text",
     "cost_views",
-    "count_answers",
     "curve_to_json",
     "curve_to_text",
     "figure_tables",

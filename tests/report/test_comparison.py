@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from answer_counts import count_answers
 
 from harness import report
 from harness.errors import UsageError
@@ -147,7 +148,7 @@ def test_results_are_collected_from_anything_that_reads_like_the_store(maker):
             return list(truth.serving)
 
         def answer_counts(self, eval_ids):
-            counts = report.count_answers(row for row in maker.predictions if row.eval_id in eval_ids)
+            counts = count_answers(row for row in maker.predictions if row.eval_id in eval_ids)
             return {one: (row.answers, row.length_limited, row.truncated) for one, row in counts.items()}
 
         def looks(self):

@@ -11,12 +11,13 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+from answer_counts import count_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import store_lists, store_scores
 from harness.records import Prediction, Score, ScoreColumns
-from harness.report import AnswerCounts, count_answers
+from harness.report import AnswerCounts
 from harness.store import Store
 
 EVALUATIONS = ("e1", "e2", "e3")

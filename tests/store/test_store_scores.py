@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from answer_counts import count_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import store_scores
 from harness.records import Prediction, Score, ScoreColumns
-from harness.report import AnswerCounts, count_answers
+from harness.report import AnswerCounts
 from harness.store import Store
 
 ITEMS = ("a", "b'; --", "ü", "\x00", "")
