@@ -174,16 +174,27 @@ def checkpoints(drawn: Drawn, clusters: stats.Clusters, tally: Tally, rng: np.ra
     tally.count("checkpoints: family-wise error (Holm)", min(stats.holm(p_values)) <= LEVEL)
 
 
+def method(values: Floats, clusters: stats.Clusters, bounds: tuple[float, float] | None = None) -> Estimate:
+    """Mean of values [seeds, n] as the next training's."""
+    return stats.arm_estimate(stats.method_arm(values, clusters, trained=True)[0], clusters, "mean", bounds)
+
+
+def less(a: Floats, b: Floats, clusters: stats.Clusters) -> stats.Arm:
+    """a - b of two trained arms."""
+    ours, theirs = (stats.method_arm(side, clusters, trained=True)[0] for side in (a, b))
+    return stats.subtract(ours, theirs)
+
+
 def methods(drawn: Drawn, clusters: stats.Clusters, tally: Tally, means: Floats, binary: bool) -> None:
     """*This method*: seeds random too."""
-    values, bounds = drawn.own, (0.0, 1.0) if binary else None
-    tally.interval("method: value", stats.method_estimate(values[0], clusters, bounds=bounds), means[0])
-    difference = stats.method_difference(values[OTHER], values[0], clusters, bounds=bounds)
+    values, bounds, span = drawn.own, (0.0, 1.0) if binary else None, (-1.0, 1.0) if binary else None
+    tally.interval("method: value", method(values[0], clusters, bounds), means[0])
+    difference = stats.arm_estimate(less(values[OTHER], values[0], clusters), clusters, "difference", span)
     tally.interval("method: difference", difference, means[OTHER] - means[0])
     tally.width("method", difference, means[OTHER] - means[0])
-    same = stats.method_difference(values[1], values[0], clusters, bounds=bounds)
+    same = stats.arm_estimate(less(values[1], values[0], clusters), clusters, "difference", span)
     tally.count("method: A/A interval fires", not holds(same, 0.0))
-    p_values = [stats.method_p_value(values[arm], values[0], clusters) for arm in range(1, CONTENDERS + 1)]
+    p_values = [stats.arm_p_value(less(values[arm], values[0], clusters), clusters) for arm in range(1, CONTENDERS + 1)]
     tally.count("method: family-wise error (Holm)", min(stats.holm([p for p in p_values if p is not None])) <= LEVEL)
 
 
@@ -211,8 +222,9 @@ def corpus(drawn: Drawn, clusters: stats.Clusters, tally: Tally, means: Floats, 
     fixed = drawn.checkpoint_means
     result = stats.corpus_paired_difference(shared[OTHER], shared[0], ratio, clusters, rng)
     tally.interval("checkpoints: corpus difference", result, fixed[OTHER] - fixed[0])
-    tally.interval("method: corpus value", stats.corpus_method_estimate(own[0], ratio, clusters), means[0])
-    result = stats.corpus_method_difference(own[OTHER], own[0], ratio, clusters)
+    base, other = (stats.corpus_method_arm(own[arm], ratio, clusters, trained=True)[0] for arm in (0, OTHER))
+    tally.interval("method: corpus value", stats.arm_estimate(base, clusters, "corpus value", None), means[0])
+    result = stats.arm_estimate(stats.subtract(other, base), clusters, "difference", None)
     tally.interval("method: corpus difference", result, means[OTHER] - means[0])
 
 

@@ -1,7 +1,7 @@
 """Does a gate say what is true? Simulated releases of known truth.      python bench/gates.py
 
 A baseline and a candidate answer the same examples; the rule is *not worse by more than the margin*, at 95 %. Sizes are
-the planned ones (`stats.planned_examples`): an equal candidate passes, and one worse by twice the margin fails, with
+the planned ones (`planned_examples`): an equal candidate passes, and one worse by twice the margin fails, with
 95 % power each. Three kinds of
 scores: right or wrong (rate 0.9, answers of both models correlated), continuous and skewed, and right or wrong in
 clusters of unequal size. For each, 1,000 releases of a candidate that
@@ -32,8 +32,51 @@ from harness.records.gates import Question
 from harness.release import gate
 
 Floats = NDArray[np.float64]
-RELEASES, CONFIDENCE, RULES = 1000, 0.95, 5
+RELEASES, CONFIDENCE, RULES, POWER = 1000, 0.95, 5, 0.95
 SLACK = 2.33 * (0.05 * 0.95 / RELEASES) ** 0.5
+
+
+def planned_examples(
+    deviation: float, margin: float, *, worse_deviation: float | None = None, rules: int = 1, confidence: float = 0.95
+) -> int:
+    """Independent examples with which an equal candidate passes, and one worse by twice the margin fails.
+
+    Each with this power (0.95). `deviation` is the standard deviation of one paired difference when nothing has
+    changed, `worse_deviation` that when the candidate is worse by twice the margin (default: the same). Scores that are
+    right or wrong spread more as they get worse: 0.9 against 0.8 takes twice the examples of 0.9 against 0.9. With
+    several critical `rules` all must pass together (Bonferroni over their powers), and one must fail among them (Holm's
+    first step). Noncentral t.
+
+    Raises:
+        ValueError: a deviation or margin that is not positive, or no number of examples up to 16 million is enough.
+    """
+    spread = deviation if worse_deviation is None else worse_deviation
+    if not (min(deviation, spread, margin) > 0 and rules >= 1):
+        raise ValueError("deviations and margin must be positive, and rules at least 1")
+    passes = _least(margin / deviation, confidence, 1 - (1 - POWER) / rules)
+    fails = _least(margin / spread, 1 - (1 - confidence) / rules, POWER)
+    return max(passes, fails)
+
+
+def _least(effect: float, confidence: float, power: float) -> int:
+    """The smallest n at which a one-sided t test at this confidence finds `effect` (in deviations) with this power."""
+    from scipy.special import stdtrit
+    from scipy.stats import nct
+
+    def enough(count: int) -> bool:
+        freedom = count - 1
+        return bool(1 - nct.cdf(stdtrit(freedom, confidence), freedom, effect * count**0.5) >= power)
+
+    high = 4
+    while not enough(high):
+        high *= 2
+        if high > 16_000_000:
+            raise ValueError("no number of examples is enough")
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +93,7 @@ class Kind:
 
     def planned(self, rules: int) -> int:
         """Examples that the plan asks for."""
-        return stats.planned_examples(
+        return planned_examples(
             self.deviation, self.margin, worse_deviation=self.worse_deviation, rules=rules, confidence=CONFIDENCE
         )
 

@@ -40,8 +40,10 @@ def pairwise(
     found = {}
     for a, b in itertools.combinations(range(len(values)), 2):
         fixed = stats.paired_difference(means[a], means[b], clusters, seeds=SEEDS)
-        method = stats.method_difference(values[a], values[b], clusters)
-        found[a, b] = (fixed, method, stats.method_p_value(values[a], values[b], clusters))
+        ours, theirs = (stats.method_arm(values[arm], clusters, trained=True)[0] for arm in (a, b))
+        less = stats.subtract(ours, theirs)
+        method = stats.arm_estimate(less, clusters, "mean of paired differences", None)
+        found[a, b] = (fixed, method, stats.arm_p_value(less, clusters))
     return found
 
 

@@ -17,7 +17,6 @@ from harness.results.collect import (
     Results,
     RoundReader,
     collect,
-    count_answers,
     with_human,
     with_logs,
 )
@@ -115,7 +114,6 @@ __all__ = [
     "comparison_to_json",
     "comparison_to_text",
     "cost_views",
-    "count_answers",
     "curve_to_json",
     "curve_to_text",
     "figure_tables",

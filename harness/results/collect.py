@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -11,7 +11,6 @@ from harness.records import (
     Evaluation,
     ExperimentRecord,
     Look,
-    Prediction,
     Round,
     RunRecord,
     Score,
@@ -174,20 +173,6 @@ def _of_round(there: Round, entries: Sequence[Entry]) -> list[str]:
         notes.append(f"of trained arms the answers of seed {', '.join(map(str, trained))} were judged")
     old = [arm for arm, source in there.evaluations.items() if there.split == "test" and source not in known]
     return [*notes, *([f"answers of {', '.join(old)} come from an earlier evaluation"] if old else [])]
-
-
-def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
-    """Counts of answers by evaluation."""
-    counts: dict[str, AnswerCounts] = {}
-    for row in predictions:
-        old = counts.get(row.eval_id, AnswerCounts())
-        counts[row.eval_id] = replace(
-            old,
-            answers=old.answers + 1,
-            length_limited=old.length_limited + (row.finish == "length"),
-            truncated=old.truncated + row.truncated,
-        )
-    return counts
 
 
 def by_arm(entries: Sequence[Entry]) -> dict[str, list[Entry]]:

@@ -18,35 +18,25 @@ from harness.stats.across_seeds import (
     arm_estimate,
     arm_p_value,
     corpus_method_arm,
-    corpus_method_difference,
-    corpus_method_estimate,
-    corpus_method_p_value,
     mean_arm,
     method_arm,
-    method_difference,
-    method_estimate,
-    method_p_value,
     subtract,
 )
 from harness.stats.all_pairs import PairTable, arms_of, corpus_arms_of, less_reference, pair_table, with_parts
 from harness.stats.bootstrap import (
     Combine,
     Resampling,
-    corpus_draws,
     corpus_estimate,
     corpus_paired_difference,
-    paired_bootstrap_p_value,
 )
 from harness.stats.clusters import Clusters, Floats, clusters_without_spread
 from harness.stats.equivalence import Equivalence, equivalence
 from harness.stats.intervals import average_seeds, estimate, paired_difference
 from harness.stats.medians import median
 from harness.stats.one_sided import (
-    PLANNED_POWER,
     SideTest,
     median_test,
     more_to_settle,
-    planned_examples,
     rate_ceiling,
     rate_test,
     side_test,
@@ -55,7 +45,6 @@ from harness.stats.power import (
     Design,
     Spread,
     assumed_spread,
-    binary_difference_sd,
     corpus_measured_spread,
     detectable_difference,
     examples_needed,
@@ -66,10 +55,9 @@ from harness.stats.power import (
     smallest_difference,
 )
 from harness.stats.ranks import best_probabilities, corpus_joint_draws, joint_draws, rank_intervals, with_seeds
-from harness.stats.significance import holm, mcnemar_p_value, sign_flip_p_value, swap_p_value
+from harness.stats.significance import holm, sign_flip_p_value, swap_p_value
 
 __all__ = [
-    "PLANNED_POWER",
     "Arm",
     "Clusters",
     "Combine",
@@ -86,17 +74,12 @@ __all__ = [
     "assumed_spread",
     "average_seeds",
     "best_probabilities",
-    "binary_difference_sd",
     "clusters_without_spread",
     "corpus_arms_of",
-    "corpus_draws",
     "corpus_estimate",
     "corpus_joint_draws",
     "corpus_measured_spread",
     "corpus_method_arm",
-    "corpus_method_difference",
-    "corpus_method_estimate",
-    "corpus_method_p_value",
     "corpus_paired_difference",
     "detectable_difference",
     "equivalence",
@@ -105,21 +88,15 @@ __all__ = [
     "holm",
     "joint_draws",
     "less_reference",
-    "mcnemar_p_value",
     "mean_arm",
     "measured_spread",
     "median",
     "median_test",
     "method_arm",
-    "method_difference",
-    "method_estimate",
-    "method_p_value",
     "more_to_settle",
     "pair_table",
-    "paired_bootstrap_p_value",
     "paired_difference",
     "planned_error",
-    "planned_examples",
     "power_of",
     "rank_intervals",
     "rate_ceiling",

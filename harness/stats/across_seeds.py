@@ -37,7 +37,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.records import Estimate
-from harness.stats.bootstrap import Combine, paired_sums
+from harness.stats.bootstrap import Combine
 from harness.stats.clusters import (
     LAST_BITS,
     Clusters,
@@ -49,7 +49,6 @@ from harness.stats.clusters import (
     t_quantile,
     without_spread,
 )
-from harness.stats.intervals import span
 
 MINIMUM_SEEDS = 3
 """Fewer trainings say too little about their own spread."""
@@ -59,122 +58,19 @@ SHARE_POWER = 4 / 3
 """How the seeds' share of the variance weighs their t quantile; see above."""
 
 
-def method_estimate(
-    values: ArrayLike,
-    clusters: Sequence[Hashable] | Clusters | None = None,
-    *,
-    trained: bool = True,
-    bounds: tuple[float, float] | None = None,
-    level: float = 0.95,
-) -> Estimate:
-    """Mean of values [seeds, n] as the expected score of the next training on the next examples.
-
-    An arm without training has one row and `trained=False`. No interval from a single cluster; where nothing differs,
-    as `estimate`. Limits are cut at `bounds`.
-
-    Raises:
-        ValueError: a trained arm with fewer than three seeds, an untrained one with several, or values not finite.
-    """
-    arm, known = method_arm(values, clusters, trained=trained)
-    return arm_estimate(arm, known, "mean over examples", bounds, level)
-
-
-def method_difference(
-    a: ArrayLike,
-    b: ArrayLike,
-    clusters: Sequence[Hashable] | Clusters | None = None,
-    *,
-    trained: tuple[bool, bool] = (True, True),
-    bounds: tuple[float, float] | None = None,
-    level: float = 0.95,
-) -> Estimate:
-    """Mean of a - b over the same examples, [seeds_a, n] and [seeds_b, n]; row s of both is the same seed.
-
-    `trained` says which of the two was trained; one that was not has one row and counts as fixed. `bounds` are the
-    metric's.
-
-    Raises:
-        ValueError: as `method_estimate`, or numbers of examples differ.
-    """
-    arm, known = _mean_difference(a, b, clusters, trained)
-    return arm_estimate(arm, known, "mean of paired differences", span(bounds), level)
-
-
-def method_p_value(
-    a: ArrayLike,
-    b: ArrayLike,
-    clusters: Sequence[Hashable] | Clusters | None = None,
-    *,
-    trained: tuple[bool, bool] = (True, True),
-) -> float | None:
-    """Two-sided p-value of no difference between two methods, to be adjusted with `holm`.
-
-    From Cochran and Cox's quantile (u = w), which holds small levels too: where it is below 1 - level, the interval at
-    that level excludes 0; the other way round it may lag behind a little.
-
-    None with a single cluster. Where nothing differs between seeds and clusters: 1 without a difference, else the sign
-    test over clusters.
-
-    Raises:
-        ValueError: as `method_difference`.
-    """
-    return arm_p_value(*_mean_difference(a, b, clusters, trained))
-
-
-def corpus_method_estimate(
-    statistics: ArrayLike,
-    combine: Combine,
-    clusters: Sequence[Hashable] | Clusters | None = None,
-    *,
-    trained: bool = True,
-    level: float = 0.95,
-) -> Estimate:
-    """Corpus value of statistics [seeds, n, k] (mean over seeds) as `method_estimate`.
-
-    Raises:
-        ValueError: as `method_estimate`, or a value that is not finite.
-    """
-    arm, known = corpus_method_arm(statistics, combine, clusters, trained=trained)
-    return arm_estimate(arm, known, "corpus value", None, level)
-
-
-def corpus_method_difference(
-    statistics_a: ArrayLike,
-    statistics_b: ArrayLike,
-    combine: Combine,
-    clusters: Sequence[Hashable] | Clusters | None = None,
-    *,
-    trained: tuple[bool, bool] = (True, True),
-    level: float = 0.95,
-) -> Estimate:
-    """Difference a - b of two corpus values over the same examples as `method_difference`.
-
-    Raises:
-        ValueError: as `method_difference`, or a value that is not finite.
-    """
-    arm, known = _corpus_difference(statistics_a, statistics_b, combine, clusters, trained)
-    return arm_estimate(arm, known, "paired difference of corpus values", None, level)
-
-
-def corpus_method_p_value(
-    statistics_a: ArrayLike,
-    statistics_b: ArrayLike,
-    combine: Combine,
-    clusters: Sequence[Hashable] | Clusters | None = None,
-    *,
-    trained: tuple[bool, bool] = (True, True),
-) -> float | None:
-    """As `method_p_value`, of two corpus values."""
-    return arm_p_value(*_corpus_difference(statistics_a, statistics_b, combine, clusters, trained))
-
-
 # ----------------------------------------------------------------------------------------------- arm by arm, for many
 
 
 def method_arm(
     values: ArrayLike, clusters: Sequence[Hashable] | Clusters | None, *, trained: bool
 ) -> tuple[Arm, Clusters]:
-    """Values [seeds, n] as an Arm, to be used in many estimates. Raises ValueError as `method_estimate`."""
+    """Values [seeds, n] as an Arm, to be used in many estimates.
+
+    An arm without training has one row and `trained=False`; it counts as fixed.
+
+    Raises:
+        ValueError: a trained arm with fewer than three seeds, an untrained one with several, or values not finite.
+    """
     table = finite_table(values)
     _check_seeds(len(table), trained)
     known = Clusters.of(clusters, table.shape[1])
@@ -184,7 +80,7 @@ def method_arm(
 def corpus_method_arm(
     statistics: ArrayLike, combine: Combine, clusters: Sequence[Hashable] | Clusters | None, *, trained: bool
 ) -> tuple[Arm, Clusters]:
-    """Statistics [seeds, n, k] as an Arm. Raises ValueError as `corpus_method_estimate`."""
+    """Statistics [seeds, n, k] as an Arm. Raises ValueError as `method_arm`, or for a value that is not finite."""
     known, sums = statistic_sums(statistics, clusters)
     _check_seeds(sums.shape[1], trained)
     return corpus_arm(sums, combine, known, trained), known
@@ -341,32 +237,6 @@ def _finite(values: Floats) -> Floats:
     return values
 
 
-def _mean_difference(
-    a: ArrayLike, b: ArrayLike, clusters: Sequence[Hashable] | Clusters | None, trained: tuple[bool, bool]
-) -> tuple[Arm, Clusters]:
-    ours, theirs = finite_table(a), finite_table(b)
-    if ours.shape[1] != theirs.shape[1]:
-        raise ValueError(f"paired values differ in number: {ours.shape[1]} and {theirs.shape[1]}")
-    _check_seeds(len(ours), trained[0])
-    _check_seeds(len(theirs), trained[1])
-    known = Clusters.of(clusters, ours.shape[1])
-    return subtract(mean_arm(ours, known, trained[0]), mean_arm(theirs, known, trained[1])), known
-
-
-def _corpus_difference(
-    a: ArrayLike,
-    b: ArrayLike,
-    combine: Combine,
-    clusters: Sequence[Hashable] | Clusters | None,
-    trained: tuple[bool, bool],
-) -> tuple[Arm, Clusters]:
-    known, both, seeds_a = paired_sums(a, b, clusters)
-    ours, theirs = both[:, :seeds_a], both[:, seeds_a:]
-    _check_seeds(seeds_a, trained[0])
-    _check_seeds(theirs.shape[1], trained[1])
-    return subtract(corpus_arm(ours, combine, known, trained[0]), corpus_arm(theirs, combine, known, trained[1])), known
-
-
 def _point(arm: Arm) -> float:
     value = float(arm.values.mean()) if arm.point is None else arm.point
     return value if arm.other is None else value - float(arm.other.values.mean())
@@ -398,7 +268,12 @@ def arm_estimate(
 
 
 def arm_p_value(arm: Arm, clusters: Clusters) -> float | None:
-    """Two-sided p-value of an arm, which is a difference of two (`subtract`), being 0."""
+    """Two-sided p-value of an arm, which is a difference of two (`subtract`), being 0; to be adjusted with `holm`.
+
+    From Cochran and Cox's quantile (u = w), which holds small levels too: where it is below 1 - level, the interval at
+    that level excludes 0; the other way round it may lag behind a little. None with a single cluster. Where nothing
+    differs between seeds and clusters: 1 without a difference, else the sign test over clusters.
+    """
     from scipy.optimize import brentq
     from scipy.special import stdtr, stdtrit
 

@@ -38,8 +38,8 @@ def pair_table(
     """Difference of every pair of arms over the same examples, with the interval that one pair alone would have.
 
     Arms are those of `mean_arm`; of *these checkpoints* those of means over seeds, not trained. `bounds` are the
-    metric's. To rounding the same as `method_difference` and `paired_difference`. No interval where no two clusters of
-    a pair differ and bounds are not known.
+    metric's. To rounding the same as `arm_estimate` of `subtract`, and as `paired_difference`. No interval where no two
+    clusters of a pair differ and bounds are not known.
 
     Raises:
         ValueError: fewer than two arms or two clusters.

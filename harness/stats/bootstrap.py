@@ -68,36 +68,6 @@ def corpus_paired_difference(
     return _bootstrap(both, what, known, resampling, level)
 
 
-def corpus_draws(
-    statistics: ArrayLike,
-    combine: Combine,
-    clusters: Sequence[Hashable] | Clusters | None,
-    resampling: Resampling,
-    resamples: int = RESAMPLES,
-) -> Floats:
-    """Corpus values of resampled clusters: statistics [seeds, n, k] (or [n, k]) → [resamples, seeds].
-
-    Given drawn clusters [resamples, G] in place of a generator, `resamples` is not used; without clusters those are
-    example indices as sacrebleu draws them.
-
-    Raises:
-        ValueError: no statistics, statistics that are not finite, or indices beyond the clusters.
-    """
-    _, sums = statistic_sums(statistics, clusters)
-    return np.concatenate([combine(np.tensordot(part, sums, axes=1)) for part in weights(sums, resampling, resamples)])
-
-
-def paired_bootstrap_p_value(draws_a: ArrayLike, draws_b: ArrayLike, difference: float) -> float:
-    """Two-sided p-value of sacrebleu's paired bootstrap (Koehn 2004), from draws [resamples] of the same resamples.
-
-    The share of resamples whose absolute difference exceeds the mean absolute difference by more than the observed
-    absolute difference. Kept for comparison with published figures; `swap_p_value` is the test that holds its level.
-    """
-    absolute = np.abs(np.asarray(draws_a, dtype=np.float64) - np.asarray(draws_b, dtype=np.float64))
-    hits = int((absolute - absolute.mean() > abs(difference)).sum())
-    return (1 + hits) / (1 + len(absolute))
-
-
 def paired_sums(
     statistics_a: ArrayLike, statistics_b: ArrayLike, clusters: Sequence[Hashable] | Clusters | None
 ) -> tuple[Clusters, Floats, int]:

@@ -27,8 +27,6 @@ from harness.stats.medians import median
 
 MOST_EXAMPLES = 1_000_000
 """More than this settles nothing that anyone will collect."""
-PLANNED_POWER = 0.95
-"""A gate refuses a candidate that is as good as the baseline no more often than it lets a worse one through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,55 +111,6 @@ def more_to_settle(found: Estimate, limit: float, confidence: float = 0.95) -> i
     reach *= 1 + float(ndtri(0.8) / ndtri(confidence))
     wanted = math.inf if gap == 0 else found.n * (reach / abs(gap)) ** 2
     return None if wanted > MOST_EXAMPLES else max(1, math.ceil(wanted) - found.n)
-
-
-def planned_examples(
-    deviation: float,
-    margin: float,
-    *,
-    worse_deviation: float | None = None,
-    rules: int = 1,
-    confidence: float = 0.95,
-    power: float = PLANNED_POWER,
-) -> int:
-    """Independent examples with which an equal candidate passes, and one worse by twice the margin fails.
-
-    Each with this power. `deviation` is the standard deviation of one paired difference when nothing has changed,
-    `worse_deviation` that when the candidate is worse by twice the margin (default: the same). Scores that are right or
-    wrong spread more as they get worse: 0.9 against 0.8 takes twice the examples of 0.9 against 0.9. With several
-    critical `rules` all must pass together (Bonferroni over their powers), and one must fail among them (Holm's first
-    step). Noncentral t.
-
-    Raises:
-        ValueError: a deviation or margin that is not positive, or no number of examples up to 16 million is enough.
-    """
-    spread = deviation if worse_deviation is None else worse_deviation
-    if not (min(deviation, spread, margin) > 0 and rules >= 1):
-        raise ValueError("deviations and margin must be positive, and rules at least 1")
-    passes = _least(margin / deviation, confidence, 1 - (1 - power) / rules)
-    fails = _least(margin / spread, 1 - (1 - confidence) / rules, power)
-    return max(passes, fails)
-
-
-def _least(effect: float, confidence: float, power: float) -> int:
-    """The smallest n at which a one-sided t test at this confidence finds `effect` (in deviations) with this power."""
-    from scipy.special import stdtrit
-    from scipy.stats import nct
-
-    def enough(count: int) -> bool:
-        freedom = count - 1
-        return bool(1 - nct.cdf(stdtrit(freedom, confidence), freedom, effect * count**0.5) >= power)
-
-    high = 4
-    while not enough(high):
-        high *= 2
-        if high > MOST_EXAMPLES * 16:
-            raise ValueError("no number of examples is enough")
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
 
 
 def rate_ceiling(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

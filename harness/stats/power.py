@@ -197,19 +197,6 @@ def assumed_spread(
     )
 
 
-def binary_difference_sd(disagreement: float, difference: float = 0.0) -> float:
-    """Standard deviation of a - b for binary scores that differ on this share of the examples.
-
-    Two arms that are right on the shares p and q differ on at most min(p + q, 2 - p - q) of them.
-
-    Raises:
-        ValueError: a share outside [0, 1], or smaller than the difference.
-    """
-    if not abs(difference) <= disagreement <= 1:
-        raise ValueError("the share of disagreement lies between the difference and 1")
-    return float((disagreement - difference**2) ** 0.5)
-
-
 # ------------------------------------------------------------------------------------------------------- internals
 
 

@@ -66,27 +66,6 @@ def swap_p_value(
     return _share_as_large(np.concatenate(values), observed - slack, exact=known.count <= EXACT_CLUSTERS)
 
 
-def mcnemar_p_value(a: ArrayLike, b: ArrayLike, clusters: Sequence[Hashable] | Clusters | None = None) -> float:
-    """Exact two-sided McNemar test (1947) of binary values a and b of the same examples [n].
-
-    The binomial test of the examples on which only one side is right; 1 where there are none.
-
-    Raises:
-        ValueError: lengths differ, values other than 0 and 1, or a cluster of more than one example.
-    """
-    from scipy.special import bdtr
-
-    ours, theirs = finite_values(a), finite_values(b)
-    if ours.shape != theirs.shape:
-        raise ValueError(f"paired values differ in number: {len(ours)} and {len(theirs)}")
-    if not (np.isin(ours, (0, 1)).all() and np.isin(theirs, (0, 1)).all()):
-        raise ValueError("McNemar's test takes values of 0 and 1: use sign_flip_p_value for others")
-    if Clusters.of(clusters, len(ours)).count < len(ours):
-        raise ValueError("McNemar's test takes independent examples: use sign_flip_p_value for clusters")
-    only_a, only_b = int((ours > theirs).sum()), int((theirs > ours).sum())
-    return min(1.0, 2 * float(bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
-
-
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values adjusted for their number, in the order given (Holm 1979): controls the family-wise error rate."""
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from answer_counts import count_answers
 
 from harness.metrics import score_likelihoods, score_predictions
 from harness.records import (
@@ -22,7 +23,7 @@ from harness.records import (
     RunRecord,
     Score,
 )
-from harness.results import Results, count_answers
+from harness.results import Results
 
 TEXT = "the patient has a cough and fever since three days takes 200 mg of ibuprofen no allergies returns monday"
 WORDS = TEXT.split()

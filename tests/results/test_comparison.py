@@ -6,10 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from answer_counts import count_answers
 
 from harness.errors import UsageError
 from harness.records import Message
-from harness.results import Texts, collect, compare, comparison_to_json, comparison_to_text, count_answers, leaderboard
+from harness.results import Texts, collect, compare, comparison_to_json, comparison_to_text, leaderboard
 
 
 def texts_of(maker):

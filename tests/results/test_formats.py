@@ -106,9 +106,10 @@ def test_three_seeds_make_every_interval_one_about_methods(methods):
             for eval_id in ids
         ]
     groups = [methods.groups[f"e{number}"] for number in range(24)]
-    expected = stats.method_difference(
-        table["full"], table["untrained"], groups, trained=(True, False), bounds=(0.0, 1.0)
-    )
+    full, known = stats.method_arm(table["full"], groups, trained=True)
+    untrained, _ = stats.method_arm(table["untrained"], groups, trained=False)
+    less = stats.subtract(full, untrained)
+    expected = stats.arm_estimate(less, known, "mean of paired differences", (-1.0, 1.0))
     found = row_of(board, "full").cells["rouge_l"].difference
     assert (found.value, found.low, found.high) == pytest.approx((expected.value, expected.low, expected.high))
     assert found.method == expected.method

@@ -300,21 +300,3 @@ def test_a_swap_test_repeats_a_single_seed_and_refuses_other_mixtures():
     assert stats.swap_p_value(three, one, ratio, None, rng()) == stats.swap_p_value(three, repeated, ratio, None, rng())
     with pytest.raises(ValueError, match="same examples and seeds"):
         stats.swap_p_value(three, two, ratio, None, rng())
-
-
-@given(st.lists(st.floats(0, 1), min_size=0, max_size=12))
-def test_holm_is_the_step_down_definition(p_values):
-    ours = stats.holm(p_values)
-    order = np.argsort(p_values, kind="stable")
-    running = 0.0
-    for rank, index in enumerate(order):
-        running = max(running, min(1.0, p_values[index] * (len(p_values) - rank)))
-        assert ours[index] == pytest.approx(running)
-        assert ours[index] >= p_values[index]
-
-
-def test_holm_equals_statsmodels():
-    from statsmodels.stats.multitest import multipletests
-
-    p_values = [0.01, 0.04, 0.03, 0.005, 0.5]
-    assert stats.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from method_pairs import method_difference, method_estimate, method_p_value
 
 from harness import stats
 from harness.metrics import METRICS
@@ -47,7 +48,7 @@ def test_methods_of_any_numbers_of_seeds(bounds: tuple[float, float] | None) -> 
     arms = [stats.method_arm(table, CLUSTERS, trained=trained)[0] for table, trained in made]
     for level in (0.95, 0.9995):
         pairs = {
-            (a, b): stats.method_difference(
+            (a, b): method_difference(
                 made[a][0], made[b][0], CLUSTERS, trained=(made[a][1], made[b][1]), bounds=bounds, level=level
             )
             for a, b in itertools.permutations(range(len(made)), 2)
@@ -77,9 +78,9 @@ def test_arms_at_once_are_arms_one_by_one_to_the_last_bit() -> None:
         assert (alone.values == arm.values).all() and (alone.pulls == arm.pulls).all() and alone.scale == arm.scale
         assert arm.parts == parts_of(alone)
         assert difference.parts == parts_of(stats.subtract(alone, reference))
-        expected = stats.method_estimate(table, CLUSTERS, bounds=(0.0, 1.0))
+        expected = method_estimate(table, CLUSTERS, bounds=(0.0, 1.0))
         assert stats.arm_estimate(arm, CLUSTERS, "mean over examples", (0.0, 1.0)) == expected
-        expected_p = stats.method_p_value(table, made[0][:1], CLUSTERS, trained=(True, False))
+        expected_p = method_p_value(table, made[0][:1], CLUSTERS, trained=(True, False))
         assert stats.arm_p_value(difference, CLUSTERS) == expected_p
 
 

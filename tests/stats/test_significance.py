@@ -1,4 +1,4 @@
-"""McNemar's exact test, and sacrebleu's paired bootstrap with the same resample indices."""
+"""The permutation test of binary scores, Holm, and sacrebleu's paired bootstrap with the same resample indices."""
 
 from __future__ import annotations
 
@@ -11,36 +11,45 @@ from scipy import stats as reference
 from harness import stats
 from harness.metrics import METRICS
 from harness.metrics.text import bleu_statistics
+from harness.stats.bootstrap import weights
+from harness.stats.clusters import statistic_sums
 
-PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
+PAIRS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=12)
 SEED, RESAMPLES = 12345, 300
 """The seed that sacrebleu uses unless its environment variable says otherwise."""
 
 
 @given(PAIRS)
 @settings(max_examples=60, deadline=None)
-def test_mcnemar_is_the_binomial_test_of_discordant_pairs(pairs):
+def test_of_right_and_wrong_the_sign_flip_test_is_mcnemars(pairs):
+    """Exact: the binomial test of the examples on which only one side is right."""
     a, b = np.array(pairs, dtype=float).T
     only_a, only_b = int((a > b).sum()), int((b > a).sum())
     expected = reference.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-    assert stats.mcnemar_p_value(a, b) == pytest.approx(expected, rel=1e-9)
-    assert stats.mcnemar_p_value(b, a) == stats.mcnemar_p_value(a, b)
-    assert stats.mcnemar_p_value(a, b, [f"example {index}" for index in range(len(a))]) == pytest.approx(expected)
+    assert stats.sign_flip_p_value(a - b, None, np.random.default_rng(0)) == pytest.approx(expected, rel=1e-9)
 
 
-def test_mcnemar_is_the_sign_flip_test_of_binary_scores():
-    a, b = np.array([1, 1, 1, 0, 1, 1, 0, 1, 1]), np.array([0, 0, 1, 1, 0, 0, 0, 0, 1])
-    exact = stats.sign_flip_p_value(a - b, None, np.random.default_rng(0))
-    assert stats.mcnemar_p_value(a, b) == pytest.approx(exact)
+@given(st.lists(st.floats(0, 1), min_size=0, max_size=12))
+def test_holm_is_the_step_down_definition(p_values):
+    ours = stats.holm(p_values)
+    order = np.argsort(p_values, kind="stable")
+    running = 0.0
+    for rank, index in enumerate(order):
+        running = max(running, min(1.0, p_values[index] * (len(p_values) - rank)))
+        assert ours[index] == pytest.approx(running)
+        assert ours[index] >= p_values[index]
 
 
-def test_mcnemar_refuses_what_it_is_not_for():
-    with pytest.raises(ValueError, match="0 and 1"):
-        stats.mcnemar_p_value([0.5, 1.0], [1.0, 0.0])
-    with pytest.raises(ValueError, match="independent examples: use sign_flip_p_value"):
-        stats.mcnemar_p_value([0, 1], [1, 1], ["p", "p"])
-    with pytest.raises(ValueError, match="differ in number: 1 and 2"):
-        stats.mcnemar_p_value([0], [1, 1])
+def test_holm_equals_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    p_values = [0.01, 0.04, 0.03, 0.005, 0.5]
+    assert stats.holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1].tolist())
+
+
+def test_holm_never_puts_a_larger_p_value_below_a_smaller_one():
+    assert stats.holm([0.01, 0.011]) == pytest.approx([0.02, 0.02])
+    assert stats.holm([0.04, 0.02, 0.021]) == pytest.approx([0.06, 0.06, 0.06])
 
 
 def texts() -> tuple[list[str], list[str], list[str]]:
@@ -65,6 +74,18 @@ class Doubles:
         return np.array(values, dtype="float64" if dtype == "float32" else dtype)
 
 
+def corpus_draws(statistics, combine, indices):
+    """Corpus values [resamples, systems] of the examples drawn."""
+    _, sums = statistic_sums(statistics, None)
+    return np.concatenate([combine(np.tensordot(part, sums, axes=1)) for part in weights(sums, indices, len(indices))])
+
+
+def paired_bootstrap_p_value(draws_a, draws_b, difference):
+    """Of sacrebleu's paired bootstrap (Koehn 2004), from draws [resamples] of the same resamples."""
+    absolute = np.abs(draws_a - draws_b)
+    return (1 + int((absolute - absolute.mean() > abs(difference)).sum())) / (1 + len(absolute))
+
+
 def paired_bootstraps(monkeypatch):
     """What sacrebleu's paired bootstrap finds, and our draws [resamples, 2] and values [2] with its indices."""
     from sacrebleu.metrics.bleu import BLEU
@@ -82,7 +103,7 @@ def paired_bootstraps(monkeypatch):
         ]
     )
     combine = METRICS["bleu"].combine
-    return scores["BLEU"], stats.corpus_draws(statistics, combine, None, indices), combine(statistics.sum(axis=1))
+    return scores["BLEU"], corpus_draws(statistics, combine, indices), combine(statistics.sum(axis=1))
 
 
 def agree(theirs, draws, values, tolerance):
@@ -91,7 +112,7 @@ def agree(theirs, draws, values, tolerance):
         assert value == pytest.approx(result.score, abs=1e-9)
         assert drawn.mean() == pytest.approx(result.mean, abs=tolerance)
         assert (ordered[-cut - 1] - ordered[cut]) / 2 == pytest.approx(result.ci, abs=tolerance)
-    ours = stats.paired_bootstrap_p_value(draws[:, 1], draws[:, 0], theirs[1].score - theirs[0].score)
+    ours = paired_bootstrap_p_value(draws[:, 1], draws[:, 0], theirs[1].score - theirs[0].score)
     assert ours == pytest.approx(theirs[1].p_value, abs=1e-9)
     assert 1 / (1 + RESAMPLES) < ours < 1
 
@@ -118,7 +139,7 @@ def test_every_resample_of_bleu_is_sacrebleus():
     indices = np.random.default_rng(SEED).choice(40, size=(50, 40), replace=True)
     theirs = [metric._compute_score_from_stats(rows.sum(0).tolist()).score for rows in counts[indices]]
     statistics = [bleu_statistics(text, [one]) for text, one in zip(baseline, references, strict=True)]
-    assert stats.corpus_draws(statistics, combine, None, indices)[:, 0] == pytest.approx(theirs, abs=1e-9)
+    assert corpus_draws(statistics, combine, indices)[:, 0] == pytest.approx(theirs, abs=1e-9)
 
 
 def test_given_indices_make_the_bootstrap_interval_repeatable():

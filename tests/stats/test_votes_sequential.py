@@ -17,6 +17,10 @@ UNIT = st.lists(st.sampled_from([0.0, 1 / 6, 1 / 3, 0.5, 2 / 3, 1.0]), min_size=
 MEAN = st.floats(0.05, 0.95)
 
 
+def e_value(values, mean=0.5):
+    return np.exp(votes.log_wealth_path(values, mean)[-1])
+
+
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=200), MEAN)
 def test_for_wins_and_losses_it_is_the_beta_binomial_mixture(values, mean):
     wins, n = sum(values), len(values)
@@ -29,7 +33,7 @@ def test_for_wins_and_losses_it_is_the_beta_binomial_mixture(values, mean):
 def test_it_does_not_hang_on_the_order(values, mean, shuffle):
     other = list(values)
     shuffle.shuffle(other)
-    assert votes.e_value(other, mean) == pytest.approx(votes.e_value(values, mean), rel=1e-9)
+    assert e_value(other, mean) == pytest.approx(e_value(values, mean), rel=1e-9)
     assert votes.confidence_sequence(other) == pytest.approx(votes.confidence_sequence(values), abs=1e-9)
 
 
@@ -40,7 +44,7 @@ def test_limits_are_where_the_evidence_reaches_its_bound(values, level):
     assert 0 <= low <= np.mean(values) <= high <= 1
     for limit in (low, high):
         if 1e-9 < limit < 1 - 1e-9:
-            assert votes.e_value(values, limit) == pytest.approx(1 / (1 - level), rel=1e-6)
+            assert e_value(values, limit) == pytest.approx(1 / (1 - level), rel=1e-6)
     mirrored = votes.confidence_sequence([1 - value for value in values], level=level)
     assert mirrored == pytest.approx((1 - high, 1 - low), abs=1e-9)
     wider = votes.confidence_sequence(values, level=(1 + level) / 2)
@@ -50,8 +54,8 @@ def test_limits_are_where_the_evidence_reaches_its_bound(values, level):
 @given(UNIT, MEAN)
 def test_wealth_is_a_martingale(values, mean):
     # Whatever came before, a next value of mean m leaves the expected wealth as it is.
-    before = votes.e_value(values, mean)
-    after = [votes.e_value([*values, value], mean) for value in (0.0, 1.0, mean)]
+    before = e_value(values, mean)
+    after = [e_value([*values, value], mean) for value in (0.0, 1.0, mean)]
     assert (1 - mean) * after[0] + mean * after[1] == pytest.approx(before, rel=1e-9)
     assert after[2] == pytest.approx(before, rel=1e-9)
 
@@ -62,7 +66,7 @@ def test_the_path_is_the_e_value_at_every_time():
     assert path.shape == (3, 20)
     for row in range(3):
         for time in (0, 7, 19):
-            assert np.exp(path[row, time]) == pytest.approx(votes.e_value(values[row, : time + 1]))
+            assert np.exp(path[row, time]) == pytest.approx(e_value(values[row, : time + 1]))
 
 
 def test_false_alarms_stay_under_their_level_while_the_usual_test_cries_wolf():
@@ -81,7 +85,7 @@ def test_false_alarms_stay_under_their_level_while_the_usual_test_cries_wolf():
 
 def test_nothing_seen_says_nothing():
     assert votes.confidence_sequence([]) == (0.0, 1.0)
-    assert votes.e_value([]) == 1.0
+    assert votes.log_wealth_path([]).shape == (0,)
     low, high = votes.confidence_sequence([1.0] * 10)
     assert 0.5 < low < 1 and high == 1.0
     with pytest.raises(ValueError, match="within 0 and 1"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from answer_counts import count_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.records import Prediction, Score, ScoreColumns
-from harness.results import AnswerCounts, count_answers
+from harness.results import AnswerCounts
 from harness.store import Store
 from harness.store import scores as scores_module
 

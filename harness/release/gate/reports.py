@@ -6,10 +6,8 @@ stand in JSON and Markdown, unless the task is sensitive. `gate.schema.json` bes
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
-from importlib import resources
 from typing import Any
 from xml.etree import ElementTree
 
@@ -38,12 +36,6 @@ def as_lines(verdict: GateVerdict, title: str) -> list[str]:
 def as_json(verdict: GateVerdict, about: dict[str, Any]) -> dict[str, Any]:
     """Everything, with a versioned schema."""
     return {"schema": SCHEMA, **about, **to_json(verdict)}
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON schema (draft 2020-12) of `as_json`."""
-    found: dict[str, Any] = json.loads(resources.files("harness.release.gate").joinpath("gate.schema.json").read_text())
-    return found
 
 
 def as_junit(verdict: GateVerdict, suite: str, when: datetime | None = None) -> str:

@@ -25,7 +25,6 @@ from harness.stats.votes.rates import WinRate, left_rate, pair_win_rates, win_ra
 from harness.stats.votes.record import WINNERS, BothBad, Measured, Vote, VoteTable, Winner
 from harness.stats.votes.sequential import (
     confidence_sequence,
-    e_value,
     example_values,
     log_wealth_path,
     monitored_win_rate,
@@ -49,7 +48,6 @@ __all__ = [
     "bradley_terry",
     "cohen_kappa",
     "confidence_sequence",
-    "e_value",
     "effect_estimate",
     "example_values",
     "gold_accuracy",

@@ -94,12 +94,6 @@ def confidence_sequence(values: ArrayLike, *, level: float = 0.95) -> tuple[floa
     return limit(0.0), limit(1.0)
 
 
-def e_value(values: ArrayLike, mean: float = 0.5) -> float:
-    """Evidence against the mean of values [n] being `mean`: 20 and more happens with probability at most 1/20, ever."""
-    path = log_wealth_path(values, mean)
-    return float(np.exp(path[-1])) if len(path) else 1.0
-
-
 def log_wealth_path(values: ArrayLike, mean: float = 0.5) -> Floats:
     """The logarithm of the e-value after each of values [..., n]; the time runs along the last axis.
 

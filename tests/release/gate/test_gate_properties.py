@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -47,7 +48,9 @@ RULES = (
 )
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 ANY = st.lists(st.sampled_from(RULES), min_size=1, max_size=5, unique=True)
-SCHEMA = jsonschema.Draft202012Validator(reports.json_schema())
+SCHEMA = jsonschema.Draft202012Validator(
+    json.loads(resources.files("harness.release.gate").joinpath("gate.schema.json").read_text())
+)
 
 
 @dataclass(frozen=True)
