@@ -25,7 +25,7 @@ from harness.errors import DataError, SpecError
 from harness.experiments.evaluation import rungs
 from harness.experiments.running import ingest, worker
 from harness.experiments.running.executors import Execute
-from harness.metrics.own import known_metric
+from harness.metrics.user_metrics import known_metric
 from harness.progress import Reporter
 from harness.records import ExperimentRecord, Race, RaceArm, ResolvedExperiment, Rung, RungScores, RunPlan, RunRecord
 from harness.stats import elimination

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, UsageError
 from harness.metrics import facts, likelihood, text
-from harness.metrics.elsewhere import is_own, lm_eval_metric, own_metric
-from harness.metrics.kinds import Answer, Bounds, Facts, Measured, Metric
+from harness.metrics.external import is_own, lm_eval_metric, own_metric
+from harness.metrics.definition import Answer, Bounds, Facts, Measured, Metric
 from harness.records import Example, Likelihood, Prediction, Score
 from harness.redaction import named
 

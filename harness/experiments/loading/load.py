@@ -29,7 +29,7 @@ from harness.config.documents import Document, FieldPath, list_names, nearest, r
 from harness.errors import DataError, SpecError, UsageError
 from harness.experiments.loading.checks import PROMPTED, check_arms
 from harness.experiments.tuning import search
-from harness.metrics.elsewhere import is_own
+from harness.metrics.external import is_own
 from harness.records import Example, ResolvedExperiment
 
 METHODS: dict[str, type[ArmBase]] = {
@@ -91,7 +91,7 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
 
 def _check_own_metric(document: Document, place: FieldPath, name: str, sensitive: bool) -> None:
     """That a user's own metric can be loaded from beside the task."""
-    from harness.metrics.own import load_metric
+    from harness.metrics.user_metrics import load_metric
 
     try:
         load_metric(name, document.file.parent, sensitive=sensitive)
@@ -400,8 +400,8 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
 
 def _try_own_metrics(task: TaskSpec, folder: Path, examples: Sequence[Example]) -> list[str]:
     """Call the task's own metrics on three examples with the right answer for the prediction; their names."""
-    from harness.metrics.kinds import Answer
-    from harness.metrics.own import load_own, try_out
+    from harness.metrics.definition import Answer
+    from harness.metrics.user_metrics import load_own, try_out
 
     own = load_own([task.metrics.primary, *task.metrics.also], folder, sensitive=task.sensitive)
     chosen = examples[:3] if own else ()

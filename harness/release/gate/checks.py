@@ -9,7 +9,7 @@ from harness.config.documents import Document
 from harness.config.gates import HUMAN
 from harness.errors import SpecError, UsageError
 from harness.metrics import Metric, is_own
-from harness.metrics.own import known_metric
+from harness.metrics.user_metrics import known_metric
 
 
 def check_rules(document: Document, spec: GateSpec, folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.config import GateRule
 from harness.config.gates import HUMAN
-from harness.metrics.elsewhere import own_metric
+from harness.metrics.external import own_metric
 from harness.records import Entry, Evaluation, ExperimentRecord, Prediction, Round, RunRecord, Score, ServingPass
 from harness.records.release import Scored
 from harness.release import baselines

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.metrics import likelihood
-from harness.metrics.kinds import Measured, Metric
+from harness.metrics.definition import Measured, Metric
 
 _OWN = re.compile(r".+:[A-Za-z_]\w*")
 _LOWER_IN_LM_EVAL = ("perplexity", "bits_per_byte", "brier_score", "ter", "wer")
