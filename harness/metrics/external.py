@@ -29,7 +29,7 @@ def is_own(name: str) -> bool:
 
 
 def own_metric(name: str, declaration: Mapping[str, Any] | None = None) -> Metric:
-    """A user's own metric with what it declared when it was scored (`own.declaration`); it cannot be computed."""
+    """A user's own metric with what it declared when it was scored (`user_metrics.declaration`); not computable."""
     known = Metric(name, f"the task's own {name}; mean over examples", _not_here, bounds=None)
     if declaration is None:
         return known

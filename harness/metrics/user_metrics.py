@@ -32,8 +32,8 @@ from harness import metrics
 from harness.config import user_code
 from harness.config.documents import nearest, shown
 from harness.errors import DataError, UsageError
-from harness.metrics.external import is_own
 from harness.metrics.definition import Answer, Measured, Metric
+from harness.metrics.external import is_own
 from harness.redaction import WITHHELD
 
 DIRECTIONS = ("higher", "lower")
