@@ -12,7 +12,7 @@ from harness.cli.options import HOME, Home, Json, print_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.release.gate.run import Judged
+    from harness.release.gate.history import GateResult
 
 Run = Annotated[str, typer.Argument(help="EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED.")]
 Base = Annotated[str | None, typer.Option("--base", help="Where the base model lies now, if it has moved.")]
@@ -68,14 +68,14 @@ def gate(
     return found.verdict.exit_code
 
 
-def _report(found: Judged, candidate: str, files: tuple[Path | None, Path | None], as_json: bool) -> None:
+def _report(found: GateResult, candidate: str, files: tuple[Path | None, Path | None], as_json: bool) -> None:
     """Print the verdict and write it to `files` (JUnit XML, Markdown)."""
     from harness.records import to_json
     from harness.records.files import write_text
     from harness.release.gate import reports
 
     call, (junit, markdown) = found.call, files
-    title = f"{candidate} against {found.baseline.name} ({call.reason})"
+    title = f"{candidate} against {call.baseline} ({call.reason})"
     if junit is not None:
         write_text(junit, reports.as_junit(found.verdict, title))
     if markdown is not None:

@@ -1,4 +1,4 @@
-"""One function gives the verdict of a gate.
+"""The verdict of a gate, from what each rule asks and the evidence on it.
 
 A rule asks whether a number lies on the right side of a limit: the paired difference above minus the margin, a score
 above its floor, a rate below its ceiling. Both ends of the interval are one-sided limits at the rule's confidence:
@@ -17,7 +17,7 @@ critical rules is adjusted by Holm (1979), and a rule that fails at its own leve
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -112,7 +112,7 @@ def conclude(rules: Sequence[RuleVerdict], on_inconclusive: Literal["fail", "war
     ]
     if not critical:
         return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ("no rule is critical", *warnings))
-    outcome: GateOutcome = next((each for each in SEVERITY if each in deciding), "PASS")
+    outcome = worst_outcome(deciding)
     code = EXIT_CODES[outcome]
     if outcome == "INCONCLUSIVE" and on_inconclusive == "warn":
         code = 0
@@ -121,6 +121,11 @@ def conclude(rules: Sequence[RuleVerdict], on_inconclusive: Literal["fail", "war
         ]
         warnings.insert(0, f"not settled, let through by on_inconclusive: warn: {', '.join(open_rules)}")
     return GateVerdict(outcome, code, tuple(rules), tuple(warnings))
+
+
+def worst_outcome(outcomes: Collection[GateOutcome]) -> GateOutcome:
+    """The most severe of `outcomes`; PASS of none."""
+    return next((outcome for outcome in SEVERITY if outcome in outcomes), "PASS")
 
 
 def _with_holm(

@@ -14,6 +14,7 @@ from harness.errors import ModelError, UsageError
 from harness.experiments.running import plans
 from harness.records import Artefact, Entry, ExperimentRecord, ResolvedExperiment, RunPlan, RunRecord, Score, TaskFiles
 from harness.records.files import read_json
+from harness.release.gate import inputs
 from harness.release.gate import run as gates
 from harness.results import queries
 
@@ -54,8 +55,8 @@ def find(home: Path, name: str, base: str | None = None) -> Shippable:
     that is not the one the run was trained from.
     """
     home = home.absolute()
-    found = gates.find_run(home, name)
-    record, entry, run = found.experiment, found.entry, found.run
+    candidate = gates.find_run(home, name)
+    record, entry, run = candidate.experiment, candidate.entry, candidate.run
     if run.method in NO_WEIGHTS:
         raise UsageError(
             f"{name} has no weights that could ship: {NO_WEIGHTS[run.method]}", hint="Name an arm that was trained"
@@ -69,8 +70,7 @@ def find(home: Path, name: str, base: str | None = None) -> Shippable:
             hint=f"`harness run {record.file}` trains it again, to the same bits; with `keep: all` it stays",
         )
     _check_base(plan, run, record)
-    seed = "" if entry.seed is None else f"@{entry.seed}"
-    return Shippable(f"{record.name}/{entry.arm}{seed}", record, entry, run, found.scored.scores, plan, artefact)
+    return Shippable(candidate.name, record, entry, run, inputs.scored(candidate).scores, plan, artefact)
 
 
 def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | None = None) -> RunPlan:
