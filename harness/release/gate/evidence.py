@@ -27,6 +27,7 @@ from harness.release.gate.measures import measure_rule, parity_rule
 from harness.release.gate.votes import flag_rule, win_rate_rule
 from harness.results.estimator import name_of
 from harness.results.human.votes import RoundVotes
+from harness.stats.intervals import span
 
 WORST = 10
 Values = Mapping[str, Score]
@@ -114,10 +115,10 @@ def _ask(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
 
 def _metric_rule(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
     assert rule.metric is not None
-    known = _metric(rule.metric, inputs)
-    question = question_of(rule, known.direction == "higher")
+    metric = _metric(rule.metric, inputs)
+    question = question_of(rule, metric.direction == "higher")
     other = inputs.untrained if rule.against == "untrained" else inputs.baseline
-    wrong, ours, theirs = _comparable(rule, inputs, known)
+    wrong, ours, theirs = _comparable(rule, inputs, metric)
     if wrong:
         return question, Evidence(None, problem=wrong)
     if rule.slice is not None:
@@ -127,35 +128,35 @@ def _metric_rule(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence
         ours = {item: ours[item] for item in items}
         theirs = {item: theirs[item] for item in items} if theirs is not None else None
     if rule.margin is None:
-        return question, _evidence(known, question, _Paired(ours, None, inputs.candidate.groups))
+        return question, _evidence(metric, question, _Paired(ours, None, inputs.candidate.groups))
     assert theirs is not None and other is not None
     if inputs.candidate.artefact == other.artefact and _same(ours, theirs):
         words = "the candidate is the baseline's own artefact, with the same score on every example"
         groups = {inputs.candidate.groups.get(item, item) for item in ours}
         return question, Evidence(Estimate(0.0, 0.0, 0.0, len(ours), len(groups), 1, words, 1.0), 1.0, 0)
-    found = _evidence(known, question, _Paired(ours, theirs, inputs.candidate.groups))
-    return question, _with_worst(found, ours, theirs, question.higher_is_better, inputs.sensitive)
+    evidence = _evidence(metric, question, _Paired(ours, theirs, inputs.candidate.groups))
+    return question, _with_worst(evidence, ours, theirs, question.higher_is_better, inputs.sensitive)
 
 
 def _metric(name: str, inputs: GateInputs) -> Metric:
     """A metric; of a user's own one what was pinned with its scores."""
-    known = metric(name)
+    metric_ = metric(name)
     fact = inputs.baseline.metrics.get(name) or inputs.candidate.metrics.get(name)
     if fact is None:
-        return known
-    return replace(known, direction="lower" if fact.direction == "lower" else "higher", bounds=fact.bounds)
+        return metric_
+    return replace(metric_, direction="lower" if fact.direction == "lower" else "higher", bounds=fact.bounds)
 
 
-def _comparable(rule: GateRule, inputs: GateInputs, known: Metric) -> tuple[str, Values, Values | None]:
+def _comparable(rule: GateRule, inputs: GateInputs, metric: Metric) -> tuple[str, Values, Values | None]:
     """What is wrong, the candidate's scores, and those of what it is held against (None: of nothing)."""
     assert rule.metric is not None
     name, wrong = rule.metric, inputs.other_question()
     facts = [side.metrics[name] for side in (inputs.candidate, inputs.baseline) if name in side.metrics]
     if len({(fact.version, fact.direction, fact.bounds) for fact in facts}) > 1:
         wrong = wrong or f"{name}: another version of the metric, or declared otherwise, than the baseline's"
-    ours, problem = _values(inputs.candidate, name, known)
+    ours, problem = _values(inputs.candidate, name, metric)
     wrong = wrong or (f"candidate: {problem}" if problem else "") or _incomplete(inputs.candidate, name, ours)
-    pinned, problem = _values(inputs.baseline, name, known)
+    pinned, problem = _values(inputs.baseline, name, metric)
     compared = rule.margin is not None and rule.against == "baseline"
     if not wrong and (pinned or compared or "was not scored" not in problem):
         wrong = (f"baseline: {problem}" if problem else "") or _unlike(name, ours, pinned, "the baseline")
@@ -168,7 +169,7 @@ def _comparable(rule: GateRule, inputs: GateInputs, known: Metric) -> tuple[str,
         return inputs.no_untrained, ours, None
     if _suite(ours) == "test" and untrained.prompts != inputs.candidate.prompts:
         return "the untrained arm was asked with other prompts", ours, None
-    theirs, problem = _values(untrained, name, known)
+    theirs, problem = _values(untrained, name, metric)
     wrong = (f"untrained arm: {problem}" if problem else "") or _unlike(name, ours, theirs, "the untrained arm")
     hint = "`harness run EXPERIMENT.yaml` scores both in the present one"
     return wrong or inputs.other_environment(untrained, hint), ours, theirs
@@ -195,7 +196,7 @@ def _suite(values: Values) -> str:
     return next((score.suite for score in values.values()), "")
 
 
-def _in_slice(wanted: Mapping[str, object], ours: Values, inputs: GateInputs) -> tuple[list[str], str]:
+def _in_slice(slice_: Mapping[str, object], ours: Values, inputs: GateInputs) -> tuple[list[str], str]:
     """The items whose columns hold the values that are wanted, and what is wrong."""
     columns = inputs.columns
     if not columns:
@@ -203,25 +204,25 @@ def _in_slice(wanted: Mapping[str, object], ours: Values, inputs: GateInputs) ->
     lost = sum(item not in columns for item in ours)
     if lost:
         return [], f"the columns of {lost} test examples are not known"
-    for name in wanted:
+    for name in slice_:
         if not any(name in row for row in columns.values()):
-            there = sorted({column for row in columns.values() for column in row})
-            return [], f"no test example has a column {name!r}. {nearest(name, there)}".strip()
-    asked = {name: shown(value) for name, value in wanted.items()}
+            names = sorted({column for row in columns.values() for column in row})
+            return [], f"no test example has a column {name!r}. {nearest(name, names)}".strip()
+    asked = {name: shown(value) for name, value in slice_.items()}
     items = [item for item in sorted(ours) if all(shown(columns[item].get(k)) == v for k, v in asked.items())]
     if not items:
-        told = ", ".join(f"{name}={value}" for name, value in asked.items())
-        return [], f"no test example has {told}"
+        words = ", ".join(f"{name}={value}" for name, value in asked.items())
+        return [], f"no test example has {words}"
     return items, ""
 
 
 def _same(ours: Values, theirs: Values) -> bool:
     return all(
-        (one.value, one.statistics) == (theirs[item].value, theirs[item].statistics) for item, one in ours.items()
+        (score.value, score.statistics) == (theirs[item].value, theirs[item].statistics) for item, score in ours.items()
     )
 
 
-def _values(side: Scored, name: str, known: Metric) -> tuple[dict[str, Score], str]:
+def _values(side: Scored, name: str, metric: Metric) -> tuple[dict[str, Score], str]:
     """One side's scores of a metric by item, and what is wrong with them."""
     rows = [score for score in side.scores if name_of(score) == name]
     if not rows:
@@ -229,7 +230,7 @@ def _values(side: Scored, name: str, known: Metric) -> tuple[dict[str, Score], s
     twice = [item for item, count in Counter(score.item for score in rows).items() if count > 1]
     if twice:
         return {}, f"{len(twice)} examples have two values of {name}"
-    bad = [score for score in rows if not _usable(score, known.combine is not None)]
+    bad = [score for score in rows if not _usable(score, metric.combine is not None)]
     if bad:
         return {}, f"{len(bad)} of {len(rows)} examples have no value of {name}"
     return {score.item: score for score in rows}, ""
@@ -254,46 +255,47 @@ class _Paired:
     groups: Mapping[str, str]
 
 
-def _evidence(known: Metric, question: Question, paired: _Paired) -> Evidence:
+def _evidence(metric: Metric, question: Question, paired: _Paired) -> Evidence:
     items = sorted(paired.ours)
     groups = [paired.groups.get(item, item) for item in items]
     ours = [paired.ours[item] for item in items]
     theirs = [paired.theirs[item] for item in items] if paired.theirs is not None else None
-    if known.combine is not None:
-        return _corpus(known, question, (ours, theirs), groups)
+    if metric.combine is not None:
+        return _corpus(metric, question, (ours, theirs), groups)
     values = np.array([score.value for score in ours], dtype=np.float64)
-    bounds = known.bounds
+    bounds = metric.bounds
     if theirs is not None:
-        values = values - np.array([score.value for score in theirs], dtype=np.float64)
-        bounds = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
-    found = stats.side_test(values, question.limit, groups, bounds=bounds, confidence=question.confidence)
-    wrong_side = found.p_below if question.higher_is_better else found.p_above
-    return Evidence(found.estimate, wrong_side, found.more_examples)
+        values, bounds = values - np.array([score.value for score in theirs], dtype=np.float64), span(bounds)
+    test = stats.side_test(values, question.limit, groups, bounds=bounds, confidence=question.confidence)
+    wrong_side = test.p_below if question.higher_is_better else test.p_above
+    return Evidence(test.estimate, wrong_side, test.more_examples)
 
 
 def _corpus(
-    known: Metric, question: Question, sides: tuple[Sequence[Score], Sequence[Score] | None], groups: list[str]
+    metric: Metric, question: Question, sides: tuple[Sequence[Score], Sequence[Score] | None], groups: list[str]
 ) -> Evidence:
     """Corpus metrics: the bootstrap interval of `stats`; no p-value, so the interval alone decides."""
-    assert known.combine is not None
+    assert metric.combine is not None
     ours, theirs = sides
     level, rng = 2 * question.confidence - 1, np.random.default_rng(0)
-    mine = np.array([score.statistics for score in ours], dtype=np.float64)
+    ours_statistics = np.array([score.statistics for score in ours], dtype=np.float64)
     if theirs is None:
-        found = stats.corpus_estimate(mine[None], known.combine, groups, rng, level)
+        estimate = stats.corpus_estimate(ours_statistics[None], metric.combine, groups, rng, level)
     else:
-        other = np.array([score.statistics for score in theirs], dtype=np.float64)
-        found = stats.corpus_paired_difference(mine[None], other[None], known.combine, groups, rng, level)
-    return Evidence(found, None, stats.more_to_settle(found, question.limit, question.confidence))
+        theirs_statistics = np.array([score.statistics for score in theirs], dtype=np.float64)
+        estimate = stats.corpus_paired_difference(
+            ours_statistics[None], theirs_statistics[None], metric.combine, groups, rng, level
+        )
+    return Evidence(estimate, None, stats.more_to_settle(estimate, question.limit, question.confidence))
 
 
-def _with_worst(found: Evidence, ours: Values, theirs: Values, higher: bool, sensitive: bool) -> Evidence:
+def _with_worst(evidence: Evidence, ours: Values, theirs: Values, higher: bool, sensitive: bool) -> Evidence:
     """With the examples on which the candidate drops most; of corpus metrics each example's own value."""
     sign = 1.0 if higher else -1.0
     drops = []
     for item, score in ours.items():
-        mine, other = score.value, theirs[item].value
-        if mine is not None and other is not None and np.isfinite((mine, other)).all() and sign * (mine - other) < 0:
-            drops.append((sign * (mine - other), item, mine, other))
-    worst = [ExampleDrop(None if sensitive else item, mine, other) for _, item, mine, other in sorted(drops)[:WORST]]
-    return replace(found, worst=tuple(worst), dropped=len(drops))
+        value, other = score.value, theirs[item].value
+        if value is not None and other is not None and np.isfinite((value, other)).all() and sign * (value - other) < 0:
+            drops.append((sign * (value - other), item, value, other))
+    worst = [ExampleDrop(None if sensitive else item, value, other) for _, item, value, other in sorted(drops)[:WORST]]
+    return replace(evidence, worst=tuple(worst), dropped=len(drops))

@@ -93,9 +93,9 @@ def examine(earlier: Sequence[GateCall], now: GateCall) -> Finding:
     if now.outcome == "INVALID":
         return Finding(None, "nothing could be judged, which is no look")
     taken = [
-        one
-        for one in earlier
-        if one.rules_digest == now.rules_digest and one.outcome != "INVALID" and not one.answered_by and one.settled
+        call
+        for call in earlier
+        if call.rules_digest == now.rules_digest and call.outcome != "INVALID" and not call.answered_by and call.settled
     ]
     if not taken:
         return Finding(1, "first look")
@@ -105,7 +105,7 @@ def examine(earlier: Sequence[GateCall], now: GateCall) -> Finding:
             f"looks: {first.looks} was declared at the first look ({first.when[:10]}) and is {now.looks} now; it is "
             "declared before the first look: write it back, or train a new candidate"
         )
-    last = {one.look: one for one in taken}
+    last = {call.look: call for call in taken}
     for look, before in last.items():
         if _same(before, now):
             return _within(look, before, now)
@@ -172,19 +172,19 @@ def refusal(verdict: GateVerdict, reason: str) -> GateVerdict:
     """A verdict that says why nothing was judged, and shows no number."""
 
     # Made anew, so that nothing that was found comes along.
-    rules = (RuleVerdict(one.rule, one.tier, "INVALID", reason, None, one.limit) for one in verdict.rules)
+    rules = (RuleVerdict(rule.rule, rule.tier, "INVALID", reason, None, rule.limit) for rule in verdict.rules)
     return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ())
 
 
 def other_rules(earlier: Sequence[GateCall], now: GateCall) -> list[str]:
     """A warning where the same candidate was judged by other rules before: rules are written before they are asked."""
-    others = [one for one in earlier if one.rules_digest != now.rules_digest and one.outcome != "INVALID"]
+    others = [call for call in earlier if call.rules_digest != now.rules_digest and call.outcome != "INVALID"]
     if not others:
         return []
     last = others[-1]
     return [
         f"this candidate was judged by other rules before: {last.outcome} on {last.when[:10]} ({last.gates_file}, "
-        f"{len({one.rules_digest for one in others})} other sets of rules)"
+        f"{len({call.rules_digest for call in others})} other sets of rules)"
     ]
 
 

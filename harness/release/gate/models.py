@@ -70,7 +70,7 @@ def rescore(context: ScoringContext) -> Scored:
     prepared = prepare(experiment, context.home)
     record = pipeline.experiment_record(experiment, prepared, run_plans.plan_runs(experiment, prepared, context.home))
     plans = run_plans.plan_runs(pipeline.settled(experiment, context.home, record), prepared, context.home)
-    plan = next((one for one in plans if one.train_id == run.train_id), None)
+    plan = next((each for each in plans if each.train_id == run.train_id), None)
     if plan is None:
         raise UsageError(
             f"{experiment.file.name} does not describe the training of {context.baseline.name} (any more)",
@@ -97,15 +97,15 @@ def _train_again(experiment: ResolvedExperiment) -> str:
 
 def _own_run(context: ScoringContext) -> RunRecord:
     """The run in this home that left the baseline's very model."""
-    wanted = context.baseline.scored
-    folders = [context.home / "runs" / wanted.train_id]
+    pinned = context.baseline.scored
+    folders = [context.home / "runs" / pinned.train_id]
     folders += [path.parent for path in sorted((context.home / "runs").glob("*/run.json"))]
     for folder in folders:
         record = worker.read_run(folder)
-        if record is not None and record.artefact is not None and record.artefact.hash == wanted.artefact:
+        if record is not None and record.artefact is not None and record.artefact.hash == pinned.artefact:
             return record
     raise UsageError(
-        f"the model of {context.baseline.name} (artefact {wanted.artefact}) is not in {context.home}",
+        f"the model of {context.baseline.name} (artefact {pinned.artefact}) is not in {context.home}",
         hint="Give the --home it was trained in, run its experiment here, or pin a baseline again in this environment",
     )
 
@@ -130,10 +130,10 @@ def score_folder(context: ScoringContext, folder: Path, *, untrained: bool) -> s
     if result.failed:
         store = queries.open_store(context.home)
         entries = store.entries(store.experiment(derived.name).experiment_id)
-        found = next(one for one in entries if one.arm == derived.arms[-1].name)
-        errors = [run.error for run in store.runs([found.train_id]) if run.attempt == found.attempt]
+        entry = next(each for each in entries if each.arm == derived.arms[-1].name)
+        errors = [run.error for run in store.runs([entry.train_id]) if run.attempt == entry.attempt]
         raise UsageError(
-            f"{folder} cannot be scored: {errors[0] if errors else found.status}", hint="Nothing is judged"
+            f"{folder} cannot be scored: {errors[0] if errors else entry.status}", hint="Nothing is judged"
         )
     return name
 
@@ -146,8 +146,8 @@ def _derived(
     called = f"{plain}-{files_hash(folder)[:8]}"
     candidate = ImportedSpec(method="imported", name=called, path=str(folder.resolve()))
     base = next((arm for arm in experiment.arms if isinstance(arm, UntrainedSpec)), None)
-    beside = (base,) if base is not None and (untrained or _is_scored(experiment, str(base.name), context.home)) else ()
-    arms = (*beside, candidate)
+    others = (base,) if base is not None and (untrained or _is_scored(experiment, str(base.name), context.home)) else ()
+    arms = (*others, candidate)
     spec = experiment.spec.model_copy(
         update={
             "arms": list(arms),

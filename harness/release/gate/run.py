@@ -191,14 +191,14 @@ def at_each_look(spec: GateSpec) -> Sequence[GateRule]:
 
 
 def _scored_first(
-    home: Path, candidate: str, asked: tuple[GateSpec, Release], scoring: Scoring, reporter: Reporter
+    home: Path, candidate: str, pinned: tuple[GateSpec, Release], scoring: Scoring, reporter: Reporter
 ) -> str:
     """The name of the candidate's run; a folder is scored first. `asked` is (gates file, baseline)."""
     if not _is_folder(candidate):
         return candidate
     from harness.release.gate import models
 
-    spec, baseline = asked
+    spec, baseline = pinned
     context = models.ScoringContext(home.absolute(), baseline, scoring.experiment, reporter)
     forgetting = any(getattr(rule, "against", None) == "untrained" for rule in spec.rules)
     return models.score_folder(context, Path(candidate).expanduser(), untrained=forgetting)

@@ -1,4 +1,4 @@
-"""A stored run by name, and the plan to load and score it again, wherever its home folder lies by now."""
+"""The run that is to ship, by name, with the plan to load and score it again wherever its home folder lies by now."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ S = TypeVar("S", ExperimentSpec, TaskSpec)
 ADAPTER: TypeAdapter[ArmSpec] = TypeAdapter(ArmSpec)
 NO_WEIGHTS = {
     "untrained": "it is the base model itself",
-    "few_shot": "it is the base model with worked examples in its prompt",
+    "few_shot": "it is the base model with few-shot examples in its prompt",
     "endpoint": "it lies behind a URL",
     "toy": "a toy arm has no weights",
 }
@@ -87,8 +87,8 @@ def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | 
         )
     model = BaseModelSpec.model_validate(inner["base"])
     if base is not None:
-        place = Path(base).expanduser()
-        model = model.model_copy(update={"path": str(place.absolute()) if place.exists() else base})
+        path = Path(base).expanduser()
+        model = model.model_copy(update={"path": str(path.absolute()) if path.exists() else base})
     experiment = ResolvedExperiment(
         name=record.name,
         file=Path(inner["file"]),
@@ -138,10 +138,10 @@ def _check_base(plan: RunPlan, run: RunRecord, record: ExperimentRecord) -> None
         folder = loading.resolve_base(plan.experiment.base)
     except ModelError as error:
         raise ModelError(error.message, hint=f"Say where the base model of {run.arm} lies with --base") from error
-    found = loading.base_hash(folder, plan.home / "hashes.json")
-    if found != plan.base_hash:
+    hash_ = loading.base_hash(folder, plan.home / "hashes.json")
+    if hash_ != plan.base_hash:
         raise UsageError(
             f"{plan.experiment.base.path} is not the base model that {run.arm} was trained from "
-            f"({found}, not {plan.base_hash})",
+            f"({hash_}, not {plan.base_hash})",
             hint=f"Say where that one lies with --base, or `harness run {record.file}` again",
         )
