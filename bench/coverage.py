@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from harness import stats
 from harness.experiments.forecast.power import Known, Power, with_numbers
 from harness.records import Estimate, Question
-from harness.stats.clusters import cr2_freedom
+from harness.stats.clusters import cr2_dof
 
 Floats = NDArray[np.float64]
 
@@ -237,7 +237,7 @@ def planned(scenario: Scenario, rng: np.random.Generator) -> dict[str, float]:
         cluster=float(np.mean([one.cluster for one in wide])),
         interaction=float(np.mean([one.interaction for one in wide])),
         seed=float(np.mean([one.seed for one in long if one.seed is not None])),
-        evenness=cr2_freedom(own) / (own.count - 1),
+        evenness=cr2_dof(own) / (own.count - 1),
     )
     return {question: figure(spread, own, question) for question in QUESTIONS}
 

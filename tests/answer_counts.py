@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from harness.results import AnswerCounts
-
 from harness.records import Prediction
+from harness.results import AnswerCounts
 
 
 def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:

@@ -12,7 +12,7 @@ from harness.cli.options import HOME, Home, Json, print_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.release.gate.run import Judged
+    from harness.release.gate.history import GateResult
 
 Run = Annotated[str, typer.Argument(help="EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED.")]
 Base = Annotated[str | None, typer.Option("--base", help="Where the base model lies now, if it has moved.")]
@@ -68,14 +68,14 @@ def gate(
     return found.verdict.exit_code
 
 
-def _report(found: Judged, candidate: str, files: tuple[Path | None, Path | None], as_json: bool) -> None:
+def _report(found: GateResult, candidate: str, files: tuple[Path | None, Path | None], as_json: bool) -> None:
     """Print the verdict and write it to `files` (JUnit XML, Markdown)."""
     from harness.records import to_json
     from harness.records.files import write_text
     from harness.release.gate import reports
 
     call, (junit, markdown) = found.call, files
-    title = f"{candidate} against {found.baseline.name} ({call.reason})"
+    title = f"{candidate} against {call.baseline} ({call.reason})"
     if junit is not None:
         write_text(junit, reports.as_junit(found.verdict, title))
     if markdown is not None:
@@ -101,13 +101,13 @@ def export(
     home: Home = HOME,
 ) -> None:
     """Write what ships of a finished run: weights, a model card with its results, and the hashes of all files."""
-    from harness.release.shipping.export import Wanted
+    from harness.release.shipping.export import ExportRequest
     from harness.release.shipping.export import export as write
 
     if quantise not in (None, "nf4", "int8"):
         raise UsageError(f"--quantise {quantise!r} is unknown", hint="Give nf4 or int8")
     kind = cast(Literal["nf4", "int8"] | None, quantise)
-    for line in write(home, run, Wanted(to, merge, kind, dockerfile, base)):
+    for line in write(home, run, ExportRequest(to, merge, kind, dockerfile, base)):
         print(line)
 
 
@@ -129,19 +129,18 @@ def parity(
 ) -> int:
     """Say whether what ships scores as its run: exit code 0 equivalent, 1 different, 3 inconclusive, 4 invalid.
 
-    It is scored on the same sealed examples. A counted look at the test split.
+    It is scored on the same sealed examples, which counts as a test-set evaluation.
     """
     from harness.progress import Reporter
     from harness.records import PARITY_CODES
-    from harness.release.shipping import told
-    from harness.release.shipping.parity import Asked, check
+    from harness.release.shipping import parity as checks
     from harness.release.shipping.shipped import Server
 
-    asked = Asked(artefact, margin, metric, confidence, Server(model, api, key_env), base)
+    request = checks.ParityRequest(artefact, margin, metric, confidence, Server(model, api, key_env), base)
     with Reporter() as reporter:
-        made = check(home, run, asked, reporter)
+        check = checks.run_check(home, run, request, reporter)
     if as_json:
-        print_json(told.as_json(made, run))
+        print_json(checks.as_json(check, run))
     else:
-        print("\n".join(told.as_lines(made, run)))
-    return PARITY_CODES[made.outcome]
+        print("\n".join(checks.as_lines(check, run)))
+    return PARITY_CODES[check.outcome]

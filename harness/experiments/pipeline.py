@@ -33,7 +33,7 @@ from harness.experiments.running.plans import (
 )
 from harness.experiments.tuning import search, trials
 from harness.metrics import METRICS, check_names
-from harness.metrics.own import declaration, known_metric, load_own
+from harness.metrics.user_metrics import declaration, known_metric, load_own
 from harness.models.engines import endpoint
 from harness.models.transformers import base_cache
 from harness.progress import Reporter

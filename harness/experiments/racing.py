@@ -23,7 +23,7 @@ from harness.errors import DataError, SpecError
 from harness.experiments.evaluation import rungs
 from harness.experiments.running import ingest, worker
 from harness.experiments.running.context import RunContext
-from harness.metrics.own import known_metric
+from harness.metrics.user_metrics import known_metric
 from harness.records import Race, RaceArm, ResolvedExperiment, Rung, RungScores, RunPlan, RunRecord
 from harness.stats import elimination
 from harness.stats.clusters import Floats

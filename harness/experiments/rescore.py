@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import metrics, redaction
 from harness.errors import UsageError
 from harness.experiments.running import ingest
-from harness.metrics.own import declaration, load_metric
+from harness.metrics.user_metrics import declaration, load_metric
 from harness.records import ExperimentRecord, Score
 from harness.records.files import read_json
 from harness.results.queries import database, find, open_store, sealed_examples

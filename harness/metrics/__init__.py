@@ -5,7 +5,8 @@ items, `corpus` metrics sum their sufficient statistics first and `combine` the 
 sacrebleu, numpy) are imported when a metric is first computed, so that naming metrics costs nothing.
 
 lm-eval's metrics are not in the table: they are called `TASK/METRIC` (`clinic_choice/acc`) and come with their own
-per-document values; `metric` answers for them too. A user's own metrics are called `file.py:function` (`own.py`).
+per-document values; `metric` answers for them too. A user's own metrics are called `file.py:function`, those of the
+library `evaluate` `evaluate:FOLDER` (`user_metrics.py`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import DataError, UsageError
 from harness.metrics import facts, likelihood, text
-from harness.metrics.elsewhere import is_own, lm_eval_metric, own_metric
-from harness.metrics.kinds import Answer, Bounds, Facts, Measured, Metric
+from harness.metrics.definition import Answer, Bounds, Facts, Measured, Metric
+from harness.metrics.external import is_own, lm_eval_metric, own_metric
 from harness.records import Example, Likelihood, Prediction, Score
 from harness.redaction import named
 
@@ -237,8 +238,8 @@ METRICS: dict[str, Metric] = {
 def metric(name: str) -> Metric:
     """The metric called `name`: one of METRICS, lm-eval's `TASK/METRIC`, or a user's own `file.py:function`.
 
-    Of an own metric it knows no more than that its values are averaged: `own.load_own` computes it, `declared` knows
-    its direction.
+    Of an own metric it knows no more than that its values are averaged: `user_metrics.load_own` computes it,
+    `declared` knows its direction.
 
     Raises:
         UsageError: no such metric; names the nearest one.
@@ -281,7 +282,7 @@ def score_predictions(
 ) -> list[Score]:
     """Scores of one evaluation's predictions on the test examples, for those of `metrics` that look at predictions.
 
-    `own` holds the user's own metrics by name (`own.load_own`).
+    `own` holds the user's own metrics by name (`user_metrics.load_own`).
 
     One Score for each example and metric, in the order of `examples`; an example without a prediction, or without
     facts where the metric needs them, gets status `missing` and value None.

@@ -46,17 +46,17 @@ def scored(
     entry: Entry,
     evaluation: Evaluation,
     run: RunRecord,
-    found: tuple[Sequence[Score], Sequence[Prediction]],
+    rows: tuple[Sequence[Score], Sequence[Prediction]],
     own: Mapping[str, Metric] | None = None,
 ) -> Scored:
     """An evaluation of a stored experiment as a gate sees it; scores are those of the newest version of each metric."""
-    scores, predictions = found
+    scores, predictions = rows
     newest: dict[str, int] = {}
     for score in scores:
         newest[score.metric] = max(newest.get(score.metric, 0), score.version)
     kept = tuple(score for score in scores if score.version == newest[score.metric])
-    known = {**METRICS, **(own or {})}
-    facts = {name: _fact(known[name], version) for name, version in sorted(newest.items()) if name in known}
+    table = {**METRICS, **(own or {})}
+    facts = {name: _fact(table[name], version) for name, version in sorted(newest.items()) if name in table}
     return Scored(
         suite=evaluation.suite_fingerprint,
         prompts=digest(sorted((row.example, row.prompt_hash) for row in predictions)),
@@ -74,8 +74,8 @@ def scored(
     )
 
 
-def _fact(known: Metric, version: int) -> MetricFact:
-    return MetricFact(known.name, version, known.direction, known.suite, known.bounds, known.unit)
+def _fact(metric: Metric, version: int) -> MetricFact:
+    return MetricFact(metric.name, version, metric.direction, metric.suite, metric.bounds, metric.unit)
 
 
 def hidden(subject: Scored) -> Scored:
@@ -98,8 +98,8 @@ def hidden_name(suite: str, kind: str, text: str) -> str:
 
 def identity(release: Release) -> str:
     """Identity of what was released, whatever its name and date: model, suite, prompts, settings and scores."""
-    found = release.scored
-    about = [found.artefact, found.suite, found.prompts, dict(found.generation), dict(found.environment)]
+    scored = release.scored
+    about = [scored.artefact, scored.suite, scored.prompts, dict(scored.generation), dict(scored.environment)]
     return digest([*about, release.digest])
 
 
@@ -150,18 +150,18 @@ def read(folder: Path) -> Release:
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
         raise DataError(f"{file}: schema: this is no release that can be read here ({SCHEMA})", hint="Pin it again")
     try:
-        found = from_json(Release, {**plain, "scored": {**plain["scored"], "scores": [], "groups": {}}})
+        release = from_json(Release, {**plain, "scored": {**plain["scored"], "scores": [], "groups": {}}})
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{file}: {error}: missing or of another kind", hint="Take it from the repository again"
         ) from None
-    if hashlib.sha256(text.encode()).hexdigest() != found.digest:
+    if hashlib.sha256(text.encode()).hexdigest() != release.digest:
         raise DataError(
             f"{table}: its digest is not the one in release.json: the scores were changed",
             hint="Take both files from the repository again",
         )
     scores, groups = _read_table(table, text)
-    return replace(found, scored=replace(found.scored, scores=scores, groups=groups))
+    return replace(release, scored=replace(release.scored, scores=scores, groups=groups))
 
 
 def _table(scores: Iterable[Score], groups: Mapping[str, str]) -> str:
@@ -169,12 +169,22 @@ def _table(scores: Iterable[Score], groups: Mapping[str, str]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
     rows = []
-    for one in scores:
-        value = "" if one.value is None else repr(one.value)
-        statistics = "" if one.statistics is None else json.dumps(list(one.statistics))
-        group = groups.get(one.item, one.item) if one.suite == "test" else ""
+    for score in scores:
+        value = "" if score.value is None else repr(score.value)
+        statistics = "" if score.statistics is None else json.dumps(list(score.statistics))
+        group = groups.get(score.item, score.item) if score.suite == "test" else ""
         rows.append(
-            (one.suite, one.item, group, one.metric, one.filter, str(one.version), one.status, value, statistics)
+            (
+                score.suite,
+                score.item,
+                group,
+                score.metric,
+                score.filter,
+                str(score.version),
+                score.status,
+                value,
+                statistics,
+            )
         )
     writer.writerows(sorted(rows))
     return out.getvalue()

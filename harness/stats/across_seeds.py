@@ -42,8 +42,8 @@ from harness.stats.clusters import (
     LAST_BITS,
     Clusters,
     Floats,
-    cr2_freedom,
-    cut,
+    clip,
+    cr2_dof,
     finite_table,
     statistic_sums,
     t_quantile,
@@ -54,7 +54,7 @@ MINIMUM_SEEDS = 3
 """Fewer trainings say too little about their own spread."""
 SMALLEST_P = 1e-100
 """p-values below this are given as this."""
-SHARE_POWER = 4 / 3
+FRACTION_POWER = 4 / 3
 """How the seeds' share of the variance weighs their t quantile; see above."""
 
 
@@ -73,8 +73,8 @@ def method_arm(
     """
     table = finite_table(values)
     _check_seeds(len(table), trained)
-    known = Clusters.of(clusters, table.shape[1])
-    return mean_arm(table, known, trained), known
+    grouped = Clusters.of(clusters, table.shape[1])
+    return mean_arm(table, grouped, trained), grouped
 
 
 def corpus_method_arm(
@@ -95,9 +95,9 @@ class Arm:
 
     values: Floats
     """[seeds]."""
-    pulls: Floats
+    influence: Floats
     """[seeds, G]: a cluster's pull on the value of a seed, scaled so that the sum of squares is the variance."""
-    freedom: float
+    dof: float
     """Of the variance over clusters."""
     trained: bool
     scale: float
@@ -120,13 +120,13 @@ class Parts:
     """X."""
     seed: float
     """B."""
-    example_freedom: float
-    seed_freedom: float
+    example_dof: float
+    seed_dof: float
 
     @property
-    def freedoms(self) -> tuple[float, float]:
+    def dofs(self) -> tuple[float, float]:
         """Degrees of freedom of E and of B."""
-        return self.example_freedom, self.seed_freedom
+        return self.example_dof, self.seed_dof
 
     @property
     def error(self) -> float:
@@ -140,15 +140,15 @@ class Parts:
         return examples + self.seed if examples > 0 else self.seed
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """Of the variance that is estimated from seeds: w."""
         variance = self.variance
         return self.seed / variance if variance > 0 else self.seed
 
     def quantile(self, level: float) -> float:
         """Half-width of a two-sided interval, in standard errors."""
-        ours, theirs = (t_quantile(level, freedom) for freedom in self.freedoms)
-        weight = float(self.share**SHARE_POWER)
+        ours, theirs = (t_quantile(level, dof) for dof in self.dofs)
+        weight = float(self.fraction**FRACTION_POWER)
         return (1 - weight) * ours + weight * theirs
 
 
@@ -166,12 +166,12 @@ def mean_arm(table: Floats, clusters: Clusters, trained: bool) -> Arm:
     if clusters.count < 2:
         return Arm(values, np.zeros((len(table), clusters.count)), 1.0, trained, scale)
     residuals = clusters.sums(table - values[:, None])
-    pulls = residuals / (clusters.n * np.sqrt(1 - clusters.sizes / clusters.n))
-    return Arm(values, pulls, cr2_freedom(clusters), trained, scale)
+    influence = residuals / (clusters.n * np.sqrt(1 - clusters.sizes / clusters.n))
+    return Arm(values, influence, cr2_dof(clusters), trained, scale)
 
 
 def corpus_arm(sums: Floats, combine: Combine, clusters: Clusters, trained: bool) -> Arm:
-    """Corpus values of summed statistics [G, seeds, k], with jackknife pulls."""
+    """Corpus values of summed statistics [G, seeds, k], with jackknife influence."""
     count, seeds = sums.shape[:2]
     total = sums.sum(axis=0)
     values = np.asarray(combine(total), dtype=np.float64)
@@ -179,8 +179,8 @@ def corpus_arm(sums: Floats, combine: Combine, clusters: Clusters, trained: bool
     if count < 2:
         return Arm(_finite(values), np.zeros((seeds, count)), 1.0, trained, scale)
     without_one = _finite(np.asarray(combine(total - sums), dtype=np.float64))
-    pulls = (without_one.mean(axis=0) - without_one).T * ((count - 1) / count) ** 0.5
-    return Arm(_finite(values), pulls, cr2_freedom(clusters), trained, scale)
+    influence = (without_one.mean(axis=0) - without_one).T * ((count - 1) / count) ** 0.5
+    return Arm(_finite(values), influence, cr2_dof(clusters), trained, scale)
 
 
 def subtract(a: Arm, b: Arm) -> Arm:
@@ -188,24 +188,24 @@ def subtract(a: Arm, b: Arm) -> Arm:
     scale = max(a.scale, b.scale)
     if len(a.values) == len(b.values) or not (a.trained and b.trained):
         # An arm without training has one row, which meets every seed of the other.
-        return Arm(a.values - b.values, a.pulls - b.pulls, a.freedom, a.trained or b.trained, scale)
-    return Arm(a.values, a.pulls, a.freedom, True, scale, other=b)
+        return Arm(a.values - b.values, a.influence - b.influence, a.dof, a.trained or b.trained, scale)
+    return Arm(a.values, a.influence, a.dof, True, scale, other=b)
 
 
 def parts_of(arm: Arm) -> Parts:
     """Variance parts of an arm's mean over seeds."""
     if arm.parts is not None:
         return arm.parts
-    pull = arm.pulls.mean(axis=0)
-    interaction, seed, freedom = _seed_parts(arm)
+    pull = arm.influence.mean(axis=0)
+    interaction, seed, dof = _seed_parts(arm)
     if arm.other is not None:
-        pull = pull - arm.other.pulls.mean(axis=0)
-        theirs_x, theirs, theirs_freedom = _seed_parts(arm.other)
+        pull = pull - arm.other.influence.mean(axis=0)
+        theirs_x, theirs, other_dof = _seed_parts(arm.other)
         both = seed + theirs
         if both > 0:
-            freedom = both**2 / (seed**2 / freedom + theirs**2 / theirs_freedom)
+            dof = both**2 / (seed**2 / dof + theirs**2 / other_dof)
         interaction, seed = interaction + theirs_x, both
-    return Parts(float((pull**2).sum()), interaction, seed, arm.freedom, freedom)
+    return Parts(float((pull**2).sum()), interaction, seed, arm.dof, dof)
 
 
 # ------------------------------------------------------------------------------------------------------- internals
@@ -216,7 +216,7 @@ def _seed_parts(arm: Arm) -> tuple[float, float, float]:
     seeds = len(arm.values)
     if not arm.trained or seeds < 2:
         return 0.0, 0.0, 1.0
-    left = arm.pulls - arm.pulls.mean(axis=0)
+    left = arm.influence - arm.influence.mean(axis=0)
     interaction = float((left**2).sum()) / (seeds * (seeds - 1))
     return interaction, float(arm.values.var(ddof=1)) / seeds, float(seeds - 1)
 
@@ -259,10 +259,10 @@ def arm_estimate(
             low, high, how = without_spread(value, clusters.count, bounds, level)
         else:
             half = parts.quantile(level) * error
-            low, high = cut(value - half, bounds), cut(value + half, bounds)
-            how = f"t interval from clusters ({parts.example_freedom:.1f} degrees of freedom)"
+            low, high = clip(value - half, bounds), clip(value + half, bounds)
+            how = f"t interval from clusters ({parts.example_dof:.1f} degrees of freedom)"
             if arm.trained:
-                how += f" and seeds ({parts.seed_freedom:.1f}, {parts.share:.0%} of the variance)"
+                how += f" and seeds ({parts.seed_dof:.1f}, {parts.fraction:.0%} of the variance)"
     trained = f"this method, {seeds} seeds" if arm.trained else "this method, no training"
     return Estimate(value, low, high, clusters.n, clusters.count, seeds, f"{what}; {how}; {trained}", level)
 
@@ -282,16 +282,16 @@ def arm_p_value(arm: Arm, clusters: Clusters) -> float | None:
     value, parts = abs(_point(arm)), parts_of(arm)
     if parts.error <= LAST_BITS * arm.scale:
         return 1.0 if value <= LAST_BITS * arm.scale else 2.0 ** (1 - clusters.count)
-    reached, share = value / parts.error, parts.share
+    reached, fraction = value / parts.error, parts.fraction
 
     def beyond(log_p: float) -> float:
         tail = np.exp(log_p) / 2
-        mixed = (1 - share) * stdtrit(parts.example_freedom, tail) + share * stdtrit(parts.seed_freedom, tail)
+        mixed = (1 - fraction) * stdtrit(parts.example_dof, tail) + fraction * stdtrit(parts.seed_dof, tail)
         return float(reached + mixed)
 
     # The quantile is a mixture, so its p-value lies between those of the two distributions; at an end rounding decides.
-    ends = [max(float(2 * stdtr(freedom, -reached)), SMALLEST_P) for freedom in parts.freedoms]
-    if share == 0:
+    ends = [max(float(2 * stdtr(dof, -reached)), SMALLEST_P) for dof in parts.dofs]
+    if fraction == 0:
         return ends[0]
     low, high = min(ends), max(ends)
     if beyond(np.log(low)) >= 0:

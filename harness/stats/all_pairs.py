@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.stats.across_seeds import SHARE_POWER, Arm, Parts, combined_variance, subtract
+from harness.stats.across_seeds import FRACTION_POWER, Arm, Parts, combined_variance, subtract
 from harness.stats.bootstrap import Combine
-from harness.stats.clusters import LAST_BITS, Clusters, Floats, cr2_freedom, part_sizes, t_quantile, unseen_share
+from harness.stats.clusters import LAST_BITS, Clusters, Floats, cr2_dof, part_sizes, t_quantile, unseen_fraction
 from harness.stats.intervals import span
 
 CANCELLED = 0.01
@@ -48,12 +48,12 @@ def pair_table(
         raise ValueError("pairs take at least two arms and two clusters")
     points = np.array([arm.values.mean() for arm in arms])
     value = points[:, None] - points
-    example = squared_distances(np.stack([arm.pulls.mean(axis=0) for arm in arms]))
+    example = squared_distances(np.stack([arm.influence.mean(axis=0) for arm in arms]))
     interaction, seed, reach = _seed_tables(arms, level)
-    variance, share = combined_variance(example, interaction, seed)
+    variance, fraction = combined_variance(example, interaction, seed)
     error = np.sqrt(variance)
-    weight = share**SHARE_POWER
-    half = ((1 - weight) * t_quantile(level, cr2_freedom(clusters)) + weight * reach) * error
+    weight = fraction**FRACTION_POWER
+    half = ((1 - weight) * t_quantile(level, cr2_dof(clusters)) + weight * reach) * error
     low, high = value - half, value + half
     possible = span(bounds)
     scale = np.array([arm.scale for arm in arms])
@@ -61,7 +61,7 @@ def pair_table(
     if possible is None:
         low[alike], high[alike] = value[alike], value[alike]
         return PairTable(value, low, high, ~alike)
-    unseen = unseen_share(clusters.count, level)
+    unseen = unseen_fraction(clusters.count, level)
     np.clip(low, *possible, out=low)
     np.clip(high, *possible, out=high)
     low[alike] = value[alike] - unseen * (value[alike] - possible[0])
@@ -80,12 +80,12 @@ def arms_of(tables: Floats, clusters: Clusters, *, trained: bool) -> list[Arm]:
     values = tables.mean(axis=2)
     scales = np.abs(tables).max(axis=(1, 2))
     residuals = clusters.sums(tables - values[:, :, None])
-    pulls = residuals / (clusters.n * np.sqrt(1 - clusters.sizes / clusters.n))
-    freedom = cr2_freedom(clusters)
+    influence = residuals / (clusters.n * np.sqrt(1 - clusters.sizes / clusters.n))
+    dof = cr2_dof(clusters)
     return with_parts(
         [
-            Arm(own, pull, freedom, trained, scale)
-            for own, pull, scale in zip(values, pulls, scales.tolist(), strict=True)
+            Arm(own, pull, dof, trained, scale)
+            for own, pull, scale in zip(values, influence, scales.tolist(), strict=True)
         ]
     )
 
@@ -97,7 +97,7 @@ def corpus_arms_of(tables: Sequence[Floats], combine: Combine, clusters: Cluster
         ValueError: statistics or a value that are not finite.
     """
     arms: list[Arm] = []
-    freedom, count = cr2_freedom(clusters), clusters.count
+    dof, count = cr2_dof(clusters), clusters.count
     for size in part_sizes(len(tables), tables[0].size):
         several = np.stack(tables[len(arms) : len(arms) + size])
         if not np.isfinite(several).all():
@@ -108,10 +108,12 @@ def corpus_arms_of(tables: Sequence[Floats], combine: Combine, clusters: Cluster
         without_one = np.asarray(combine(total[:, None] - sums), dtype=np.float64)
         if not (np.isfinite(values).all() and np.isfinite(without_one).all()):
             raise ValueError("corpus value is not finite")
-        pulls = np.moveaxis(without_one.mean(axis=1, keepdims=True) - without_one, 1, 2) * ((count - 1) / count) ** 0.5
+        influence = (
+            np.moveaxis(without_one.mean(axis=1, keepdims=True) - without_one, 1, 2) * ((count - 1) / count) ** 0.5
+        )
         scales = np.abs(values).max(axis=1).tolist()
         arms += [
-            Arm(own, pull, freedom, trained, scale) for own, pull, scale in zip(values, pulls, scales, strict=True)
+            Arm(own, pull, dof, trained, scale) for own, pull, scale in zip(values, influence, scales, strict=True)
         ]
     return arms
 
@@ -124,27 +126,27 @@ def less_reference(arms: Sequence[Arm], reference: Arm) -> list[Arm]:
 def with_parts(arms: Sequence[Arm]) -> list[Arm]:
     """The arms with their variances, of as many at once as have the same number of seeds."""
     kinds: dict[tuple[int, bool], list[int]] = {}
-    for place, arm in enumerate(arms):
+    for index, arm in enumerate(arms):
         if arm.other is None:
-            kinds.setdefault((len(arm.values), arm.trained), []).append(place)
+            kinds.setdefault((len(arm.values), arm.trained), []).append(index)
     done = list(arms)
-    for (seeds, trained), places in kinds.items():
-        pulls = np.stack([arms[place].pulls for place in places])
-        mean = pulls.mean(axis=1)
+    for (seeds, trained), indices in kinds.items():
+        influence = np.stack([arms[index].influence for index in indices])
+        mean = influence.mean(axis=1)
         example = (mean**2).sum(axis=1).tolist()
-        interaction = seed = [0.0] * len(places)
+        interaction = seed = [0.0] * len(indices)
         if trained and seeds > 1:
-            left = (pulls - mean[:, None]).reshape(len(places), -1)
+            left = (influence - mean[:, None]).reshape(len(indices), -1)
             interaction = ((left**2).sum(axis=1) / (seeds * (seeds - 1))).tolist()
-            values = np.stack([arms[place].values for place in places])
+            values = np.stack([arms[index].values for index in indices])
             seed = (values.var(axis=1, ddof=1) / seeds).tolist()
-        freedom = float(seeds - 1) if trained and seeds > 1 else 1.0
-        points = np.stack([arms[place].values for place in places]).mean(axis=1).tolist()
-        for number, place in enumerate(places):
-            one = arms[place]
-            parts = Parts(example[number], interaction[number], seed[number], one.freedom, freedom)
+        dof = float(seeds - 1) if trained and seeds > 1 else 1.0
+        points = np.stack([arms[index].values for index in indices]).mean(axis=1).tolist()
+        for number, index in enumerate(indices):
+            arm = arms[index]
+            parts = Parts(example[number], interaction[number], seed[number], arm.dof, dof)
             # dataclasses.replace takes ten times as long, of a thousand arms as long as all the sums.
-            done[place] = Arm(one.values, one.pulls, one.freedom, one.trained, one.scale, None, parts, points[number])
+            done[index] = Arm(arm.values, arm.influence, arm.dof, arm.trained, arm.scale, None, parts, points[number])
     return done
 
 
@@ -170,20 +172,20 @@ def _seed_tables(arms: Sequence[Arm], level: float) -> tuple[Floats, Floats, Flo
     own_x, own_b = np.zeros(len(arms)), np.zeros(len(arms))
     same: dict[int, tuple[NDArray[np.intp], Floats, Floats]] = {}
     for number in map(int, np.unique(seeds[seeds > 1])):
-        mine = np.flatnonzero(seeds == number)
-        values = np.stack([arms[place].values for place in mine.tolist()])
-        left = np.stack([arms[place].pulls for place in mine.tolist()])
+        members = np.flatnonzero(seeds == number)
+        values = np.stack([arms[index].values for index in members.tolist()])
+        left = np.stack([arms[index].influence for index in members.tolist()])
         left = left - left.mean(axis=1, keepdims=True)
-        own_x[mine] = (left**2).sum(axis=(1, 2)) / (number * (number - 1))
-        own_b[mine] = values.var(axis=1, ddof=1) / number
+        own_x[members] = (left**2).sum(axis=(1, 2)) / (number * (number - 1))
+        own_b[members] = values.var(axis=1, ddof=1) / number
         centred = values - values.mean(axis=1, keepdims=True)
-        paired_x = squared_distances(left.reshape(len(mine), -1)) / (number * (number - 1))
-        same[number] = (mine, paired_x, squared_distances(centred) / (number * (number - 1)))
+        paired_x = squared_distances(left.reshape(len(members), -1)) / (number * (number - 1))
+        same[number] = (members, paired_x, squared_distances(centred) / (number * (number - 1)))
     # Two arms whose seeds do not pair: the parts of both are added (one that was not trained has none).
     interaction, seed = own_x[:, None] + own_x, own_b[:, None] + own_b
     reach = _reach_of_both(seeds, own_b, seed, level)
-    for number, (mine, paired_x, paired_b) in same.items():
-        block = np.ix_(mine, mine)
+    for number, (members, paired_x, paired_b) in same.items():
+        block = np.ix_(members, members)
         interaction[block], seed[block], reach[block] = paired_x, paired_b, t_quantile(level, number - 1.0)
     return interaction, seed, reach
 
@@ -198,6 +200,6 @@ def _reach_of_both(seeds: NDArray[np.intp], own: Floats, both: Floats, level: fl
                 reach[block] = t_quantile(level, max(ours, theirs, 2) - 1.0)
             elif ours != theirs:
                 parts = own[seeds == ours][:, None] ** 2 / (ours - 1) + own[seeds == theirs] ** 2 / (theirs - 1)
-                freedom = np.where(parts > 0, both[block] ** 2 / np.where(parts > 0, parts, 1.0), ours - 1.0)
-                reach[block] = np.vectorize(lambda one: t_quantile(level, one))(freedom)
+                dof = np.where(parts > 0, both[block] ** 2 / np.where(parts > 0, parts, 1.0), ours - 1.0)
+                reach[block] = np.vectorize(lambda degrees: t_quantile(level, degrees))(dof)
     return reach

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.records import Estimate
-from harness.stats.clusters import Clusters, Floats, all_equal, cr2_freedom, part_sizes, statistic_sums, t_quantile
+from harness.stats.clusters import Clusters, Floats, all_equal, cr2_dof, part_sizes, statistic_sums, t_quantile
 from harness.stats.intervals import checkpoints
 
 Combine = Callable[[Floats], Floats]
@@ -38,9 +38,9 @@ def corpus_estimate(
     Raises:
         ValueError: no statistics, or statistics or a value that are not finite.
     """
-    known, sums = statistic_sums(statistics, clusters)
+    grouped, sums = statistic_sums(statistics, clusters)
     what = _Quantity("corpus value", lambda totals: np.asarray(combine(totals).mean(axis=-1)), sums.shape[1])
-    return _bootstrap(sums, what, known, resampling, level)
+    return _bootstrap(sums, what, grouped, resampling, level)
 
 
 def corpus_paired_difference(
@@ -58,14 +58,14 @@ def corpus_paired_difference(
     Raises:
         ValueError: no statistics, numbers of examples differ, or something is not finite.
     """
-    known, both, seeds_a = paired_sums(statistics_a, statistics_b, clusters)
+    grouped, both, seeds_a = paired_sums(statistics_a, statistics_b, clusters)
 
     def value(totals: Floats) -> Floats:
         values = combine(totals)
         return np.asarray(values[..., :seeds_a].mean(axis=-1) - values[..., seeds_a:].mean(axis=-1))
 
     what = _Quantity("paired difference of corpus values", value, max(seeds_a, both.shape[1] - seeds_a))
-    return _bootstrap(both, what, known, resampling, level)
+    return _bootstrap(both, what, grouped, resampling, level)
 
 
 def paired_sums(
@@ -75,9 +75,9 @@ def paired_sums(
     n_a, n_b = (np.shape(side)[-2] for side in (statistics_a, statistics_b))
     if n_a != n_b:
         raise ValueError(f"paired statistics differ in number: {n_a} and {n_b}")
-    known, ours = statistic_sums(statistics_a, clusters)
-    _, theirs = statistic_sums(statistics_b, known)
-    return known, np.concatenate([ours, theirs], axis=1), ours.shape[1]
+    grouped, ours = statistic_sums(statistics_a, clusters)
+    _, theirs = statistic_sums(statistics_b, grouped)
+    return grouped, np.concatenate([ours, theirs], axis=1), ours.shape[1]
 
 
 def weights(sums: Floats, resampling: Resampling, resamples: int) -> Iterator[Floats]:
@@ -147,9 +147,9 @@ def _bca(draws: Floats, point: float, without_one: Floats, clusters: Clusters, l
     pull = without_one.mean() - without_one
     scale = float((pull**2).sum()) ** 1.5
     acceleration = float((pull**3).sum()) / (6 * scale) if np.isfinite(scale) and scale > 0 else 0.0
-    share = clusters.sizes / clusters.n
-    inflation = float((share**2 / (1 - share)).sum() / (share**2).sum())
-    reach = t_quantile(level, cr2_freedom(clusters)) * inflation**0.5
+    fraction = clusters.sizes / clusters.n
+    inflation = float((fraction**2 / (1 - fraction)).sum() / (fraction**2).sum())
+    reach = t_quantile(level, cr2_dof(clusters)) * inflation**0.5
     ends = bias + np.array([-reach, reach])
     positions = ndtr(bias + ends / np.maximum(1 - acceleration * ends, 1e-3))
     low, high = np.quantile(draws, np.clip(positions, 0, 1))

@@ -42,9 +42,9 @@ class Clusters:
             return cls(np.arange(n), np.ones(n))
         if len(clusters) != n:
             raise ValueError(f"{n} values but {len(clusters)} clusters")
-        known: dict[Hashable, int] = {}
-        codes = np.array([known.setdefault(cluster, len(known)) for cluster in clusters], dtype=np.intp)
-        return cls(codes, np.bincount(codes, minlength=len(known)).astype(np.float64))
+        code_of: dict[Hashable, int] = {}
+        codes = np.array([code_of.setdefault(cluster, len(code_of)) for cluster in clusters], dtype=np.intp)
+        return cls(codes, np.bincount(codes, minlength=len(code_of)).astype(np.float64))
 
     @property
     def count(self) -> int:
@@ -94,8 +94,8 @@ def statistic_sums(statistics: ArrayLike, clusters: Sequence[Hashable] | Cluster
         raise ValueError(f"expected statistics [n, k] or [seeds, n, k], got shape {array.shape}")
     if not np.isfinite(array).all():
         raise ValueError("statistics must be finite; leave out what is missing")
-    known = Clusters.of(clusters, array.shape[1])
-    return known, np.ascontiguousarray(np.moveaxis(known.sums(np.moveaxis(array, 1, 2)), 2, 0))
+    grouped = Clusters.of(clusters, array.shape[1])
+    return grouped, np.ascontiguousarray(np.moveaxis(grouped.sums(np.moveaxis(array, 1, 2)), 2, 0))
 
 
 def cr2_variance(residuals: Floats, clusters: Clusters) -> Floats:
@@ -104,27 +104,27 @@ def cr2_variance(residuals: Floats, clusters: Clusters) -> Floats:
     (I - H_gg)^(-1/2) scales the residual sum of cluster g, which holds the share w_g of the examples, by
     (1 - w_g)^(-1/2) (Bell & McCaffrey 2002).
     """
-    share = clusters.sizes / clusters.n
-    return np.asarray((residuals**2 / (1 - share)).sum(axis=-1) / clusters.n**2)
+    fraction = clusters.sizes / clusters.n
+    return np.asarray((residuals**2 / (1 - fraction)).sum(axis=-1) / clusters.n**2)
 
 
 @functools.lru_cache(maxsize=16)
-def cr2_freedom(clusters: Clusters) -> float:
+def cr2_dof(clusters: Clusters) -> float:
     """Bell-McCaffrey degrees of freedom of a mean.
 
     (tr Γ)² / tr Γ² comes to 1 / (Σ w² + (Σ b)² - Σ b²) with b = w² / (1 - w); G - 1 for clusters of one size.
     """
-    share = clusters.sizes / clusters.n
-    b = share**2 / (1 - share)
-    return 1.0 / float((share**2).sum() + b.sum() ** 2 - (b**2).sum())
+    fraction = clusters.sizes / clusters.n
+    b = fraction**2 / (1 - fraction)
+    return 1.0 / float((fraction**2).sum() + b.sum() ** 2 - (b**2).sum())
 
 
 @functools.lru_cache(maxsize=4096)
-def t_quantile(level: float, freedom: float) -> float:
+def t_quantile(level: float, dof: float) -> float:
     """Half-width of a two-sided t interval, in standard errors."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, 0.5 + level / 2))
+    return float(stdtrit(dof, 0.5 + level / 2))
 
 
 def all_equal(values: Floats) -> bool:
@@ -132,7 +132,7 @@ def all_equal(values: Floats) -> bool:
     return bool(np.ptp(values) <= LAST_BITS * np.abs(values).max())
 
 
-def cut(limit: float, bounds: tuple[float, float] | None) -> float:
+def clip(limit: float, bounds: tuple[float, float] | None) -> float:
     """A limit moved into the possible values."""
     return limit if bounds is None else min(max(limit, bounds[0]), bounds[1])
 
@@ -146,13 +146,13 @@ def without_spread(
     """
     if bounds is None:
         return None, None, "all values are equal, which says nothing about spread"
-    unseen = unseen_share(count, level)
+    unseen = unseen_fraction(count, level)
     low = value - unseen * (value - bounds[0])
     high = value + unseen * (bounds[1] - value)
     return low, high, "all values are equal: exact binomial limit over clusters"
 
 
-def unseen_share(count: int, level: float) -> float:
+def unseen_fraction(count: int, level: float) -> float:
     """The largest share of clusters that may differ where none of `count` does (Clopper & Pearson 1934)."""
     return float(1.0 - ((1.0 - level) / 2) ** (1.0 / count))
 
@@ -162,10 +162,10 @@ def clusters_without_spread(gap: float, reach: float, level: float) -> int | Non
 
     `reach`: from the value to the bound on that side.
     """
-    share = gap / reach if reach > 0 else 1.0
-    if share <= 0:
+    fraction = gap / reach if reach > 0 else 1.0
+    if fraction <= 0:
         return None
-    return 2 if share >= 1 else max(2, math.floor(math.log((1 - level) / 2) / math.log1p(-share)) + 1)
+    return 2 if fraction >= 1 else max(2, math.floor(math.log((1 - level) / 2) / math.log1p(-fraction)) + 1)
 
 
 def part_sizes(rows: int, columns: int) -> Iterator[int]:

@@ -18,9 +18,9 @@ from harness.stats.clusters import (
     LAST_BITS,
     Clusters,
     Floats,
-    cr2_freedom,
+    clip,
+    cr2_dof,
     cr2_variance,
-    cut,
     finite_values,
     t_quantile,
     without_spread,
@@ -51,21 +51,21 @@ def estimate(
         ValueError: no values, or values that are not finite.
     """
     array = finite_values(values)
-    known = Clusters.of(clusters, len(array))
+    grouped = Clusters.of(clusters, len(array))
     value = float(array.mean())
     low: float | None = None
     high: float | None = None
-    if known.count < 2:
+    if grouped.count < 2:
         how = "no interval from a single cluster"
-    elif (error := float(cr2_variance(known.sums(array - value), known)) ** 0.5) <= LAST_BITS * np.abs(array).max():
-        low, high, how = without_spread(value, known.count, bounds, level)
+    elif (error := float(cr2_variance(grouped.sums(array - value), grouped)) ** 0.5) <= LAST_BITS * np.abs(array).max():
+        low, high, how = without_spread(value, grouped.count, bounds, level)
     else:
-        freedom = cr2_freedom(known)
-        half = t_quantile(level, freedom) * error
-        low, high = cut(value - half, bounds), cut(value + half, bounds)
-        how = f"cluster-robust (CR2) t interval, {freedom:.1f} degrees of freedom"
+        dof = cr2_dof(grouped)
+        half = t_quantile(level, dof) * error
+        low, high = clip(value - half, bounds), clip(value + half, bounds)
+        how = f"cluster-robust (CR2) t interval, {dof:.1f} degrees of freedom"
     words = f"mean over examples; {how}; {checkpoints(seeds)}"
-    return Estimate(value, low, high, known.n, known.count, seeds, words, level)
+    return Estimate(value, low, high, grouped.n, grouped.count, seeds, words, level)
 
 
 def paired_difference(

@@ -18,7 +18,7 @@ from harness.stats.clusters import (
     LAST_BITS,
     Clusters,
     clusters_without_spread,
-    cr2_freedom,
+    cr2_dof,
     cr2_variance,
     finite_values,
 )
@@ -61,56 +61,56 @@ def side_test(
     from scipy.special import stdtr, stdtrit
 
     array = finite_values(values)
-    known = Clusters.of(clusters, len(array))
-    found = estimate(array, known, bounds=bounds, level=2 * confidence - 1)
-    if found.low is None or found.high is None:
-        return SideTest(found, None, None, None)
-    settled = found.low > limit or found.high < limit
-    error = float(cr2_variance(known.sums(array - found.value), known)) ** 0.5
+    grouped = Clusters.of(clusters, len(array))
+    mean = estimate(array, grouped, bounds=bounds, level=2 * confidence - 1)
+    if mean.low is None or mean.high is None:
+        return SideTest(mean, None, None, None)
+    settled = mean.low > limit or mean.high < limit
+    error = float(cr2_variance(grouped.sums(array - mean.value), grouped)) ** 0.5
     if error <= LAST_BITS * abs(array).max():
-        return _without_spread(found, limit, confidence)
-    freedom = cr2_freedom(known)
-    above = float(stdtr(freedom, -(found.value - limit) / error))
-    gap = abs(found.value - limit)
-    reach = float(stdtrit(freedom, confidence) + stdtrit(freedom, 0.8)) * error
-    wanted = math.inf if gap == 0 else known.n * (reach / gap) ** 2
-    more = 0 if settled else None if wanted > MOST_EXAMPLES else max(1, math.ceil(wanted) - known.n)
-    return SideTest(found, above, 1 - above, more)
+        return _without_spread(mean, limit, confidence)
+    dof = cr2_dof(grouped)
+    above = float(stdtr(dof, -(mean.value - limit) / error))
+    gap = abs(mean.value - limit)
+    reach = float(stdtrit(dof, confidence) + stdtrit(dof, 0.8)) * error
+    total = math.inf if gap == 0 else grouped.n * (reach / gap) ** 2
+    more = 0 if settled else None if total > MOST_EXAMPLES else max(1, math.ceil(total) - grouped.n)
+    return SideTest(mean, above, 1 - above, more)
 
 
-def _without_spread(found: Estimate, limit: float, confidence: float) -> SideTest:
+def _without_spread(current: Estimate, limit: float, confidence: float) -> SideTest:
     """All values are equal: the interval is the exact binomial one, whose ends answer at the confidence and no more."""
-    assert found.low is not None and found.high is not None
-    above, below = found.low > limit, found.high < limit
+    assert current.low is not None and current.high is not None
+    above, below = current.low > limit, current.high < limit
     alpha = 1 - confidence
     if above or below:
-        return SideTest(found, alpha if above else 1.0, alpha if below else 1.0, 0)
-    far = max(found.value - found.low, found.high - found.value)
-    reach = far / (1 - alpha ** (1 / found.clusters)) if far else 0.0
-    clusters = clusters_without_spread(abs(found.value - limit), reach, 2 * confidence - 1)
-    wanted = math.inf if clusters is None else clusters * found.n / found.clusters
-    more = None if wanted > MOST_EXAMPLES else max(1, math.ceil(wanted) - found.n)
-    return SideTest(found, 1.0, 1.0, more)
+        return SideTest(current, alpha if above else 1.0, alpha if below else 1.0, 0)
+    far = max(current.value - current.low, current.high - current.value)
+    reach = far / (1 - alpha ** (1 / current.clusters)) if far else 0.0
+    clusters = clusters_without_spread(abs(current.value - limit), reach, 2 * confidence - 1)
+    examples = math.inf if clusters is None else clusters * current.n / current.clusters
+    more = None if examples > MOST_EXAMPLES else max(1, math.ceil(examples) - current.n)
+    return SideTest(current, 1.0, 1.0, more)
 
 
-def more_to_settle(found: Estimate, limit: float, confidence: float = 0.95) -> int | None:
+def more_to_settle(current: Estimate, limit: float, confidence: float = 0.95) -> int | None:
     """About how many more of what `found.n` counts settle an interval whose width shrinks with its root.
 
     With 80 % power if the value stays what it is; 0 when it is settled, None where no number will do, or there is no
     interval. Each end of the interval is a one-sided limit at the confidence. For intervals that come without a test:
     a bootstrap's, or a win rate's.
     """
-    if found.low is None or found.high is None:
+    if current.low is None or current.high is None:
         return None
-    if found.low > limit or found.high < limit:
+    if current.low > limit or current.high < limit:
         return 0
     from scipy.special import ndtri
 
-    gap = found.value - limit
-    reach = found.value - found.low if gap > 0 else found.high - found.value
+    gap = current.value - limit
+    reach = current.value - current.low if gap > 0 else current.high - current.value
     reach *= 1 + float(ndtri(0.8) / ndtri(confidence))
-    wanted = math.inf if gap == 0 else found.n * (reach / abs(gap)) ** 2
-    return None if wanted > MOST_EXAMPLES else max(1, math.ceil(wanted) - found.n)
+    total = math.inf if gap == 0 else current.n * (reach / abs(gap)) ** 2
+    return None if total > MOST_EXAMPLES else max(1, math.ceil(total) - current.n)
 
 
 def rate_ceiling(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -144,12 +144,12 @@ def rate_test(hits: int, n: int, limit: float, confidence: float = 0.95) -> Side
         raise ValueError("a rate is held against a limit between 0 and 1")
     low, high = rate_ceiling(hits, n, confidence)
     words = "exact binomial limits (Clopper-Pearson)"
-    found = Estimate(hits / n, low, high, n, n, 1, words, 2 * confidence - 1)
+    rate = Estimate(hits / n, low, high, n, n, 1, words, 2 * confidence - 1)
     # P(X >= hits) and P(X <= hits) at the limit.
     above = 1.0 if hits == 0 else float(betainc(hits, n - hits + 1, limit))
     below = 1.0 if hits == n else 1.0 - float(betainc(hits + 1, n - hits, limit))
     more = 0 if low > limit or high < limit else _more_trials(hits, n, limit, confidence)
-    return SideTest(found, above, below, more)
+    return SideTest(rate, above, below, more)
 
 
 def _more_trials(hits: int, n: int, limit: float, confidence: float) -> int | None:
@@ -188,15 +188,15 @@ def median_test(values: Sequence[float], limit: float, confidence: float = 0.95)
         ValueError: no values.
     """
     n, level = len(values), 2 * confidence - 1
-    found = median(values, level=level)
+    middle = median(values, level=level)
     needed = math.ceil(math.log2(1 / (1 - confidence)) - 1e-9)
-    if n < needed or found.low is None or found.high is None:
+    if n < needed or middle.low is None or middle.high is None:
         words = f"{n} rounds, and {needed} are the fewest that have a limit at {confidence:.0%}"
-        return SideTest(replace(found, low=None, high=None, method=words, level=level), None, None, needed - n)
+        return SideTest(replace(middle, low=None, high=None, method=words, level=level), None, None, needed - n)
     above = _at_least(sum(value > limit for value in values), n)
     below = _at_least(sum(value < limit for value in values), n)
-    settled = found.low > limit or found.high < limit
-    return SideTest(replace(found, level=level), above, below, 0 if settled else None)
+    settled = middle.low > limit or middle.high < limit
+    return SideTest(replace(middle, level=level), above, below, 0 if settled else None)
 
 
 def _at_least(hits: int, n: int) -> float:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.stats.across_seeds import (
+    FRACTION_POWER,
     MINIMUM_SEEDS,
-    SHARE_POWER,
     Arm,
     Parts,
     combined_variance,
@@ -33,7 +33,7 @@ FINE_NODES, SEED_NODES, EXAMPLE_NODES = 100, 60, 9
 """Quantiles of the estimated variances over which power is averaged."""
 MOST = 10**9
 """Nothing asks for more examples or seeds than this."""
-NORMAL_FREEDOM = 1e5
+NORMAL_DOF = 1e5
 """From here on t is normal to the fifth digit."""
 
 
@@ -61,20 +61,20 @@ class Design:
     estimand: Literal["checkpoints", "method"] = "checkpoints"
 
 
-def power_of(difference: float, standard_error: float, freedom: float, level: float = 0.95) -> float:
+def power_of(difference: float, standard_error: float, dof: float, level: float = 0.95) -> float:
     """Probability that a two-sided t interval excludes zero when the true difference is this (noncentral t)."""
-    return _power(freedom, level)(abs(difference) / standard_error)
+    return _power(dof, level)(abs(difference) / standard_error)
 
 
-def smallest_difference(standard_error: float, freedom: float, *, power: float = 0.8, level: float = 0.95) -> float:
+def smallest_difference(standard_error: float, dof: float, *, power: float = 0.8, level: float = 0.95) -> float:
     """The true difference that a two-sided t interval excludes zero for with this power.
 
     Raises:
         ValueError: a standard error or degrees of freedom that are not positive, or a power not above 1 - level.
     """
-    if not (standard_error > 0 and freedom > 0):
+    if not (standard_error > 0 and dof > 0):
         raise ValueError("a standard error and degrees of freedom must be positive")
-    return standard_error * _solve(_power(freedom, level), power, level)
+    return standard_error * _solve(_power(dof, level), power, level)
 
 
 def planned_error(spread: Spread, design: Design, *, level: float = 0.95) -> tuple[float, float]:
@@ -86,7 +86,7 @@ def planned_error(spread: Spread, design: Design, *, level: float = 0.95) -> tup
         ValueError: fewer than two clusters; for *this method* under three seeds, or a seed spread that is not known.
     """
     parts = _expected(spread, design)
-    return parts.error, _freedom_of(parts, level)
+    return parts.error, _dof_of(parts, level)
 
 
 def detectable_difference(spread: Spread, design: Design, *, power: float = 0.8, level: float = 0.95) -> float:
@@ -98,11 +98,11 @@ def detectable_difference(spread: Spread, design: Design, *, power: float = 0.8,
     Raises:
         ValueError: as `planned_error`, or a spread of zero.
     """
-    error, freedom = planned_error(spread, design, level=level)
+    error, dof = planned_error(spread, design, level=level)
     if error <= 0:
         raise ValueError("no spread: every difference is detected")
     if design.estimand == "checkpoints" or not (spread.seed or spread.interaction):
-        return smallest_difference(error, freedom, power=power, level=level)
+        return smallest_difference(error, dof, power=power, level=level)
     return error * _solve(_method_power(_expected(spread, design), level), power, level)
 
 
@@ -153,9 +153,9 @@ def measured_spread(
     ours, theirs = finite_table(a), finite_table(b)
     if ours.shape[1] != theirs.shape[1]:
         raise ValueError(f"paired values differ in number: {ours.shape[1]} and {theirs.shape[1]}")
-    known = Clusters.of(clusters, ours.shape[1])
-    arms = [mean_arm(side, known, was) for side, was in zip((ours, theirs), trained, strict=True)]
-    return _spread(subtract(*arms), known)
+    grouped = Clusters.of(clusters, ours.shape[1])
+    arms = [mean_arm(side, grouped, was) for side, was in zip((ours, theirs), trained, strict=True)]
+    return _spread(subtract(*arms), grouped)
 
 
 def corpus_measured_spread(
@@ -167,10 +167,10 @@ def corpus_measured_spread(
     trained: tuple[bool, bool] = (True, True),
 ) -> Spread:
     """As `measured_spread`, of two corpus values with statistics [seeds, n, k]."""
-    known, both, seeds_a = paired_sums(statistics_a, statistics_b, clusters)
+    grouped, both, seeds_a = paired_sums(statistics_a, statistics_b, clusters)
     sides = both[:, :seeds_a], both[:, seeds_a:]
-    arms = [corpus_arm(side, combine, known, was) for side, was in zip(sides, trained, strict=True)]
-    return _spread(subtract(*arms), known)
+    arms = [corpus_arm(side, combine, grouped, was) for side, was in zip(sides, trained, strict=True)]
+    return _spread(subtract(*arms), grouped)
 
 
 def assumed_spread(
@@ -212,13 +212,13 @@ def _spread(arm: Arm, clusters: Clusters) -> Spread:
             own, seeds = parts_of(side), len(side.values)
             interaction += own.interaction * seeds * count
             seed += max(0.0, own.seed - own.interaction) * seeds
-    known = all(len(side.values) >= MINIMUM_SEEDS for side in sides if side.trained)
+    enough_seeds = all(len(side.values) >= MINIMUM_SEEDS for side in sides if side.trained)
     return Spread(
         cluster=max(0.0, parts.example - parts.interaction) * count,
         interaction=interaction,
-        seed=seed if known else None,
+        seed=seed if enough_seeds else None,
         examples_per_cluster=clusters.n / count,
-        evenness=parts.example_freedom / (count - 1),
+        evenness=parts.example_dof / (count - 1),
     )
 
 
@@ -228,67 +228,67 @@ def _expected(spread: Spread, design: Design) -> Parts:
     clusters, seeds = design.clusters, design.seeds
     interaction = spread.interaction / (clusters * seeds)
     example = spread.cluster / clusters + interaction
-    freedom = max(1.0, spread.evenness * (clusters - 1))
+    dof = max(1.0, spread.evenness * (clusters - 1))
     if design.estimand == "checkpoints":
-        return Parts(example, 0.0, 0.0, freedom, 1.0)
+        return Parts(example, 0.0, 0.0, dof, 1.0)
     if seeds < MINIMUM_SEEDS:
         raise ValueError(f"a design for this method needs at least {MINIMUM_SEEDS} seeds, got {seeds}")
     if spread.seed is None:
         raise ValueError(f"the spread between seeds is not known: it takes {MINIMUM_SEEDS} seeds, or an assumption")
-    return Parts(example, interaction, spread.seed / seeds + interaction, freedom, seeds - 1.0)
+    return Parts(example, interaction, spread.seed / seeds + interaction, dof, seeds - 1.0)
 
 
-def _power(freedom: float, level: float) -> Callable[[float], float]:
+def _power(dof: float, level: float) -> Callable[[float], float]:
     """Power as a function of the true difference in standard errors."""
     # scipy's own noncentral t is NaN in places that matter here (1 degree of freedom, noncentrality 8).
-    factors, shares = _estimated_variance(min(freedom, NORMAL_FREEDOM), FINE_NODES)
-    return _exceeding(t_quantile(level, min(freedom, NORMAL_FREEDOM)) * np.sqrt(factors), shares)
+    factors, weights = _estimated_variance(min(dof, NORMAL_DOF), FINE_NODES)
+    return _exceeding(t_quantile(level, min(dof, NORMAL_DOF)) * np.sqrt(factors), weights)
 
 
 def _method_power(parts: Parts, level: float) -> Callable[[float], float]:
     """Power as a function of the true difference in standard errors, averaged over E and B as they may be estimated."""
-    factors, rows = _estimated_variance(min(parts.example_freedom, NORMAL_FREEDOM), EXAMPLE_NODES)
-    seed_factors, columns = _estimated_variance(parts.seed_freedom, SEED_NODES)
-    variance, share = combined_variance(
+    factors, rows = _estimated_variance(min(parts.example_dof, NORMAL_DOF), EXAMPLE_NODES)
+    seed_factors, columns = _estimated_variance(parts.seed_dof, SEED_NODES)
+    variance, fraction = combined_variance(
         parts.example * factors[:, None], parts.interaction, parts.seed * seed_factors[None, :]
     )
-    quantiles = [t_quantile(level, min(freedom, NORMAL_FREEDOM)) for freedom in parts.freedoms]
-    weight = share**SHARE_POWER
+    quantiles = [t_quantile(level, min(dof, NORMAL_DOF)) for dof in parts.dofs]
+    weight = fraction**FRACTION_POWER
     edges = ((1 - weight) * quantiles[0] + weight * quantiles[1]) * np.sqrt(variance) / parts.error
     return _exceeding(edges, rows[:, None] * columns)
 
 
-def _exceeding(edges: Floats, shares: Floats) -> Callable[[float], float]:
+def _exceeding(edges: Floats, weights: Floats) -> Callable[[float], float]:
     """Probability that a normal variable around a shift lies beyond ± an edge, averaged over edges."""
     from scipy.special import ndtr
 
-    return lambda shift: float(((ndtr(shift - edges) + ndtr(-shift - edges)) * shares).sum())
+    return lambda shift: float(((ndtr(shift - edges) + ndtr(-shift - edges)) * weights).sum())
 
 
 @functools.lru_cache(maxsize=4096)
-def _estimated_variance(freedom: float, nodes: int) -> tuple[Floats, Floats]:
-    """Values of χ² / freedom and their probabilities: Gauss-Legendre nodes of its quantile function."""
+def _estimated_variance(dof: float, nodes: int) -> tuple[Floats, Floats]:
+    """Values of χ² / dof and their probabilities: Gauss-Legendre nodes of its quantile function."""
     from scipy.special import chdtri
 
-    points, shares = _nodes(nodes)
-    return np.asarray(chdtri(freedom, (1 - points) / 2) / freedom), shares / 2
+    points, weights = _nodes(nodes)
+    return np.asarray(chdtri(dof, (1 - points) / 2) / dof), weights / 2
 
 
 @functools.cache
 def _nodes(count: int) -> tuple[Floats, Floats]:
     """Gauss-Legendre nodes and weights on [-1, 1]; finding them costs more than all that is done with them."""
-    points, shares = np.polynomial.legendre.leggauss(count)
-    return points, shares
+    points, weights = np.polynomial.legendre.leggauss(count)
+    return points, weights
 
 
-def _freedom_of(parts: Parts, level: float) -> float:
+def _dof_of(parts: Parts, level: float) -> float:
     from scipy.optimize import brentq
 
-    low, high = sorted(parts.freedoms)
-    if parts.share == 0 or low == high:
-        return parts.example_freedom
+    low, high = sorted(parts.dofs)
+    if parts.fraction == 0 or low == high:
+        return parts.example_dof
     aim = parts.quantile(level)
-    return float(brentq(lambda freedom: t_quantile(level, freedom) - aim, low, high))
+    return float(brentq(lambda dof: t_quantile(level, dof) - aim, low, high))
 
 
 def _detects(spread: Spread, design: Design, difference: float, power: float, level: float) -> bool:
@@ -299,7 +299,7 @@ def _detects(spread: Spread, design: Design, difference: float, power: float, le
     if parts.error <= 0:
         raise ValueError("no spread: every difference is detected")
     if design.estimand == "checkpoints" or not (spread.seed or spread.interaction):
-        return power_of(difference, parts.error, _freedom_of(parts, level), level) >= power
+        return power_of(difference, parts.error, _dof_of(parts, level), level) >= power
     return _method_power(parts, level)(abs(difference) / parts.error) >= power
 
 

@@ -30,9 +30,9 @@ def joint_draws(
         ValueError: no values, or values that are not finite.
     """
     table = finite_table(values)
-    known = Clusters.of(clusters, table.shape[1])
+    grouped = Clusters.of(clusters, table.shape[1])
     # The number of examples drawn varies with the clusters: it is summed beside the values.
-    sums = np.concatenate([known.sums(table), known.sizes[None]]).T
+    sums = np.concatenate([grouped.sums(table), grouped.sizes[None]]).T
     draws = np.concatenate([part @ sums for part in weights(sums, rng, resamples)])
     return np.asarray(draws[:, :-1] / draws[:, -1:])
 
@@ -53,8 +53,8 @@ def corpus_joint_draws(
     """
     if not len(statistics):
         raise ValueError("no arms")
-    known, first = statistic_sums(statistics[0], clusters)
-    sums = [first, *(statistic_sums(arm, known)[1] for arm in statistics[1:])]
+    grouped, first = statistic_sums(statistics[0], clusters)
+    sums = [first, *(statistic_sums(arm, grouped)[1] for arm in statistics[1:])]
     together = np.concatenate(sums, axis=1)
     ends = np.cumsum([arm.shape[1] for arm in sums])[:-1]
     draws = []
@@ -120,7 +120,7 @@ def best_probabilities(draws: ArrayLike, higher: bool) -> list[float]:
     """
     table = _ordered(draws, higher)
     best = table == table.max(axis=1, keepdims=True)
-    return [float(share) for share in (best / best.sum(axis=1, keepdims=True)).mean(axis=0)]
+    return [float(fraction) for fraction in (best / best.sum(axis=1, keepdims=True)).mean(axis=0)]
 
 
 def _ordered(draws: ArrayLike, higher: bool) -> Floats:
@@ -137,14 +137,14 @@ def _places(table: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[
     rows, arms = table.shape
     order = np.argsort(-table, axis=1)
     ranked = np.take_along_axis(table, order, axis=1)
-    place = np.arange(arms)
+    position = np.arange(arms)
     same = ranked[:, 1:] == ranked[:, :-1]
     if not same.any():
-        return order, place, place + 1
+        return order, position, position + 1
     # Equal values share the place of the first of them, and the place after the last.
     fresh = np.ones(table.shape, dtype=bool)
     fresh[:, 1:] = ~same
     ends = np.concatenate([fresh[:, 1:], np.ones((rows, 1), dtype=bool)], axis=1)
-    first = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)
-    last = np.minimum.accumulate(np.where(ends, place + 1, arms)[:, ::-1], axis=1)[:, ::-1]
+    first = np.maximum.accumulate(np.where(fresh, position, 0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, position + 1, arms)[:, ::-1], axis=1)[:, ::-1]
     return order, first, last

@@ -26,13 +26,13 @@ def sign_flip_p_value(
     Exact over all patterns up to 12 clusters, else (1 + hits) / (1 + flips), which is never 0 (Phipson & Smyth 2010).
     """
     array = finite_values(differences)
-    known = Clusters.of(clusters, len(array))
-    sums = known.sums(array)
+    grouped = Clusters.of(clusters, len(array))
+    sums = grouped.sums(array)
     total = float(sums.sum())
-    values = [np.abs(2 * (part.astype(np.float64) @ sums) - total) for part in _patterns(known.count, rng, flips)]
+    values = [np.abs(2 * (part.astype(np.float64) @ sums) - total) for part in _patterns(grouped.count, rng, flips)]
     # Sums of the same numbers in another order differ in their last bits; those are ties, not smaller values.
     slack = 1e-12 * float(np.abs(sums).sum())
-    return _share_as_large(np.concatenate(values), abs(total) - slack, exact=known.count <= EXACT_CLUSTERS)
+    return _fraction_as_large(np.concatenate(values), abs(total) - slack, exact=grouped.count <= EXACT_CLUSTERS)
 
 
 def swap_p_value(
@@ -51,19 +51,19 @@ def swap_p_value(
     Raises:
         ValueError: the sides differ in examples or in seeds.
     """
-    known, both, seeds_a = paired_sums(statistics_a, statistics_b, clusters)
+    grouped, both, seeds_a = paired_sums(statistics_a, statistics_b, clusters)
     ours, theirs = both[:, :seeds_a], both[:, seeds_a:]
     if seeds_a != theirs.shape[1] and 1 not in (seeds_a, theirs.shape[1]):
         raise ValueError("sides of a swap test must have the same examples and seeds")
     change = theirs - ours
     left, right = ours.sum(axis=0), theirs.sum(axis=0)
     values = []
-    for part in _patterns(known.count, rng, flips):
+    for part in _patterns(grouped.count, rng, flips):
         moved = np.tensordot(part.astype(np.float64), change, axes=1)
         values.append(np.abs((combine(left + moved) - combine(right - moved)).mean(axis=-1)))
     observed = abs(float((combine(left) - combine(right)).mean()))
     slack = 1e-12 * float(np.abs(combine(left)).mean() + np.abs(combine(right)).mean())
-    return _share_as_large(np.concatenate(values), observed - slack, exact=known.count <= EXACT_CLUSTERS)
+    return _fraction_as_large(np.concatenate(values), observed - slack, exact=grouped.count <= EXACT_CLUSTERS)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -89,6 +89,6 @@ def _patterns(count: int, rng: np.random.Generator, flips: int) -> Iterator[NDAr
         yield rng.integers(0, 2, size=(size, count), dtype=np.int8) == 1
 
 
-def _share_as_large(values: Floats, least: float, *, exact: bool) -> float:
+def _fraction_as_large(values: Floats, least: float, *, exact: bool) -> float:
     hits = int((values >= least).sum())
     return hits / len(values) if exact else (1 + hits) / (1 + len(values))

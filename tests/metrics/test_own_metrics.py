@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import DataError, UsageError
 from harness.metrics import Answer, declared, is_own, metric, score_predictions
-from harness.metrics.own import declaration, load_metric, load_own, try_out
+from harness.metrics.user_metrics import declaration, load_metric, load_own, try_out
 from harness.records import Example, Prediction
 
 GOOD = '''

@@ -8,15 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.stats import votes
-from harness.stats.betting import log_evidence, node_log_wealth, upper_limit
-from harness.stats.votes.sequential import bets
+from harness.stats.elimination import bets, log_mean, node_log_wealth, upper_limit
 
 UNIT = st.lists(st.sampled_from([0.0, 1 / 6, 1 / 3, 0.5, 2 / 3, 1.0]), min_size=1, max_size=60)
 MEAN = st.floats(0.05, 0.95)
 
 
 def evidence(values: list[float], mean: float) -> float:
-    return float(np.exp(log_evidence(node_log_wealth(np.asarray(values), mean))))
+    return float(np.exp(log_mean(node_log_wealth(np.asarray(values), mean))))
 
 
 @given(UNIT, MEAN, st.floats(0, 1))
@@ -63,5 +62,5 @@ def test_no_more_false_alarms_than_promised_at_all_looks_together():
     rng = np.random.default_rng(3)
     rows = np.where(rng.random((1500, 80)) < 0.3, rng.random((1500, 80)), 0.5)  # mean 1/2, small spread
     steps = np.cumsum(np.stack([node_log_wealth(rows[:, n : n + 4], 0.5) for n in range(0, 80, 4)]), axis=0)
-    ever = (log_evidence(steps) >= np.log(1 / 0.05)).any(axis=0)
+    ever = (log_mean(steps) >= np.log(1 / 0.05)).any(axis=0)
     assert 0 < ever.mean() <= 0.05

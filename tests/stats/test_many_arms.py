@@ -75,7 +75,9 @@ def test_arms_at_once_are_arms_one_by_one_to_the_last_bit() -> None:
     less = stats.less_reference(together, reference)
     for table, arm, difference in zip(made, together, less, strict=True):
         alone = stats.method_arm(table, CLUSTERS, trained=True)[0]
-        assert (alone.values == arm.values).all() and (alone.pulls == arm.pulls).all() and alone.scale == arm.scale
+        assert (
+            (alone.values == arm.values).all() and (alone.influence == arm.influence).all() and alone.scale == arm.scale
+        )
         assert arm.parts == parts_of(alone)
         assert difference.parts == parts_of(stats.subtract(alone, reference))
         expected = method_estimate(table, CLUSTERS, bounds=(0.0, 1.0))
@@ -95,8 +97,8 @@ def test_corpus_arms_at_once_are_arms_one_by_one_to_the_last_bit(cells: int, mon
     assert len(together) == len(made)
     for table, arm in zip(made, together, strict=True):
         alone, _ = stats.corpus_method_arm(table, combine, CLUSTERS, trained=True)
-        assert (alone.values == arm.values).all() and (alone.pulls == arm.pulls).all()
-        assert (alone.scale, alone.freedom, alone.trained) == (arm.scale, arm.freedom, arm.trained)
+        assert (alone.values == arm.values).all() and (alone.influence == arm.influence).all()
+        assert (alone.scale, alone.dof, alone.trained) == (arm.scale, arm.dof, arm.trained)
     made[3][1, 7, 0] = np.nan
     with pytest.raises(ValueError, match="finite"):
         stats.corpus_arms_of(made, combine, CLUSTERS, trained=True)

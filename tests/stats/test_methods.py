@@ -12,7 +12,7 @@ from method_pairs import corpus_less, corpus_method_estimate, method_difference,
 from scipy import stats as reference
 
 from harness import stats
-from harness.stats.across_seeds import SHARE_POWER, combined_variance, mean_arm, parts_of
+from harness.stats.across_seeds import FRACTION_POWER, combined_variance, mean_arm, parts_of
 
 SEED = st.integers(0, 2**32 - 1)
 UNEQUAL = np.repeat(np.arange(12), [1, 2, 9, 4, 4, 1, 3, 7, 2, 2, 5, 1])
@@ -201,8 +201,8 @@ def test_a_p_value_is_its_definition(seed, shift):
     known = stats.Clusters.of(UNEQUAL.tolist(), len(UNEQUAL))
     parts = parts_of(mean_arm(a - b, known, trained=True))
     p = method_p_value(a, b, known)
-    quantiles = [reference.t.isf(p / 2, freedom) for freedom in (parts.example_freedom, parts.seed_freedom)]
-    expected = (1 - parts.share) * quantiles[0] + parts.share * quantiles[1]
+    quantiles = [reference.t.isf(p / 2, freedom) for freedom in (parts.example_dof, parts.seed_dof)]
+    expected = (1 - parts.fraction) * quantiles[0] + parts.fraction * quantiles[1]
     assert abs(np.mean(a - b)) / parts.error == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
@@ -259,7 +259,7 @@ def test_it_covers_whatever_the_proportions_of_the_three_effects(seeds, clusters
             variance, share = combined_variance(
                 example_part, interaction * interaction_part, (seed + interaction) * seed_part
             )
-            weight = share**SHARE_POWER
+            weight = share**FRACTION_POWER
             reach = ((1 - weight) * quantiles[0] + weight * quantiles[1]) * np.sqrt(variance / (1 + seed))
             found[interaction, seed] = float(np.mean(2 * reference.norm.cdf(reach) - 1))
     assert min(found.values()) > 0.943, found

@@ -23,7 +23,7 @@ from harness.config import LmEvalSpec, TaskSpec
 from harness.data import sealing
 from harness.data.prompts import Prompter
 from harness.experiments.evaluation import predict
-from harness.metrics.own import load_own
+from harness.metrics.user_metrics import load_own
 from harness.models import Continuation, Logprob, Model
 from harness.models.engines import endpoint
 from harness.records import (

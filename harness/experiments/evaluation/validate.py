@@ -15,7 +15,7 @@ from harness import arms, environment, metrics
 from harness.config import DpoSpec, TuningSpec
 from harness.experiments.evaluation.evaluate import Scorer, Suite, own_metrics
 from harness.metrics import Metric
-from harness.metrics.own import known_metric
+from harness.metrics.user_metrics import known_metric
 from harness.models import Model
 from harness.records import Artefact, Example, RunPlan, Score, TrainLogRow, Validation, digest, from_json
 from harness.records.files import read_json, read_records, write_json, write_records

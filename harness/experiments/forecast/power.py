@@ -12,7 +12,7 @@ from harness import results as report
 from harness import stats
 from harness.arms import is_trained
 from harness.metrics import Metric
-from harness.metrics.own import known_metric
+from harness.metrics.user_metrics import known_metric
 from harness.records import ExperimentRecord, Question, ResolvedExperiment, WinnerRule
 from harness.results.collect import by_arm, scored
 from harness.results.estimator import Estimator, Series, series, tabulate

@@ -119,8 +119,8 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
 
 def _try_own_metrics(task: TaskSpec, folder: Path, examples: Sequence[Example]) -> list[str]:
     """Call the task's own metrics on three examples with the right answer for the prediction; their names."""
-    from harness.metrics.kinds import Answer
-    from harness.metrics.own import load_own, try_out
+    from harness.metrics.definition import Answer
+    from harness.metrics.user_metrics import load_own, try_out
 
     own = load_own([task.metrics.primary, *task.metrics.also], folder, sensitive=task.sensitive)
     chosen = examples[:3] if own else ()

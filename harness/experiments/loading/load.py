@@ -24,7 +24,7 @@ from harness.config.documents import Document, FieldPath, list_names, nearest, r
 from harness.errors import SpecError, UsageError
 from harness.experiments.loading.cross_checks import PROMPTED, check_arms
 from harness.experiments.tuning import search
-from harness.metrics.elsewhere import is_own
+from harness.metrics.external import is_own
 from harness.records import ResolvedExperiment
 
 METHODS: dict[str, type[ArmBase]] = {
@@ -86,7 +86,7 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
 
 def _check_own_metric(document: Document, field_path: FieldPath, name: str, sensitive: bool) -> None:
     """That a user's own metric can be loaded from beside the task."""
-    from harness.metrics.own import load_metric
+    from harness.metrics.user_metrics import load_metric
 
     try:
         load_metric(name, document.file.parent, sensitive=sensitive)

@@ -19,7 +19,7 @@ from harness.config import ArmSpec, BudgetSpec, ContinuedBase, DpoSpec, Search, 
 from harness.experiments.running import ingest, worker
 from harness.experiments.running.context import RunContext
 from harness.experiments.tuning import search as tuning
-from harness.metrics.own import known_metric
+from harness.metrics.user_metrics import known_metric
 from harness.records import ResolvedExperiment, RunPlan, Trial, from_json, to_json
 from harness.records.files import read_json, write_json
 

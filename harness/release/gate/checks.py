@@ -9,7 +9,7 @@ from harness.config.documents import Document
 from harness.config.gates import HUMAN
 from harness.errors import SpecError, UsageError
 from harness.metrics import Metric, is_own
-from harness.metrics.own import known_metric
+from harness.metrics.user_metrics import known_metric
 
 
 def check_rules(document: Document, spec: GateSpec, folder: Path) -> None:
@@ -21,10 +21,10 @@ def check_rules(document: Document, spec: GateSpec, folder: Path) -> None:
         if rule.metric is None or rule.metric == HUMAN:
             continue
         try:
-            known = known_metric(rule.metric, folder)
+            metric = known_metric(rule.metric, folder)
         except UsageError as error:
             raise document.error(("rules", number, "metric"), error.message, _hint(rule.metric, error.hint)) from None
-        wrong = _wrong_limit(rule, known) or _wrong_slice(rule, known)
+        wrong = _wrong_limit(rule, metric) or _wrong_slice(rule, metric)
         if wrong is not None:
             field, message, hint = wrong
             raise _error(document, number, field, message, hint)
@@ -36,31 +36,31 @@ def _error(document: Document, number: int, field: str, message: str, hint: str)
 
 def _hint(name: str, hint: str) -> str:
     """What is near, where people's win rate is nearer than any metric."""
-    wanted = name.lower().replace("-", "_")
-    return f"Did you mean {HUMAN!r}?" if "win" in wanted or "human" in wanted else hint
+    plain = name.lower().replace("-", "_")
+    return f"Did you mean {HUMAN!r}?" if "win" in plain or "human" in plain else hint
 
 
-def _wrong_limit(rule: GateRule, known: Metric) -> tuple[str, str, str] | None:
+def _wrong_limit(rule: GateRule, metric: Metric) -> tuple[str, str, str] | None:
     """Field, message and hint."""
-    if known.bounds is None:
+    if metric.bounds is None:
         return None
-    low, high = known.bounds
+    low, high = metric.bounds
     for field in ("floor", "ceiling"):
         value = getattr(rule, field)
         if value is not None and not low <= value <= high:
             return (
                 field,
-                f"{known.name} lies between {low:g} and {high:g}, found {value:g}",
+                f"{metric.name} lies between {low:g} and {high:g}, found {value:g}",
                 "Use the metric's own unit",
             )
     if rule.margin is not None and rule.margin >= high - low:
-        words = f"{known.name} lies between {low:g} and {high:g}: a margin of {rule.margin:g} passes everything"
+        words = f"{metric.name} lies between {low:g} and {high:g}: a margin of {rule.margin:g} passes everything"
         return "margin", words, "Use the metric's own unit"
     return None
 
 
-def _wrong_slice(rule: GateRule, known: Metric) -> tuple[str, str, str] | None:
-    elsewhere = "/" in known.name and not is_own(known.name)
-    if rule.slice is None or (known.suite == "test" and not elsewhere):
+def _wrong_slice(rule: GateRule, metric: Metric) -> tuple[str, str, str] | None:
+    from_lm_eval = "/" in metric.name and not is_own(metric.name)
+    if rule.slice is None or (metric.suite == "test" and not from_lm_eval):
         return None
-    return "slice", f"{known.name} is not about test examples", "Slices are made of the columns of test examples"
+    return "slice", f"{metric.name} is not about test examples", "Slices are made of the columns of test examples"

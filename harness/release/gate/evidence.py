@@ -1,4 +1,4 @@
-"""From two scored evaluations to the evidence of every rule. What does not match is a problem, never a number.
+"""The evidence on every rule of a gate, from a scored candidate and baseline. A mismatch is a problem, never a number.
 
 Candidate and baseline must have answered the same prompts for the same sealed examples with the same settings and been
 scored by the same versions of the metrics in the same environment; and every example must have a value on both sides:
@@ -23,11 +23,11 @@ from harness.metrics import Metric, metric
 from harness.records import Estimate, Evidence, ExampleDrop, ParityCheck, Score, differences
 from harness.records.gates import Question
 from harness.records.release import Scored
-from harness.release.gate.measures import measure_rule
-from harness.release.gate.parity import parity_rule
+from harness.release.gate.measures import measure_rule, parity_rule
 from harness.release.gate.votes import flag_rule, win_rate_rule
 from harness.results.estimator import name_of
 from harness.results.human.votes import RoundVotes
+from harness.stats.intervals import span
 
 WORST = 10
 Values = Mapping[str, Score]
@@ -35,9 +35,13 @@ Values = Mapping[str, Score]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is known of a candidate beside its scores, as far as a rule asks for it; else why it is not."""
+class GateInputs:
+    """All that rules are judged on: candidate, baseline, what rules ask for beside scores, or why it is missing."""
 
+    candidate: Scored
+    baseline: Scored
+    sensitive: bool = False
+    """No id of an example may stand in a report."""
     untrained: Scored | None = None
     """The untrained arm of the same experiment."""
     no_untrained: str = "the untrained arm was not looked up"
@@ -50,21 +54,6 @@ class Known:
     parities: tuple[ParityCheck, ...] = ()
     """Checks of what ships of it, in the order they were made."""
 
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """What is compared."""
-
-    candidate: Scored
-    baseline: Scored
-    known: Known = Known()
-    sensitive: bool = False
-    """No id of an example may stand in a report."""
-
-    def mismatch(self) -> str:
-        """What makes the two incomparable as a whole; empty where they can be compared."""
-        return self.other_question() or self.other_environment(self.baseline, "--rescore-baseline")
-
     def other_question(self) -> str:
         """Whether something else was asked of the two."""
         ours, theirs = self.candidate, self.baseline
@@ -76,11 +65,11 @@ class Sides:
             return "generated with other settings than the baseline"
         return ""
 
-    def other_environment(self, other: Scored, way_on: str) -> str:
+    def other_environment(self, other: Scored, hint: str) -> str:
         """Whether the candidate was scored elsewhere than `other`."""
         changed = differences(other.environment, self.candidate.environment)
         who = "baseline" if other is self.baseline else "untrained arm"
-        return f"scored in another environment than the {who} ({', '.join(changed)}); {way_on}" if changed else ""
+        return f"scored in another environment than the {who} ({', '.join(changed)}); {hint}" if changed else ""
 
 
 def question_of(rule: GateRule, higher: bool) -> Question:
@@ -95,95 +84,95 @@ def question_of(rule: GateRule, higher: bool) -> Question:
     return Question(rule.title, rule.tier, limit, better, rule.confidence, rule.least)
 
 
-def ask(rule: GateRule, sides: Sides) -> tuple[Question, Evidence]:
+def ask(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
     """A rule's question and its evidence."""
-    question, evidence = _ask(rule, sides)
-    if sides.candidate.suite != sides.baseline.suite:
+    question, evidence = _ask(rule, inputs)
+    if inputs.candidate.suite != inputs.baseline.suite:
         # Whatever a rule is about, a baseline of other data is not the one it was written for.
-        return question, Evidence(None, problem=sides.other_question())
+        return question, Evidence(None, problem=inputs.other_question())
     return question, evidence
 
 
-def _ask(rule: GateRule, sides: Sides) -> tuple[Question, Evidence]:
+def _ask(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
     if rule.measure is not None:
-        return measure_rule(rule, sides.candidate, sides.baseline)
+        return measure_rule(rule, inputs.candidate, inputs.baseline)
     if rule.parity is not None:
-        return parity_rule(rule, sides.known.parities)
+        return parity_rule(rule, inputs.parities)
     if rule.flag is not None or rule.metric == HUMAN:
-        votes = sides.known.votes
+        votes = inputs.votes
         if votes is None:
             higher, limit = rule.flag is None, rule.floor if rule.ceiling is None else rule.ceiling
             assert limit is not None
             question = Question(rule.title, rule.tier, limit, higher, rule.confidence, rule.least)
-            return question, Evidence(None, problem=sides.known.no_votes)
+            return question, Evidence(None, problem=inputs.no_votes)
         judged = flag_rule if rule.flag is not None else win_rate_rule
-        return judged(rule, votes, sides.candidate.arm)
-    return _metric_rule(rule, sides)
+        return judged(rule, votes, inputs.candidate.arm)
+    return _metric_rule(rule, inputs)
 
 
 # ---------------------------------------------------------------------------------------------------------- metrics
 
 
-def _metric_rule(rule: GateRule, sides: Sides) -> tuple[Question, Evidence]:
+def _metric_rule(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
     assert rule.metric is not None
-    known = _metric(rule.metric, sides)
-    question = question_of(rule, known.direction == "higher")
-    other = sides.known.untrained if rule.against == "untrained" else sides.baseline
-    wrong, ours, theirs = _comparable(rule, sides, known)
+    metric = _metric(rule.metric, inputs)
+    question = question_of(rule, metric.direction == "higher")
+    other = inputs.untrained if rule.against == "untrained" else inputs.baseline
+    wrong, ours, theirs = _comparable(rule, inputs, metric)
     if wrong:
         return question, Evidence(None, problem=wrong)
     if rule.slice is not None:
-        items, wrong = _in_slice(rule.slice, ours, sides)
+        items, wrong = _in_slice(rule.slice, ours, inputs)
         if wrong:
             return question, Evidence(None, problem=wrong)
         ours = {item: ours[item] for item in items}
         theirs = {item: theirs[item] for item in items} if theirs is not None else None
     if rule.margin is None:
-        return question, _evidence(known, question, _Paired(ours, None, sides.candidate.groups))
+        return question, _evidence(metric, question, _Paired(ours, None, inputs.candidate.groups))
     assert theirs is not None and other is not None
-    if sides.candidate.artefact == other.artefact and _same(ours, theirs):
+    if inputs.candidate.artefact == other.artefact and _same(ours, theirs):
         words = "the candidate is the baseline's own artefact, with the same score on every example"
-        groups = {sides.candidate.groups.get(item, item) for item in ours}
+        groups = {inputs.candidate.groups.get(item, item) for item in ours}
         return question, Evidence(Estimate(0.0, 0.0, 0.0, len(ours), len(groups), 1, words, 1.0), 1.0, 0)
-    found = _evidence(known, question, _Paired(ours, theirs, sides.candidate.groups))
-    return question, _with_worst(found, ours, theirs, question.higher_is_better, sides.sensitive)
+    evidence = _evidence(metric, question, _Paired(ours, theirs, inputs.candidate.groups))
+    return question, _with_worst(evidence, ours, theirs, question.higher_is_better, inputs.sensitive)
 
 
-def _metric(name: str, sides: Sides) -> Metric:
+def _metric(name: str, inputs: GateInputs) -> Metric:
     """A metric; of a user's own one what was pinned with its scores."""
-    known = metric(name)
-    fact = sides.baseline.metrics.get(name) or sides.candidate.metrics.get(name)
+    metric_ = metric(name)
+    fact = inputs.baseline.metrics.get(name) or inputs.candidate.metrics.get(name)
     if fact is None:
-        return known
-    return replace(known, direction="lower" if fact.direction == "lower" else "higher", bounds=fact.bounds)
+        return metric_
+    return replace(metric_, direction="lower" if fact.direction == "lower" else "higher", bounds=fact.bounds)
 
 
-def _comparable(rule: GateRule, sides: Sides, known: Metric) -> tuple[str, Values, Values | None]:
+def _comparable(rule: GateRule, inputs: GateInputs, metric: Metric) -> tuple[str, Values, Values | None]:
     """What is wrong, the candidate's scores, and those of what it is held against (None: of nothing)."""
     assert rule.metric is not None
-    name, wrong = rule.metric, sides.other_question()
-    facts = [side.metrics[name] for side in (sides.candidate, sides.baseline) if name in side.metrics]
+    name, wrong = rule.metric, inputs.other_question()
+    facts = [side.metrics[name] for side in (inputs.candidate, inputs.baseline) if name in side.metrics]
     if len({(fact.version, fact.direction, fact.bounds) for fact in facts}) > 1:
         wrong = wrong or f"{name}: another version of the metric, or declared otherwise, than the baseline's"
-    ours, problem = _values(sides.candidate, name, known)
-    wrong = wrong or (f"candidate: {problem}" if problem else "") or _incomplete(sides.candidate, name, ours)
-    pinned, problem = _values(sides.baseline, name, known)
+    ours, problem = _values(inputs.candidate, name, metric)
+    wrong = wrong or (f"candidate: {problem}" if problem else "") or _incomplete(inputs.candidate, name, ours)
+    pinned, problem = _values(inputs.baseline, name, metric)
     compared = rule.margin is not None and rule.against == "baseline"
     if not wrong and (pinned or compared or "was not scored" not in problem):
         wrong = (f"baseline: {problem}" if problem else "") or _unlike(name, ours, pinned, "the baseline")
     if wrong or rule.margin is None:
         return wrong, ours, None
     if compared:
-        return sides.other_environment(sides.baseline, "--rescore-baseline"), ours, pinned
-    untrained = sides.known.untrained
+        return inputs.other_environment(inputs.baseline, "--rescore-baseline"), ours, pinned
+    untrained = inputs.untrained
     if untrained is None:
-        return sides.known.no_untrained, ours, None
-    if _suite(ours) == "test" and untrained.prompts != sides.candidate.prompts:
+        return inputs.no_untrained, ours, None
+    if _suite(ours) == "test" and untrained.prompts != inputs.candidate.prompts:
         return "the untrained arm was asked with other prompts", ours, None
-    theirs, problem = _values(untrained, name, known)
+    theirs, problem = _values(untrained, name, metric)
     wrong = (f"untrained arm: {problem}" if problem else "") or _unlike(name, ours, theirs, "the untrained arm")
-    way_on = "`harness run EXPERIMENT.yaml` scores both in the present one"
-    return wrong or sides.other_environment(untrained, way_on), ours, theirs
+    hint = "`harness run EXPERIMENT.yaml` scores both in the present one"
+    return wrong or inputs.other_environment(untrained, hint), ours, theirs
 
 
 def _unlike(name: str, ours: Values, theirs: Values, who: str) -> str:
@@ -207,33 +196,33 @@ def _suite(values: Values) -> str:
     return next((score.suite for score in values.values()), "")
 
 
-def _in_slice(wanted: Mapping[str, object], ours: Values, sides: Sides) -> tuple[list[str], str]:
+def _in_slice(slice_: Mapping[str, object], ours: Values, inputs: GateInputs) -> tuple[list[str], str]:
     """The items whose columns hold the values that are wanted, and what is wrong."""
-    columns = sides.known.columns
+    columns = inputs.columns
     if not columns:
-        return [], sides.known.no_columns
+        return [], inputs.no_columns
     lost = sum(item not in columns for item in ours)
     if lost:
         return [], f"the columns of {lost} test examples are not known"
-    for name in wanted:
+    for name in slice_:
         if not any(name in row for row in columns.values()):
-            there = sorted({column for row in columns.values() for column in row})
-            return [], f"no test example has a column {name!r}. {nearest(name, there)}".strip()
-    asked = {name: shown(value) for name, value in wanted.items()}
+            names = sorted({column for row in columns.values() for column in row})
+            return [], f"no test example has a column {name!r}. {nearest(name, names)}".strip()
+    asked = {name: shown(value) for name, value in slice_.items()}
     items = [item for item in sorted(ours) if all(shown(columns[item].get(k)) == v for k, v in asked.items())]
     if not items:
-        told = ", ".join(f"{name}={value}" for name, value in asked.items())
-        return [], f"no test example has {told}"
+        words = ", ".join(f"{name}={value}" for name, value in asked.items())
+        return [], f"no test example has {words}"
     return items, ""
 
 
 def _same(ours: Values, theirs: Values) -> bool:
     return all(
-        (one.value, one.statistics) == (theirs[item].value, theirs[item].statistics) for item, one in ours.items()
+        (score.value, score.statistics) == (theirs[item].value, theirs[item].statistics) for item, score in ours.items()
     )
 
 
-def _values(side: Scored, name: str, known: Metric) -> tuple[dict[str, Score], str]:
+def _values(side: Scored, name: str, metric: Metric) -> tuple[dict[str, Score], str]:
     """One side's scores of a metric by item, and what is wrong with them."""
     rows = [score for score in side.scores if name_of(score) == name]
     if not rows:
@@ -241,7 +230,7 @@ def _values(side: Scored, name: str, known: Metric) -> tuple[dict[str, Score], s
     twice = [item for item, count in Counter(score.item for score in rows).items() if count > 1]
     if twice:
         return {}, f"{len(twice)} examples have two values of {name}"
-    bad = [score for score in rows if not _usable(score, known.combine is not None)]
+    bad = [score for score in rows if not _usable(score, metric.combine is not None)]
     if bad:
         return {}, f"{len(bad)} of {len(rows)} examples have no value of {name}"
     return {score.item: score for score in rows}, ""
@@ -266,46 +255,47 @@ class _Paired:
     groups: Mapping[str, str]
 
 
-def _evidence(known: Metric, question: Question, paired: _Paired) -> Evidence:
+def _evidence(metric: Metric, question: Question, paired: _Paired) -> Evidence:
     items = sorted(paired.ours)
     groups = [paired.groups.get(item, item) for item in items]
     ours = [paired.ours[item] for item in items]
     theirs = [paired.theirs[item] for item in items] if paired.theirs is not None else None
-    if known.combine is not None:
-        return _corpus(known, question, (ours, theirs), groups)
+    if metric.combine is not None:
+        return _corpus(metric, question, (ours, theirs), groups)
     values = np.array([score.value for score in ours], dtype=np.float64)
-    bounds = known.bounds
+    bounds = metric.bounds
     if theirs is not None:
-        values = values - np.array([score.value for score in theirs], dtype=np.float64)
-        bounds = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
-    found = stats.side_test(values, question.limit, groups, bounds=bounds, confidence=question.confidence)
-    wrong_side = found.p_below if question.higher_is_better else found.p_above
-    return Evidence(found.estimate, wrong_side, found.more_examples)
+        values, bounds = values - np.array([score.value for score in theirs], dtype=np.float64), span(bounds)
+    test = stats.side_test(values, question.limit, groups, bounds=bounds, confidence=question.confidence)
+    wrong_side = test.p_below if question.higher_is_better else test.p_above
+    return Evidence(test.estimate, wrong_side, test.more_examples)
 
 
 def _corpus(
-    known: Metric, question: Question, sides: tuple[Sequence[Score], Sequence[Score] | None], groups: list[str]
+    metric: Metric, question: Question, sides: tuple[Sequence[Score], Sequence[Score] | None], groups: list[str]
 ) -> Evidence:
     """Corpus metrics: the bootstrap interval of `stats`; no p-value, so the interval alone decides."""
-    assert known.combine is not None
+    assert metric.combine is not None
     ours, theirs = sides
     level, rng = 2 * question.confidence - 1, np.random.default_rng(0)
-    mine = np.array([score.statistics for score in ours], dtype=np.float64)
+    ours_statistics = np.array([score.statistics for score in ours], dtype=np.float64)
     if theirs is None:
-        found = stats.corpus_estimate(mine[None], known.combine, groups, rng, level)
+        estimate = stats.corpus_estimate(ours_statistics[None], metric.combine, groups, rng, level)
     else:
-        other = np.array([score.statistics for score in theirs], dtype=np.float64)
-        found = stats.corpus_paired_difference(mine[None], other[None], known.combine, groups, rng, level)
-    return Evidence(found, None, stats.more_to_settle(found, question.limit, question.confidence))
+        theirs_statistics = np.array([score.statistics for score in theirs], dtype=np.float64)
+        estimate = stats.corpus_paired_difference(
+            ours_statistics[None], theirs_statistics[None], metric.combine, groups, rng, level
+        )
+    return Evidence(estimate, None, stats.more_to_settle(estimate, question.limit, question.confidence))
 
 
-def _with_worst(found: Evidence, ours: Values, theirs: Values, higher: bool, sensitive: bool) -> Evidence:
+def _with_worst(evidence: Evidence, ours: Values, theirs: Values, higher: bool, sensitive: bool) -> Evidence:
     """With the examples on which the candidate drops most; of corpus metrics each example's own value."""
     sign = 1.0 if higher else -1.0
     drops = []
     for item, score in ours.items():
-        mine, other = score.value, theirs[item].value
-        if mine is not None and other is not None and np.isfinite((mine, other)).all() and sign * (mine - other) < 0:
-            drops.append((sign * (mine - other), item, mine, other))
-    worst = [ExampleDrop(None if sensitive else item, mine, other) for _, item, mine, other in sorted(drops)[:WORST]]
-    return replace(found, worst=tuple(worst), dropped=len(drops))
+        value, other = score.value, theirs[item].value
+        if value is not None and other is not None and np.isfinite((value, other)).all() and sign * (value - other) < 0:
+            drops.append((sign * (value - other), item, value, other))
+    worst = [ExampleDrop(None if sensitive else item, value, other) for _, item, value, other in sorted(drops)[:WORST]]
+    return replace(evidence, worst=tuple(worst), dropped=len(drops))

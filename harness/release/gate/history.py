@@ -1,4 +1,4 @@
-"""Every verdict of a gate, kept: as a file first, then in the store, together with what counts as a look.
+"""The history of gate verdicts: each is kept as a file first, then in the store with its test-set evaluation.
 
     HOME/gates/BASELINE-TRAINING/ID.json    one call; what was judged of one training against one baseline lies together
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.errors import DiskFull, NotRecorded, StoreError
 from harness.experiments.running import ingest
-from harness.records import GateCall, Look, from_json
+from harness.records import GateCall, GateVerdict, Look, from_json
 from harness.records.files import read_json, write_json
 from harness.release.gate import looks
 from harness.results.queries import database
@@ -27,12 +27,17 @@ UNSETTLED = "the store could not be asked for earlier looks"
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """A call as it stands once earlier ones are known."""
+class GateResult:
+    """A gate's verdict as it stands once earlier ones are known, with all that is stored of it."""
 
     call: GateCall
     problem: NotRecorded | None = None
-    """Why it is not in the store."""
+    """Why it is not in the store; a pipeline must not go on then."""
+
+    @property
+    def verdict(self) -> GateVerdict:
+        """The verdict itself."""
+        return self.call.verdict
 
 
 def who() -> str:
@@ -45,72 +50,58 @@ def folder(home: Path, call: GateCall) -> Path:
     return home / "gates" / f"{call.baseline_digest}-{call.train_id}"
 
 
-def settle(home: Path, store: Store | None, call: GateCall) -> Settled:
+def record_call(home: Path, call: GateCall) -> GateResult:
     """Store `call` as what it is among earlier ones: a look, the same scores again, or a refusal.
 
     Never raises for the store's sake: the verdict is kept as a file and comes back with the problem.
     """
     home = home.absolute()
     try:
-        store = store or Store(database(home))
-        with store.session() as session:
+        with Store(database(home)).session() as session:
             earlier = _kept(home, call)
             final = decide(earlier, call)
             looked = _look(final)
             ingest.keep_looks(home, looked)
             write_json(folder(home, final) / f"{final.id}.json", final)
-            mine = [call.baseline_digest, call.train_id]
-            stored = {one.id for one in session.read(GateCall, "baseline_digest = $1 AND train_id = $2", mine)}
-            session.write(*(one for one in earlier if one.id not in stored), final, *looked)
+            key = [call.baseline_digest, call.train_id]
+            stored = {row.id for row in session.read(GateCall, "baseline_digest = $1 AND train_id = $2", key)}
+            session.write(*(row for row in earlier if row.id not in stored), final, *looked)
     except (StoreError, DiskFull, OSError) as error:
         return _unsettled(home, call, error)
-    return Settled(final)
+    return GateResult(final)
 
 
 def decide(earlier: Sequence[GateCall], call: GateCall) -> GateCall:
     """`call`, judged without regard to `earlier` ones of the same training and baseline, as it stands beside them."""
-    found = looks.examine(earlier, call)
-    if found.stored is not None:
-        return replace(
-            call,
-            outcome=found.stored.outcome,
-            exit_code=found.stored.exit_code,
-            look=found.look,
-            reason=found.reason,
-            verdict=found.stored.verdict,
-            waivers=found.stored.waivers,
-            answered_by=found.stored.id,
-            settled=True,
-        )
-    verdict = looks.refusal(call.verdict, found.reason) if found.refused else call.verdict
+    finding = looks.examine(earlier, call)
+    call = replace(call, look=finding.look, reason=finding.reason, settled=True)
+    stored = finding.stored
+    if stored is not None:
+        call = replace(call, waivers=stored.waivers, answered_by=stored.id)
+        return replace(call, outcome=stored.outcome, exit_code=stored.exit_code, verdict=stored.verdict)
+    verdict = call.verdict
+    if finding.refused:
+        verdict = looks.refusal(verdict, finding.reason)
+        call = replace(call, reason=f"refused: {finding.reason}", waivers=())
     verdict = replace(verdict, warnings=(*looks.other_rules(earlier, call), *verdict.warnings))
-    return replace(
-        call,
-        outcome=verdict.outcome,
-        exit_code=verdict.exit_code,
-        look=found.look,
-        reason=f"refused: {found.reason}" if found.refused else found.reason,
-        verdict=verdict,
-        waivers=() if found.refused else call.waivers,
-        settled=True,
-    )
+    return replace(call, outcome=verdict.outcome, exit_code=verdict.exit_code, verdict=verdict)
 
 
 def _kept(home: Path, call: GateCall) -> list[GateCall]:
     """Earlier calls about the same training and baseline, the oldest first; those left unsettled are settled now."""
     files = folder(home, call).glob("*.json")
-    known = sorted((from_json(GateCall, read_json(path)) for path in files), key=lambda one: (one.when, one.id))
-    done: list[GateCall] = []
-    for one in known:
-        if not one.settled:
-            one = decide(done, one)
-            write_json(folder(home, one) / f"{one.id}.json", one)
-        done.append(one)
-    return done
+    earlier = sorted((from_json(GateCall, read_json(path)) for path in files), key=lambda each: (each.when, each.id))
+    settled: list[GateCall] = []
+    for each in earlier:
+        if not each.settled:
+            each = decide(settled, each)
+            write_json(folder(home, each) / f"{each.id}.json", each)
+        settled.append(each)
+    return settled
 
 
 def _look(call: GateCall) -> list[Look]:
-    """A counted look at the test split, where numbers of it are shown that were not shown before."""
+    """The test-set evaluation to count, where numbers are shown that were not shown before."""
     if call.answered_by or all(rule.estimate is None for rule in call.verdict.rules):
         return []
     arm = call.candidate.rpartition("/")[2].partition("@")[0]
@@ -118,7 +109,7 @@ def _look(call: GateCall) -> list[Look]:
     return [Look(call.eval_id, call.experiment, arm, call.who, why, call.when)]
 
 
-def _unsettled(home: Path, call: GateCall, error: StoreError | DiskFull | OSError) -> Settled:
+def _unsettled(home: Path, call: GateCall, error: StoreError | DiskFull | OSError) -> GateResult:
     call = replace(call, look=None, reason=UNSETTLED, settled=False)
     file = folder(home, call) / f"{call.id}.json"
     cause = str(error) if isinstance(error, OSError) else error.message
@@ -127,4 +118,4 @@ def _unsettled(home: Path, call: GateCall, error: StoreError | DiskFull | OSErro
         hint = f"It is kept in {file}; the same command settles it"
     except OSError as other:
         hint = f"It could not be kept as a file either ({other.strerror}): keep what was printed"
-    return Settled(call, NotRecorded(f"the verdict {call.outcome} is not stored: {cause.rstrip('.')}", hint=hint))
+    return GateResult(call, NotRecorded(f"the verdict {call.outcome} is not stored: {cause.rstrip('.')}", hint=hint))

@@ -1,4 +1,4 @@
-"""What a gate must know of a stored run: scores and measures, and beside them only what a rule asks for."""
+"""The run that a gate judges, read from the store: its scores and measures, and what the rules ask for beside them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from harness.config import GateRule
 from harness.config.gates import HUMAN
-from harness.metrics.elsewhere import own_metric
+from harness.metrics.external import own_metric
 from harness.records import Entry, Evaluation, ExperimentRecord, Prediction, Round, RunRecord, Score, ServingPass
 from harness.records.release import Scored
 from harness.release import baselines
-from harness.release.gate.evidence import Known
+from harness.release.gate.evidence import GateInputs
 from harness.release.gate.measures import measures
 from harness.results import queries
 from harness.results.human.votes import RoundVotes, joined
@@ -20,7 +20,7 @@ from harness.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class CandidateRun:
     """A run in a store."""
 
     store: Store
@@ -29,92 +29,101 @@ class Stored:
     entry: Entry
     run: RunRecord
 
+    @property
+    def name(self) -> str:
+        """EXPERIMENT/ARM, with @SEED where it was trained."""
+        seed = "" if self.entry.seed is None else f"@{self.entry.seed}"
+        return f"{self.experiment.name}/{self.entry.arm}{seed}"
 
-def scored(at: Stored) -> Scored:
+
+def scored(candidate: CandidateRun) -> Scored:
     """An evaluation as a gate sees it, with the run's costs and serving figures."""
-    entry, own = at.entry, at.experiment.task.get("own_metrics") or {}
+    experiment, entry = candidate.experiment, candidate.entry
     # One opening of the database in place of four.
-    with at.store.session() as session:
+    with candidate.store.session() as session:
         [evaluation] = session.read(Evaluation, "eval_id = $1", [entry.eval_id])
-        found = (
+        rows = (
             session.read(Score, "eval_id = $1", [entry.eval_id]),
             session.read(Prediction, "eval_id = $1", [entry.eval_id]),
         )
-        passes = session.read(ServingPass, "experiment_id = $1", [at.experiment.experiment_id])
-    declared = {name: own_metric(name, declaration) for name, declaration in own.items()}
-    made = baselines.scored(at.experiment, entry, evaluation, at.run, found, declared)
-    return replace(made, measures=measures(at.experiment, entry, at.run, passes))
+        passes = session.read(ServingPass, "experiment_id = $1", [experiment.experiment_id])
+    own = {name: own_metric(name, declared) for name, declared in (experiment.task.get("own_metrics") or {}).items()}
+    result = baselines.scored(experiment, entry, evaluation, candidate.run, rows, own)
+    return replace(result, measures=measures(experiment, entry, candidate.run, passes))
 
 
-def known(at: Stored, rules: Sequence[GateRule], *, hide: bool = False) -> Known:
-    """What the rules ask for beside scores and measures; with `hide` ids of examples are hashed as in a baseline."""
-    found = Known()
+def with_lookups(
+    inputs: GateInputs, candidate: CandidateRun, rules: Sequence[GateRule], *, hide: bool = False
+) -> GateInputs:
+    """`inputs` with what the rules ask for beside scores; with `hide` ids of examples are hashed as in a baseline."""
     if any(rule.against == "untrained" for rule in rules):
-        untrained, why = _untrained(at)
+        untrained, why = _untrained(candidate)
         if untrained is not None and hide:
             untrained = baselines.hidden(untrained)
-        found = replace(found, untrained=untrained, no_untrained=why)
+        inputs = replace(inputs, untrained=untrained, no_untrained=why)
     if any(rule.slice is not None for rule in rules):
-        found = _with_columns(at, found, hide)
+        inputs = _with_columns(inputs, candidate, hide)
     if any(rule.flag is not None or rule.metric == HUMAN for rule in rules):
-        votes, why = _votes(at)
-        found = replace(found, votes=votes, no_votes=why)
+        votes, why = _votes(candidate)
+        inputs = replace(inputs, votes=votes, no_votes=why)
     if any(rule.parity is not None for rule in rules):
-        found = replace(found, parities=tuple(at.store.parities(str(at.entry.eval_id))))
-    return found
+        inputs = replace(inputs, parities=tuple(candidate.store.parities(str(candidate.entry.eval_id))))
+    return inputs
 
 
-def _with_columns(at: Stored, found: Known, hide: bool) -> Known:
-    examples = queries.sealed_examples(at.home.absolute(), at.experiment)
+def _with_columns(inputs: GateInputs, candidate: CandidateRun, hide: bool) -> GateInputs:
+    examples = queries.sealed_examples(candidate.home.absolute(), candidate.experiment)
     columns = {example.id: example.fields for example in examples.values()}
     if hide:
-        [evaluation] = at.store.evaluations([str(at.entry.eval_id)])
-        columns = {baselines.hidden_name(evaluation.suite_fingerprint, "item", k): v for k, v in columns.items()}
-    why = f"the sealed test split is not under {at.home.name}, so no slice can be made; run the experiment again"
-    return replace(found, columns=columns, no_columns=why)
+        suite = inputs.candidate.suite
+        columns = {baselines.hidden_name(suite, "item", k): v for k, v in columns.items()}
+    home = candidate.home.name
+    why = f"the sealed test split is not under {home}, so no slice can be made; run the experiment again"
+    return replace(inputs, columns=columns, no_columns=why)
 
 
-def _untrained(at: Stored) -> tuple[Scored | None, str]:
+def _untrained(candidate: CandidateRun) -> tuple[Scored | None, str]:
     """The untrained arm of the experiment, or why there is none. Of several the one that is called so."""
-    entries = [entry for entry in at.store.entries(at.experiment.experiment_id) if entry.fraction == 1]
-    runs = {(run.train_id, run.attempt): run for run in at.store.runs([entry.train_id for entry in entries])}
-    there = [(e, runs[e.train_id, e.attempt]) for e in entries if (e.train_id, e.attempt) in runs]
-    there = [(entry, run) for entry, run in there if run.method == "untrained"]
-    named = [both for both in there if both[0].arm == "untrained"] or there
+    store, experiment = candidate.store, candidate.experiment
+    entries = [entry for entry in store.entries(experiment.experiment_id) if entry.fraction == 1]
+    runs = {(run.train_id, run.attempt): run for run in store.runs([entry.train_id for entry in entries])}
+    pairs = [(entry, runs.get((entry.train_id, entry.attempt))) for entry in entries]
+    untrained = [(entry, run) for entry, run in pairs if run is not None and run.method == "untrained"]
+    named = [pair for pair in untrained if pair[0].arm == "untrained"] or untrained
     if not named:
-        return None, f"{at.experiment.name} has no untrained arm: add `untrained` to its arms and run it again"
+        return None, f"{experiment.name} has no untrained arm: add `untrained` to its arms and run it again"
     if len(named) > 1:
         arms = ", ".join(entry.arm for entry, _ in named)
-        return None, f"{at.experiment.name} has several untrained arms ({arms}): call one of them untrained"
+        return None, f"{experiment.name} has several untrained arms ({arms}): call one of them untrained"
     entry, run = named[0]
     if entry.eval_id is None:
         return None, f"{entry.arm} has no result: it ended {entry.status}; `harness run` tries again"
-    return scored(replace(at, entry=entry, run=run)), ""
+    return scored(replace(candidate, entry=entry, run=run)), ""
 
 
-def _votes(at: Stored) -> tuple[RoundVotes | None, str]:
+def _votes(candidate: CandidateRun) -> tuple[RoundVotes | None, str]:
     """The newest unblinded round with this very artefact, or what to do to have one."""
-    arm = at.entry.arm
-    rounds = [one for one in at.store.rounds(at.experiment.experiment_id) if arm in one.arms]
+    arm, experiment = candidate.entry.arm, candidate.experiment
+    opening = f"`harness review open {experiment.name} --arms {arm},OTHER`"
+    rounds = [round_ for round_ in candidate.store.rounds(experiment.experiment_id) if arm in round_.arms]
     if not rounds:
-        return None, f"nobody has reviewed {arm}: `harness review open {at.experiment.name} --arms {arm},OTHER`"
-    unblinded = [one for one in rounds if one.unblinded is not None]
+        return None, f"nobody has reviewed {arm}: {opening}"
+    unblinded = [(round_.unblinded.when, round_) for round_ in rounds if round_.unblinded is not None]
     if not unblinded:
-        last = max(rounds, key=lambda one: one.opened.when)
+        last = max(rounds, key=lambda round_: round_.opened.when)
         state = "still open" if last.closed is None else "closed but still blind"
         return None, f'the round {last.id} is {state}: `harness review unblind {last.id} --reason "…"`'
-    newest = max(unblinded, key=lambda one: one.unblinded.when if one.unblinded is not None else "")
-    if not _same_artefact(at, newest):
-        words = f"the round {newest.id} judged another model or evaluation of {arm}"
-        return None, f"{words}: `harness review open {at.experiment.name} --arms {arm},OTHER`"
-    return joined(newest, at.store.ballots(newest.id)), ""
+    newest = max(unblinded, key=lambda pair: pair[0])[1]
+    if not _same_artefact(candidate, newest):
+        return None, f"the round {newest.id} judged another model or evaluation of {arm}: {opening}"
+    return joined(newest, candidate.store.ballots(newest.id)), ""
 
 
-def _same_artefact(at: Stored, there: Round) -> bool:
+def _same_artefact(candidate: CandidateRun, round_: Round) -> bool:
     """Whether the answers that were judged are the candidate's: of its evaluation, or of its model elsewhere."""
-    source = there.evaluations.get(at.entry.arm)
-    if source == at.entry.eval_id:
+    source, artefact = round_.evaluations.get(candidate.entry.arm), candidate.run.artefact
+    if source == candidate.entry.eval_id:
         return True
-    if there.split == "test" or source is None or at.run.artefact is None:
+    if round_.split == "test" or source is None or artefact is None:
         return False
-    return any(one.artefact_hash == at.run.artefact.hash for one in at.store.evaluations([source]))
+    return any(each.artefact_hash == artefact.hash for each in candidate.store.evaluations([source]))

@@ -1,4 +1,4 @@
-"""One function gives the verdict of a gate.
+"""The verdict of a gate, from what each rule asks and the evidence on it.
 
 A rule asks whether a number lies on the right side of a limit: the paired difference above minus the margin, a score
 above its floor, a rate below its ceiling. Both ends of the interval are one-sided limits at the rule's confidence:
@@ -17,7 +17,7 @@ critical rules is adjusted by Holm (1979), and a rule that fails at its own leve
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -31,14 +31,14 @@ SEVERITY: tuple[GateOutcome, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "PASS")
 
 def judge_rule(question: Question, evidence: Evidence) -> RuleVerdict:
     """One rule's answer, before the adjustment for the number of rules: the worst of what it asks."""
-    found = _judge_one(question, evidence)
-    for asked, known in evidence.parts:
-        part = _judge_one(asked, known)
-        words = f"{found.words}; {asked.rule}: {part.words}"
-        if SEVERITY.index(part.outcome) < SEVERITY.index(found.outcome):
-            found = replace(found, outcome=part.outcome, more_examples=part.more_examples, counted=part.counted)
-        found = replace(found, words=words)
-    return replace(found, worst=evidence.worst, dropped=evidence.dropped)
+    verdict = _judge_one(question, evidence)
+    for asked, given in evidence.parts:
+        part = _judge_one(asked, given)
+        words = f"{verdict.words}; {asked.rule}: {part.words}"
+        if SEVERITY.index(part.outcome) < SEVERITY.index(verdict.outcome):
+            verdict = replace(verdict, outcome=part.outcome, more_examples=part.more_examples, counted=part.counted)
+        verdict = replace(verdict, words=words)
+    return replace(verdict, worst=evidence.worst, dropped=evidence.dropped)
 
 
 def _judge_one(question: Question, evidence: Evidence) -> RuleVerdict:
@@ -51,33 +51,35 @@ def _judge_one(question: Question, evidence: Evidence) -> RuleVerdict:
 
     if evidence.problem:
         return answer("INVALID", evidence.problem)
-    found, more = evidence.estimate, evidence.more_examples
-    if found is None:
+    estimate, more = evidence.estimate, evidence.more_examples
+    if estimate is None:
         if evidence.waiting:
             return answer("INCONCLUSIVE", evidence.waiting + (f"; {more:,} {things} are wanted" if more else ""), more)
         return answer("INVALID", "there is nothing to judge")
-    count = found.n if evidence.count is None else evidence.count
+    count = estimate.n if evidence.count is None else evidence.count
     if count < question.minimum_examples:
         words = f"{count} {things}; the rule asks for {question.minimum_examples}"
         return answer("INCONCLUSIVE", words, question.minimum_examples - count)
-    if found.low is None or found.high is None:
-        told = f"; {more:,} more {things} are wanted" if more else ""
-        return answer("INCONCLUSIVE", f"no interval: {found.method}{told}", more)
+    if estimate.low is None or estimate.high is None:
+        ending = f"; {more:,} more {things} are wanted" if more else ""
+        return answer("INCONCLUSIVE", f"no interval: {estimate.method}{ending}", more)
     sign = 1.0 if question.higher_is_better else -1.0
-    low, high = sorted((sign * found.low, sign * found.high))
+    low, high = sorted((sign * estimate.low, sign * estimate.high))
     limit = sign * question.limit
     side = "at least" if question.higher_is_better else "at most"
-    between = "" if found.low == found.value == found.high else f" [{number(found.low)}, {number(found.high)}]"
-    words = f"{number(found.value)}{between}, wanted {side} {number(question.limit)}"
+    between = (
+        "" if estimate.low == estimate.value == estimate.high else f" [{number(estimate.low)}, {number(estimate.high)}]"
+    )
+    words = f"{number(estimate.value)}{between}, wanted {side} {number(question.limit)}"
     if low > limit or low == high == limit:
         return answer("PASS", words, 0)
     if high < limit:
         return answer("FAIL", words, 0)
     if more:
-        told = f"about {more:,} more {things} would settle it"
+        ending = f"about {more:,} more {things} would settle it"
     else:
-        told = "more rounds may settle it" if things == "rounds" else f"too close for any number of {things}"
-    return answer("INCONCLUSIVE", f"{words}; {told}", more)
+        ending = "more rounds may settle it" if things == "rounds" else f"too close for any number of {things}"
+    return answer("INCONCLUSIVE", f"{words}; {ending}", more)
 
 
 def number(value: float) -> str:
@@ -97,7 +99,7 @@ def judge(
     Raises:
         ValueError: not one piece of evidence for each question.
     """
-    rules = [judge_rule(question, known) for question, known in zip(questions, evidence, strict=True)]
+    rules = [judge_rule(question, given) for question, given in zip(questions, evidence, strict=True)]
     return conclude(_with_holm(rules, questions, evidence), on_inconclusive)
 
 
@@ -112,7 +114,7 @@ def conclude(rules: Sequence[RuleVerdict], on_inconclusive: Literal["fail", "war
     ]
     if not critical:
         return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ("no rule is critical", *warnings))
-    outcome: GateOutcome = next((each for each in SEVERITY if each in deciding), "PASS")
+    outcome = worst_outcome(deciding)
     code = EXIT_CODES[outcome]
     if outcome == "INCONCLUSIVE" and on_inconclusive == "warn":
         code = 0
@@ -123,22 +125,27 @@ def conclude(rules: Sequence[RuleVerdict], on_inconclusive: Literal["fail", "war
     return GateVerdict(outcome, code, tuple(rules), tuple(warnings))
 
 
+def worst_outcome(outcomes: Collection[GateOutcome]) -> GateOutcome:
+    """The most severe of `outcomes`; PASS of none."""
+    return next((outcome for outcome in SEVERITY if outcome in outcomes), "PASS")
+
+
 def _with_holm(
     rules: Sequence[RuleVerdict], questions: Sequence[Question], evidence: Sequence[Evidence]
 ) -> list[RuleVerdict]:
     """Critical rules that fail at their own level but not in their family become INCONCLUSIVE."""
-    family = [place for place, rule in enumerate(rules) if rule.tier == "critical" and rule.outcome != "INVALID"]
-    known = [_p_fail(question, one) for question, one in zip(questions, evidence, strict=True)]
-    raw = [1.0 if (p := known[place]) is None else p for place in family]
+    family = [index for index, rule in enumerate(rules) if rule.tier == "critical" and rule.outcome != "INVALID"]
+    p_values = [_p_fail(question, given) for question, given in zip(questions, evidence, strict=True)]
+    raw = [1.0 if (p := p_values[index]) is None else p for index in family]
     adjusted = dict(zip(family, stats.holm(raw), strict=True)) if family else {}
     result = list(rules)
-    for place, p in adjusted.items():
-        rule, own, error = rules[place], known[place], 1 - questions[place].confidence
+    for index, p in adjusted.items():
+        rule, own, error = rules[index], p_values[index], 1 - questions[index].confidence
         # No p-value: the interval alone has decided, and there is nothing to adjust.
         if rule.outcome == "FAIL" and own is not None and p > error:
             words = f"{rule.words}; worse on its own, not among {len(family)} rules (Holm p {p:.3g})"
             more = _more_for_family(rule, own, error / len(family))
-            result[place] = replace(rule, outcome="INCONCLUSIVE", words=words, more_examples=more)
+            result[index] = replace(rule, outcome="INCONCLUSIVE", words=words, more_examples=more)
     return result
 
 
@@ -148,14 +155,14 @@ def _more_for_family(rule: RuleVerdict, p: float, error: float) -> int | None:
 
     if rule.estimate is None or p >= 0.5:
         return None
-    wanted = rule.estimate.n * float((ndtri(1 - error) + ndtri(0.8)) / ndtri(1 - p)) ** 2
-    return max(1, math.ceil(wanted) - rule.estimate.n)
+    total = rule.estimate.n * float((ndtri(1 - error) + ndtri(0.8)) / ndtri(1 - p)) ** 2
+    return max(1, math.ceil(total) - rule.estimate.n)
 
 
 def _p_fail(question: Question, evidence: Evidence) -> float | None:
     """The p-value of what a rule fails by: of several parts that do, the surest, each with its share (Bonferroni)."""
     asked = [(question, evidence), *evidence.parts]
-    failed = [known.p_fail for one, known in asked if _judge_one(one, known).outcome == "FAIL"]
+    failed = [given.p_fail for asking, given in asked if _judge_one(asking, given).outcome == "FAIL"]
     if not failed:
         return evidence.p_fail
     sure = [p for p in failed if p is not None]

@@ -1,4 +1,6 @@
-"""How often one candidate may be judged: once on one set of scores, or twice under a rule declared beforehand. Pure.
+"""How often one candidate may be judged, and which critical rules are waived. Pure.
+
+A *look*, as in group-sequential testing, is one judgement of a candidate on new evidence.
 
 A gate that is run again until it passes lets through more than its error rate: with new data each time, a candidate
 that is worse by exactly the margin passes in 5 % of first looks, in up to 9.75 % of two, in 40 % of ten. So
@@ -10,6 +12,9 @@ that is worse by exactly the margin passes in 5 % of first looks, in up to 9.75 
   leave 2.9 % to each look in place of 2.5 %, but needs equal amounts of evidence at both, which nobody promises here.
   The second look is made only after an INCONCLUSIVE first, and with more evidence; there is no third.
 
+Waivers: a critical rule that fails or is open does not decide while somebody answers for it. What is INVALID cannot be
+waived: there is nothing that anyone could have taken responsibility for.
+
 What could not be judged (INVALID) is no look: nothing could have passed. Neither is a rule of which nothing was known
 (nobody has reviewed yet), or less than it asks for (votes, examples): judging it once there is enough belongs to the
 same look.
@@ -17,16 +22,29 @@ same look.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from harness.records import Evidence, GateCall, GateOutcome, GateVerdict, RuleVerdict, digest
+from harness.config import WaiverSpec
+from harness.records import (
+    Evidence,
+    GateCall,
+    GateOutcome,
+    GateVerdict,
+    RuleVerdict,
+    WaiverState,
+    WaiverUse,
+    digest,
+)
 from harness.records.gates import EXIT_CODES, Question
-from harness.release.gate.judge import SEVERITY
+from harness.release.gate.judge import conclude, worst_outcome
 
 DIGITS = 6
 """Significant digits of a number that identify it: a library that moves the last bits of a mean is no new evidence."""
+LONGEST_WAIVER = datetime.timedelta(days=90)
+"""How far ahead a waiver may expire: what should hold for longer is another rule."""
 
 
 def confidence(whole: float, looks: int) -> float:
@@ -40,22 +58,22 @@ def fingerprints(about: Sequence[str], questions: Sequence[Question], evidence: 
     Empty where nothing is known, or less than the rule asks for, so that it could be neither passed nor failed.
     """
     return {
-        question.rule: digest([list(about), _number(known)]) if _is_enough(question, known) else ""
-        for question, known in zip(questions, evidence, strict=True)
+        question.rule: digest([list(about), _number(each)]) if _is_enough(question, each) else ""
+        for question, each in zip(questions, evidence, strict=True)
     }
 
 
-def _is_enough(question: Question, known: Evidence) -> bool:
-    if known.problem or known.estimate is None:
+def _is_enough(question: Question, evidence: Evidence) -> bool:
+    if evidence.problem or evidence.estimate is None:
         return False
-    count = getattr(known, "count", None)
-    return (known.estimate.n if count is None else count) >= question.minimum_examples
+    count = evidence.estimate.n if evidence.count is None else evidence.count
+    return count >= question.minimum_examples
 
 
-def _number(known: Evidence) -> list[Any]:
-    found = known.estimate
-    number = None if found is None else [f"{found.value:.{DIGITS}g}", found.n, found.clusters, found.seeds]
-    return [known.problem, number, *(_number(part) for _, part in getattr(known, "parts", ()))]
+def _number(evidence: Evidence) -> list[Any]:
+    value = evidence.estimate
+    number = None if value is None else [f"{value.value:.{DIGITS}g}", value.n, value.clusters, value.seeds]
+    return [evidence.problem, number, *(_number(part) for _, part in evidence.parts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +93,9 @@ def examine(earlier: Sequence[GateCall], now: GateCall) -> Finding:
     if now.outcome == "INVALID":
         return Finding(None, "nothing could be judged, which is no look")
     taken = [
-        one
-        for one in earlier
-        if one.rules_digest == now.rules_digest and one.outcome != "INVALID" and not one.answered_by and one.settled
+        call
+        for call in earlier
+        if call.rules_digest == now.rules_digest and call.outcome != "INVALID" and not call.answered_by and call.settled
     ]
     if not taken:
         return Finding(1, "first look")
@@ -87,7 +105,7 @@ def examine(earlier: Sequence[GateCall], now: GateCall) -> Finding:
             f"looks: {first.looks} was declared at the first look ({first.when[:10]}) and is {now.looks} now; it is "
             "declared before the first look: write it back, or train a new candidate"
         )
-    last = {one.look: one for one in taken}
+    last = {call.look: call for call in taken}
     for look, before in last.items():
         if _same(before, now):
             return _within(look, before, now)
@@ -97,7 +115,7 @@ def examine(earlier: Sequence[GateCall], now: GateCall) -> Finding:
             f"other scores of a training that had {'its look' if now.looks == 1 else 'both looks'} "
             f"({first.outcome} on {first.when[:10]}); nothing is judged until it passes: {way}"
         )
-    decided = [found for one in taken if (found := _own(one.verdict)) != "INCONCLUSIVE"]
+    decided = [outcome for call in taken if (outcome := _own(call.verdict)) != "INCONCLUSIVE"]
     if decided:
         return _refused(
             f"the first look ({first.when[:10]}) was {decided[0]}, which is final; a second look follows an "
@@ -114,13 +132,12 @@ def examine(earlier: Sequence[GateCall], now: GateCall) -> Finding:
 
 def _own(verdict: GateVerdict) -> GateOutcome:
     """The outcome without waivers: what the evidence said."""
-    found = {rule.outcome for rule in verdict.rules if rule.tier == "critical"}
-    return next((each for each in SEVERITY if each in found), "PASS")
+    return worst_outcome({rule.outcome for rule in verdict.rules if rule.tier == "critical"})
 
 
 def _same(before: GateCall, now: GateCall) -> bool:
     """Whether every rule that could be judged then rests on the same evidence now."""
-    return all(now.data.get(rule) == known for rule, known in before.data.items() if known)
+    return all(now.data.get(rule) == data for rule, data in before.data.items() if data)
 
 
 def _within(look: int | None, before: GateCall, now: GateCall) -> Finding:
@@ -155,17 +172,71 @@ def refusal(verdict: GateVerdict, reason: str) -> GateVerdict:
     """A verdict that says why nothing was judged, and shows no number."""
 
     # Made anew, so that nothing that was found comes along.
-    rules = (RuleVerdict(one.rule, one.tier, "INVALID", reason, None, one.limit) for one in verdict.rules)
+    rules = (RuleVerdict(rule.rule, rule.tier, "INVALID", reason, None, rule.limit) for rule in verdict.rules)
     return GateVerdict("INVALID", EXIT_CODES["INVALID"], tuple(rules), ())
 
 
 def other_rules(earlier: Sequence[GateCall], now: GateCall) -> list[str]:
     """A warning where the same candidate was judged by other rules before: rules are written before they are asked."""
-    others = [one for one in earlier if one.rules_digest != now.rules_digest and one.outcome != "INVALID"]
+    others = [call for call in earlier if call.rules_digest != now.rules_digest and call.outcome != "INVALID"]
     if not others:
         return []
     last = others[-1]
     return [
         f"this candidate was judged by other rules before: {last.outcome} on {last.when[:10]} ({last.gates_file}, "
-        f"{len({one.rules_digest for one in others})} other sets of rules)"
+        f"{len({call.rules_digest for call in others})} other sets of rules)"
     ]
+
+
+# ---------------------------------------------------------------------------------------------------------- waivers
+
+
+def expires_too_late(waiver: WaiverSpec, today: datetime.date) -> bool:
+    """Whether the waiver expires more than 90 days after `today`."""
+    return datetime.date.fromisoformat(waiver.expires) > today + LONGEST_WAIVER
+
+
+def apply_waivers(
+    verdict: GateVerdict,
+    waivers: Sequence[WaiverSpec],
+    today: datetime.date,
+    on_inconclusive: Literal["fail", "warn"] = "fail",
+) -> tuple[GateVerdict, tuple[WaiverUse, ...]]:
+    """The verdict once its waivers are applied, and what came of each of them.
+
+    Every waiver but one that nothing needed is named in the warnings, an expired one too.
+    """
+    if not waivers:
+        return verdict, ()
+    by_rule = {rule.rule: rule for rule in verdict.rules}
+    uses = tuple(WaiverUse(w.rule, w.owner, w.reason, w.expires, _state(w, by_rule[w.rule], today)) for w in waivers)
+    used = {use.rule: use for use in uses if use.state == "used"}
+    rules = [_waived(rule, used[rule.rule]) if rule.rule in used else rule for rule in verdict.rules]
+    waived = conclude(rules, on_inconclusive)
+    return replace(waived, warnings=(*_warnings(uses, by_rule), *waived.warnings)), uses
+
+
+def _state(waiver: WaiverSpec, rule: RuleVerdict, today: datetime.date) -> WaiverState:
+    if datetime.date.fromisoformat(waiver.expires) < today:
+        return "expired"
+    if rule.tier != "critical" or rule.outcome == "PASS":
+        return "not needed"
+    return "powerless" if rule.outcome == "INVALID" else "used"
+
+
+def _waived(rule: RuleVerdict, use: WaiverUse) -> RuleVerdict:
+    note = _note(use)
+    return replace(rule, waived=note, words=f"{rule.words}; {note}")
+
+
+def _note(use: WaiverUse) -> str:
+    return f"waived until {use.expires} by {use.owner}: {use.reason}"
+
+
+def _warnings(uses: Sequence[WaiverUse], rules: dict[str, RuleVerdict]) -> list[str]:
+    words = {
+        "used": lambda use: f"its {rules[use.rule].outcome} is {_note(use)}",
+        "expired": lambda use: f"the waiver by {use.owner} expired on {use.expires} and counts for nothing",
+        "powerless": lambda use: f"the waiver by {use.owner} does not cover INVALID",
+    }
+    return [f"{use.rule}: {words[use.state](use)}" for use in uses if use.state in words]

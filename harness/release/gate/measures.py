@@ -15,7 +15,17 @@ from typing import Any
 from harness import stats
 from harness.config import GateRule
 from harness.config.gates import SPEEDS
-from harness.records import Entry, Estimate, Evidence, ExperimentRecord, RunRecord, ServingPass, differences
+from harness.records import (
+    Closeness,
+    Entry,
+    Estimate,
+    Evidence,
+    ExperimentRecord,
+    ParityCheck,
+    RunRecord,
+    ServingPass,
+    differences,
+)
 from harness.records.gates import Question
 from harness.records.release import MeasureFact, Scored
 from harness.records.serving import ServedArm
@@ -39,46 +49,52 @@ def measures(
 
     Of an arm that was trained elsewhere its training is not known. A pass counts if it measured this very artefact.
     """
-    found: dict[str, MeasureFact] = {}
+    facts: dict[str, MeasureFact] = {}
     price = (experiment.spec.get("resources") or {}).get("price_per_device_hour")
     cost = cost_of([run.ledger], price)
     if cost is not None:
         cost = unknown(cost) if run.method in OUTSIDE else cost.with_parent or cost
-        place = {name: run.provenance.hardware.get(name) for name in HARDWARE}
+        hardware = {name: run.provenance.hardware.get(name) for name in HARDWARE}
         for name in (*COUNTED, *NOTED):
             value = getattr(cost, name)
             if value is not None:
-                where = {} if name in COUNTED else place
+                where = {} if name in COUNTED else hardware
                 kind = {"memory": cost.memory_kind} if name == "peak_memory_bytes" else {}
-                found[name] = MeasureFact(float(value), place={**where, **kind})
+                facts[name] = MeasureFact(float(value), place={**where, **kind})
     artefact = run.artefact.hash if run.artefact is not None else None
     served = [
-        (made, one)
-        for made in passes
-        for one in made.arms
-        if (one.arm, one.train_id, one.artefact_hash) == (entry.arm, entry.train_id, artefact) and one.status == "ok"
+        (pass_, arm)
+        for pass_ in passes
+        for arm in pass_.arms
+        if (arm.arm, arm.train_id, arm.artefact_hash) == (entry.arm, entry.train_id, artefact) and arm.status == "ok"
     ]
     if served:
-        found |= _serving(*max(served, key=lambda both: both[0].created))
-    return found
+        facts |= _serving(*max(served, key=lambda both: both[0].created))
+    return facts
 
 
-def _serving(made: ServingPass, one: ServedArm) -> dict[str, MeasureFact]:
-    place = {"hardware": dict(made.hardware), "settings": dict(made.settings), "environment": dict(made.environment)}
-    found: dict[str, MeasureFact] = {}
-    probe = one.probe
+def _serving(pass_: ServingPass, arm: ServedArm) -> dict[str, MeasureFact]:
+    circumstances = {
+        "hardware": dict(pass_.hardware),
+        "settings": dict(pass_.settings),
+        "environment": dict(pass_.environment),
+    }
+    facts: dict[str, MeasureFact] = {}
+    probe = arm.probe
     if probe is not None:
         first = next((tried.memory_bytes for tried in probe.tries if tried.rows == 1 and tried.status == "ok"), None)
         if probe.weights_bytes is not None:
-            found["weights_bytes"] = MeasureFact(float(probe.weights_bytes))
+            facts["weights_bytes"] = MeasureFact(float(probe.weights_bytes))
         if first is not None:
-            found["serving_memory_bytes"] = MeasureFact(float(first), place={**place, "memory": probe.memory_kind})
+            facts["serving_memory_bytes"] = MeasureFact(
+                float(first), place={**circumstances, "memory": probe.memory_kind}
+            )
     for name in TIMED:
-        timed = {visit.round: value_in(name, visit, probe.batch if probe is not None else None) for visit in one.visits}
+        timed = {visit.round: value_in(name, visit, probe.batch if probe is not None else None) for visit in arm.visits}
         rounds = {str(number): value for number, value in timed.items() if value is not None}
         if rounds:
-            found[name] = MeasureFact(statistics.median(rounds.values()), rounds, place, made.pass_id)
-    return found
+            facts[name] = MeasureFact(statistics.median(rounds.values()), rounds, circumstances, pass_.pass_id)
+    return facts
 
 
 def measure_rule(rule: GateRule, candidate: Scored, baseline: Scored) -> tuple[Question, Evidence]:
@@ -134,9 +150,9 @@ def _exact(value: float, question: Question, words: str) -> Evidence:
 
 
 def _timed(values: Sequence[float], question: Question) -> Evidence:
-    found = stats.median_test(values, question.limit, question.confidence)
-    wrong_side = found.p_below if question.higher_is_better else found.p_above
-    return Evidence(found.estimate, wrong_side, found.more_examples, counted="rounds")
+    test = stats.median_test(values, question.limit, question.confidence)
+    wrong_side = test.p_below if question.higher_is_better else test.p_above
+    return Evidence(test.estimate, wrong_side, test.more_examples, counted="rounds")
 
 
 def _ratio(ours: MeasureFact, theirs: MeasureFact, question: Question) -> Evidence:
@@ -149,19 +165,81 @@ def _ratio(ours: MeasureFact, theirs: MeasureFact, question: Question) -> Eviden
     if ours.pass_id == theirs.pass_id and both:
         return _timed([ours.rounds[number] / theirs.rounds[number] for number in both], question)
     half = (1 + question.confidence) / 2
-    mine = stats.median_test(list(ours.rounds.values()), ours.value, half)
-    other = stats.median_test(list(theirs.rounds.values()), theirs.value, half)
+    our_median = stats.median_test(list(ours.rounds.values()), ours.value, half)
+    their_median = stats.median_test(list(theirs.rounds.values()), theirs.value, half)
     value = ours.value / theirs.value
-    short = [found.more_examples for found in (mine, other) if found.estimate.low is None]
+    short = [test.more_examples for test in (our_median, their_median) if test.estimate.low is None]
     words = "ratio of the medians of two passes; what differs from pass to pass is not in its limits"
-    found = Estimate(value, None, None, len(ours.rounds), len(ours.rounds), 1, words, 2 * question.confidence - 1)
+    ratio = Estimate(value, None, None, len(ours.rounds), len(ours.rounds), 1, words, 2 * question.confidence - 1)
     if short:
-        fewest = next(one.estimate.method for one in (mine, other) if one.estimate.low is None)
-        return Evidence(replace(found, method=fewest), None, max(more or 0 for more in short), counted="rounds")
-    (low, high), (least, most) = _ends(mine.estimate), _ends(other.estimate)
-    return Evidence(replace(found, low=low / most, high=high / least), None, None, counted="rounds")
+        fewest = next(test.estimate.method for test in (our_median, their_median) if test.estimate.low is None)
+        return Evidence(replace(ratio, method=fewest), None, max(more or 0 for more in short), counted="rounds")
+    (low, high), (least, most) = _ends(our_median.estimate), _ends(their_median.estimate)
+    return Evidence(replace(ratio, low=low / most, high=high / least), None, None, counted="rounds")
 
 
-def _ends(found: Estimate) -> tuple[float, float]:
-    assert found.low is not None and found.high is not None
-    return found.low, found.high
+def _ends(estimate: Estimate) -> tuple[float, float]:
+    assert estimate.low is not None and estimate.high is not None
+    return estimate.low, estimate.high
+
+
+# ------------------------------------------------------------------------------------------------- parity of what ships
+
+
+def parity_rule(rule: GateRule, checks: Sequence[ParityCheck]) -> tuple[Question, Evidence]:
+    """The size of the difference between what ships and the candidate, held below the margin.
+
+    `checks` are those of the candidate's own evaluation, in the order they were made.
+    """
+    assert rule.parity is not None and rule.margin is not None
+    question = Question(rule.title, rule.tier, rule.margin, False, rule.confidence, rule.least)
+    own_checks = [check for check in checks if check.kind == rule.parity and check.primary]
+    if not own_checks:
+        way = "URL --model NAME" if rule.parity == "endpoint" else "FOLDER"
+        words = f"no parity check of its {rule.parity} on the primary metric: harness parity RUN --artefact {way}"
+        return question, Evidence(None, problem=words)
+    newest = own_checks[-1]
+    about = f"{newest.artefact} ({newest.artefact_hash}), {newest.when}"
+    if newest.outcome == "INVALID" or newest.difference is None:
+        return question, Evidence(None, problem=f"{newest.words}: {about}")
+    if newest.confidence < rule.confidence:
+        again = f"harness parity RUN --artefact … --confidence {rule.confidence:g}"
+        words = f"checked at a confidence of {newest.confidence:g}, the rule asks for {rule.confidence:g}: {again}"
+        return question, Evidence(None, problem=words)
+    size = _size(newest.difference, f"{newest.metric} of {about}: {newest.difference.method}")
+    # The number of examples was worked out for the margin of the check.
+    more = newest.more_examples if newest.margin == rule.margin else None
+    return question, Evidence(size, None, more, parts=tuple(_identity(newest, question)))
+
+
+def _size(difference: Estimate, words: str) -> Estimate:
+    """How far a difference is from 0: below a margin where the interval lies within both margins, above it where the
+    interval lies beyond one."""
+    low, high = difference.low, difference.high
+    if low is None or high is None:
+        return replace(difference, value=abs(difference.value), method=words)
+    return replace(
+        difference, value=abs(difference.value), low=max(0.0, low, -high), high=max(abs(low), abs(high)), method=words
+    )
+
+
+def _identity(check: ParityCheck, question: Question) -> list[tuple[Question, Evidence]]:
+    """Whether it is the candidate's model at all: nearer to its run than to the base, and not another arm's."""
+    bases = [closeness for closeness in check.closeness if closeness.base]
+    nearest = max(bases, key=_low, default=None)
+    parts = []
+    if nearest is not None:
+        parts.append((_nearness(question, f"nearer to the run than to {nearest.other}"), Evidence(nearest.estimate)))
+    if check.impostor:
+        words = f"{check.impostor}: {check.words}"
+        estimate = Estimate(-1.0, -1.0, -1.0, check.answers, check.answers, 1, words)
+        parts.append((_nearness(question, f"not the model of {check.impostor}"), Evidence(estimate)))
+    return parts
+
+
+def _nearness(question: Question, name: str) -> Question:
+    return Question(name, question.tier, 0.0, True, question.confidence)
+
+
+def _low(closeness: Closeness) -> float:
+    return -1.0 if closeness.estimate.low is None else closeness.estimate.low

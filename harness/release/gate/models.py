@@ -31,7 +31,7 @@ from harness.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ScoringContext:
     """Where models are scored, and by which experiment file."""
 
     home: Path
@@ -41,18 +41,18 @@ class Place:
     reporter: Reporter
 
 
-def _experiment(place: Place) -> ResolvedExperiment:
+def _experiment(context: ScoringContext) -> ResolvedExperiment:
     """The experiment that says how to score. Raises UsageError where no file is known."""
-    if place.experiment is not None:
-        return pipeline.load(place.experiment)
-    plan = place.home / "runs" / place.baseline.scored.train_id / "plan.json"
+    if context.experiment is not None:
+        return pipeline.load(context.experiment)
+    plan = context.home / "runs" / context.baseline.scored.train_id / "plan.json"
     files = [Path(read_json(plan)["experiment"]["file"])] if plan.exists() else []
-    files += [find_experiment(Path("baselines") / f"{place.baseline.experiment}.yaml")]
+    files += [find_experiment(Path("baselines") / f"{context.baseline.experiment}.yaml")]
     for file in files:
         if file.is_file():
             return pipeline.load(file)
     raise UsageError(
-        f"the experiment file of {place.baseline.name} ({place.baseline.experiment}) is not here",
+        f"the experiment file of {context.baseline.name} ({context.baseline.experiment}) is not here",
         hint="Name it with --experiment FILE",
     )
 
@@ -60,32 +60,32 @@ def _experiment(place: Place) -> ResolvedExperiment:
 # ------------------------------------------------------------------------------------------------ the baseline again
 
 
-def rescore(place: Place) -> Scored:
+def rescore(context: ScoringContext) -> Scored:
     """The baseline's own model scored in this environment, on the suite of its experiment as it is here now.
 
     Raises UsageError where the model is not in this home, or where the experiment file describes another training.
     """
-    run = _own_run(place)
-    experiment = _experiment(place)
-    prepared = prepare(experiment, place.home)
-    record, plans = pipeline.stored_plans(experiment, prepared, place.home)
-    plan = next((one for one in plans if one.train_id == run.train_id), None)
+    run = _own_run(context)
+    experiment = _experiment(context)
+    prepared = prepare(experiment, context.home)
+    record, plans = pipeline.stored_plans(experiment, prepared, context.home)
+    plan = next((each for each in plans if each.train_id == run.train_id), None)
     if plan is None:
         raise UsageError(
-            f"{experiment.file.name} does not describe the training of {place.baseline.name} (any more)",
+            f"{experiment.file.name} does not describe the training of {context.baseline.name} (any more)",
             hint="Name the experiment file it was trained with: --experiment FILE",
         )
-    place.reporter.label = f"{place.baseline.name} again"
+    context.reporter.label = f"{context.baseline.name} again"
     try:
-        eval_id = worker.rescore(plan, place.reporter)
+        eval_id = worker.rescore(plan, context.reporter)
     except ArmFailed as error:
         raise UsageError(error.message, hint=_train_again(experiment)) from None
     entry = Entry(record.experiment_id, plan.arm_name, plan.seed, plan.train_id, run.attempt, "ok", eval_id)
-    store = Store(queries.database(place.home))
+    store = Store(queries.database(context.home))
     if not store.has_evaluation(eval_id):
-        look = ingest.look(record, entry, f"harness gate --rescore-baseline: {place.baseline.name}")
-        ingest.keep_looks(place.home, [look])
-        store.ingest([*ingest.evaluation_rows(place.home / "evals" / eval_id), look])
+        look = ingest.look(record, entry, f"harness gate --rescore-baseline: {context.baseline.name}")
+        ingest.keep_looks(context.home, [look])
+        store.ingest([*ingest.evaluation_rows(context.home / "evals" / eval_id), look])
     [evaluation] = store.evaluations([eval_id])
     return baselines.scored(record, entry, evaluation, run, (store.scores([eval_id]), store.predictions([eval_id])))
 
@@ -94,17 +94,17 @@ def _train_again(experiment: ResolvedExperiment) -> str:
     return f"`harness run {experiment.file.name}` trains it again, to the same bits"
 
 
-def _own_run(place: Place) -> RunRecord:
+def _own_run(context: ScoringContext) -> RunRecord:
     """The run in this home that left the baseline's very model."""
-    wanted = place.baseline.scored
-    folders = [place.home / "runs" / wanted.train_id]
-    folders += [path.parent for path in sorted((place.home / "runs").glob("*/run.json"))]
+    pinned = context.baseline.scored
+    folders = [context.home / "runs" / pinned.train_id]
+    folders += [path.parent for path in sorted((context.home / "runs").glob("*/run.json"))]
     for folder in folders:
         record = worker.read_run(folder)
-        if record is not None and record.artefact is not None and record.artefact.hash == wanted.artefact:
+        if record is not None and record.artefact is not None and record.artefact.hash == pinned.artefact:
             return record
     raise UsageError(
-        f"the model of {place.baseline.name} (artefact {wanted.artefact}) is not in {place.home}",
+        f"the model of {context.baseline.name} (artefact {pinned.artefact}) is not in {context.home}",
         hint="Give the --home it was trained in, run its experiment here, or pin a baseline again in this environment",
     )
 
@@ -112,39 +112,41 @@ def _own_run(place: Place) -> RunRecord:
 # ------------------------------------------------------------------------------------------- a folder as a candidate
 
 
-def score_folder(place: Place, folder: Path, *, untrained: bool) -> str:
+def score_folder(context: ScoringContext, folder: Path, *, untrained: bool) -> str:
     """Score a PEFT adapter or a model folder as an imported arm of an experiment of its own; the run's name.
 
     `untrained`: the untrained arm as well, which a rule about forgetting asks for; where it is scored already it is
     taken along at no cost. Raises UsageError and ModelError where the folder cannot be scored.
     """
     kind = kind_of(folder)
-    experiment = _experiment(place)
-    ours = _base(place, experiment)
+    experiment = _experiment(context)
+    ours = _base(context, experiment)
     if kind == "adapter":
-        _check_base(place, folder, experiment, ours)
-    derived = _derived(experiment, folder, place, untrained)
-    result = pipeline.run_experiment(derived, place.home, place.reporter)
+        _check_base(context, folder, experiment, ours)
+    derived = _derived(experiment, folder, context, untrained)
+    result = pipeline.run_experiment(derived, context.home, context.reporter)
     name = f"{derived.name}/{derived.arms[-1].name}"
     if result.failed:
-        store = queries.open_store(place.home)
+        store = queries.open_store(context.home)
         entries = store.entries(store.experiment(derived.name).experiment_id)
-        found = next(one for one in entries if one.arm == derived.arms[-1].name)
-        errors = [run.error for run in store.runs([found.train_id]) if run.attempt == found.attempt]
+        entry = next(each for each in entries if each.arm == derived.arms[-1].name)
+        errors = [run.error for run in store.runs([entry.train_id]) if run.attempt == entry.attempt]
         raise UsageError(
-            f"{folder} cannot be scored: {errors[0] if errors else found.status}", hint="Nothing is judged"
+            f"{folder} cannot be scored: {errors[0] if errors else entry.status}", hint="Nothing is judged"
         )
     return name
 
 
-def _derived(experiment: ResolvedExperiment, folder: Path, place: Place, untrained: bool) -> ResolvedExperiment:
+def _derived(
+    experiment: ResolvedExperiment, folder: Path, context: ScoringContext, untrained: bool
+) -> ResolvedExperiment:
     """The experiment with the folder as its only candidate: same task, base, prompts and settings."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.resolve().name).strip("-_") or "model"
     called = f"{plain}-{files_hash(folder)[:8]}"
     candidate = ImportedSpec(method="imported", name=called, path=str(folder.resolve()))
     base = next((arm for arm in experiment.arms if isinstance(arm, UntrainedSpec)), None)
-    beside = (base,) if base is not None and (untrained or _is_scored(experiment, str(base.name), place.home)) else ()
-    arms = (*beside, candidate)
+    others = (base,) if base is not None and (untrained or _is_scored(experiment, str(base.name), context.home)) else ()
+    arms = (*others, candidate)
     spec = experiment.spec.model_copy(
         update={
             "arms": list(arms),
@@ -164,20 +166,20 @@ def _is_scored(experiment: ResolvedExperiment, arm: str, home: Path) -> bool:
     return any(plan.arm_name == arm and worker.finished(plan) is not None for plan in plans)
 
 
-def _base(place: Place, experiment: ResolvedExperiment) -> str:
+def _base(context: ScoringContext, experiment: ResolvedExperiment) -> str:
     """Hash of the experiment's base, which must be the baseline's where its run is here. Raises ModelError."""
-    ours = run_plans.base_identity(experiment, place.home)
-    run = worker.read_run(place.home / "runs" / place.baseline.scored.train_id)
+    ours = run_plans.base_identity(experiment, context.home)
+    run = worker.read_run(context.home / "runs" / context.baseline.scored.train_id)
     if run is not None and run.artefact is not None and run.artefact.base_hash != ours:
         raise ModelError(
-            f"{place.baseline.name} was made from another base ({run.artefact.base_hash}) than the one that "
+            f"{context.baseline.name} was made from another base ({run.artefact.base_hash}) than the one that "
             f"{experiment.file.name} names ({ours})",
             hint="Name the experiment file of its own base with --experiment FILE",
         )
     return ours
 
 
-def _check_base(place: Place, folder: Path, experiment: ResolvedExperiment, ours: str) -> None:
+def _check_base(context: ScoringContext, folder: Path, experiment: ResolvedExperiment, ours: str) -> None:
     """That an adapter was made for the experiment's base, whose hash is `ours`. Raises ModelError or UsageError."""
     from harness.models.transformers import loading
 
@@ -187,14 +189,14 @@ def _check_base(place: Place, folder: Path, experiment: ResolvedExperiment, ours
     except (ValueError, AttributeError):
         raise DataError(f"{folder / 'adapter_config.json'}: cannot be read", hint="Save the adapter again") from None
     if named and Path(named).expanduser().is_dir():
-        theirs = loading.base_hash(Path(named).expanduser().resolve(), place.home / "hashes.json")
+        theirs = loading.base_hash(Path(named).expanduser().resolve(), context.home / "hashes.json")
         if theirs != ours:
             raise ModelError(
-                f"{folder} is an adapter of {named} ({theirs}), and {place.baseline.name} of {experiment.base.path} "
+                f"{folder} is an adapter of {named} ({theirs}), and {context.baseline.name} of {experiment.base.path} "
                 f"({ours})",
                 hint="Gate it against a baseline of its own base",
             )
-    elif named != experiment.base.path and place.experiment is None:
+    elif named != experiment.base.path and context.experiment is None:
         raise UsageError(
             f"the base of {folder}, {named or 'which its config does not name'}, is not here and cannot be checked",
             hint=f"If it is {experiment.base.path}, say so with --experiment {experiment.file.name}",

@@ -27,8 +27,8 @@ def as_lines(verdict: GateVerdict, title: str) -> list[str]:
     """One line a rule, the worst first, then the verdict."""
     width = max((len(rule.rule) for rule in verdict.rules), default=0)
     rules = [
-        f"{MARKS[one.outcome]} {_flat(one.rule):<{width}}  {one.outcome:<12}  {_flat(one.words)}"
-        for one in worst_first(verdict)
+        f"{MARKS[rule.outcome]} {_flat(rule.rule):<{width}}  {rule.outcome:<12}  {_flat(rule.words)}"
+        for rule in worst_first(verdict)
     ]
     return [title, *rules, *(f"warning: {_flat(line)}" for line in verdict.warnings), f"{verdict.outcome}"]
 
@@ -87,8 +87,8 @@ def as_markdown(verdict: GateVerdict, title: str) -> str:
     It stays below MOST_BYTES; what does not fit is counted.
     """
     rows = [
-        f"| {MARKS[one.outcome]} {one.outcome} | {_cell(one.rule)} | {one.tier} | {_cell(one.words)} |"
-        for one in worst_first(verdict)
+        f"| {MARKS[rule.outcome]} {rule.outcome} | {_cell(rule.rule)} | {rule.tier} | {_cell(rule.words)} |"
+        for rule in worst_first(verdict)
     ]
     table = ["| outcome | rule | tier | |", "|---|---|---|---|", *rows]
     warnings = [f"- {_cell(line)}" for line in verdict.warnings]
@@ -98,35 +98,37 @@ def as_markdown(verdict: GateVerdict, title: str) -> str:
 
 def _examples(verdict: GateVerdict) -> list[str]:
     """The examples on which the candidate falls furthest, by the worst rule that compares them."""
-    rule = next((one for one in worst_first(verdict) if one.worst), None)
+    rule = next((each for each in worst_first(verdict) if each.worst), None)
     if rule is None:
         return []
     rows = [
-        f"| {_cell(str(place) if drop.item is None else drop.item)} | {drop.candidate:.4g} | {drop.other:.4g} |"
-        for place, drop in enumerate(rule.worst, 1)
+        f"| {_cell(str(rank) if drop.item is None else drop.item)} | {drop.candidate:.4g} | {drop.other:.4g} |"
+        for rank, drop in enumerate(rule.worst, 1)
     ]
-    told = f"{rule.dropped:,} examples are worse than before by {_cell(rule.rule)}"
-    head = f"{told}; the worst {len(rows)}:" if len(rows) > 1 else f"{told}:"
+    count = f"{rule.dropped:,} examples are worse than before by {_cell(rule.rule)}"
+    head = f"{count}; the worst {len(rows)}:" if len(rows) > 1 else f"{count}:"
     return [head, "", "| example | candidate | before |", "|---|---|---|", *rows, ""]
 
 
 def _within(lines: list[str], most: int) -> list[str]:
     """As many lines from the first as fit into `most` bytes, and how many do not."""
     size = 0
-    for place, line in enumerate(lines):
+    for index, line in enumerate(lines):
         size += len(line.encode()) + 1
         if size > most:
-            return [*lines[:place], "", f"… and {len(lines) - place:,} more lines: the JSON has everything."]
+            return [*lines[:index], "", f"… and {len(lines) - index:,} more lines: the JSON has everything."]
     return lines
 
 
 def as_annotations(verdict: GateVerdict) -> list[str]:
     """Workflow commands of GitHub Actions, one for each rule that does not pass; a step shows ten of a kind at most."""
     lines = []
-    for one in worst_first(verdict):
-        if one.outcome != "PASS" and one.tier != "informational":
-            kind = "error" if one.tier == "critical" and not one.waived and verdict.exit_code else "warning"
-            lines.append(f"::{kind} title={_escaped(one.rule, name=True)}::{_escaped(f'{one.outcome}: {one.words}')}")
+    for rule in worst_first(verdict):
+        if rule.outcome != "PASS" and rule.tier != "informational":
+            kind = "error" if rule.tier == "critical" and not rule.waived and verdict.exit_code else "warning"
+            lines.append(
+                f"::{kind} title={_escaped(rule.rule, name=True)}::{_escaped(f'{rule.outcome}: {rule.words}')}"
+            )
     if len(lines) > MOST_ANNOTATIONS:
         kept = MOST_ANNOTATIONS - 1
         rest = f"{len(lines) - kept} more rules do not pass; the summary has them"
@@ -137,7 +139,7 @@ def as_annotations(verdict: GateVerdict) -> list[str]:
 def worst_first(verdict: GateVerdict) -> list[RuleVerdict]:
     """Rules by tier and outcome, the worst first."""
     tiers, outcomes = ("critical", "supporting", "informational"), ("INVALID", "FAIL", "INCONCLUSIVE", "PASS")
-    return sorted(verdict.rules, key=lambda one: (tiers.index(one.tier), outcomes.index(one.outcome)))
+    return sorted(verdict.rules, key=lambda rule: (tiers.index(rule.tier), outcomes.index(rule.outcome)))
 
 
 def _flat(text: str) -> str:
@@ -147,8 +149,8 @@ def _flat(text: str) -> str:
 
 
 def _short(text: str) -> str:
-    found = _flat(text[: 2 * LONGEST])
-    return found if len(found) <= LONGEST else f"{found[: LONGEST - 1]}…"
+    flat = _flat(text[: 2 * LONGEST])
+    return flat if len(flat) <= LONGEST else f"{flat[: LONGEST - 1]}…"
 
 
 def _xml(text: str) -> str:
@@ -162,5 +164,5 @@ def _cell(text: str) -> str:
 
 def _escaped(text: str, *, name: bool = False) -> str:
     """As GitHub asks: data escapes %, CR and LF, properties : and , too."""
-    found = _short(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return found.replace(":", "%3A").replace(",", "%2C") if name else found
+    escaped = _short(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return escaped.replace(":", "%3A").replace(",", "%2C") if name else escaped

@@ -21,30 +21,30 @@ from harness.results.human.votes import RoundVotes, excluded_raters
 P_STEPS = 30
 
 
-def win_rate_rule(rule: GateRule, found: RoundVotes, arm: str) -> tuple[Question, Evidence]:
+def win_rate_rule(rule: GateRule, round_votes: RoundVotes, arm: str) -> tuple[Question, Evidence]:
     """The share of votes that an arm won, clustered by example and by rater, with what is asked of the raters."""
     assert rule.floor is not None
     question = Question(rule.title, rule.tier, rule.floor, True, rule.confidence, rule.least)
-    said = arm_votes(found, arm)
-    if said is None:
-        words = f"round {found.round.id}: nobody judged an answer of {arm}"
+    votes = arm_votes(round_votes, arm)
+    if votes is None:
+        words = f"round {round_votes.round.id}: nobody judged an answer of {arm}"
         return question, Evidence(None, waiting=words, more_examples=rule.least or None, counted="votes")
-    first = _win_rate(question, found, said)
-    if said.votes < rule.least:
+    first = _win_rate(question, round_votes, votes)
+    if votes.votes < rule.least:
         return question, first  # below the minimum nothing else decides either
 
     def of(left_out: Sequence[str]) -> Evidence:
-        rest = arm_votes(found, arm, left_out)
-        return _win_rate(question, found, rest) if rest is not None else Evidence(None)
+        rest = arm_votes(round_votes, arm, left_out)
+        return _win_rate(question, round_votes, rest) if rest is not None else Evidence(None)
 
-    parts = _without(found, of, question)
+    parts = _without(round_votes, of, question)
     if rule.minimum_agreement is not None:
         asked = Question("agreement (alpha)", rule.tier, rule.minimum_agreement, True, rule.confidence)
-        parts.append((asked, _agreement(said, asked)))
+        parts.append((asked, _agreement(votes, asked)))
     return question, replace(first, parts=tuple(parts))
 
 
-def flag_rule(rule: GateRule, found: RoundVotes, arm: str) -> tuple[Question, Evidence]:
+def flag_rule(rule: GateRule, round_votes: RoundVotes, arm: str) -> tuple[Question, Evidence]:
     """The share of an arm's answers that were flagged, by exact binomial limits.
 
     What is counted is answers, each of another example: one that several raters saw counts once, and is flagged when
@@ -52,35 +52,37 @@ def flag_rule(rule: GateRule, found: RoundVotes, arm: str) -> tuple[Question, Ev
     """
     assert rule.flag is not None and rule.ceiling is not None
     flag, question = rule.flag, Question(rule.title, rule.tier, rule.ceiling, False, rule.confidence, rule.least)
-    if flag not in found.round.flags:
-        problem = f"the round {found.round.id} asked for no flag {flag!r}. {nearest(flag, found.round.flags)}"
+    if flag not in round_votes.round.flags:
+        problem = (
+            f"the round {round_votes.round.id} asked for no flag {flag!r}. {nearest(flag, round_votes.round.flags)}"
+        )
         return question, Evidence(None, problem=problem.strip())
 
     def of(left_out: Sequence[str]) -> Evidence:
-        row = arm_flag(found, arm, flag, left_out)
+        row = arm_flag(round_votes, arm, flag, left_out)
         if not row.answers:
-            words = f"round {found.round.id}: nobody judged an answer of {arm}"
+            words = f"round {round_votes.round.id}: nobody judged an answer of {arm}"
             more = math.ceil(math.log(1 - rule.confidence) / math.log1p(-question.limit))
             return Evidence(None, waiting=words, more_examples=max(more, rule.least), counted="answers")
         test = stats.rate_test(row.flagged, row.answers, question.limit, question.confidence)
         words = (
             f"{row.flagged} of {row.answers} answers flagged, {row.votes} votes (an answer counts once, flagged by any "
-            f"of its raters), round {found.round.id}; {test.estimate.method}"
+            f"of its raters), round {round_votes.round.id}; {test.estimate.method}"
         )
         return Evidence(replace(test.estimate, method=words), test.p_above, test.more_examples, counted="answers")
 
     first = of(())
     if first.waiting:
         return question, first
-    return question, replace(first, parts=tuple(_without(found, of, question)))
+    return question, replace(first, parts=tuple(_without(round_votes, of, question)))
 
 
 def _without(
-    found: RoundVotes, of: Callable[[Sequence[str]], Evidence], question: Question
+    round_votes: RoundVotes, of: Callable[[Sequence[str]], Evidence], question: Question
 ) -> list[tuple[Question, Evidence]]:
     """The same question without the raters whom the declared rule leaves out, where it leaves out some but not all."""
-    left_out = excluded_raters(found)
-    voted = {vote.rater for _, vote in found.judged("ordinary")}
+    left_out = excluded_raters(round_votes)
+    voted = {vote.rater for _, vote in round_votes.judged("ordinary")}
     gone = voted & set(left_out)
     if not gone or gone == voted:
         return []
@@ -91,33 +93,33 @@ def _without(
     return [(replace(question, rule=label, minimum_examples=0), evidence)]
 
 
-def _win_rate(question: Question, found: RoundVotes, said: ArmVotes) -> Evidence:
+def _win_rate(question: Question, round_votes: RoundVotes, votes: ArmVotes) -> Evidence:
     level = 2 * question.confidence - 1
-    rate = said.rate(level)
+    rate = votes.rate(level)
     if rate.estimate is None:
-        return Evidence(None, waiting=f"round {found.round.id}: {rate.why}", counted="votes")
-    words = f"round {found.round.id}, {found.round.split} prompts: {rate.estimate.method}"
+        return Evidence(None, waiting=f"round {round_votes.round.id}: {rate.why}", counted="votes")
+    words = f"round {round_votes.round.id}, {round_votes.round.split} prompts: {rate.estimate.method}"
     estimate = replace(rate.estimate, method=words)
     more = stats.more_to_settle(estimate, question.limit, question.confidence)
-    p_fail = _p_value(said, question.limit) if estimate.high is not None and estimate.high < question.limit else None
-    return Evidence(estimate, p_fail, more, counted="votes", count=said.votes)
+    p_fail = _p_value(votes, question.limit) if estimate.high is not None and estimate.high < question.limit else None
+    return Evidence(estimate, p_fail, more, counted="votes", count=votes.votes)
 
 
-def _p_value(said: ArmVotes, limit: float) -> float:
+def _p_value(votes: ArmVotes, limit: float) -> float:
     """One-sided: half the error rate of the widest interval that still lies below the limit, by bisection."""
     low, high = 0.0, 0.5
     for _ in range(P_STEPS):
         tail = (low + high) / 2
-        found = said.rate(1 - 2 * tail).estimate
-        end = found.high if found is not None else None
+        estimate = votes.rate(1 - 2 * tail).estimate
+        end = estimate.high if estimate is not None else None
         low, high = (low, tail) if end is not None and end < limit else (tail, high)
     return high
 
 
-def _agreement(said: ArmVotes, question: Question) -> Evidence:
+def _agreement(votes: ArmVotes, question: Question) -> Evidence:
     """Alpha's percentile interval; where there is none the raters' agreement is open."""
-    found = said.agreement(2 * question.confidence - 1)
-    if found.estimate is None:
-        return Evidence(None, waiting=found.why, counted="comparisons")
-    more = stats.more_to_settle(found.estimate, question.limit, question.confidence)
-    return Evidence(found.estimate, None, more, counted="comparisons")
+    alpha = votes.agreement(2 * question.confidence - 1)
+    if alpha.estimate is None:
+        return Evidence(None, waiting=alpha.why, counted="comparisons")
+    more = stats.more_to_settle(alpha.estimate, question.limit, question.confidence)
+    return Evidence(alpha.estimate, None, more, counted="comparisons")

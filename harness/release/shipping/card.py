@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from harness import metrics
 from harness.records import Estimate, Ledger, digest
 from harness.release.shipping.runs import Shippable
 from harness.results import numbers
 from harness.results.estimator import Estimator, series, tabulate
-
-if TYPE_CHECKING:
-    from harness.release.shipping.export import Made
 
 HIDDEN = {"name", "path", "search", "method", "prompt", "pairs"}
 """Fields of an arm that its recipe leaves out: where something lay, or text."""
@@ -28,10 +26,25 @@ RANKS = (8, 16, 32, 64, 128, 256)
 """Values of `--max-lora-rank` that every version of vLLM takes."""
 
 
-def render(run: Shippable, made: Made) -> str:
+@dataclass(frozen=True, slots=True)
+class ExportManifest:
+    """What kind of model an export holds, and how it was made."""
+
+    kind: Literal["adapter", "merged", "nf4", "int8"]
+    uses_chat: bool
+    """Whether its prompts went through a chat template."""
+    into: str = ""
+    """What an adapter was merged into, in words."""
+    largest_change: float | None = None
+    """Largest difference of a logit that merging made, on 16 fixed tokens."""
+    rank: int | None = None
+    """Of a LoRA adapter."""
+
+
+def render(run: Shippable, manifest: ExportManifest) -> str:
     """The card, front matter included. Ends with a line end."""
     results = results_of(run)
-    return f"---\n{_front(run, made, results)}---\n\n{_body(run, made, results)}"
+    return f"---\n{_front(run, manifest, results)}---\n\n{_body(run, manifest, results)}"
 
 
 def results_of(run: Shippable) -> dict[str, Estimate]:
@@ -42,15 +55,15 @@ def results_of(run: Shippable) -> dict[str, Estimate]:
     estimator = Estimator(record.groups, seed)
     asked = record.task["metrics"]
     first = [asked["primary"], *asked.get("also", [])]
-    found = {}
+    estimates = {}
     for name in dict.fromkeys([*first, *table.get(eval_id, {})]):
-        one = series(table, [eval_id], name)
-        if isinstance(one, str):
+        values = series(table, [eval_id], name)
+        if isinstance(values, str):
             continue
-        told = estimator.value(metrics.of_task(name, record.task), one, run.entry.arm)
-        if isinstance(told, Estimate):
-            found[name] = told
-    return found
+        estimate = estimator.value(metrics.of_task(name, record.task), values, run.entry.arm)
+        if isinstance(estimate, Estimate):
+            estimates[name] = estimate
+    return estimates
 
 
 def base_name(run: Shippable) -> str:
@@ -62,7 +75,7 @@ def base_name(run: Shippable) -> str:
 # ----------------------------------------------------------------------------------------------------- front matter
 
 
-def _front(run: Shippable, made: Made, results: Mapping[str, Estimate]) -> str:
+def _front(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estimate]) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     record = run.record
@@ -75,24 +88,24 @@ def _front(run: Shippable, made: Made, results: Mapping[str, Estimate]) -> str:
         "dataset_revision": record.suite,
     }
     rows = []
-    for name, found in results.items():
-        told = numbers.with_interval(found, metrics.of_task(name, task).bounds)
-        limits = {"low": _number(found.low), "high": _number(found.high), "level": found.level}
+    for name, estimate in results.items():
+        words = numbers.with_interval(estimate, metrics.of_task(name, task).bounds)
+        limits = {"low": _number(estimate.low), "high": _number(estimate.high), "level": estimate.level}
         rows.append(
             EvalResult(
                 metric_type=name,
-                metric_value=_number(found.value),
-                metric_name=f"{name} {told}",
-                metric_args={**limits, "examples": found.n, "clusters": found.clusters},
+                metric_value=_number(estimate.value),
+                metric_name=f"{name} {words}",
+                metric_args={**limits, "examples": estimate.n, "clusters": estimate.clusters},
                 **shared,
             )
         )
     hub = not Path(run.plan.experiment.base.path).is_absolute()
     data = ModelCardData(
         base_model=base_name(run) if hub else None,
-        library_name="peft" if made.kind == "adapter" else "transformers",
+        library_name="peft" if manifest.kind == "adapter" else "transformers",
         pipeline_tag="text-generation",
-        tags=[run.run.method, *([made.kind] if made.kind != "adapter" else [])],
+        tags=[run.run.method, *([manifest.kind] if manifest.kind != "adapter" else [])],
         model_name=run.name,
         eval_results=rows,
     )
@@ -107,10 +120,10 @@ def _number(value: float | None) -> float | None:
 # ------------------------------------------------------------------------------------------------------------ body
 
 
-def _body(run: Shippable, made: Made, results: Mapping[str, Estimate]) -> str:
+def _body(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estimate]) -> str:
     parts = [
         f"# {run.name}",
-        _what(run, made),
+        _what(run, manifest),
         "## Results",
         _results(run, results),
         "## How it was trained",
@@ -118,22 +131,22 @@ def _body(run: Shippable, made: Made, results: Mapping[str, Estimate]) -> str:
         "## What it took",
         _ledger(run),
         "## Serving",
-        *_serving(run, made),
+        *_serving(run, manifest),
         "## Fingerprints",
         _rows(("", ""), fingerprints(run).items()),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _what(run: Shippable, made: Made) -> str:
+def _what(run: Shippable, manifest: ExportManifest) -> str:
     task = run.record.task
     whole = {
         "adapter": f"An adapter for {base_name(run)}",
         "merged": "A whole model",
         "nf4": "A whole model, quantised to 4 bits (nf4) by bitsandbytes",
         "int8": "A whole model, quantised to 8 bits by bitsandbytes",
-    }[made.kind]
-    into = f" Its adapter was merged into {made.into}." if made.into else ""
+    }[manifest.kind]
+    into = f" Its adapter was merged into {manifest.into}." if manifest.into else ""
     return (
         f"{whole}: the run {run.name} ({run.run.method}) of task {task['name']}.{into} The results below are those of "
         "the run as it was evaluated; whether this export scores the same is what `harness parity` tells."
@@ -142,10 +155,12 @@ def _what(run: Shippable, made: Made) -> str:
 
 def _results(run: Shippable, results: Mapping[str, Estimate]) -> str:
     rows = []
-    for name, found in results.items():
-        known = metrics.of_task(name, run.record.task)
-        arrow = "↑" if known.direction == "higher" else "↓"
-        rows.append((f"{name} {arrow}", numbers.with_interval(found, known.bounds), f"{found.n} ({found.clusters})"))
+    for name, estimate in results.items():
+        metric = metrics.of_task(name, run.record.task)
+        arrow = "↑" if metric.direction == "higher" else "↓"
+        rows.append(
+            (f"{name} {arrow}", numbers.with_interval(estimate, metric.bounds), f"{estimate.n} ({estimate.clusters})")
+        )
     note = (
         "Intervals are about this checkpoint: they cover which test examples were drawn, and say nothing of other "
         "seeds. Examples of one group are not taken for independent."
@@ -195,35 +210,38 @@ def _ledger(run: Shippable) -> str:
     columns = [own] if own.parent is None else [own, own.parent]
     head = ("", "this arm") if own.parent is None else ("", "this arm", "its parent, before")
     lines: list[tuple[str, Callable[[Ledger], str]]] = [
-        ("examples", lambda one: numbers.exact(one.examples)),
-        ("tokens", lambda one: numbers.exact(one.tokens)),
-        ("tokens with loss", lambda one: numbers.exact(one.target_tokens)),
-        ("optimiser steps", lambda one: numbers.exact(one.optimiser_steps)),
-        ("train steps s", lambda one: numbers.seconds(one.train_seconds)),
-        ("preparation and validation s", lambda one: numbers.seconds(one.prepare_seconds + one.validation_seconds)),
-        ("prediction and scoring s", lambda one: numbers.seconds(one.predict_seconds + one.score_seconds)),
-        ("peak memory MB", lambda one: numbers.megabytes(one.peak_memory_bytes)),
-        ("trained parameters", lambda one: numbers.count(one.trainable_parameters)),
-        ("parameters", lambda one: numbers.count(one.total_parameters)),
-        ("files MB", lambda one: numbers.megabytes(one.artefact_bytes)),
-        ("tuning trials", lambda one: numbers.exact(one.trials)),
-        ("estimated FLOPs", lambda one: numbers.operations(one.flops)),
+        ("examples", lambda ledger: numbers.exact(ledger.examples)),
+        ("tokens", lambda ledger: numbers.exact(ledger.tokens)),
+        ("tokens with loss", lambda ledger: numbers.exact(ledger.target_tokens)),
+        ("optimiser steps", lambda ledger: numbers.exact(ledger.optimiser_steps)),
+        ("train steps s", lambda ledger: numbers.seconds(ledger.train_seconds)),
+        (
+            "preparation and validation s",
+            lambda ledger: numbers.seconds(ledger.prepare_seconds + ledger.validation_seconds),
+        ),
+        ("prediction and scoring s", lambda ledger: numbers.seconds(ledger.predict_seconds + ledger.score_seconds)),
+        ("peak memory MB", lambda ledger: numbers.megabytes(ledger.peak_memory_bytes)),
+        ("trained parameters", lambda ledger: numbers.count(ledger.trainable_parameters)),
+        ("parameters", lambda ledger: numbers.count(ledger.total_parameters)),
+        ("files MB", lambda ledger: numbers.megabytes(ledger.artefact_bytes)),
+        ("tuning trials", lambda ledger: numbers.exact(ledger.trials)),
+        ("estimated FLOPs", lambda ledger: numbers.operations(ledger.flops)),
     ]
-    return _rows(head, [(name, *(show(one) for one in columns)) for name, show in lines])
+    return _rows(head, [(name, *(show(ledger) for ledger in columns)) for name, show in lines])
 
 
-def _serving(run: Shippable, made: Made) -> list[str]:
+def _serving(run: Shippable, manifest: ExportManifest) -> list[str]:
     task = run.record.task
     limit = (task.get("generate") or {}).get("max_new_tokens")
-    chat = made.uses_chat
+    chat = manifest.uses_chat
     api = "`/v1/chat/completions`" if chat else "`/v1/completions`, with the prompt as text"
     asked = f"It was scored greedily (temperature 0), with at most {limit} new tokens, through {api}."
-    if made.kind == "adapter":
+    if manifest.kind == "adapter":
         how = (
             "vLLM serves several adapters over one base (their ranks at most `--max-lora-rank`); for one model, "
             "`harness export --merge` and the line that its card gives:"
         )
-        rank = next((size for size in RANKS if size >= (made.rank or 16)), made.rank)
+        rank = next((size for size in RANKS if size >= (manifest.rank or 16)), manifest.rank)
         line = f"vllm serve {base_name(run)} --enable-lora --lora-modules {run.entry.arm}=. --max-lora-rank {rank}"
     else:
         how = "In this folder, with `transformers[serving]` installed:"

@@ -22,6 +22,7 @@ from harness.errors import UsageError
 from harness.experiments.running import worker
 from harness.records.files import write_json, write_text
 from harness.release.shipping import card
+from harness.release.shipping.card import ExportManifest
 from harness.release.shipping.runs import Shippable, find
 from harness.release.shipping.shipped import PAPERS, SCHEMA
 
@@ -30,7 +31,7 @@ SERVING = ("torch", "transformers", "accelerate")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExportRequest:
     """What an export is to be."""
 
     to: Path
@@ -42,73 +43,58 @@ class Wanted:
     """Where the base model lies now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What was made."""
-
-    kind: Literal["adapter", "merged", "nf4", "int8"]
-    uses_chat: bool
-    """Whether its prompts went through a chat template."""
-    into: str = ""
-    """What an adapter was merged into, in words."""
-    largest_change: float | None = None
-    """Largest difference of a logit that merging made, on 16 fixed tokens."""
-    rank: int | None = None
-    """Of a LoRA adapter."""
-
-
-def export(home: Path, name: str, wanted: Wanted) -> list[str]:
+def export(home: Path, name: str, request: ExportRequest) -> list[str]:
     """Write the run called `name` as something that ships; what was written, a line each.
 
     Raises UsageError for a target that holds something, a failed run or weights that were pruned, and ModelError for
     an adapter that cannot be merged or a model that cannot be quantised here. Then nothing is written.
     """
-    target = wanted.to.expanduser().absolute()
+    target = request.to.expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(
-            f"{wanted.to} exists and is not an empty folder", hint="Give the name of a new folder with --to"
+            f"{request.to} exists and is not an empty folder", hint="Give the name of a new folder with --to"
         )
-    run = find(home, name, wanted.base)
-    whole = wanted.merge or wanted.quantise is not None or run.artefact.kind != "adapter"
-    if wanted.dockerfile and not whole:
+    run = find(home, name, request.base)
+    whole = request.merge or request.quantise is not None or run.artefact.kind != "adapter"
+    if request.dockerfile and not whole:
         raise UsageError("an adapter cannot be served without its base", hint="Give --merge with --dockerfile")
     worker.set_threads(run.plan)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place:
-        folder = Path(place) / "export"
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        folder = Path(scratch) / "export"
         folder.mkdir()
-        made = _write(run, wanted, folder, Path(place) / "whole") if whole else _copy(run, folder)
-        write_text(folder / "README.md", card.render(run, made))
-        if wanted.dockerfile:
-            _container(run, made, folder)
-        write_json(folder / PAPERS, papers(run, made, folder))
+        manifest = _write(run, request, folder, Path(scratch) / "whole") if whole else _copy(run, folder)
+        write_text(folder / "README.md", card.render(run, manifest))
+        if request.dockerfile:
+            _container(run, manifest, folder)
+        write_json(folder / PAPERS, papers(run, manifest, folder))
         if target.exists():
             target.rmdir()
         folder.rename(target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    return [f"exported {run.name} as {made.kind} to {wanted.to}: {size:,} bytes"]
+    return [f"exported {run.name} as {manifest.kind} to {request.to}: {size:,} bytes"]
 
 
-def _copy(run: Shippable, folder: Path) -> Made:
+def _copy(run: Shippable, folder: Path) -> ExportManifest:
     """The adapter, byte for byte as it was evaluated."""
     for path in sorted(run.folder.iterdir()):
         shutil.copyfile(path, folder / path.name)
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     rank = config.get("r")
-    return Made("adapter", _uses_chat(run), rank=rank if isinstance(rank, int) else None)
+    return ExportManifest("adapter", _uses_chat(run), rank=rank if isinstance(rank, int) else None)
 
 
-def _write(run: Shippable, wanted: Wanted, folder: Path, scratch: Path) -> Made:
-    """A whole model, quantised where that is wanted."""
+def _write(run: Shippable, request: ExportRequest, folder: Path, scratch: Path) -> ExportManifest:
+    """A whole model, quantised where the request says so."""
     from harness.release.shipping import weights
 
-    if wanted.quantise is None:
-        told = weights.write_merged(run.plan, run.artefact, folder)
+    if request.quantise is None:
+        merged = weights.write_merged(run.plan, run.artefact, folder)
     else:
-        told = weights.write_merged(run.plan, run.artefact, scratch)
-        weights.write_quantised(run.plan, scratch, wanted.quantise, folder)
-    change = told.largest_change if told.into else None
-    return Made(wanted.quantise or "merged", _uses_chat(run), told.into, change)
+        merged = weights.write_merged(run.plan, run.artefact, scratch)
+        weights.write_quantised(run.plan, scratch, request.quantise, folder)
+    change = merged.largest_change if merged.into else None
+    return ExportManifest(request.quantise or "merged", _uses_chat(run), merged.into, change)
 
 
 def _uses_chat(run: Shippable) -> bool:
@@ -121,7 +107,7 @@ def _uses_chat(run: Shippable) -> bool:
     ).uses_chat
 
 
-def papers(run: Shippable, made: Made, folder: Path) -> dict[str, Any]:
+def papers(run: Shippable, manifest: ExportManifest, folder: Path) -> dict[str, Any]:
     """What export.json says. Holds no path of this machine and no time: the same run gives the same papers."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
@@ -133,9 +119,9 @@ def papers(run: Shippable, made: Made, folder: Path) -> dict[str, Any]:
         "eval_id": run.entry.eval_id,
         "artefact": run.artefact.hash,
         "base": {"name": card.base_name(run), "hash": run.artefact.base_hash},
-        "kind": made.kind,
-        "merged_into": made.into or None,
-        "largest_change_of_a_logit": made.largest_change,
+        "kind": manifest.kind,
+        "merged_into": manifest.into or None,
+        "largest_change_of_a_logit": manifest.largest_change,
         "suite": run.record.suite,
         "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in files},
     }
@@ -146,13 +132,13 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _container(run: Shippable, made: Made, folder: Path) -> None:
+def _container(run: Shippable, manifest: ExportManifest, folder: Path) -> None:
     """A Dockerfile, and the packages that it installs in the versions that the run was made with."""
     source = importlib.resources.files("harness.release.shipping") / "Dockerfile"
     write_text(folder / "Dockerfile", source.read_text(encoding="utf-8"))
-    known = run.run.provenance.packages
-    names = [*SERVING, *(["bitsandbytes"] if made.kind in ("nf4", "int8") else [])]
+    versions = run.run.provenance.packages
+    names = [*SERVING, *(["bitsandbytes"] if manifest.kind in ("nf4", "int8") else [])]
     extras = {"transformers": "transformers[serving]"}
     # A local version such as 2.13.0+cpu is in no registry.
-    lines = [f"{extras.get(name, name)}=={known[name].partition('+')[0]}" for name in names if name in known]
+    lines = [f"{extras.get(name, name)}=={versions[name].partition('+')[0]}" for name in names if name in versions]
     write_text(folder / "requirements.txt", "\n".join(lines) + "\n")

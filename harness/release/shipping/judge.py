@@ -1,4 +1,4 @@
-"""Both sides of a parity check → its outcome. Pure.
+"""The outcome of a parity check, from what the run and what ships answered. Pure.
 
 Two questions are asked. *Is it the run's model at all?* On every example on which the run and another arm differ, is
 what ships nearer to the run or to the other: s = (d_other - d_run) / (d_other + d_run), from -1 (the other's) to 1 (the
@@ -32,6 +32,7 @@ from harness import stats
 from harness.metrics import Metric
 from harness.records import Closeness, Estimate, Likelihood, ParityOutcome, Prediction
 from harness.results.estimator import Estimator, Series
+from harness.stats.intervals import span
 
 A_SIBLING = -0.5
 """Quantised to 4 bits, a model may answer a little more like a sibling than like itself (seen: -0.27); a sibling in its
@@ -41,7 +42,7 @@ ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ModelAnswers:
     """What one model answered, and how probable it found the targets."""
 
     name: str
@@ -51,14 +52,14 @@ class Side:
     """By example; empty where a model gives none."""
 
     @staticmethod
-    def of(name: str, predictions: Sequence[Prediction], likelihoods: Sequence[Likelihood]) -> Side:
+    def of(name: str, predictions: Sequence[Prediction], likelihoods: Sequence[Likelihood]) -> ModelAnswers:
         """One evaluation's records."""
         targets = {row.item: row for row in likelihoods if row.suite == "test" and row.role == "target"}
-        return Side(name, {row.example: row for row in predictions}, targets)
+        return ModelAnswers(name, {row.example: row for row in predictions}, targets)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MetricDifference:
     """The difference of the metric, what ships minus the run."""
 
     estimate: Estimate | None
@@ -77,7 +78,7 @@ class Judgement:
     impostor: str = ""
 
 
-def mismatch(run: Side, shipped: Side) -> str:
+def mismatch(run: ModelAnswers, shipped: ModelAnswers) -> str:
     """What makes the two incomparable; empty where they answered the same prompts."""
     gone, new = run.answers.keys() - shipped.answers.keys(), shipped.answers.keys() - run.answers.keys()
     if gone or new:
@@ -88,12 +89,12 @@ def mismatch(run: Side, shipped: Side) -> str:
     return ""
 
 
-def same_answers(run: Side, shipped: Side) -> int:
+def same_answers(run: ModelAnswers, shipped: ModelAnswers) -> int:
     """Answers with the same text."""
     return sum(row.text == shipped.answers[name].text for name, row in run.answers.items())
 
 
-def same_function(run: Side, shipped: Side) -> bool:
+def same_function(run: ModelAnswers, shipped: ModelAnswers) -> bool:
     """Whether every answer is the same and every target as probable, up to rounding."""
     if not run.targets or run.targets.keys() != shipped.targets.keys():
         return False
@@ -103,66 +104,73 @@ def same_function(run: Side, shipped: Side) -> bool:
 
 
 def measure(
-    known: Metric, sides: tuple[Series, Series], estimator: Estimator, margin: float, confidence: float
-) -> Measured:
+    metric: Metric, sides: tuple[Series, Series], estimator: Estimator, margin: float, confidence: float
+) -> MetricDifference:
     """The paired difference `sides[0]` (what ships) minus `sides[1]` (the run), and its equivalence test."""
     ours, theirs = sides
-    if ours.missing or theirs.missing or ours.items != theirs.items:
-        return Measured(None, problem=f"{max(ours.missing, theirs.missing)} examples have no value of {known.name}")
+    missing = max(ours.missing, theirs.missing)
+    if missing or ours.items != theirs.items:
+        return MetricDifference(None, problem=f"{missing} examples have no value of {metric.name}")
     level = 2 * confidence - 1
-    if known.combine is not None:
-        found = estimator.difference(known, ours, theirs, ("shipped", "run"), level)
-        if isinstance(found, str):
-            return Measured(None, problem=found)
-        gap = abs(margin - abs(found.value))
-        more = estimator.needed(known, sides, gap, level)[0] if gap else None
-        return Measured(found, None, more)
+    if metric.combine is not None:
+        difference = estimator.difference(metric, ours, theirs, ("shipped", "run"), level)
+        if isinstance(difference, str):
+            return MetricDifference(None, problem=difference)
+        gap = abs(margin - abs(difference.value))
+        more = estimator.needed(metric, sides, gap, level)[0] if gap else None
+        return MetricDifference(difference, None, more)
     clusters = estimator.clusters(ours.items)
-    bounds = None if known.bounds is None else (known.bounds[0] - known.bounds[1], known.bounds[1] - known.bounds[0])
-    test = stats.equivalence((ours.data - theirs.data)[0], margin, clusters, bounds=bounds, confidence=confidence)
-    return Measured(test.estimate, test.p_value, test.more_examples)
+    differences, bounds = (ours.data - theirs.data)[0], span(metric.bounds)
+    test = stats.equivalence(differences, margin, clusters, bounds=bounds, confidence=confidence)
+    return MetricDifference(test.estimate, test.p_value, test.more_examples)
 
 
-def unchanged(series: Series, clusters: int, level: float) -> Measured:
+def unchanged(series: Series, clusters: int, level: float) -> MetricDifference:
     """The difference of one function from itself."""
     words = f"every answer is the run's, and every log-probability within {ROUNDING:g} nats a token"
-    return Measured(Estimate(0.0, 0.0, 0.0, len(series.items), clusters, 1, words, level), None, 0)
+    return MetricDifference(Estimate(0.0, 0.0, 0.0, len(series.items), clusters, 1, words, level), None, 0)
 
 
 def closeness(
-    run: Side, shipped: Side, other: Side, groups: Mapping[str, str], *, base: bool, confidence: float
+    run: ModelAnswers,
+    shipped: ModelAnswers,
+    other: ModelAnswers,
+    groups: Mapping[str, str],
+    *,
+    base: bool,
+    confidence: float,
 ) -> tuple[Closeness, ...]:
     """Whether `shipped` is nearer to `run` than to `other`: by answers, and to the base by likelihoods, too.
 
     Empty where run and other do not differ.
     """
-    found = []
+    results = []
     ways: tuple[Literal["answers", "likelihoods"], ...] = ("answers", "likelihoods") if base else ("answers",)
     for by in ways:
         rows = _by_answers(run, shipped, other) if by == "answers" else _by_likelihoods(run, shipped, other)
         if rows:
             values = np.array(list(rows.values()), dtype=np.float64)
             clusters = [groups.get(name, name) for name in rows]
-            told = stats.estimate(values, clusters, bounds=(-1.0, 1.0), level=2 * confidence - 1)
-            found.append(Closeness(other.name, base, by, told))
-    return tuple(found)
+            nearness = stats.estimate(values, clusters, bounds=(-1.0, 1.0), level=2 * confidence - 1)
+            results.append(Closeness(other.name, base, by, nearness))
+    return tuple(results)
 
 
-def _by_answers(run: Side, shipped: Side, other: Side) -> dict[str, float]:
+def _by_answers(run: ModelAnswers, shipped: ModelAnswers, other: ModelAnswers) -> dict[str, float]:
     rows = {}
     for name in sorted(run.answers.keys() & other.answers.keys() & shipped.answers.keys()):
-        text, mine, theirs = shipped.answers[name].text, run.answers[name].text, other.answers[name].text
-        if mine != theirs:
-            rows[name] = _nearer(distance(text, theirs), distance(text, mine))
+        text, own, theirs = shipped.answers[name].text, run.answers[name].text, other.answers[name].text
+        if own != theirs:
+            rows[name] = _nearer(distance(text, theirs), distance(text, own))
     return rows
 
 
-def _by_likelihoods(run: Side, shipped: Side, other: Side) -> dict[str, float]:
+def _by_likelihoods(run: ModelAnswers, shipped: ModelAnswers, other: ModelAnswers) -> dict[str, float]:
     rows = {}
     for name in sorted(run.targets.keys() & other.targets.keys() & shipped.targets.keys()):
-        value, mine, theirs = (side.targets[name].logprob for side in (shipped, run, other))
-        if mine != theirs:
-            rows[name] = _nearer(abs(value - theirs), abs(value - mine))
+        value, own, theirs = (side.targets[name].logprob for side in (shipped, run, other))
+        if own != theirs:
+            rows[name] = _nearer(abs(value - theirs), abs(value - own))
     return rows
 
 
@@ -181,45 +189,45 @@ def distance(a: str, b: str) -> float:
 
 def unresolved(near: Sequence[Closeness]) -> list[str]:
     """Siblings that what ships is not shown to be nearer to the run than to."""
-    return [one.other for one in near if not one.base and (one.estimate.low is None or one.estimate.low <= 0)]
+    return [each.other for each in near if not each.base and (each.estimate.low is None or each.estimate.low <= 0)]
 
 
-def twin(run: Side, shipped: Side, others: Sequence[Side]) -> str:
+def twin(run: ModelAnswers, shipped: ModelAnswers, others: Sequence[ModelAnswers]) -> str:
     """The other arm whose function `shipped` is, up to rounding, while it is not the run's; empty without one."""
     if same_function(run, shipped):
         return ""
     return next((other.name for other in others if same_function(other, shipped)), "")
 
 
-def judge(measured: Measured, near: Sequence[Closeness], margin: float, twin_of: str = "") -> Judgement:
+def judge(result: MetricDifference, near: Sequence[Closeness], margin: float, twin_of: str = "") -> Judgement:
     """The outcome from the difference, from whom the answers are nearest to, and from whose function it is."""
-    if measured.problem:
-        return Judgement("INVALID", measured.problem)
-    bases = [one for one in near if one.base]
+    if result.problem:
+        return Judgement("INVALID", result.problem)
+    bases = [each for each in near if each.base]
     if not bases:
         return Judgement("INVALID", "no untrained arm answered these prompts otherwise: nothing shows the adapter")
     if twin_of:
         return Judgement("DIFFERENT", f"it is the model of {twin_of}, up to rounding", twin_of)
-    limits = [(one, 0.0 if one.base else A_SIBLING) for one in near]
-    nearer = [one for one, limit in limits if one.estimate.high is not None and one.estimate.high < limit]
+    limits = [(each, 0.0 if each.base else A_SIBLING) for each in near]
+    nearer = [each for each, limit in limits if each.estimate.high is not None and each.estimate.high < limit]
     if nearer:
-        worst = min(nearer, key=lambda one: float(one.estimate.value))
+        worst = min(nearer, key=lambda each: float(each.estimate.value))
         what = "the adapter is not there" if worst.base else "another model is in its place"
         return Judgement(
             "DIFFERENT", f"{what}: its {worst.by} are nearer to {worst.other} than to the run", worst.other
         )
-    found = measured.estimate
-    assert found is not None
-    if found.low is None or found.high is None:
-        return Judgement("INCONCLUSIVE", f"no interval: {found.method}")
-    number = f"{found.value:+.4g} [{found.low:+.4g}, {found.high:+.4g}], margin ±{margin:g}"
-    if found.low > margin or found.high < -margin:
+    difference = result.estimate
+    assert difference is not None
+    if difference.low is None or difference.high is None:
+        return Judgement("INCONCLUSIVE", f"no interval: {difference.method}")
+    number = f"{difference.value:+.4g} [{difference.low:+.4g}, {difference.high:+.4g}], margin ±{margin:g}"
+    if difference.low > margin or difference.high < -margin:
         return Judgement("DIFFERENT", f"it scores otherwise: {number}")
-    if not (-margin < found.low and found.high < margin):
-        more = measured.more_examples
-        told = f"about {more:,} more examples would settle it" if more else "too close for any number of examples"
-        return Judgement("INCONCLUSIVE", f"{number}; {told}")
-    if not any(one.estimate.low is not None and one.estimate.low > 0 for one in bases):
+    if not (-margin < difference.low and difference.high < margin):
+        more = result.more_examples
+        ending = f"about {more:,} more examples would settle it" if more else "too close for any number of examples"
+        return Judgement("INCONCLUSIVE", f"{number}; {ending}")
+    if not any(each.estimate.low is not None and each.estimate.low > 0 for each in bases):
         words = "it scores alike, but nothing shows that it is nearer to the run than to the untrained base"
         return Judgement("INCONCLUSIVE", words)
     return Judgement("EQUIVALENT", number)

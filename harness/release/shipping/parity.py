@@ -1,4 +1,4 @@
-"""`harness parity`: what ships, scored on the sealed examples of the run that was evaluated, and held against it."""
+"""`harness parity`: what ships is scored on the sealed examples of its run, and compared with the run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from harness.experiments.evaluation import evaluate
 from harness.experiments.running import ingest, worker
 from harness.progress import Reporter
 from harness.records import (
+    PARITY_CODES,
     Closeness,
     Entry,
     Evaluation,
@@ -23,19 +24,23 @@ from harness.records import (
     Score,
     differences,
     digest,
+    to_json,
 )
 from harness.release.shipping import judge, shipped
+from harness.release.shipping.judge import MetricDifference, ModelAnswers
 from harness.release.shipping.runs import Shippable, find
 from harness.results import queries
 from harness.results.estimator import Estimator, Series, series, tabulate
 from harness.store import Store
 
+SCHEMA = "harness.parity/1"
+
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a parity check is asked for."""
+class ParityRequest:
+    """What is to be compared with a run, and how."""
 
-    place: str
+    location: str
     """Folder or URL."""
     margin: float | None = None
     """None: that of the experiment's winner rule."""
@@ -47,44 +52,44 @@ class Asked:
     """Where the base model lies now."""
 
 
-def check(home: Path, name: str, asked: Asked, reporter: Reporter) -> ParityCheck:
-    """Score what lies at `asked.place` and hold it against the run `name`. A counted look at the test split.
+def run_check(home: Path, name: str, request: ParityRequest, reporter: Reporter) -> ParityCheck:
+    """Score what lies at `request.location` and compare it with the run `name`. Counts as a test-set evaluation.
 
     What is not the export that its papers say is INVALID without being scored. Raises UsageError, ModelError and
     ArmFailed, in one line, for what cannot be scored at all.
     """
-    run = find(home.absolute(), name, asked.base)
+    run = find(home.absolute(), name, request.base)
     with redaction.texts(bool(run.record.task.get("sensitive"))):
-        return _checked(home.absolute(), run, asked, reporter)
+        return _checked(home.absolute(), run, request, reporter)
 
 
-def _checked(home: Path, run: Shippable, asked: Asked, reporter: Reporter) -> ParityCheck:
-    known, margin = _rule(run, asked)
-    found = shipped.at(asked.place, run, asked.server)
+def _checked(home: Path, run: Shippable, request: ParityRequest, reporter: Reporter) -> ParityCheck:
+    metric, margin = _rule(run, request)
+    artefact = shipped.artefact_at(request.location, run, request.server)
     store = queries.open_store(home)
-    blank = _blank(run, found, known, margin, asked.confidence)
-    if found.problem:
-        made = replace(blank, outcome="INVALID", words=found.problem)
-        ingest.parity(store, home, made, [])
-        return made
-    worker.set_threads(found.plan)
-    reporter.label = f"parity {run.entry.arm} {found.kind}"
-    evaluate.evaluate(found.plan, found.artefact, reporter)
-    after = evaluate.identity(found.plan, found.artefact)
+    blank = _blank(run, artefact, metric, margin, request.confidence)
+    if artefact.problem:
+        result = replace(blank, outcome="INVALID", words=artefact.problem)
+        ingest.parity(store, home, result, [])
+        return result
+    worker.set_threads(artefact.plan)
+    reporter.label = f"parity {run.entry.arm} {artefact.kind}"
+    evaluate.evaluate(artefact.plan, artefact.artefact, reporter)
+    after = evaluate.identity(artefact.plan, artefact.artefact)
     rows = ingest.evaluation_rows(home / "evals" / after)
-    made = judged(store, run, replace(blank, after=after), rows)
+    result = judged(store, run, replace(blank, after=after), rows)
     entry = Entry(run.record.experiment_id, run.entry.arm, run.entry.seed, "", 1, "ok", after)
-    looked = ingest.look(run.record, entry, f"harness parity: {found.kind}")
-    ingest.parity(store, home, made, [*rows, looked])
-    return made
+    looked = ingest.look(run.record, entry, f"harness parity: {artefact.kind}")
+    ingest.parity(store, home, result, [*rows, looked])
+    return result
 
 
-def _rule(run: Shippable, asked: Asked) -> tuple[metrics.Metric, float]:
+def _rule(run: Shippable, request: ParityRequest) -> tuple[metrics.Metric, float]:
     """The metric and the margin that are asked for."""
     task = run.record.task
-    name = asked.metric or str(task["metrics"]["primary"])
-    known = metrics.of_task(name, task)
-    margin = asked.margin
+    name = request.metric or str(task["metrics"]["primary"])
+    metric = metrics.of_task(name, task)
+    margin = request.margin
     if margin is None:
         winner = run.record.spec.get("winner") or {}
         margin = float(winner.get("margin") or 0.0) if name == task["metrics"]["primary"] else 0.0
@@ -94,13 +99,13 @@ def _rule(run: Shippable, asked: Asked) -> tuple[metrics.Metric, float]:
             )
     if not (margin > 0 and math.isfinite(margin)):
         raise UsageError(f"--margin {margin:g} is no margin", hint="Give a number above 0, in the metric's own unit")
-    if not 0.5 < asked.confidence < 1:
-        raise UsageError(f"--confidence {asked.confidence:g} is none", hint="Give a number between 0.5 and 1")
-    return known, margin
+    if not 0.5 < request.confidence < 1:
+        raise UsageError(f"--confidence {request.confidence:g} is none", hint="Give a number between 0.5 and 1")
+    return metric, margin
 
 
 def _blank(
-    run: Shippable, found: shipped.Shipped, known: metrics.Metric, margin: float, confidence: float
+    run: Shippable, artefact: shipped.Shipped, metric: metrics.Metric, margin: float, confidence: float
 ) -> ParityCheck:
     assert run.entry.eval_id is not None
     return ParityCheck(
@@ -109,11 +114,11 @@ def _blank(
         seed=run.entry.seed,
         eval_id=run.entry.eval_id,
         after="",
-        kind=found.kind,
-        artefact=found.name,
-        artefact_hash=found.artefact.files_hash or found.artefact.hash,
-        metric=known.name,
-        primary=known.name == run.record.task["metrics"]["primary"],
+        kind=artefact.kind,
+        artefact=artefact.name,
+        artefact_hash=artefact.artefact.files_hash or artefact.artefact.hash,
+        metric=metric.name,
+        primary=metric.name == run.record.task["metrics"]["primary"],
         margin=margin,
         confidence=confidence,
         difference=None,
@@ -132,26 +137,26 @@ def _blank(
 
 def judged(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[Any]) -> ParityCheck:
     """`blank` with what follows from the `rows` of what ships and from what is stored of the run and other arms."""
-    mine = judge.Side.of(
+    shipped_ = ModelAnswers.of(
         "shipped",
         [row for row in rows if isinstance(row, Prediction)],
         [row for row in rows if isinstance(row, Likelihood)],
     )
-    theirs = _side(store, "run", blank.eval_id)
-    wrong = judge.mismatch(theirs, mine)
+    own = _side(store, "run", blank.eval_id)
+    wrong = judge.mismatch(own, shipped_)
     if wrong:
         return replace(blank, outcome="INVALID", words=wrong)
-    bases, siblings = _others(store, run, theirs)
-    near = _closeness(run, (theirs, mine), bases, siblings, blank.confidence)
-    measured = _measured(store, run, blank, rows, judge.same_function(theirs, mine))
-    answer = judge.judge(measured, near, blank.margin, judge.twin(theirs, mine, [*bases, *siblings]))
+    bases, siblings = _others(store, run, own)
+    near = _closeness(run, (own, shipped_), bases, siblings, blank.confidence)
+    measured = _measured(store, run, blank, rows, judge.same_function(own, shipped_))
+    answer = judge.judge(measured, near, blank.margin, judge.twin(own, shipped_, [*bases, *siblings]))
     return replace(
         blank,
         difference=measured.estimate,
         p_value=measured.p_value,
         more_examples=measured.more_examples if answer.outcome == "INCONCLUSIVE" else None,
-        answers=len(theirs.answers),
-        same_answers=judge.same_answers(theirs, mine),
+        answers=len(own.answers),
+        same_answers=judge.same_answers(own, shipped_),
         closeness=near,
         outcome=answer.outcome,
         impostor=answer.impostor,
@@ -160,19 +165,19 @@ def judged(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[Any]
     )
 
 
-def _side(store: Store, name: str, eval_id: str) -> judge.Side:
-    return judge.Side.of(name, store.predictions([eval_id]), store.likelihoods([eval_id]))
+def _side(store: Store, name: str, eval_id: str) -> ModelAnswers:
+    return ModelAnswers.of(name, store.predictions([eval_id]), store.likelihoods([eval_id]))
 
 
-def _others(store: Store, run: Shippable, mine: judge.Side) -> tuple[list[judge.Side], list[judge.Side]]:
+def _others(store: Store, run: Shippable, own: ModelAnswers) -> tuple[list[ModelAnswers], list[ModelAnswers]]:
     """Untrained arms, and other trained ones, that answered the same prompts."""
-    bases: list[judge.Side] = []
-    siblings: list[judge.Side] = []
-    prompts = {name: row.prompt_hash for name, row in mine.answers.items()}
+    bases: list[ModelAnswers] = []
+    siblings: list[ModelAnswers] = []
+    prompts = {name: row.prompt_hash for name, row in own.answers.items()}
     entries = [
         entry for entry in store.entries(run.record.experiment_id) if entry.eval_id not in (None, run.entry.eval_id)
     ]
-    methods = {one.train_id: one.method for one in store.runs([entry.train_id for entry in entries])}
+    methods = {run_.train_id: run_.method for run_ in store.runs([entry.train_id for entry in entries])}
     for entry in entries:
         method = methods.get(entry.train_id)
         if entry.fraction != 1 or method in (None, "few_shot", "endpoint", "toy"):
@@ -186,39 +191,39 @@ def _others(store: Store, run: Shippable, mine: judge.Side) -> tuple[list[judge.
 
 def _closeness(
     run: Shippable,
-    sides: tuple[judge.Side, judge.Side],
-    bases: Sequence[judge.Side],
-    siblings: Sequence[judge.Side],
+    sides: tuple[ModelAnswers, ModelAnswers],
+    bases: Sequence[ModelAnswers],
+    siblings: Sequence[ModelAnswers],
     confidence: float,
 ) -> tuple[Closeness, ...]:
     groups = run.record.groups
     # Any one of the siblings may be found by chance (Bonferroni).
     strict = 1 - (1 - confidence) / max(1, len(siblings))
-    found: list[Closeness] = []
+    results: list[Closeness] = []
     for other in bases:
-        found += judge.closeness(*sides, other, groups, base=True, confidence=confidence)
+        results += judge.closeness(*sides, other, groups, base=True, confidence=confidence)
     for other in siblings:
-        found += judge.closeness(*sides, other, groups, base=False, confidence=strict)
-    return tuple(found)
+        results += judge.closeness(*sides, other, groups, base=False, confidence=strict)
+    return tuple(results)
 
 
-def _measured(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[Any], same: bool) -> judge.Measured:
-    known = metrics.of_task(blank.metric, run.record.task)
+def _measured(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[Any], same: bool) -> MetricDifference:
+    metric = metrics.of_task(blank.metric, run.record.task)
     scores = [*store.scores([blank.eval_id]), *(row for row in rows if isinstance(row, Score))]
     table = tabulate(scores)
     sides: list[Series] = []
     for who, eval_id in (("what ships", blank.after), ("the run", blank.eval_id)):
-        found = series(table, [eval_id], blank.metric)
-        if isinstance(found, str):
-            return judge.Measured(None, problem=f"{who} has no value of {blank.metric}: {found}")
-        sides.append(found)
+        values = series(table, [eval_id], blank.metric)
+        if isinstance(values, str):
+            return MetricDifference(None, problem=f"{who} has no value of {blank.metric}: {values}")
+        sides.append(values)
     ours, theirs = sides
     estimator = Estimator(run.record.groups, int(digest([blank.eval_id, blank.after]), 16))
-    if same and ours.items == theirs.items and not ours.missing and known.kind == "example":
+    if same and ours.items == theirs.items and not ours.missing and metric.kind == "example":
         clusters = len(set(estimator.clusters(ours.items)))
         if (ours.data == theirs.data).all():
             return judge.unchanged(ours, clusters, 2 * blank.confidence - 1)
-    return judge.measure(known, (ours, theirs), estimator, blank.margin, blank.confidence)
+    return judge.measure(metric, (ours, theirs), estimator, blank.margin, blank.confidence)
 
 
 def _notes(store: Store, blank: ParityCheck, rows: Sequence[Any]) -> tuple[str, ...]:
@@ -237,4 +242,33 @@ def _unresolved(near: Sequence[Closeness], answer: judge.Judgement) -> tuple[str
     names = [] if answer.impostor else judge.unresolved(near)
     if not names:
         return ()
-    return (f"its answers do not tell it from {' and '.join(names)}: whose it is rests on its export.json",)
+    others = " and ".join(names)
+    return (f"its answers do not tell it from {others}: whose it is can only be checked against export.json",)
+
+
+# ------------------------------------------------------------------------------------------------ as lines and JSON
+
+
+def as_json(check: ParityCheck, name: str) -> dict[str, Any]:
+    """The whole check, with a versioned schema; no text or id of an example."""
+    return {"schema": SCHEMA, "run": name, "exit_code": PARITY_CODES[check.outcome], **to_json(check)}
+
+
+def as_lines(check: ParityCheck, name: str) -> list[str]:
+    """The check in words, the outcome last; no text or id of an example."""
+    lines = [f"{name} as {check.kind}: {check.artefact}"]
+    difference = check.difference
+    if difference is not None:
+        limits = "no interval" if difference.low is None else f"[{difference.low:+.4f}, {difference.high:+.4f}]"
+        level = f"{100 * difference.level:.3g} %"
+        p = "" if check.p_value is None else f", p {check.p_value:.2g}"
+        lines.append(f"  {check.metric}, what ships minus the run: {difference.value:+.4f} {limits} ({level}{p})")
+    if check.answers:
+        percent = 100 * check.same_answers / check.answers
+        lines.append(f"  same answers: {check.same_answers} of {check.answers} ({percent:.1f} %)")
+    for closeness in check.closeness:
+        nearness = closeness.estimate
+        limits = "" if nearness.low is None else f" [{nearness.low:+.2f}, {nearness.high:+.2f}]"
+        what = f"{nearness.n} {closeness.by} that differ"
+        lines.append(f"  nearer to the run (+1) or to {closeness.other} (-1): {nearness.value:+.2f}{limits}, by {what}")
+    return [*lines, *(f"  note: {note}" for note in check.notes), f"{check.outcome}: {check.words}"]

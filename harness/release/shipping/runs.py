@@ -1,4 +1,4 @@
-"""A stored run by name, and the plan to load and score it again, wherever its home folder lies by now."""
+"""The run that is to ship, by name, with the plan to load and score it again wherever its home folder lies by now."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from harness.errors import ModelError, UsageError
 from harness.experiments.running import plans
 from harness.records import Artefact, Entry, ExperimentRecord, ResolvedExperiment, RunPlan, RunRecord, Score, TaskFiles
 from harness.records.files import read_json
+from harness.release.gate import inputs
 from harness.release.gate import run as gates
 from harness.results import queries
 
@@ -21,7 +22,7 @@ S = TypeVar("S", ExperimentSpec, TaskSpec)
 ADAPTER: TypeAdapter[ArmSpec] = TypeAdapter(ArmSpec)
 NO_WEIGHTS = {
     "untrained": "it is the base model itself",
-    "few_shot": "it is the base model with worked examples in its prompt",
+    "few_shot": "it is the base model with few-shot examples in its prompt",
     "endpoint": "it lies behind a URL",
     "toy": "a toy arm has no weights",
 }
@@ -54,8 +55,8 @@ def find(home: Path, name: str, base: str | None = None) -> Shippable:
     that is not the one the run was trained from.
     """
     home = home.absolute()
-    found = gates.find_run(home, name)
-    record, entry, run = found.experiment, found.entry, found.run
+    candidate = gates.find_run(home, name)
+    record, entry, run = candidate.experiment, candidate.entry, candidate.run
     if run.method in NO_WEIGHTS:
         raise UsageError(
             f"{name} has no weights that could ship: {NO_WEIGHTS[run.method]}", hint="Name an arm that was trained"
@@ -69,8 +70,7 @@ def find(home: Path, name: str, base: str | None = None) -> Shippable:
             hint=f"`harness run {record.file}` trains it again, to the same bits; with `keep: all` it stays",
         )
     _check_base(plan, run, record)
-    seed = "" if entry.seed is None else f"@{entry.seed}"
-    return Shippable(f"{record.name}/{entry.arm}{seed}", record, entry, run, found.scored.scores, plan, artefact)
+    return Shippable(candidate.name, record, entry, run, inputs.scored(candidate).scores, plan, artefact)
 
 
 def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | None = None) -> RunPlan:
@@ -87,8 +87,8 @@ def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | 
         )
     model = BaseModelSpec.model_validate(inner["base"])
     if base is not None:
-        place = Path(base).expanduser()
-        model = model.model_copy(update={"path": str(place.absolute()) if place.exists() else base})
+        path = Path(base).expanduser()
+        model = model.model_copy(update={"path": str(path.absolute()) if path.exists() else base})
     experiment = ResolvedExperiment(
         name=record.name,
         file=Path(inner["file"]),
@@ -138,10 +138,10 @@ def _check_base(plan: RunPlan, run: RunRecord, record: ExperimentRecord) -> None
         folder = loading.resolve_base(plan.experiment.base)
     except ModelError as error:
         raise ModelError(error.message, hint=f"Say where the base model of {run.arm} lies with --base") from error
-    found = loading.base_hash(folder, plan.home / "hashes.json")
-    if found != plan.base_hash:
+    hash_ = loading.base_hash(folder, plan.home / "hashes.json")
+    if hash_ != plan.base_hash:
         raise UsageError(
             f"{plan.experiment.base.path} is not the base model that {run.arm} was trained from "
-            f"({found}, not {plan.base_hash})",
+            f"({hash_}, not {plan.base_hash})",
             hint=f"Say where that one lies with --base, or `harness run {record.file}` again",
         )

@@ -1,4 +1,4 @@
-"""What lies at a path or behind a URL, as something that can be scored in place of a run's own artefact.
+"""What ships, read from a folder or behind a URL, so that it can be scored in place of a run's own artefact.
 
 A folder is read as an arm that was trained elsewhere (`imported`), a URL as an `endpoint`: the plan of the run stands,
 with that arm in its place, so that prompts, settings and the sealed examples are the run's to the last token.
@@ -49,27 +49,27 @@ class Shipped:
     """Why it is not what its own papers say; empty where it is, or has none."""
 
 
-def is_url(place: str) -> bool:
+def is_url(location: str) -> bool:
     """Whether `place` is the URL of a server."""
-    return place.startswith(("http://", "https://"))
+    return location.startswith(("http://", "https://"))
 
 
-def at(place: str, run: Shippable, server: Server) -> Shipped:
+def artefact_at(location: str, run: Shippable, server: Server) -> Shipped:
     """What lies at `place`. Raises UsageError, ModelError or ArmFailed, in one line, when it cannot be scored."""
-    return _endpoint(place, run, server) if is_url(place) else _folder(Path(place), run)
+    return _endpoint(location, run, server) if is_url(location) else _folder(Path(location), run)
 
 
 def _folder(folder: Path, run: Shippable) -> Shipped:
     from harness.models.transformers import loading
 
     folder = folder.expanduser().absolute()
-    found = imported.kind_of(folder)
-    quantised = None if found == "adapter" else loading.quantised_folder(folder)
+    loaded_as = imported.kind_of(folder)
+    quantised = None if loaded_as == "adapter" else loading.quantised_folder(folder)
     if quantised is not None and quantised not in loading.BITSANDBYTES:
         raise UsageError(
             f"{folder.name} is quantised with {quantised}, which is not read here", hint="Serve it and give the URL"
         )
-    kind = cast(ShippedKind, "adapter" if found == "adapter" else quantised or "merged")
+    kind = cast(ShippedKind, "adapter" if loaded_as == "adapter" else quantised or "merged")
     own = run.artefact
     # An adapter goes onto the base as it was scored: over the quantised one where the run had that.
     over = own.quantisation if kind == "adapter" and own.kind == "adapter" else None
@@ -101,13 +101,13 @@ def _against_papers(folder: Path, run: Shippable) -> str:
         return f"its {PAPERS} cannot be read"
     if source != run.artefact.hash:
         return f"its {PAPERS} says that it was exported from {papers.get('run', 'another run')}, of another artefact"
-    for name, known in files.items():
+    for name, expected in files.items():
         if Path(name).suffix not in imported.KEPT[:-1]:
             continue  # the card may be edited
         if not (folder / name).is_file():
             return f"{name} is gone since it was exported"
         with (folder / name).open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != known:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
                 return f"{name} is not the file that was exported: its hash is another"
     return ""
 

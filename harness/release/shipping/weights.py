@@ -49,7 +49,7 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
         if kind is not None:
             raise ModelError(f"the model is quantised already ({kind})", hint="Ship the folder that was imported")
         model, tokenizer = loading.load_full(source, base, plan.device, None)
-        told = Merged("", 0.0)
+        merged = Merged("", 0.0)
     else:
         quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
         model, tokenizer = loading.load_base(base, plan.device, quantisation)
@@ -59,12 +59,12 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
         model = _merge(adapted if quantisation is None else loading.load_adapter(plain, source), source)
         change = float((probe(model) - before).abs().max())
         into = "the base" if quantisation is None else f"the base as it was trained over ({quantisation.type})"
-        told = Merged(into, change)
+        merged = Merged(into, change)
     _own_template(plan, tokenizer)
     whole = CausalModel(model, tokenizer, context=base.context)
     saving.save_full(whole.model, tokenizer, folder)
     _check_saved(plan, folder, probe(whole.model))
-    return told
+    return merged
 
 
 def write_quantised(plan: RunPlan, whole: Path, kind: Quantised, folder: Path) -> None:
@@ -110,8 +110,8 @@ def probe(model: Any) -> torch.Tensor:
     """Logits (positions, vocabulary; float32, CPU) of 16 fixed token ids."""
     from harness.models.transformers import loading
 
-    found: torch.Tensor = loading.probe(model)
-    return found
+    logits: torch.Tensor = loading.probe(model)
+    return logits
 
 
 def _dequantised(plan: RunPlan, quantised: Any) -> Any:

@@ -96,8 +96,8 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike) -> float | None:
         raise ValueError(f"expected the same units, got shapes {ours.shape} and {theirs.shape}")
     _, codes = np.unique(np.concatenate([ours, theirs]), return_inverse=True)
     count = int(codes.max()) + 1
-    shares = [np.bincount(part, minlength=count) / len(ours) for part in np.split(codes, 2)]
-    expected = float(shares[0] @ shares[1])
+    fractions = [np.bincount(part, minlength=count) / len(ours) for part in np.split(codes, 2)]
+    expected = float(fractions[0] @ fractions[1])
     return None if expected == 1.0 else (float(np.mean(ours == theirs)) - expected) / (1.0 - expected)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError
 from harness.stats.clusters import Floats
-from harness.stats.votes.record import BothBad, Codes, VoteTable
+from harness.stats.votes.record import Codes, VoteTable
 from harness.stats.votes.separation import check_identified, components, pseudo_ties, separated_rows
 from harness.stats.votes.two_way import Covariance, Crossing, covariance
 
@@ -57,10 +57,8 @@ class BradleyTerry:
     crossing: Crossing
 
 
-def bradley_terry(
-    table: VoteTable, *, side: bool = True, lengths: ArrayLike | None = None, both_bad: BothBad = "apart"
-) -> BradleyTerry:
-    """Fit scores to the votes that were neither skipped nor (unless they count as ties) called both bad.
+def bradley_terry(table: VoteTable, *, side: bool = True, lengths: ArrayLike | None = None) -> BradleyTerry:
+    """Fit scores to the votes that were neither skipped nor called both bad.
 
     `lengths` [n] is the left answer's length minus the right one's, for every vote of the table. It enters as
     tanh(length / its root mean square), after Dubois et al. (2024), who control AlpacaEval so with the standard
@@ -70,7 +68,7 @@ def bradley_terry(
         DataError: nothing to count, arms never compared, sides or lengths that cannot be told from the arms, or
             lengths beside separated votes.
     """
-    kept = table.counted(both_bad)
+    kept = table.counted()
     used = table.take(kept)
     met = np.union1d(used.left, used.right)
     if len(met) < len(table.arms):
@@ -84,17 +82,17 @@ def bradley_terry(
     design = design_of(arms, used.left, used.right, extra)
     check_identified(table.arms, used.left, used.right, design)
     crossing = Crossing.of(used.item_clusters, used.rater_clusters)
-    found = _newton(design, outcome, everyone, limit=CERTAIN)
-    if found is None:
+    coefficients = _newton(design, outcome, everyone, limit=CERTAIN)
+    if coefficients is None:
         rows = separated_rows(design, outcome)
         if rows.any():
             return _separated(used, crossing, rows, names)
-        found = _newton(design, outcome, everyone)
-    if found is None:
+        coefficients = _newton(design, outcome, everyone)
+    if coefficients is None:
         raise DataError("the fit of the votes does not converge", hint="Are there arms with hardly a vote?")
-    spread, naive = _covariances(design, outcome, found, crossing, everyone)
-    effects = dict(zip(names, found[arms:].tolist(), strict=True))
-    scores = found[:arms]
+    spread, naive = _covariances(design, outcome, coefficients, crossing, everyone)
+    effects = dict(zip(names, coefficients[arms:].tolist(), strict=True))
+    scores = coefficients[:arms]
     return BradleyTerry(table.arms, scores, effects, spread, naive, False, everyone, scores, used, crossing)
 
 

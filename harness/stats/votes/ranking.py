@@ -117,7 +117,7 @@ def vote_best_probabilities(fit: BradleyTerry, rng: np.random.Generator) -> tupl
         return None
     values, vectors = np.linalg.eigh(spread)
     normal = rng.normal(size=(DRAWS, arms)) * np.sqrt(np.maximum(values, 0.0))
-    fewest = fit.covariance.freedoms[0]
+    fewest = fit.covariance.dofs[0]
     scale = np.sqrt(fewest / rng.chisquare(fewest, size=(DRAWS, 1)))
     return tuple(best_probabilities(fit.scores + scale * (normal @ vectors.T), higher=True))
 
@@ -129,12 +129,12 @@ def _limits(fit: BradleyTerry, value: float, contrast: Floats, naive: bool, leve
         return value - half, value + half, "naive interval, as if votes were independent"
     if not fit.covariance.ways:
         return None, None, fit.crossing.words
-    found = _t_error(fit, contrast)
-    if found is None:
+    error_and_dof = _t_error(fit, contrast)
+    if error_and_dof is None:
         return None, None, "no interval: its votes show no spread between clusters"
-    error, freedom = found
-    half = t_quantile(level, freedom) * error
-    return value - half, value + half, f"t interval {fit.crossing.words}, {freedom:.1f} degrees of freedom"
+    error, dof = error_and_dof
+    half = t_quantile(level, dof) * error
+    return value - half, value + half, f"t interval {fit.crossing.words}, {dof:.1f} degrees of freedom"
 
 
 def _t_error(fit: BradleyTerry, contrast: Floats) -> tuple[float, float] | None:
@@ -142,8 +142,8 @@ def _t_error(fit: BradleyTerry, contrast: Floats) -> tuple[float, float] | None:
 
     An arm that met others in one cluster only is fitted there exactly, and so are votes that cancel in every cluster.
     """
-    error, freedom = fit.covariance.t_error(contrast)
-    return None if error**2 <= LAST_BITS * float(contrast @ fit.naive @ contrast) else (error, freedom)
+    error, dof = fit.covariance.t_error(contrast)
+    return None if error**2 <= LAST_BITS * float(contrast @ fit.naive @ contrast) else (error, dof)
 
 
 def _finite_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
@@ -154,8 +154,8 @@ def _finite_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairCompari
     value = float(fit.within[a] - fit.within[b])
     low, high, how = _limits(fit, value, contrast, False, level)
     p_value = None
-    if fit.covariance.ways and (found := _t_error(fit, contrast)) is not None:
-        p_value = float(2 * stdtr(found[1], -abs(value) / found[0]))
+    if fit.covariance.ways and (error_and_dof := _t_error(fit, contrast)) is not None:
+        p_value = float(2 * stdtr(error_and_dof[1], -abs(value) / error_and_dof[0]))
     return _pair(fit, (a, b), (value, low, high), p_value, how)
 
 
@@ -173,14 +173,14 @@ def _separated_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComp
 def _pair(
     fit: BradleyTerry,
     codes: tuple[int, int],
-    found: tuple[float, float | None, float | None],
+    limits: tuple[float, float | None, float | None],
     p_value: float | None,
     how: str | None = None,
 ) -> PairComparison:
     """One pair; without `how` the votes separate the two."""
     a, b = codes
     n = int(((fit.table.first == a) & (fit.table.second == b)).sum())
-    value, low, high = found
+    value, low, high = limits
     clusters, unbounded = fit.crossing.items.count, how is None
     how = how or "no interval: the votes separate the two; value as if each compared pair had one more tie"
     difference = Estimate(value, low, high, n, clusters, 1, f"difference of Bradley-Terry scores; {how}")

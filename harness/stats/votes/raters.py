@@ -38,7 +38,7 @@ def gold_accuracy(votes: Sequence[Vote], expected: Sequence[Winner], *, level: f
     if len(votes) != len(expected):
         raise DataError(f"{len(votes)} votes on gold pairs but {len(expected)} expected answers")
     return {
-        rater: _share(
+        rater: _fraction(
             [vote.winner == right for vote, right in zip(votes, expected, strict=True) if counts(vote, rater)],
             "gold pairs answered right",
             level,
@@ -50,7 +50,7 @@ def gold_accuracy(votes: Sequence[Vote], expected: Sequence[Winner], *, level: f
 def identical_tie_rate(votes: Sequence[Vote], *, level: float = 0.95) -> dict[str, Measured]:
     """Each rater's share of identical pairs called a tie or both bad, which is right; a skip is no answer."""
     return {
-        rater: _share(
+        rater: _fraction(
             [vote.winner in ("tie", "both_bad") for vote in votes if counts(vote, rater)],
             "identical pairs called alike",
             level,
@@ -73,11 +73,13 @@ def self_consistency(table: VoteTable, *, level: float = 0.95) -> Measured:
     both = [(row, earliest[1][key]) for key, row in earliest[0].items() if key in earliest[1]]
     if not both:
         return Measured(None, "no rater judged a comparison again with its sides swapped")
-    one, other = (np.array(rows) for rows in zip(*both, strict=True))
-    again = table.take(one)
+    first, second = (np.array(rows) for rows in zip(*both, strict=True))
+    again = table.take(first)
     crossing = Crossing.of(again.item_clusters, again.rater_clusters)
-    found = mean_interval((answer[one] == answer[other]).astype(float), crossing, level=level)
-    return Measured(replace(found, method=found.method.replace("mean over votes", "swapped repeats answered alike", 1)))
+    agreement = mean_interval((answer[first] == answer[second]).astype(float), crossing, level=level)
+    return Measured(
+        replace(agreement, method=agreement.method.replace("mean over votes", "swapped repeats answered alike", 1))
+    )
 
 
 def blinding_index(guesses: Sequence[Guess], arms: Sequence[str], *, level: float = 0.95) -> dict[str | None, Measured]:
@@ -97,18 +99,18 @@ def blinding_index(guesses: Sequence[Guess], arms: Sequence[str], *, level: floa
             if name is not None and name not in arms:
                 raise DataError(f"guess of {name}", hint=f"The arms are {', '.join(arms)}")
     wrong = -1.0 / (len(set(arms)) - 1)
-    found: dict[str | None, Measured] = {}
+    indices: dict[str | None, Measured] = {}
     for arm in (None, *arms):
-        mine = [guess for guess in guesses if arm is None or guess.truth == arm]
-        if not mine:
-            found[arm] = Measured(None, "no guesses")
+        about_arm = [guess for guess in guesses if arm is None or guess.truth == arm]
+        if not about_arm:
+            indices[arm] = Measured(None, "no guesses")
             continue
-        points = [0.0 if one.guess is None else 1.0 if one.guess == one.truth else wrong for one in mine]
-        raters = Clusters.of([one.rater for one in mine], len(mine))
+        points = [0.0 if guess.guess is None else 1.0 if guess.guess == guess.truth else wrong for guess in about_arm]
+        raters = Clusters.of([guess.rater for guess in about_arm], len(about_arm))
         value = estimate(points, raters, bounds=(wrong, 1.0), level=level)
         how = value.method.removeprefix("mean over examples; ").removesuffix("; these checkpoints, 1 seed")
-        found[arm] = Measured(replace(value, method=f"Bang's blinding index, clustered by rater; {how}"))
-    return found
+        indices[arm] = Measured(replace(value, method=f"Bang's blinding index, clustered by rater; {how}"))
+    return indices
 
 
 def counts(vote: Vote, rater: str) -> bool:
@@ -116,7 +118,7 @@ def counts(vote: Vote, rater: str) -> bool:
     return vote.rater == rater and vote.winner != "skip"
 
 
-def _share(right: Sequence[bool] | NDArray[np.bool_], what: str, level: float) -> Measured:
+def _fraction(right: Sequence[bool] | NDArray[np.bool_], what: str, level: float) -> Measured:
     """A share of independent answers with Wilson's interval."""
     from statsmodels.stats.proportion import proportion_confint
 

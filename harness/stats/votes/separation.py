@@ -80,9 +80,9 @@ def separated_rows(design: Floats, outcome: Floats) -> NDArray[np.bool_]:
     )
     if not solved.success:
         raise RuntimeError(f"the linear program of separation failed: {solved.message}")
-    found = np.zeros(len(rows), dtype=np.bool_)
-    found[decided] = solved.x[width:] > 0.5
-    return np.asarray(found[back.reshape(-1)])
+    separated = np.zeros(len(rows), dtype=np.bool_)
+    separated[decided] = solved.x[width:] > 0.5
+    return np.asarray(separated[back.reshape(-1)])
 
 
 def pseudo_ties(count: int, left: Codes, right: Codes) -> tuple[Codes, Codes]:

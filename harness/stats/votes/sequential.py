@@ -21,18 +21,18 @@ from numpy.typing import ArrayLike
 from harness.errors import DataError
 from harness.records import Estimate
 from harness.stats.clusters import Floats
-from harness.stats.votes.record import BothBad, Measured, VoteTable
+from harness.stats.elimination import bet_factors, log_mean
+from harness.stats.votes.record import Measured, VoteTable
 
-NODES = 256
 HALVINGS = 60
 """Of the distance from the mean to a bound, in search of a limit: beyond the last bit."""
 
 
-def example_values(table: VoteTable, first: str, second: str, votes: int, both_bad: BothBad = "apart") -> Floats:
+def example_values(table: VoteTable, first: str, second: str, votes: int) -> Floats:
     """The first arm's mean wins in each example [g] that has `votes` votes on the pair; ties are half wins.
 
-    Skips and (unless they are ties) both bad count towards the number of votes, and not in the mean; an example with
-    nothing else makes no value. Votes after the first `votes` of an example are left out: its value is final.
+    Skips and both bad count towards the number of votes, and not in the mean; an example with nothing else makes no
+    value. Votes after the first `votes` of an example are left out: its value is final.
     Examples stand in the order in which they became complete.
 
     Raises:
@@ -43,22 +43,20 @@ def example_values(table: VoteTable, first: str, second: str, votes: int, both_b
     a, b = table.arm(first), table.arm(second)
     part = table.take((table.first == min(a, b)) & (table.second == max(a, b)))
     score = part.first_score if a < b else 1.0 - part.first_score
-    counted = part.counted(both_bad)
+    counted = part.counted()
     rows: dict[int, list[int]] = {}
     values = []
     for row, item in enumerate(part.item.tolist()):
-        mine = rows.setdefault(item, [])
-        mine.append(row)
-        if len(mine) == votes and counted[mine].any():
-            values.append(float(score[mine][counted[mine]].mean()))
+        rows_of_item = rows.setdefault(item, [])
+        rows_of_item.append(row)
+        if len(rows_of_item) == votes and counted[rows_of_item].any():
+            values.append(float(score[rows_of_item][counted[rows_of_item]].mean()))
     return np.array(values)
 
 
-def monitored_win_rate(
-    table: VoteTable, first: str, second: str, votes: int, *, both_bad: BothBad = "apart", level: float = 0.95
-) -> Measured:
+def monitored_win_rate(table: VoteTable, first: str, second: str, votes: int, *, level: float = 0.95) -> Measured:
     """The first arm's win rate against the second with an interval that may be looked at after every vote."""
-    values = example_values(table, first, second, votes, both_bad)
+    values = example_values(table, first, second, votes)
     if not len(values):
         return Measured(None, f"no example has its {votes} votes on {first} and {second} yet")
     low, high = confidence_sequence(values, level=level)
@@ -111,24 +109,6 @@ def _log_wealth(unique: Floats, counts: np.ndarray[tuple[int, ...], np.dtype[np.
     if mean <= 0.0 or mean >= 1.0:
         return np.array(0.0 if (unique == mean).all() else np.inf)
     return log_mean(np.asarray(counts @ np.log(bet_factors(unique, mean)), dtype=np.float64))
-
-
-def bets() -> Floats:
-    """The share of wealth that each node puts on one [nodes]: Chebyshev nodes of the arcsine prior, falling."""
-    return np.asarray(np.cos((2 * np.arange(NODES) + 1) * np.pi / (4 * NODES)) ** 2)
-
-
-def bet_factors(values: Floats, mean: float) -> Floats:
-    """What each value [..., n] multiplies the wealth of each node by [..., n, nodes]."""
-    on_one = bets()
-    gains = values[..., None] * (on_one / mean)
-    return np.asarray(gains + (1.0 - values[..., None]) * ((1.0 - on_one) / (1.0 - mean)))
-
-
-def log_mean(logs: Floats) -> Floats:
-    """Logarithm of the mean over nodes, the last axis."""
-    top = logs.max(axis=-1, keepdims=True)
-    return np.asarray(np.log(np.exp(logs - top).mean(axis=-1)) + top[..., 0])
 
 
 def _unit_values(values: ArrayLike) -> Floats:

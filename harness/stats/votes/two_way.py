@@ -67,7 +67,7 @@ class Covariance:
 
     ways: tuple[Floats, ...]
     """By example and by rater, the one with fewer clusters first [p, p]; a single cluster is left out."""
-    freedoms: tuple[float, ...]
+    dofs: tuple[float, ...]
     """Clusters of each way, minus one."""
     both: Floats
     """By both at once [p, p]."""
@@ -104,9 +104,9 @@ class Covariance:
         # The first way keeps the variance of both, the second what it has beyond.
         parts = [parts[0], *(max(0.0, part - both) for part in parts[1:])]
         variance = max(float(contrast @ self.matrix() @ contrast), LEAST * both)
-        spread = sum(part**2 / freedom for part, freedom in zip(parts, self.freedoms, strict=True))
-        joined = variance**2 / spread if spread > 0.0 else self.freedoms[-1]
-        return variance**0.5, min(max(joined, self.freedoms[0]), self.freedoms[-1])
+        spread = sum(part**2 / dof for part, dof in zip(parts, self.dofs, strict=True))
+        joined = variance**2 / spread if spread > 0.0 else self.dofs[-1]
+        return variance**0.5, min(max(joined, self.dofs[0]), self.dofs[-1])
 
 
 def covariance(influence: Floats, crossing: Crossing) -> Covariance:
@@ -117,8 +117,8 @@ def covariance(influence: Floats, crossing: Crossing) -> Covariance:
         return np.asarray(sums @ sums.T * (way.count / max(1, way.count - 1)))
 
     ways = sorted(crossing.ways, key=lambda way: way.count)
-    freedoms = tuple(way.count - 1.0 for way in ways)
-    return Covariance(tuple(clustered(way) for way in ways), freedoms, clustered(crossing.both))
+    dofs = tuple(way.count - 1.0 for way in ways)
+    return Covariance(tuple(clustered(way) for way in ways), dofs, clustered(crossing.both))
 
 
 def mean_interval(values: ArrayLike, crossing: Crossing, *, level: float = 0.95) -> Estimate:
@@ -130,20 +130,20 @@ def mean_interval(values: ArrayLike, crossing: Crossing, *, level: float = 0.95)
     """
     array = np.asarray(values, dtype=np.float64)
     value, n = float(array.mean()), len(array)
-    found = Estimate(value, None, None, n, crossing.items.count, 1, f"mean over votes; {crossing.words}", level)
+    estimate = Estimate(value, None, None, n, crossing.items.count, 1, f"mean over votes; {crossing.words}", level)
     if not crossing.ways:
-        return found
+        return estimate
     residuals = array - value
     if np.abs(residuals).max() <= LAST_BITS:
         fewest = min(way.count for way in crossing.ways)
         low, high, how = without_spread(value, fewest, (0.0, 1.0), level)
-        return replace(found, low=low, high=high, method=f"mean over votes; {how}")
-    error, freedom = covariance(residuals[:, None] / n, crossing).t_error(np.ones(1))
+        return replace(estimate, low=low, high=high, method=f"mean over votes; {how}")
+    error, dof = covariance(residuals[:, None] / n, crossing).t_error(np.ones(1))
     if error**2 <= LAST_BITS * float(residuals @ residuals) / n**2:
-        return replace(found, method="mean over votes; no interval: the votes show no spread between clusters")
-    centre, half = math.log(value / (1 - value)), t_quantile(level, freedom) * error / (value * (1 - value))
-    how = f"{found.method}; t interval of the log-odds, {freedom:.1f} degrees of freedom"
-    return replace(found, low=chance_of(centre - half), high=chance_of(centre + half), method=how)
+        return replace(estimate, method="mean over votes; no interval: the votes show no spread between clusters")
+    centre, half = math.log(value / (1 - value)), t_quantile(level, dof) * error / (value * (1 - value))
+    how = f"{estimate.method}; t interval of the log-odds, {dof:.1f} degrees of freedom"
+    return replace(estimate, low=chance_of(centre - half), high=chance_of(centre + half), method=how)
 
 
 def chance_of(odds: float) -> float:

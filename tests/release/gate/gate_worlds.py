@@ -24,7 +24,7 @@ from harness.records.release import Release, Scored
 from harness.release import baselines
 from harness.release.gate import judge
 from harness.release.gate import run as gates
-from harness.release.gate.evidence import Known, Sides, ask
+from harness.release.gate.evidence import GateInputs, ask
 
 HARDWARE = {"machine": "x86_64", "processor": "abacus", "cores": 2, "accelerators": [], "memory_bytes": 8}
 LEDGER = Ledger(train_seconds=10.0, artefact_bytes=1000, trainable_parameters=70, peak_memory_bytes=500)
@@ -115,13 +115,11 @@ def gates_file(folder: Path, rules: Sequence[str], baseline: str = "base-1", res
     return gates.load(file)
 
 
-def verdict_of(
-    spec: GateSpec, candidate: Scored, folder: Path, known: Known | None = None, *, sensitive: bool = False
-) -> GateVerdict:
+def verdict_of(spec: GateSpec, candidate: Scored, folder: Path, *, sensitive: bool = False) -> GateVerdict:
     """Judge a candidate against what is pinned in `folder`/BASELINE."""
     pinned = baselines.read(folder / spec.baseline)
-    sides = Sides(candidate, pinned.scored, known or Known(), sensitive)
-    asked = [ask(rule, sides) for rule in spec.rules]
+    inputs = GateInputs(candidate, pinned.scored, sensitive)
+    asked = [ask(rule, inputs) for rule in spec.rules]
     return judge([question for question, _ in asked], [evidence for _, evidence in asked], spec.on_inconclusive)
 
 

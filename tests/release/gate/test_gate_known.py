@@ -12,11 +12,13 @@ from gate_worlds import Arm, as_scored, record, rule
 from shell_calls import Shell
 from test_gate_subjects import Votes, a_round, mostly, served
 
+from harness.config import GateRule
 from harness.records import Example, ExperimentRecord, Round, Stamp
 from harness.records.files import write_records
 from harness.release import baselines
 from harness.release.gate import inputs
-from harness.release.gate.inputs import Stored
+from harness.release.gate.evidence import GateInputs
+from harness.release.gate.inputs import CandidateRun
 from harness.store import Store
 
 N = 40
@@ -31,7 +33,7 @@ def experiment() -> ExperimentRecord:
     return record(N, suite="s")
 
 
-def home(folder: Path, *arms: Arm, rounds: tuple[Round, ...] = (), **changes: Any) -> Stored:
+def home(folder: Path, *arms: Arm, rounds: tuple[Round, ...] = (), **changes: Any) -> CandidateRun:
     """A store with these arms and rounds; the first arm is the candidate."""
     of = replace(experiment(), **changes)
     store = Store(folder / "harness.duckdb")
@@ -42,7 +44,13 @@ def home(folder: Path, *arms: Arm, rounds: tuple[Round, ...] = (), **changes: An
     with store.session() as session:
         for there in rounds:
             session.write(there)
-    return Stored(store, folder, of, arms[0].entry, arms[0].run)
+    return CandidateRun(store, folder, of, arms[0].entry, arms[0].run)
+
+
+def lookups(run: CandidateRun, rules: list[GateRule], *, hide: bool = False) -> GateInputs:
+    """What is looked up for these rules."""
+    candidate = inputs.scored(run)
+    return inputs.with_lookups(GateInputs(candidate, candidate), run, rules, hide=hide)
 
 
 def sealed(folder: Path) -> None:
@@ -59,7 +67,7 @@ NEW = Arm("new", HALF, [25.0] * 8)
 
 def test_only_what_a_rule_asks_for_is_looked_up(tmp_path: Path) -> None:
     at = home(tmp_path, NEW)
-    known = inputs.known(at, [rule(metric="exact_match", margin=0.1)])
+    known = lookups(at, [rule(metric="exact_match", margin=0.1)])
     assert (known.untrained, known.columns, known.votes) == (None, {}, None)
 
 
@@ -67,22 +75,22 @@ def test_the_untrained_arm_is_found_by_its_method(tmp_path: Path) -> None:
     plain = Arm("untrained", HALF, [26.0] * 8, method="untrained")
     other = Arm("prompted", HALF, [27.0] * 8, method="untrained")
     at = home(tmp_path, NEW, other, plain)
-    known = inputs.known(at, [UNTRAINED])
+    known = lookups(at, [UNTRAINED])
     assert known.untrained is not None and known.untrained.arm == "untrained"
     assert known.untrained.scores and known.untrained.measures["train_seconds"].value == 10.0
     without = home(tmp_path / "b", NEW)
-    assert "has no untrained arm" in inputs.known(without, [UNTRAINED]).no_untrained
+    assert "has no untrained arm" in lookups(without, [UNTRAINED]).no_untrained
     two = home(tmp_path / "c", NEW, other, replace(other, name="prompted-2"))
-    assert "several untrained arms (prompted, prompted-2)" in inputs.known(two, [UNTRAINED]).no_untrained
+    assert "several untrained arms (prompted, prompted-2)" in lookups(two, [UNTRAINED]).no_untrained
 
 
 def test_columns_come_from_the_sealed_split_hashed_where_the_baseline_is(tmp_path: Path) -> None:
     at = home(tmp_path, NEW)
-    assert "run the experiment again" in inputs.known(at, [SLICE]).no_columns
+    assert "run the experiment again" in lookups(at, [SLICE]).no_columns
     sealed(tmp_path)
-    plain = inputs.known(at, [SLICE]).columns
+    plain = lookups(at, [SLICE]).columns
     assert plain["e3"] == {"site": "north"} and len(plain) == N
-    quiet = inputs.known(at, [SLICE], hide=True).columns
+    quiet = lookups(at, [SLICE], hide=True).columns
     assert quiet.keys() == {score.item for score in baselines.hidden(as_scored(NEW, experiment())).scores[:N]}
 
 
@@ -104,22 +112,22 @@ def test_columns_come_from_the_sealed_split_hashed_where_the_baseline_is(tmp_pat
     ],
 )
 def test_what_has_no_unblinded_round_says_how_to_go_on(tmp_path: Path, rounds: tuple[Round, ...], words: str) -> None:
-    known = inputs.known(home(tmp_path, NEW, rounds=rounds), [FLAG])
+    known = lookups(home(tmp_path, NEW, rounds=rounds), [FLAG])
     assert known.votes is None and words in known.no_votes
 
 
 def test_the_newest_unblinded_round_counts(tmp_path: Path) -> None:
     rounds = (a_round(), a_round(id="r2", unblinded=LATER), a_round(id="r3", unblinded=None))
-    known = inputs.known(home(tmp_path, NEW, rounds=rounds), [FLAG])
+    known = lookups(home(tmp_path, NEW, rounds=rounds), [FLAG])
     assert known.votes is not None and known.votes.round.id == "r2" and known.no_votes == ""
 
 
 def test_answers_of_the_same_model_to_other_prompts_count(tmp_path: Path) -> None:
     there = a_round(split="validation", evaluations={"new": "answers-1", "lora": "l"})
     at = home(tmp_path, NEW, rounds=(there,))
-    assert "another model" in inputs.known(at, [FLAG]).no_votes
+    assert "another model" in lookups(at, [FLAG]).no_votes
     at.store.ingest([replace(NEW.evaluation, eval_id="answers-1", suite_fingerprint="answers")])
-    assert inputs.known(at, [FLAG]).votes is not None
+    assert lookups(at, [FLAG]).votes is not None
 
 
 GATES = """

@@ -15,7 +15,7 @@ from harness.config import GateRule
 from harness.experiments.running import ingest
 from harness.records import Closeness, Estimate, ParityCheck
 from harness.release.gate import judge_rule
-from harness.release.gate.parity import parity_rule
+from harness.release.gate.measures import parity_rule
 from harness.results import queries
 
 THERE = Closeness("untrained", True, "answers", Estimate(0.9, 0.8, 1.0, 50, 50, 1, "t", 0.9))

@@ -29,7 +29,7 @@ from harness.records import (
 from harness.records.release import MeasureFact, Scored
 from harness.release import baselines
 from harness.release.gate import judge_rule
-from harness.release.gate.evidence import Known, Sides, ask
+from harness.release.gate.evidence import GateInputs, ask
 from harness.release.gate.measures import measures
 from harness.results.human.statistics import human_review
 from harness.results.human.votes import RoundVotes
@@ -39,13 +39,13 @@ GOOD = [1.0] * 190 + [0.0] * 10
 COLUMNS = {f"e{n}": {"site": "north" if n < 100 else "south", "urgent": n % 2 == 0, "age": n} for n in range(N)}
 
 
-def said(sides: Sides, **fields: Any) -> RuleVerdict:
+def said(sides: GateInputs, **fields: Any) -> RuleVerdict:
     return judge_rule(*ask(rule(**fields), sides))
 
 
-def sides(theirs: Sequence[float], ours: Sequence[float], **known: Any) -> Sides:
+def sides(theirs: Sequence[float], ours: Sequence[float], **known: Any) -> GateInputs:
     of = record(len(ours))
-    return Sides(as_scored(Arm("new", ours), of), as_scored(Arm("old", theirs), of), Known(**known))
+    return GateInputs(as_scored(Arm("new", ours), of), as_scored(Arm("old", theirs), of), **known)
 
 
 # ------------------------------------------------------------------------------------------------------------ slices
@@ -102,7 +102,7 @@ def forgetting(shift: float, margin: float, **changes: Any) -> RuleVerdict:
     new = as_scored(Arm("new", [1.0] * 4, retained(shift)), of)
     start = as_scored(Arm("untrained", [0.0] * 4, retained(0.0, seed=2), method="untrained"), of)
     start = replace(start, **changes)
-    both = Sides(new, as_scored(Arm("old", [1.0] * 4, retained(9.0)), of), Known(untrained=start))
+    both = GateInputs(new, as_scored(Arm("old", [1.0] * 4, retained(9.0)), of), untrained=start)
     return said(both, metric="retention_perplexity", margin=margin, against="untrained")
 
 
@@ -160,7 +160,7 @@ STEADY = [100.0, 101.0, 99.0, 100.5, 99.5, 100.2]
 
 def test_what_was_counted_is_exact() -> None:
     bigger = replace(NEW, ledger=replace(NEW.ledger, artefact_bytes=1200))
-    both = Sides(costing(bigger), costing(OLD))
+    both = GateInputs(costing(bigger), costing(OLD))
     assert said(both, measure="artefact_bytes", ceiling=1200).outcome == "PASS"
     over = said(both, measure="artefact_bytes", ceiling=1199)
     assert (over.outcome, over.words) == ("FAIL", "1200, wanted at most 1199")
@@ -178,20 +178,22 @@ def test_costs_hold_those_of_the_arm_it_starts_from() -> None:
 
 
 def test_a_measure_that_nobody_took_is_invalid_and_says_how_to_take_it() -> None:
-    both = Sides(costing(NEW), costing(OLD))
+    both = GateInputs(costing(NEW), costing(OLD))
     assert "`harness serving EXPERIMENT.yaml`" in said(both, measure="tokens_per_second", floor=1).words
     assert "price_per_device_hour" in said(both, measure="money", ceiling=1).words
-    elsewhere = Sides(costing(replace(NEW, method="imported")), costing(OLD))
+    elsewhere = GateInputs(costing(replace(NEW, method="imported")), costing(OLD))
     assert said(elsewhere, measure="train_seconds", ceiling=1e9).outcome == "INVALID"
     other = served(STEADY, arms=tuple(replace(a, artefact_hash="earlier") for a in served(STEADY).arms))
-    assert said(Sides(costing(NEW, other), costing(OLD)), measure="tokens_per_second", floor=1).outcome == "INVALID"
-    pinned_before = Sides(costing(NEW, served(STEADY)), costing(OLD))
+    assert (
+        said(GateInputs(costing(NEW, other), costing(OLD)), measure="tokens_per_second", floor=1).outcome == "INVALID"
+    )
+    pinned_before = GateInputs(costing(NEW, served(STEADY)), costing(OLD))
     found = said(pinned_before, measure="tokens_per_second", times=0.9)
     assert found.outcome == "INVALID" and found.words.startswith("baseline: ")
 
 
 def test_timings_are_ruled_by_the_limits_of_their_median() -> None:
-    both = Sides(costing(NEW, served(STEADY)), costing(OLD))
+    both = GateInputs(costing(NEW, served(STEADY)), costing(OLD))
     assert said(both, measure="tokens_per_second", floor=98).outcome == "PASS"
     assert said(both, measure="tokens_per_second", floor=102).outcome == "FAIL"
     between = said(both, measure="tokens_per_second", floor=100)
@@ -199,27 +201,29 @@ def test_timings_are_ruled_by_the_limits_of_their_median() -> None:
     assert said(both, measure="batch_tokens_per_second", floor=290).outcome == "PASS"
     assert said(both, measure="first_token_seconds", ceiling=0.02).outcome == "PASS"
     assert said(both, measure="first_token_seconds", ceiling=0.01).outcome == "FAIL"
-    few = said(Sides(costing(NEW, served(STEADY[:3])), costing(OLD)), measure="tokens_per_second", floor=1)
+    few = said(GateInputs(costing(NEW, served(STEADY[:3])), costing(OLD)), measure="tokens_per_second", floor=1)
     assert (few.outcome, few.more_examples, few.counted) == ("INCONCLUSIVE", 2, "rounds")
 
 
 def test_times_of_the_baseline_within_one_pass_are_paired() -> None:
     slower = [one * 0.5 for one in (200.0, 150.0, 100.0, 80.0, 60.0, 40.0)]
-    one = Sides(costing(NEW, served(slower)), costing(OLD, served([200.0, 150.0, 100.0, 80.0, 60.0, 40.0], name="old")))
+    one = GateInputs(
+        costing(NEW, served(slower)), costing(OLD, served([200.0, 150.0, 100.0, 80.0, 60.0, 40.0], name="old"))
+    )
     assert said(one, measure="tokens_per_second", times=0.49).outcome == "PASS"
     assert said(one, measure="tokens_per_second", times=0.51).outcome == "FAIL"
     # The machine grew slower by five times: without pairing nothing could be said.
-    apart = Sides(one.candidate, costing(OLD, served([200.0, 150.0, 100.0, 80.0, 60.0, 40.0], "old", "p2")))
+    apart = GateInputs(one.candidate, costing(OLD, served([200.0, 150.0, 100.0, 80.0, 60.0, 40.0], "old", "p2")))
     assert said(apart, measure="tokens_per_second", times=0.49).outcome == "INCONCLUSIVE"
 
 
 def test_times_of_the_baseline_in_another_pass_take_the_limits_of_both() -> None:
-    both = Sides(costing(NEW, served(STEADY)), costing(OLD, served(STEADY, "old", "p2")))
+    both = GateInputs(costing(NEW, served(STEADY)), costing(OLD, served(STEADY, "old", "p2")))
     found = said(both, measure="tokens_per_second", times=0.95)
     assert found.outcome == "PASS" and found.estimate is not None
     assert (found.estimate.low, found.estimate.high) == pytest.approx((99 / 101, 101 / 99))
     assert said(both, measure="first_token_seconds", times=1.0).outcome == "INCONCLUSIVE"
-    short = Sides(both.candidate, costing(OLD, served(STEADY[:5], "old", "p2")))
+    short = GateInputs(both.candidate, costing(OLD, served(STEADY[:5], "old", "p2")))
     assert said(short, measure="tokens_per_second", times=0.5).more_examples == 1, "five of six that two passes take"
 
 
@@ -227,7 +231,7 @@ def test_times_of_the_baseline_in_another_pass_take_the_limits_of_both() -> None
 def test_other_hardware_is_invalid(measure: str) -> None:
     faster = {**HARDWARE, "processor": "slide rule"}
     old = costing(replace(OLD, hardware=faster), served(STEADY, "old", "p2", hardware=faster))
-    both = Sides(costing(NEW, served(STEADY)), old)
+    both = GateInputs(costing(NEW, served(STEADY)), old)
     found = said(both, measure=measure, times=0.1 if measure == "tokens_per_second" else 10)
     assert found.outcome == "INVALID" and "processor slide rule → abacus" in found.words
     assert said(both, measure="artefact_bytes", times=1).outcome == "PASS", "bytes are bytes"
@@ -237,7 +241,7 @@ def test_measures_are_pinned_and_read_back_and_older_releases_have_none(tmp_path
     folder = pin(OLD, record(2), tmp_path, scored=costing(OLD, served(STEADY, "old")))
     found = baselines.read(folder)
     assert found.scored.measures == costing(OLD, served(STEADY, "old")).measures and found.scored.examples == 2
-    assert said(Sides(costing(NEW), found.scored), measure="artefact_bytes", times=1).outcome == "PASS"
+    assert said(GateInputs(costing(NEW), found.scored), measure="artefact_bytes", times=1).outcome == "PASS"
     text = (folder / "release.json").read_text()
     import json
 
@@ -246,8 +250,8 @@ def test_measures_are_pinned_and_read_back_and_older_releases_have_none(tmp_path
     (folder / "release.json").write_text(json.dumps(plain))
     old = baselines.read(folder)
     assert old.scored.measures == {} and old.scored.examples is None
-    assert said(Sides(costing(NEW), old.scored), measure="artefact_bytes", times=1).outcome == "INVALID"
-    assert said(Sides(costing(NEW), old.scored), metric="exact_match", floor=0.1).outcome == "INCONCLUSIVE"
+    assert said(GateInputs(costing(NEW), old.scored), measure="artefact_bytes", times=1).outcome == "INVALID"
+    assert said(GateInputs(costing(NEW), old.scored), metric="exact_match", floor=0.1).outcome == "INCONCLUSIVE"
 
 
 def test_every_measure_of_the_spec_can_be_known() -> None:
@@ -299,10 +303,10 @@ class Votes:
         self.votes[token] = Judgment(f"{token}-1", token, 1, rater, side, 5.0, "w", flags)  # type: ignore[arg-type]
 
     @property
-    def sides(self) -> Sides:
+    def sides(self) -> GateInputs:
         of = record(2)
-        known = Known(votes=RoundVotes(self.round, tuple(self.assignments), self.votes))
-        return Sides(as_scored(NEW, of), as_scored(OLD, of), known)
+        votes = RoundVotes(self.round, tuple(self.assignments), self.votes)
+        return GateInputs(as_scored(NEW, of), as_scored(OLD, of), votes=votes)
 
 
 def judged(wins: Callable[[int, int], str], examples: int = 40, raters: int = 8) -> Votes:
@@ -323,8 +327,8 @@ def test_the_win_rate_has_the_leaderboards_value_and_interval() -> None:
     both = judged(mostly).sides
     found = said(both, metric="human_win_rate", floor=0.5, minimum_votes=100, confidence=0.975)
     assert found.outcome == "PASS" and found.rule == "human_win_rate floor 0.5"
-    assert both.known.votes is not None and found.estimate is not None
-    arm = human_review(both.known.votes).everyone.of("new")
+    assert both.votes is not None and found.estimate is not None
+    arm = human_review(both.votes).everyone.of("new")
     assert arm is not None and arm.win_rate.rate.estimate is not None
     shown = arm.win_rate.rate.estimate
     assert (found.estimate.value, found.estimate.low, found.estimate.high) == (shown.value, shown.low, shown.high)
@@ -380,7 +384,7 @@ def test_a_gate_must_hold_without_the_raters_that_the_rule_leaves_out() -> None:
 # ------------------------------------------------------------------------------------------------------------- flags
 
 
-def flagged(answers: int, hits: int, raters: int = 1) -> Sides:
+def flagged(answers: int, hits: int, raters: int = 1) -> GateInputs:
     made = Votes()
     for example in range(answers):
         for rater in range(raters):
@@ -428,4 +432,4 @@ def test_without_a_round_the_rule_says_what_to_do() -> None:
     both = sides([1.0], [1.0], no_votes="the round r1 is still open: `harness review unblind r1`")
     for fields in ({"flag": "fabrication", "ceiling": 0.1}, {"metric": "human_win_rate", "floor": 0.5}):
         found = said(both, **fields)
-        assert (found.outcome, found.words) == ("INVALID", both.known.no_votes)
+        assert (found.outcome, found.words) == ("INVALID", both.no_votes)

@@ -12,19 +12,19 @@ from harness.records import Closeness, Estimate, Likelihood, Prediction
 from harness.release.shipping import judge
 
 
-def side(name: str, texts: list[str], logprobs: list[float] | None = None) -> judge.Side:
+def side(name: str, texts: list[str], logprobs: list[float] | None = None) -> judge.ModelAnswers:
     predictions = [Prediction("e", f"x{n}", f"p{n}", text, "stop", 3, 3, 0.1) for n, text in enumerate(texts)]
     likelihoods = [Likelihood("e", "test", f"x{n}", 0, "target", value, 5, 9) for n, value in enumerate(logprobs or [])]
-    return judge.Side.of(name, predictions, likelihoods)
+    return judge.ModelAnswers.of(name, predictions, likelihoods)
 
 
 def near(value: float, low: float | None, high: float | None, *, base: bool = True) -> Closeness:
     return Closeness("other", base, "answers", Estimate(value, low, high, 9, 9, 1, "t", 0.9))
 
 
-def measured(low: float | None, high: float | None) -> judge.Measured:
+def measured(low: float | None, high: float | None) -> judge.MetricDifference:
     value = 0.0 if low is None or high is None else (low + high) / 2
-    return judge.Measured(Estimate(value, low, high, 9, 9, 1, "t", 0.9), 0.01, 7)
+    return judge.MetricDifference(Estimate(value, low, high, 9, 9, 1, "t", 0.9), 0.01, 7)
 
 
 THERE = near(0.9, 0.8, 1.0)
@@ -62,7 +62,7 @@ def test_outcomes(low: float | None, high: float | None, closeness: list[Closene
 
 
 def test_a_problem_comes_before_everything() -> None:
-    assert judge.judge(judge.Measured(None, problem="no value"), [THERE], 0.05).outcome == "INVALID"
+    assert judge.judge(judge.MetricDifference(None, problem="no value"), [THERE], 0.05).outcome == "INVALID"
     assert judge.judge(measured(-0.01, 0.01), [THERE], 0.05, "sibling@0").outcome == "DIFFERENT"
 
 

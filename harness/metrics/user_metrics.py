@@ -32,8 +32,8 @@ from harness import metrics, redaction
 from harness.config import user_code
 from harness.config.documents import nearest, shown
 from harness.errors import DataError, UsageError
-from harness.metrics.elsewhere import is_own
-from harness.metrics.kinds import Answer, Measured, Metric
+from harness.metrics.definition import Answer, Measured, Metric
+from harness.metrics.external import is_own
 
 DIRECTIONS = ("higher", "lower")
 _REFERENCE = re.compile(r"(?P<file>(?:[\w.-]+/)*[\w.-]+\.py|[A-Za-z_][\w.]*):(?P<function>[A-Za-z_]\w*)")

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import UsageError
 from harness.metrics import likelihood
-from harness.metrics.kinds import Measured, Metric
+from harness.metrics.definition import Measured, Metric
 
 _OWN = re.compile(r".+:[A-Za-z_]\w*")
 _LOWER_IN_LM_EVAL = ("perplexity", "bits_per_byte", "brier_score", "ter", "wer")
@@ -29,7 +29,7 @@ def is_own(name: str) -> bool:
 
 
 def own_metric(name: str, declaration: Mapping[str, Any] | None = None) -> Metric:
-    """A user's own metric with what it declared when it was scored (`own.declaration`); it cannot be computed."""
+    """A user's own metric with what it declared when it was scored (`user_metrics.declaration`); not computable."""
     known = Metric(name, f"the task's own {name}; mean over examples", _not_here, bounds=None)
     if declaration is None:
         return known
