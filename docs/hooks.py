@@ -5,7 +5,6 @@ A page names such a part by a marker on a line of its own, `<!-- made: cli -->`;
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,19 +14,23 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 PACKAGE = ROOT / "harness"
+DOCSTRING = re.compile(r'\s*r?"""(.*?)"""', re.DOTALL)
 MARKER = re.compile(r"^<!-- made: (\w+) -->$", re.MULTILINE)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put every page of docs/decisions into the navigation."""
     pages = ["decisions/index.md", *(f"decisions/{page.name}" for page in decision_pages())]
-    config.nav = [{"Decisions": pages} if entry == {"Decisions": "decisions/index.md"} else entry for entry in config.nav]
+    config.nav = [
+        {"Decisions": pages} if entry == {"Decisions": "decisions/index.md"} else entry for entry in config.nav
+    ]
     return config
 
 
@@ -180,7 +183,9 @@ def _field_default(field: FieldInfo) -> str:
         return "**required**"
     if value is PydanticUndefined or value is None:
         return ""
-    return "see there" if hasattr(value, "model_fields") else f"`{yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}`"
+    if isinstance(value, BaseModel):
+        return "see there"
+    return f"`{yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}`"
 
 
 def _annotation(field: FieldInfo) -> str:
@@ -242,8 +247,10 @@ def arms_table() -> str:
         first = text.splitlines()[0].lstrip("# ").split("  Use it:")[0]
         rate = recipe.pop("optimiser", {}).get("learning_rate")
         method = recipe.pop("method")
-        rest = yaml.safe_dump(recipe, default_flow_style=True, width=1000).strip("{}\n")
-        rows.append((f"`{file.stem}`", f"`{method}`", f"`{rate:.2g}`" if rate else "", f"`{rest}`" if rest else "", first))
+        rest = yaml.safe_dump(recipe, default_flow_style=True, width=1000).strip()[1:-1]
+        rows.append(
+            (f"`{file.stem}`", f"`{method}`", f"`{rate:.2g}`" if rate else "", f"`{rest}`" if rest else "", first)
+        )
     return "\n".join(_table(("recipe", "method", "learning rate", "settings", "what it is"), rows))
 
 
@@ -261,8 +268,8 @@ def package_tree() -> str:
 
 def _folder(folder: Path, depth: int) -> Iterator[str]:
     entry = folder / "__init__.py"
-    others = sorted({path.suffix for path in folder.iterdir() if path.is_file()} - {".py", ".pyc"})
-    phrase = first_sentence(entry) if entry.is_file() else f"{', '.join(others)} files"
+    kinds = sorted({path.suffix for path in folder.iterdir() if path.is_file()})
+    phrase = first_sentence(entry) if entry.is_file() else f"{', '.join(kinds)} files"
     yield f"{'  ' * depth}{folder.name}/  {phrase}"
     for path in modules(folder):
         yield f"{'  ' * (depth + 1)}{path.name}  {first_sentence(path)}"
@@ -278,15 +285,17 @@ def modules(folder: Path) -> list[Path]:
 def folders(folder: Path) -> list[Path]:
     """Folders that hold part of the package's source; `stock` is what an installed wheel has of the repository."""
     return sorted(
-        path for path in folder.iterdir() if path.is_dir() and path.name not in ("__pycache__", "stock") and any(path.iterdir())
+        path
+        for path in folder.iterdir()
+        if path.is_dir() and path.name not in ("__pycache__", "stock") and any(path.iterdir())
     )
 
 
 def first_sentence(file: Path) -> str:
     """The first sentence of a module's docstring; empty without one."""
-    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf8"))) or ""
-    paragraph = " ".join(text.split("\n\n")[0].split())
-    return re.split(r"(?<=[.:;]) (?=[A-Z`])|:$", paragraph)[0].rstrip(".:")
+    docstring = DOCSTRING.match(file.read_text(encoding="utf8"))
+    paragraph = " ".join(docstring[1].split("\n\n")[0].split()) if docstring else ""
+    return re.split(r"(?<=[.?]) (?=[A-Z`])", paragraph)[0].rstrip(".:")
 
 
 def folders_by_flow() -> list[Path]:
@@ -297,7 +306,7 @@ def folders_by_flow() -> list[Path]:
 
     def depth(name: str, above: frozenset[str] = frozenset()) -> int:
         if name not in depths:
-            below = [depth(room, above | {name}) for room in imports[name] if room not in above]
+            below = [depth(room, above | {name}) for room in sorted(imports[name]) if room not in above]
             depths[name] = 1 + max(below, default=0)
         return depths[name]
 
@@ -307,14 +316,11 @@ def folders_by_flow() -> list[Path]:
 
 def _rooms_imported(path: Path, rooms: set[str]) -> set[str]:
     files = [path] if path.is_file() else sorted(path.rglob("*.py"))
-    names: set[str] = set()
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf8"))):
-            if isinstance(node, ast.Import):
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module is not None:
-                names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.split(".")[1] for name in names if name.startswith("harness.")} & rooms
+    text = "\n".join(file.read_text(encoding="utf8") for file in files)
+    names = set(re.findall(r"^\s*(?:from|import) harness\.(\w+)", text, re.MULTILINE))
+    for listed in re.findall(r"^\s*from harness import (\([^)]*\)|.*)", text, re.MULTILINE):
+        names |= set(re.findall(r"\w+", listed))
+    return names & rooms
 
 
 # ---------------------------------------------------------------------------------------------------- decisions
