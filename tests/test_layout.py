@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import re
 import resource
 import subprocess
 import sys
@@ -365,25 +364,3 @@ def test_help_takes_less_than_half_a_second_of_cpu() -> None:
         assert "leaderboard" in answer.stdout
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(spent) < 0.5, f"{spent} s of CPU"
-
-
-def test_readme_tree_is_true() -> None:
-    """Every path in the README's tree exists, and every module of the package stands in it."""
-    text = (ROOT / "README.md").read_text()
-    tree = re.search(r"<!-- tree -->\n```text\n(.*?)```", text, re.DOTALL)
-    assert tree, "README.md has no tree"
-    named: set[str] = set()
-    stack: list[str] = []
-    for line in tree.group(1).splitlines():
-        indent = (len(line) - len(line.lstrip())) // 2
-        name = line.split()[0]
-        stack = [*stack[:indent], name.rstrip("/")]
-        path = "/".join(stack)
-        assert (ROOT / path).exists(), f"README names {path}, which does not exist"
-        assert len(line.split(None, 1)) == 2, f"README says nothing about {path}"
-        named.add(path)
-    top = {path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name != "__pycache__"}
-    ignored = {"dist", "build"}
-    assert {path.split("/")[0] for path in named} >= {n for n in top - ignored if not n.endswith(".egg-info")}
-    modules = {f"harness/{path.relative_to(PACKAGE).parts[0]}" for path in FILES}
-    assert modules - named == {"harness/__main__.py", "harness/__init__.py"} - named

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 from manual import ROOT, blocks, command_of, harness_calls, inline_calls, shell_lines
@@ -41,6 +42,18 @@ def test_a_wrong_command_is_noticed() -> None:
         command.make_context("harness", words)
     with pytest.raises(AssertionError, match="no command"):
         command_of(["lederboard"])
+
+
+def test_the_list_of_commands_with_json_is_right() -> None:
+    page = (ROOT / "docs" / "reports.md").read_text()
+    [sentence] = re.findall(r"^(`leaderboard`, .*?) take `--json`", page, re.MULTILINE | re.DOTALL)
+
+    def walk(command: Any, words: tuple[str, ...]) -> set[str]:
+        inner = getattr(command, "commands", {})
+        own = {" ".join(words)} if any("--json" in parameter.opts for parameter in command.params) else set()
+        return own.union(*(walk(inner[name], (*words, name)) for name in inner))
+
+    assert set(re.findall(r"`([a-z ]+)`", " ".join(sentence.split()))) == walk(command_of([])[0], ())
 
 
 def test_other_programs_are_known_ones() -> None:
