@@ -25,15 +25,6 @@ DOCSTRING = re.compile(r'\s*r?"""(.*?)"""', re.DOTALL)
 MARKER = re.compile(r"^<!-- made: (\w+) -->$", re.MULTILINE)
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put every page of docs/decisions into the navigation."""
-    pages = ["decisions/index.md", *(f"decisions/{page.name}" for page in decision_pages())]
-    config.nav = [
-        {"Decisions": pages} if entry == {"Decisions": "decisions/index.md"} else entry for entry in config.nav
-    ]
-    return config
-
-
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pictures under reports/screens, which stand once in the repository."""
     for picture in sorted((ROOT / "reports" / "screens").glob("*-1280.png")):
@@ -123,51 +114,42 @@ def yaml_reference() -> str:
     """Every field of every file that a person writes, from the specs and the texts under their fields."""
     from harness import spec
 
-    parts = [
-        _spec_tree("Task: `task.yaml`", [spec.TaskSpec]),
-        _spec_tree("Experiment: `EXPERIMENT.yaml`", [spec.ExperimentSpec]),
-        _spec_tree("Suite: the list `suite` of an experiment file", [spec.SuiteItem]),
-        _spec_tree("Arms: one of these, by `method`", list(get_args(get_args(spec.ArmSpec)[0]))),
-        _spec_tree("Gates: `gates.yaml`", [spec.GateSpec]),
+    parts: list[tuple[str, list[Any]]] = [
+        ("Task: `task.yaml`", [spec.TaskSpec]),
+        ("Experiment: `EXPERIMENT.yaml`", [spec.ExperimentSpec]),
+        ("Suite: the list `suite` of an experiment file", [spec.SuiteItem]),
+        ("Arms: one of these, by `method`", list(get_args(get_args(spec.ArmSpec)[0]))),
+        ("Gates: `gates.yaml`", [spec.GateSpec]),
     ]
-    written: set[type] = set()
-    return "\n".join(line for tree in parts for line in tree(written))
+    written = {kind for _, kinds in parts for kind in kinds}
+    return "\n".join(line for title, kinds in parts for line in _specs(title, kinds, written))
 
 
-def _spec_tree(title: str, kinds: list[Any]) -> Any:
-    """A function that writes the specs of `kinds` and those that their fields hold, each once in the reference."""
-
-    def write(written: set[type]) -> Iterator[str]:
-        yield f"## {title}\n"
-        waiting = list(kinds)
-        while waiting:
-            kind = waiting.pop(0)
-            if kind in written:
-                continue
-            written.add(kind)
-            yield from _spec(kind)
-            fields = kind.model_fields.values()
-            waiting += [inner for field in fields for inner in _specs_in(field.annotation) if inner not in written]
-
-    return write
+def _specs(title: str, kinds: list[Any], written: set[Any]) -> Iterator[str]:
+    """The tables of `kinds` and of what their fields hold, each once in the reference, under the field's path."""
+    yield f"## {title}\n"
+    waiting = [(kind, "") for kind in kinds]
+    while waiting:
+        kind, path = waiting.pop(0)
+        yield from _spec(kind, path)
+        for name, field in kind.model_fields.items():
+            for inner in _specs_in(field.annotation):
+                if inner not in written:
+                    written.add(inner)
+                    waiting.append((inner, f"{path}.{name}" if path else name))
 
 
-def _spec(kind: Any) -> Iterator[str]:
-    yield f"### {_spec_title(kind)}\n\n{_unwrapped(kind.__doc__)}\n"
+def _spec(kind: Any, path: str) -> Iterator[str]:
+    method = kind.model_fields.get("method")
+    title = f"`{path}`" if path else f"`method: {get_args(method.annotation)[0]}`" if method is not None else "Fields"
+    yield f"### {title} {{ #{kind.__name__.lower()} }}\n\n{_unwrapped(kind.__doc__)}\n"
     yield from _table(
         ("field", "value", "default", "meaning"),
         [
             (f"`{name}`", _annotation(field), _field_default(field), field.description)
-            for name, field in kind.model_fields.items()
+            for name, field in sorted(kind.model_fields.items(), key=lambda item: item[0] != "method")
         ],
     )
-
-
-def _spec_title(kind: Any) -> str:
-    method = kind.model_fields.get("method")
-    if method is not None:
-        return f"`method: {get_args(method.annotation)[0]}` {{ #{kind.__name__.lower()} }}"
-    return f"{kind.__name__} {{ #{kind.__name__.lower()} }}"
 
 
 def _specs_in(annotation: Any) -> Iterator[Any]:
@@ -189,28 +171,30 @@ def _field_default(field: FieldInfo) -> str:
 
 
 def _annotation(field: FieldInfo) -> str:
-    limits = [str(limit) for limit in map(_limit, field.metadata) if limit]
-    return _shown_type(field.annotation) + (f", {' and '.join(limits)}" if limits else "")
+    limits = _limits(field.metadata)
+    return _shown_type(field.annotation) + (f", {limits}" if limits else "")
 
 
-def _limit(constraint: Any) -> str:
-    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    words = [f"{sign} {getattr(constraint, name)}" for name, sign in signs.items() if hasattr(constraint, name)]
-    if hasattr(constraint, "min_length") and constraint.min_length is not None:
-        words.append(f"at least {constraint.min_length}")
-    return " and ".join(words)
+def _limits(constraints: Iterable[Any]) -> str:
+    """Bounds of a value in signs; constraints of a type within another stand in a FieldInfo of their own."""
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "at least"}
+    flat = [inner for one in constraints for inner in (one.metadata if isinstance(one, FieldInfo) else [one])]
+    values = [(sign, getattr(one, name, None)) for one in flat for name, sign in signs.items()]
+    return " and ".join(f"{sign} {value}" for sign, value in values if value is not None)
 
 
 def _shown_type(annotation: Any) -> str:
     """A type in words, specs as links to their tables."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        limits = [limit for limit in map(_limit, inner[1:]) if limit]
-        return _shown_type(inner[0]) + (f" {' and '.join(limits)}" if limits else "")
+        limits = _limits(inner[1:])
+        return _shown_type(inner[0]) + (f" {limits}" if limits else "")
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in inner)
     if origin in (Union, UnionType):
         kinds = [kind for kind in inner if kind is not NoneType]
+        if {float, int, str, bool} <= set(kinds):
+            return "values"
         if len(kinds) > 5:
             return "[an arm](#arms-one-of-these-by-method)"
         return " or ".join(_shown_type(kind) for kind in kinds)
@@ -219,7 +203,7 @@ def _shown_type(annotation: Any) -> str:
     if origin is dict:
         return f"mapping of {_shown_type(inner[0])} to {_shown_type(inner[1])}"
     if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
-        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+        return f"[mapping](#{annotation.__name__.lower()})"
     names = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`", Any: "anything"}
     return names.get(annotation, str(annotation))
 
@@ -259,20 +243,23 @@ def arms_table() -> str:
 
 def package_tree() -> str:
     """Files and folders of the package with the first sentence of each, folders in the order in which data flows."""
-    lines = [f"harness/  {first_sentence(PACKAGE / '__init__.py')}"]
-    lines += [f"  {path.name}  {first_sentence(path)}" for path in modules(PACKAGE)]
+    lines = [_entry(path.name, first_sentence(path), 0) for path in modules(PACKAGE)]
     for folder in folders_by_flow():
-        lines += _folder(folder, 1)
-    return "\n".join(["```text", *lines, "```"])
+        lines += _folder(folder, 0)
+    return "\n".join(lines)
+
+
+def _entry(name: str, phrase: str, depth: int) -> str:
+    return f"{'    ' * depth}- `{name}` {phrase.replace('<', '&lt;')}"
 
 
 def _folder(folder: Path, depth: int) -> Iterator[str]:
-    entry = folder / "__init__.py"
+    package = folder / "__init__.py"
     kinds = sorted({path.suffix for path in folder.iterdir() if path.is_file()})
-    phrase = first_sentence(entry) if entry.is_file() else f"{', '.join(kinds)} files"
-    yield f"{'  ' * depth}{folder.name}/  {phrase}"
+    phrase = first_sentence(package) if package.is_file() else f"{', '.join(kinds)} files"
+    yield _entry(f"{folder.name}/", phrase, depth)
     for path in modules(folder):
-        yield f"{'  ' * (depth + 1)}{path.name}  {first_sentence(path)}"
+        yield _entry(path.name, first_sentence(path), depth + 1)
     for inner in folders(folder):
         yield from _folder(inner, depth + 1)
 
