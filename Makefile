@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install run run-full test check app bench bench-all clean
+.PHONY: install run run-full test check app docs bench bench-all clean
 
 install: $(STAMP)
 
@@ -28,6 +28,11 @@ check: install
 
 app: install
 	$(BIN)/harness app
+
+# Into site/, which opens from disk. The variable silences an advertisement that Material prints.
+docs: install
+	$(BIN)/python -c 'import material, mkdocstrings' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # About 20 minutes on two idle cores; what misses a bound today (bench/README.md) does not stop the rest. `end_to_end.py` and the rest take longer: bench-all.
 bench: install
@@ -55,4 +60,4 @@ bench-all: bench
 	$(BIN)/python bench/parity.py
 
 clean:
-	rm -rf .venv .harness build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .harness build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

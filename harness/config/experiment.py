@@ -39,7 +39,7 @@ class BaseModelSpec(Spec):
     autocast: Literal["bfloat16"] | None = None
     """Mixed precision: the data type of matrix products in every training, where it is not that of the weights."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
-    """Attention implementation."""
+    """Attention implementation of transformers; `auto` leaves the choice to it."""
     context: PositiveInt | None = None
     """Longest sequence used; without it what the model's config says."""
 
@@ -189,7 +189,7 @@ class ResourcesSpec(Spec):
     threads: PositiveInt | None = None
     """Threads of a CPU worker; without it all cores inline, one in processes."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Accelerator."""
+    """Where models run; `auto`: on an accelerator where there is one."""
     cpu_kernels: Annotated[Literal["on", "off"], BeforeValidator(_on_or_off)] = "on"
     """Whether small float32 models are trained and scored on a CPU by layers written for that. `off`: by those of the
     libraries, as on an accelerator; log-probabilities then differ in their last digits, and results say so."""
@@ -213,7 +213,7 @@ class ExperimentSpec(Spec):
     base_model: BaseModelSpec | str
     """Base model: a folder, a hub id, or the long form."""
     chat: ChatSpec = ChatSpec()
-    """Chat template."""
+    """Whether and how prompts go through the chat template."""
     arms: Annotated[list[ArmSpec | str], Field(min_length=1)]
     """Arms: names of stock recipes, paths of arm files, or arms written out."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
@@ -240,9 +240,10 @@ class ExperimentSpec(Spec):
     """Serving figures; without it none are measured by `harness run` (`harness serving` measures on demand). `{}`: as
     the defaults say."""
     keep: Literal["all", "best", "adapters", "none"] = "all"
-    """Which artefacts stay on disk after scoring."""
+    """Which trained weights stay on disk after scoring. `best`: those of the leading arm and of its parent. `adapters`:
+    no full models. Predictions, scores and records always stay."""
     resources: ResourcesSpec = ResourcesSpec()
-    """Where arms execute."""
+    """Where and how arms execute; no part of any identity."""
 
     @model_validator(mode="after")
     def _distinct(self) -> ExperimentSpec:

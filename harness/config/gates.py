@@ -71,7 +71,7 @@ class GateRule(Spec):
     against: Literal["baseline", "untrained"] = "baseline"
     """What a margin is from; untrained: the untrained arm of the candidate's own experiment (what was forgotten)."""
     confidence: Confidence = 0.95
-    """One-sided."""
+    """Confidence of the one-sided limit that decides the rule."""
     minimum_examples: Annotated[int, Field(ge=0)] | None = None
     """With fewer the rule is INCONCLUSIVE; default: 0, in a slice 20. Of a flag: answers that were judged."""
     minimum_votes: Annotated[int, Field(ge=1)] | None = None
@@ -197,7 +197,7 @@ class GateSpec(Spec):
     baseline: str
     """Folder of a pinned release, relative to the file, such as released/clinic-1."""
     rules: Annotated[list[GateRule], Field(min_length=1)]
-    """At least one of them critical."""
+    """What the candidate must hold; at least one rule is critical."""
     on_inconclusive: Literal["fail", "warn"] = "fail"
     """`warn`: a critical rule that is not settled lets the candidate through, and says so."""
     looks: Literal[1, 2] = 1

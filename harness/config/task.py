@@ -24,7 +24,7 @@ class DataSpec(Spec):
     """Where examples come from: exactly one of `path`, `files`, `hub` and `builder`."""
 
     path: str | list[str] | None = None
-    """jsonl, csv or parquet file, a glob, or several, relative to the task file; we split."""
+    """jsonl, csv or parquet file, a glob, or several, relative to the task file; the harness splits."""
     files: SplitFiles | None = None
     """Files that keep the splits they came in."""
     hub: str | None = None
@@ -95,9 +95,9 @@ class MetricsSpec(Spec):
     """What is measured; one primary metric decides."""
 
     primary: str
-    """The metric that decides, by its name in METRICS."""
+    """The metric that decides: a built-in name, lm-eval's TASK/METRIC, or a function of your own, file.py:function."""
     also: list[str] = []
-    """Metrics shown beside it."""
+    """Metrics shown beside it, named alike."""
 
 
 class LmEvalSpec(Spec):
@@ -227,7 +227,7 @@ class TaskSpec(Spec):
     review: ReviewSpec | None = None
     """Instructions, criteria and flags of blind review."""
     sensitive: bool = False
-    """True: no text of an example leaves the store and the app."""
+    """True: no text or id of an example leaves the home folder and the app, in messages neither."""
 
     @model_validator(mode="after")
     def _one_form(self) -> TaskSpec:

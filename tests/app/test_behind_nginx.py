@@ -1,4 +1,4 @@
-"""The README's nginx example before the real app: TLS, WebSockets, a vote, and a log without tokens."""
+"""The manual's nginx example before the real app: TLS, WebSockets, a vote, and a log without tokens."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Place:
 
 
 def example(folder: Path, port: int, app: int) -> str:
-    """nginx.conf around the README's example, whose names are changed to those of this machine."""
-    found = re.search(r"```nginx\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    """nginx.conf around the manual's example, whose names are changed to those of this machine."""
+    found = re.search(r"```nginx\n(.*?)```", (ROOT / "docs" / "review.md").read_text(), re.DOTALL)
     assert found
     text = found[1]
     for old, new in {

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.config.base import Spec
 from pydantic import TypeAdapter
 
 from harness import environment
 from harness.arms import artefacts, toy
 from harness.config import ArmSpec, ExperimentSpec, TaskSpec
-from harness.config.base import Spec
 from harness.data.prepare import prepare
 from harness.data.splits import training_share
 from harness.experiments.evaluation import evaluate

@@ -24,7 +24,7 @@ HEAVY = (
 )
 SCRIPT = """
 import json, sys
-from harness import cli
+from harness.cli import main as cli
 code = cli.call(sys.argv[2:])
 print(json.dumps([code, sorted(set(sys.argv[1].split(",")) & set(sys.modules))]), file=sys.stderr)
 """
