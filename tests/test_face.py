@@ -118,7 +118,7 @@ def test_a_notebook_shows_the_leaderboard_as_a_table() -> None:
 def test_figures_of_a_stored_experiment() -> None:
     figure = h.leaderboard("plain").figure()
     assert figure.axes and figure.axes[0].get_xlabel()
-    with pytest.raises(h.HarnessError, match="forrest.*forest"):
+    with pytest.raises(h.HarnessError, match=r"forrest.*forest"):
         h.leaderboard("plain").figure("forrest")
 
 

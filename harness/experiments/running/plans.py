@@ -131,7 +131,7 @@ def train_identity(
     content: dict[str, Any] = {
         "base": [base_hash, base.dtype, base.attention, base.context],
         "arm": arm.model_dump(mode="json", exclude=NOT_IDENTITY),
-        "version": arms.family(arm.method).VERSION,
+        "version": arms.version(arm.method),
         "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
         "chat": experiment.spec.chat.model_dump(mode="json"),
     }
@@ -139,7 +139,7 @@ def train_identity(
         content["arm"]["pairs"] = {"sha256": pairs_hash(Path(arm.pairs.path))}
     if isinstance(arm, ImportedSpec):
         content["imported"] = files_hash(Path(arm.path))
-    if arm.method in arms.TRAINED or arm.method in ("few_shot", "toy"):
+    if arm.method not in ("untrained", "imported", "endpoint"):
         content["data"] = files.fingerprint
     if fraction < 1:
         content["fraction"] = fraction
