@@ -21,6 +21,8 @@ def register(app: typer.Typer) -> None:
     app.command()(serving)
     app.command()(sentinel)
     app.command()(score)
+    app.command()(metrics)
+    app.command()(arms)
 
 
 def run(
@@ -56,14 +58,14 @@ def check(
     path: Annotated[Path | None, typer.Argument(help="A task, arm, experiment or gates file, or a folder.")] = None,
 ) -> None:
     """Validate files that people write, and the data they name, without loading a model."""
-    from harness import metrics
     from harness.experiments.loading import load
+    from harness.metrics import METRICS
 
     if path is not None and path.is_file() and load.is_gates(path):
         from harness.release.gate import run as gates
 
         gates.load(path)  # its rules' and waivers' names, too
-    for line in load.check(path or Path(), known_metrics=metrics.METRICS):
+    for line in load.check(path or Path(), known_metrics=METRICS):
         print(line)
 
 
@@ -167,3 +169,23 @@ def score(
 
     for line in rescore.score(home, experiment, metric):
         print(line)
+
+
+def metrics(as_json: Json = False) -> None:
+    """List every metric: direction, unit, formula, and what of a task it needs."""
+    from harness.experiments.loading import catalogue
+
+    if as_json:
+        print_json(catalogue.metrics_to_json())
+    else:
+        print("\n".join(catalogue.metric_lines()))
+
+
+def arms(as_json: Json = False) -> None:
+    """List every method with its fields, their types and defaults, and the stock recipes."""
+    from harness.experiments.loading import catalogue
+
+    if as_json:
+        print_json(catalogue.arms_to_json())
+    else:
+        print("\n".join(catalogue.arm_lines()))

@@ -283,6 +283,14 @@ def metric(name: str) -> Metric:
     raise UsageError(f"no metric is called {name!r}", hint=hint)
 
 
+def is_corpus(name: str) -> bool:
+    """Whether a metric sums statistics and combines the sum; what a package that is gone had declared is a mean."""
+    try:
+        return metric(name).kind == "corpus"
+    except UsageError:
+        return False
+
+
 def declared(name: str, declaration: Mapping[str, Any] | None) -> Metric:
     """`metric(name)`; an own metric, or that of a package which is gone, with what it declared when it was scored.
 
