@@ -137,7 +137,7 @@ def looks(home: Path, experiment: str | None) -> list[Look]:
 
 def looks_of(store: Store, record: ExperimentRecord) -> list[Look]:
     """Looks at the test split of an experiment, in order: its own and those of others on the same splits."""
-    same = {one.experiment_id for one in store.experiments() if one.task_fingerprint == record.task_fingerprint}
+    same = store.experiments_on(record.task_fingerprint)
     return [look for look in store.looks() if look.experiment in same]
 
 
