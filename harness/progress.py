@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, TextIO
 
@@ -32,8 +37,8 @@ class _Line:
 class Reporter:
     """Shows `phase done/total` of one or several arms. Callable with (phase, done, total); see `arms.Progress`.
 
-    On a terminal a rich bar an arm; otherwise one line at the start and end of a phase and every `every` seconds
-    between.
+    On a terminal or in a notebook a rich bar an arm; otherwise one line at the start and end of a phase and every
+    `every` seconds between.
     """
 
     def __init__(self, stream: TextIO | None = None, every: float = 10.0) -> None:
@@ -47,7 +52,8 @@ class Reporter:
         self._bars: Any = None
 
     def __enter__(self) -> Reporter:
-        if self.stream.isatty():
+        notebook = self.stream is sys.stderr and _in_notebook()
+        if notebook or self.stream.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -56,7 +62,7 @@ class Reporter:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(elapsed_when_finished=True),
-                console=Console(file=self.stream),
+                console=Console(force_jupyter=True) if notebook else Console(file=self.stream),
             )
             self._bars.start()
         return self
@@ -107,6 +113,23 @@ class Reporter:
         line = self._lines.pop(label, None)
         if line is not None and line.task is not None:
             self._bars.remove_task(line.task)
+
+
+@contextmanager
+def reporter(shown: bool = True) -> Iterator[Reporter]:
+    """A Reporter on standard error, or one that nobody sees."""
+    if shown:
+        with Reporter() as visible:
+            yield visible
+    else:
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+            yield Reporter(nowhere)
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this and can show bars that move: for these rich needs ipywidgets."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell" and importlib.util.find_spec("ipywidgets") is not None
 
 
 def _text(name: str, steps: tuple[int, int], elapsed: float) -> str:

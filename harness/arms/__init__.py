@@ -3,7 +3,8 @@
 An arm family is a module with an integer `VERSION` (raise it when results may change; it is part of `train_id`), a
 `train` function and a `load` function. Families: `untrained` (few-shot too), `sft` (full, LoRA, QLoRA, any PEFT
 config), `dpo`, `sft_continued`, `imported`, `endpoint`, `toy`. Modules are imported when asked for, so that listing
-arms loads no torch.
+arms loads no torch. Installed packages add methods (`config/plugins.py`): such a module also has `Spec`, a subclass of
+`config.ArmBase` (or of `config.TrainedBase`: then it trains) whose field `method` is the literal name.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-from harness.config import ArmSpec, ToySpec
+from harness.config import ArmBase, ArmSpec, ToySpec, TrainedBase, plugins
+from harness.errors import UsageError
 from harness.models import Model, cpu
 from harness.records import Artefact, Ledger, RunPlan, TrainingData
 
@@ -32,8 +34,6 @@ FAMILIES: dict[str, str] = {
     "endpoint": "harness.arms.endpoint",
     "toy": "harness.arms.toy",
 }
-TRAINED = frozenset({"full", "lora", "qlora", "peft", "dpo", "sft_continued"})
-"""Methods that train, need a seed and are held to the budget."""
 
 
 def needs_libraries(arm: ArmSpec) -> bool:
@@ -76,7 +76,7 @@ def import_all(modules: Sequence[str]) -> None:
 
 def is_trained(arm: ArmSpec) -> bool:
     """Whether an arm trains, needs a seed, is held to the budget and can be tuned; a toy does with a learning rate."""
-    return arm.method in TRAINED or (isinstance(arm, ToySpec) and arm.learning_rate is not None)
+    return isinstance(arm, TrainedBase) or (isinstance(arm, ToySpec) and arm.learning_rate is not None)
 
 
 Progress = Callable[[str, int, int], None]
@@ -111,5 +111,28 @@ class Arm(Protocol):
 
 
 def family(method: str) -> Arm:
-    """The module that implements `method`."""
-    return cast(Arm, importlib.import_module(FAMILIES[method]))
+    """The module that implements `method`. Raises UsageError where the package that brought it cannot be imported."""
+    found = plugins.find("harness.arms", method, FAMILIES)
+    return cast(Arm, found.load() if found is not None else importlib.import_module(FAMILIES[method]))
+
+
+def version(method: str) -> int | list[Any]:
+    """What of a method's code is part of the identity of a training: its VERSION, and the package it comes from."""
+    found = plugins.find("harness.arms", method, FAMILIES)
+    own = family(method).VERSION
+    return own if found is None else [found.identity, own]
+
+
+def plugin_spec(method: str) -> type[ArmBase] | None:
+    """The fields of an arm whose method an installed package adds; None where none does. Raises UsageError."""
+    found = plugins.find("harness.arms", method, FAMILIES)
+    if found is None:
+        return None
+    module = found.load()
+    spec = getattr(module, "Spec", None)
+    if not (isinstance(spec, type) and issubclass(spec, ArmBase)):
+        raise UsageError(f"{found.point.value} of the package {found.distribution} has no Spec of an arm")
+    missing = [name for name in ("VERSION", "train", "load") if not hasattr(module, name)]
+    if missing:
+        raise UsageError(f"{found.point.value} of the package {found.distribution} has no {' and no '.join(missing)}")
+    return spec

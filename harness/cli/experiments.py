@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import HOME, Experiment, Home, Json, print_json, show_board, show_suite
+import harness
+from harness.cli.options import HOME, Experiment, Home, Json, print_json, show, show_board, show_suite
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +21,8 @@ def register(app: typer.Typer) -> None:
     app.command()(serving)
     app.command()(sentinel)
     app.command()(score)
+    app.command()(metrics)
+    app.command()(arms)
 
 
 def run(
@@ -35,34 +38,34 @@ def run(
 
     What is finished is never repeated: the same command goes on after a kill. Exit code 6: some arm failed.
     """
-    from harness import results
-    from harness.experiments import pipeline
     from harness.experiments.loading import suites
-    from harness.progress import Reporter
 
     if suites.is_suite(Path(experiment)):
+        from harness import results
+        from harness.experiments import pipeline
+        from harness.progress import Reporter
+
         with Reporter() as reporter:
             outcomes = pipeline.run_suite(Path(experiment), home, reporter, retry=retry, rescore=rescore)
         show_suite(results.suite_table([outcome.board for outcome in outcomes]), as_json)
         return 6 if any(outcome.failed for outcome in outcomes) else 0
-    with Reporter() as reporter:
-        outcome = pipeline.run(Path(experiment), home, reporter, retry=retry, rescore=rescore)
-    show_board(outcome.board, as_json)
-    return 6 if outcome.failed else 0
+    result = harness.run(experiment, home=home, retry=retry, rescore=rescore)
+    show_board(result.leaderboard.board, as_json)
+    return 6 if result.failed else 0
 
 
 def check(
     path: Annotated[Path | None, typer.Argument(help="A task, arm, experiment or gates file, or a folder.")] = None,
 ) -> None:
     """Validate files that people write, and the data they name, without loading a model."""
-    from harness import metrics
     from harness.experiments.loading import check as checking
+    from harness.metrics import METRICS
 
     if path is not None and path.is_file() and checking.is_gates(path):
         from harness.release.gate import run as gates
 
         gates.load(path)  # its rules' and waivers' names, too
-    for line in checking.check(path or Path(), known_metrics=metrics.METRICS):
+    for line in checking.check(path or Path(), known_metrics=METRICS):
         print(line)
 
 
@@ -91,23 +94,22 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Say what an experiment will take (runs, time, memory, disk, money) and what it will be able to show."""
-    from harness.experiments import forecast
     from harness.experiments.loading import suites
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr)
 
     path = Path(experiment)
     if suites.is_suite(path):
+        from harness.experiments import forecast
+
+        def say(line: str) -> None:
+            print(line, file=sys.stderr)
+
         plans = forecast.forecast_suite(path, home, calibration=calibrate, margin=margin, say=say)
-        told, as_lines = forecast.suite_to_json(plans), forecast.suite_lines(plans)
-    else:
-        plan = forecast.forecast(path, home, calibration=calibrate, margin=margin, say=say)
-        told, as_lines = forecast.to_json(plan), forecast.lines(plan)
-    if as_json:
-        print_json(told)
-    else:
-        print("\n".join(as_lines))
+        if as_json:
+            print_json(forecast.suite_to_json(plans))
+        else:
+            print("\n".join(forecast.suite_lines(plans)))
+        return
+    show(harness.plan(path, home=home, calibrate=calibrate, margin=margin), as_json)
 
 
 def serving(
@@ -167,3 +169,23 @@ def score(
 
     for line in rescore.score(home, experiment, metric):
         print(line)
+
+
+def metrics(as_json: Json = False) -> None:
+    """List every metric: direction, unit, formula, and what of a task it needs."""
+    from harness.experiments.loading import catalogue
+
+    if as_json:
+        print_json(catalogue.metrics_to_json())
+    else:
+        print("\n".join(catalogue.metric_lines()))
+
+
+def arms(as_json: Json = False) -> None:
+    """List every method with its fields, their types and defaults, and the stock recipes."""
+    from harness.experiments.loading import catalogue
+
+    if as_json:
+        print_json(catalogue.arms_to_json())
+    else:
+        print("\n".join(catalogue.arm_lines()))

@@ -12,19 +12,33 @@ from typing import Annotated, Any
 
 import typer
 
+import harness
 from harness.cli import experiments, release, results, review, store
 from harness.cli.options import HOME, Home, Json, print_json
 from harness.errors import DiskFull, HarnessError, Interrupted, UsageError
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Tells which fine-tuning method to ship for a task, with evidence.",
 )
 for group in (experiments, results, review, release, store):
     group.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(harness.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Tells which fine-tuning method to ship for a task, with evidence."""
 
 
 def main() -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from harness.results.views import View
 
 Home = Annotated[Path, typer.Option("--home", envvar="HARNESS_HOME", help="Folder of the store, runs and artefacts.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON with a versioned schema.")]
@@ -23,6 +26,14 @@ def print_json(value: Any) -> None:
 
     json.dump(value, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
     print()
+
+
+def show(view: View, as_json: bool) -> None:
+    """Print a result of the Python interface, or its JSON."""
+    if as_json:
+        print_json(view.to_dict())
+    else:
+        print(view)
 
 
 def show_board(board: Any, as_json: bool) -> None:

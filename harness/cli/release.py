@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from harness.cli.options import HOME, Home, Json, print_json
+import harness
+from harness.cli.options import HOME, Home, Json, print_json, show
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.release.gate.history import GateResult
+    from harness.release.views import GateView
 
 Run = Annotated[str, typer.Argument(help="EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED.")]
 Base = Annotated[str | None, typer.Option("--base", help="Where the base model lies now, if it has moved.")]
@@ -57,36 +58,26 @@ def gate(
     ] = None,
 ) -> int:
     """Say whether a candidate may be released: exit code 0 pass, 1 fail, 3 inconclusive, 4 invalid, 5 not stored."""
-    from harness.progress import Reporter
-    from harness.release.gate import run as gates
-
-    with Reporter() as reporter:
-        found = gates.gate(home, file, candidate, gates.Scoring(rescore_baseline, experiment), reporter)
-    _report(found, candidate, (junit, markdown), as_json)
+    found = harness.gate(file, candidate, home=home, rescore_baseline=rescore_baseline, experiment=experiment)
+    _report(found, (junit, markdown), as_json)
     if found.problem is not None:
         raise found.problem
-    return found.verdict.exit_code
+    return found.exit_code
 
 
-def _report(found: GateResult, candidate: str, files: tuple[Path | None, Path | None], as_json: bool) -> None:
+def _report(found: GateView, files: tuple[Path | None, Path | None], as_json: bool) -> None:
     """Print the verdict and write it to `files` (JUnit XML, Markdown)."""
-    from harness.records import to_json
     from harness.records.files import write_text
     from harness.release.gate import reports
 
-    call, (junit, markdown) = found.call, files
-    title = f"{candidate} against {call.baseline} ({call.reason})"
+    verdict, (junit, markdown) = found.result.verdict, files
     if junit is not None:
-        write_text(junit, reports.as_junit(found.verdict, title))
+        write_text(junit, reports.as_junit(verdict, found.title))
     if markdown is not None:
-        write_text(markdown, reports.as_markdown(found.verdict, title))
-    if as_json:
-        about = {name: value for name, value in to_json(call).items() if name != "verdict"}
-        print_json(reports.as_json(found.verdict, {**about, "candidate": candidate}))
-    else:
-        print("\n".join(reports.as_lines(found.verdict, title)))
+        write_text(markdown, reports.as_markdown(verdict, found.title))
+    show(found, as_json)
     if os.environ.get("GITHUB_ACTIONS") == "true" and not as_json:
-        print("\n".join(reports.as_annotations(found.verdict)))
+        print("\n".join(reports.as_annotations(verdict)))
 
 
 def export(

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import HOME, Bundle, Experiment, Home, Json, print_json, show_board, show_suite
+import harness
+from harness.cli.options import HOME, Bundle, Experiment, Home, Json, print_json, show, show_board, show_suite
 from harness.errors import UsageError
 
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     app.command()(leaderboard)
     app.command()(compare)
+    app.command()(predictions)
     app.command()(ledger)
     app.command()(looks)
     app.command()(tuning)
@@ -36,7 +38,6 @@ def leaderboard(
 ) -> None:
     """Print the verdict and the leaderboard of a stored experiment, with paired intervals against the reference arm."""
     from harness import results
-    from harness.results import queries
 
     forms = {
         "text": results.to_text,
@@ -46,7 +47,7 @@ def leaderboard(
     }
     if form not in forms:
         raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(forms)}")
-    board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
+    board = harness.leaderboard(experiment, home=home, bundle=bundle).board
     if as_json or form == "text":
         show_board(board, as_json)
     else:
@@ -63,13 +64,24 @@ def compare(
 ) -> None:
     """Paired difference of two arms (a minus b) per metric, and the examples where they differ most."""
     from harness import results
-    from harness.results import queries
 
-    comparison = queries.compare(home, experiment, (a, b), samples)
+    found = harness.compare(a, b, experiment=experiment, samples=samples, home=home)
     if as_json:
-        print_json(results.comparison_to_json(comparison))
+        print_json(found.to_dict())
     else:
-        results.print_comparison(comparison)
+        results.print_comparison(found.comparison)
+
+
+def predictions(
+    run: Annotated[str, typer.Argument(help="EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED.")],
+    home: Home = HOME,
+    as_json: Json = False,
+) -> None:
+    """Print the stored answers of one run to the test split; of a sensitive task without their texts.
+
+    Without --json long answers are cut short, and the first twenty are shown.
+    """
+    show(harness.predictions(run, home=home), as_json)
 
 
 def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False, bundle: Bundle = None) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import harness
 from harness.cli.options import HOME, Home, Json, print_json
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.records import Round as RoundRecord
     from harness.store import Store
 
 _commands = typer.Typer(no_args_is_help=True, help="Blind review: people judge answers side by side.")
@@ -222,7 +222,7 @@ def unblind(
 
     store = _store(home)
     there = review.unblind(store, review.find_round(store, round_id).id, _who(), reason)
-    _show_results(store, home, there)
+    _show_results(there.id, home)
     if there.experiment in {record.experiment_id for record in store.experiments()}:
         cache.board(store, home, there.experiment)  # so that nobody waits for it in the app
 
@@ -230,21 +230,17 @@ def unblind(
 @_commands.command()
 def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
     """Print what an unblinded round says, with and without the raters that its rule leaves out."""
-    from harness import review
-
-    store = _store(home)
-    _show_results(store, home, review.find_round(store, round_id), as_json)
+    _show_results(round_id, home, as_json)
 
 
-def _show_results(store: Store, home: Path, there: RoundRecord, as_json: bool = False) -> None:
-    from harness import results
-    from harness.results import cache
+def _show_results(round_id: str, home: Path, as_json: bool = False) -> None:
+    from harness.results import print_human
 
-    found = cache.human(store, home, there)
+    found = harness.review_results(round_id, home=home)
     if as_json:
-        print_json(results.human_to_json(found))
+        print_json(found.to_dict())
     else:
-        results.print_human(found)
+        print_human(found.review)
 
 
 @_commands.command()

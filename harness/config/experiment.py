@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, PositiveInt, SerializeAsAny, model_validator
 
-from harness.config.arms import ArmSpec, Choices, RangeSpec
+from harness.config import plugins
+from harness.config.arms import ArmBase, ArmSpec, Choices, RangeSpec
 from harness.config.documents import Spec
 
 WinnerCost = Literal[
@@ -179,11 +180,20 @@ def _on_or_off(value: Any) -> Any:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
+EXECUTORS = ("inline", "processes")
+
+
+def _executor(name: str) -> str:
+    if name not in EXECUTORS and plugins.find("harness.executors", name, EXECUTORS) is None:
+        raise ValueError(f"{name!r} is not one of {', '.join(EXECUTORS)}")
+    return name
+
+
 class ResourcesSpec(Spec):
     """Where and how arms execute; not part of any identity."""
 
-    executor: Literal["inline", "processes"] = "inline"
-    """`inline`: one warm process. `processes`: one process an arm."""
+    executor: Annotated[str, AfterValidator(_executor)] = "inline"
+    """`inline`: one warm process. `processes`: one process an arm. Or one that an installed package adds."""
     workers: PositiveInt | None = None
     """Processes at a time; without it one per accelerator, or one on a CPU."""
     threads: PositiveInt | None = None
@@ -214,7 +224,7 @@ class ExperimentSpec(Spec):
     """Base model: a folder, a hub id, or the long form."""
     chat: ChatSpec = ChatSpec()
     """Whether and how prompts go through the chat template."""
-    arms: Annotated[list[ArmSpec | str], Field(min_length=1)]
+    arms: Annotated[list[ArmSpec | SerializeAsAny[InstanceOf[ArmBase]] | str], Field(min_length=1)]
     """Arms: names of stock recipes, paths of arm files, or arms written out."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     """Training seeds; a statement about a method needs at least three."""

@@ -14,7 +14,7 @@ from harness.arms.training.order import SEED_PURPOSES, derived_seed
 from harness.config import ArmSpec, DpoSpec, EndpointSpec
 from harness.data.prepare import Prepared, prepare
 from harness.errors import SpecError, UsageError
-from harness.experiments import racing, speed
+from harness.experiments import racing, speed, upkeep
 from harness.experiments.loading import suites
 from harness.experiments.loading.load import load_experiment
 from harness.experiments.running import ingest, preflight, worker
@@ -103,6 +103,7 @@ def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retr
     plans = plan_runs(experiment, prepared, home)
     record = experiment_record(experiment, prepared, plans)
     store = Store(queries.database(home))
+    upkeep.resume(store, home)
     ingest.experiment(store, home, record)
     live = reporter.listener = LiveFile(home, record.experiment_id)
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import metrics, redaction
 from harness.errors import UsageError
 from harness.experiments.running import ingest
-from harness.metrics.user_metrics import declaration, load_metric
+from harness.metrics.user_metrics import declaration, known_metric
 from harness.records import ExperimentRecord, Score
 from harness.records.files import read_json
 from harness.results.queries import database, find, open_store, sealed_examples
@@ -64,7 +64,7 @@ def _score(
 
 def _own_metrics(home: Path, store: Store, record: ExperimentRecord, names: Sequence[str]) -> dict[str, metrics.Metric]:
     """The user's own metrics among `names`, from the task's folder as the runs knew it, else the working directory."""
-    own_names = [name for name in names if metrics.is_own(name)]
+    own_names = [name for name in names if metrics.is_added(name)]
     plans = [home / "runs" / entry.train_id / "plan.json" for entry in store.entries(record.experiment_id)]
     folders = [Path(read_json(plan)["experiment"]["task_dir"]) for plan in plans if plan.exists()]
     sensitive = bool(record.task.get("sensitive"))
@@ -72,7 +72,7 @@ def _own_metrics(home: Path, store: Store, record: ExperimentRecord, names: Sequ
     for name in own_names:
         file = name.partition(":")[0]
         folder = next((folder for folder in (*folders, Path()) if (folder / file).is_file()), (*folders, Path())[0])
-        own[name] = load_metric(name, folder, sensitive=sensitive)
+        own[name] = known_metric(name, folder, sensitive=sensitive)
     return own
 
 

@@ -6,7 +6,7 @@ sacrebleu, numpy) are imported when a metric is first computed, so that naming m
 
 lm-eval's metrics are not in the table: they are called `TASK/METRIC` (`clinic_choice/acc`) and come with their own
 per-document values; `metric` answers for them too. A user's own metrics are called `file.py:function`, those of the
-library `evaluate` `evaluate:FOLDER` (`user_metrics.py`).
+library `evaluate` `evaluate:FOLDER` (`user_metrics.py`); installed packages add theirs by name (`config/plugins.py`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ import functools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from harness.config import plugins
 from harness.errors import DataError, UsageError
 from harness.metrics import facts, likelihood, text
 from harness.metrics.definition import Answer, Bounds, Facts, Measured, Metric
 from harness.metrics.external import is_own, lm_eval_metric, own_metric
-from harness.records import Example, Likelihood, Prediction, Score
+from harness.records import Example, Likelihood, Prediction, Score, digest
 from harness.redaction import named
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ __all__ = [
     "check_names",
     "declared",
     "facts_of",
+    "is_added",
     "is_own",
     "metric",
     "modules",
@@ -235,8 +238,29 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def plugin(name: str) -> Metric | None:
+    """The metric called `name` that an installed package adds, if one does; its version stands for the package's.
+
+    Raises:
+        UsageError: the package cannot be imported, or brings something else.
+    """
+    found = None if "/" in name or is_own(name) else plugins.find("harness.metrics", name, METRICS)
+    if found is None:
+        return None
+    brought = found.load()
+    if not isinstance(brought, Metric) or brought.name != name:
+        raise UsageError(f"{found.point.value} of the package {found.distribution} is no Metric called {name!r}")
+    return replace(brought, version=int(digest([found.identity, brought.version])[:13], 16))
+
+
+def is_added(name: str) -> bool:
+    """Whether a metric comes from a user's file or an installed package: its version is a hash, and records keep what
+    it declares."""
+    return is_own(name) or plugin(name) is not None
+
+
 def metric(name: str) -> Metric:
-    """The metric called `name`: one of METRICS, lm-eval's `TASK/METRIC`, or a user's own `file.py:function`.
+    """The metric called `name`: one of METRICS, an installed package's, lm-eval's `TASK/METRIC`, or a user's own.
 
     Of an own metric it knows no more than that its values are averaged: `user_metrics.load_own` computes it,
     `declared` knows its direction.
@@ -250,15 +274,36 @@ def metric(name: str) -> Metric:
         return own_metric(name)
     if "/" in name:
         return lm_eval_metric(name)
+    added = plugin(name)
+    if added is not None:
+        return added
     near = difflib.get_close_matches(name.lower().replace("-", "_"), METRICS, n=1)
     more = "lm-eval's TASK/METRIC, and your own file.py:function"
     hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(METRICS)}, {more}"
     raise UsageError(f"no metric is called {name!r}", hint=hint)
 
 
+def is_corpus(name: str) -> bool:
+    """Whether a metric sums statistics and combines the sum; what a package that is gone had declared is a mean."""
+    try:
+        return metric(name).kind == "corpus"
+    except UsageError:
+        return False
+
+
 def declared(name: str, declaration: Mapping[str, Any] | None) -> Metric:
-    """`metric(name)`; an own metric with what it declared when it was scored."""
-    return own_metric(name, declaration) if is_own(name) else metric(name)
+    """`metric(name)`; an own metric, or that of a package which is gone, with what it declared when it was scored.
+
+    Raises:
+        UsageError: no such metric; or a package is gone that alone can combine its metric's values.
+    """
+    if is_own(name):
+        return own_metric(name, declaration)
+    if declaration is None or plugin(name) is not None:
+        return metric(name)
+    if declaration.get("kind") == "corpus":
+        raise UsageError(f"the metric {name!r} comes from a package that is not installed", hint="Install it again")
+    return own_metric(name, declaration)
 
 
 def of_task(name: str, task: Mapping[str, Any]) -> Metric:

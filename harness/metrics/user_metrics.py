@@ -54,14 +54,15 @@ class _Function:
 
 
 def load_own(names: Iterable[str], folder: Path, *, sensitive: bool = False) -> dict[str, Metric]:
-    """The user's metrics among `names`, by name; files are relative to `folder`, the task's.
+    """The metrics among `names` that the user's files or installed packages bring; `folder` is the task's.
 
     With `sensitive` no message repeats what the function's exceptions say, because that may quote an example.
 
     Raises:
         UsageError: no such file or function, or one that does not declare what it must.
     """
-    return {name: load_metric(name, folder, sensitive=sensitive) for name in dict.fromkeys(names) if is_own(name)}
+    chosen = [name for name in dict.fromkeys(names) if metrics.is_added(name)]
+    return {name: known_metric(name, folder, sensitive=sensitive) for name in chosen}
 
 
 def load_metric(name: str, folder: Path, *, sensitive: bool = False) -> Metric:
@@ -103,7 +104,9 @@ def known_metric(name: str, folder: Path, *, sensitive: bool = False) -> Metric:
 def declaration(known: Metric) -> dict[str, Any]:
     """What a report must know of an own metric where its file is not at hand; see `metrics.declared`."""
     bounds = None if known.bounds is None else list(known.bounds)
+    kind = {"kind": known.kind} if known.kind == "corpus" else {}
     return {
+        **kind,
         "description": known.description,
         "direction": known.direction,
         "unit": known.unit,

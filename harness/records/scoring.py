@@ -199,7 +199,8 @@ class ScoreBlock:
         """Columns of the items that an evaluation has a Score of, in stored order."""
         positions = self.positions[row]
         columns = (positions > 0).nonzero()[0]
-        return columns[positions[columns].argsort()]
+        ordered: NDArray[np.intp] = columns[positions[columns].argsort()]
+        return ordered
 
     @property
     def ordered(self) -> bool:

@@ -15,12 +15,13 @@ import io
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataError, UsageError
+from harness.errors import DataError, HarnessError, UsageError
 from harness.metrics import METRICS, Metric
 from harness.records import (
     Entry,
@@ -162,6 +163,16 @@ def read(folder: Path) -> Release:
         )
     scores, groups = _read_table(table, text)
     return replace(release, scored=replace(release.scored, scores=scores, groups=groups))
+
+
+def pinned(folder: Path) -> dict[str, str]:
+    """Training → name of the baseline that was pinned from it, of the baselines below `folder` that can be read."""
+    names = {}
+    for path in sorted(folder.glob("*/release.json")):
+        with suppress(HarnessError):
+            release = read(path.parent)
+            names[release.scored.train_id] = release.name
+    return names
 
 
 def _table(scores: Iterable[Score], groups: Mapping[str, str]) -> str:

@@ -71,8 +71,8 @@ class Results:
 class Reader(Protocol):
     """The part of the store that a report reads."""
 
-    def experiments(self) -> list[ExperimentRecord]:
-        """All experiments, the newest last."""
+    def experiments_on(self, task_fingerprint: str) -> set[str]:
+        """Ids of all experiments on these splits, deleted ones too."""
         ...
 
     def experiment(self, name_or_id: str) -> ExperimentRecord:
@@ -206,9 +206,7 @@ def collect(reader: Reader, name_or_id: str, *, columns: bool = False) -> Result
     experiment = reader.experiment(name_or_id)
     entries = reader.entries(experiment.experiment_id)
     eval_ids = [entry.eval_id for entry in entries if entry.eval_id is not None]
-    same_split = {
-        other.experiment_id for other in reader.experiments() if other.task_fingerprint == experiment.task_fingerprint
-    }
+    same_split = reader.experiments_on(experiment.task_fingerprint)
     looks = [look for look in reader.looks() if look.experiment in same_split]
     trials = reader.trials(experiment.experiment_id)
     tried = {trial.train_id for trial in trials} - {entry.train_id for entry in entries}

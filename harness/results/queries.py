@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, UsageError
-from harness.records import Example, ExperimentRecord, Look
+from harness.records import Entry, Example, ExperimentRecord, Look
 from harness.records.files import read_json, read_records, write_bytes, write_text
 from harness.results import cache
 from harness.results.collect import Results, collect, with_human, with_logs
@@ -57,6 +57,30 @@ def find(store: Store, experiment: str | None) -> ExperimentRecord:
     if not stored:
         raise UsageError("the store holds no experiment", hint="Run `harness run EXPERIMENT.yaml`")
     return stored[-1]
+
+
+def find_run(home: Path, name: str) -> tuple[Store, ExperimentRecord, Entry]:
+    """The run called `EXPERIMENT/ARM`, or `EXPERIMENT/ARM@SEED` where the arm has several; its entry has an `eval_id`.
+
+    Raises UsageError for a name that is none, and for a run without a result.
+    """
+    store = open_store(home)
+    experiment, slash, rest = name.rpartition("/")
+    arm, _, seed = rest.partition("@")
+    if not slash:
+        raise UsageError(f"{name!r} is no run", hint="A run is EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED")
+    record = find(store, experiment)
+    entries = [entry for entry in store.entries(record.experiment_id) if entry.fraction == 1]
+    mine = [entry for entry in entries if entry.arm == arm and (not seed or str(entry.seed) == seed)]
+    if not mine:
+        known = ", ".join(dict.fromkeys(f"{entry.arm}" for entry in entries))
+        raise UsageError(f"{record.name} has no arm {rest!r}", hint=f"Arms: {known}")
+    if len(mine) > 1:
+        seeds = ", ".join(f"{arm}@{entry.seed}" for entry in mine)
+        raise UsageError(f"{arm!r} has {len(mine)} seeds, and one of them is meant", hint=f"Give one of {seeds}")
+    if mine[0].eval_id is None:
+        raise UsageError(f"{name} has no result: it ended {mine[0].status}", hint="`harness run` tries again")
+    return store, record, mine[0]
 
 
 def results(home: Path, experiment: str | None, file: Path | None = None) -> Results:
@@ -124,7 +148,7 @@ def looks(home: Path, experiment: str | None) -> list[Look]:
 
 def looks_of(store: Store, record: ExperimentRecord) -> list[Look]:
     """Looks at the test split of an experiment, in order: its own and those of others on the same splits."""
-    same = {one.experiment_id for one in store.experiments() if one.task_fingerprint == record.task_fingerprint}
+    same = store.experiments_on(record.task_fingerprint)
     return [look for look in store.looks() if look.experiment in same]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness import stats
-from harness.metrics import metric
+from harness.metrics import is_corpus
 from harness.records import Score, ScoreBlock, ScoreColumns
 
 
@@ -86,7 +86,7 @@ def series(table: Table, eval_ids: Sequence[str], name: str, trained: bool = Fal
     columns = [table.get(eval_id, {}).get(name, {}) for eval_id in eval_ids]
     if not columns or not all(columns):
         return "not scored" if columns else "no evaluation"
-    corpus = metric(name).kind == "corpus"
+    corpus = is_corpus(name)
     seen = dict.fromkeys(item for column in columns for item in column)
     good = [item for item in seen if all(_usable(column.get(item), corpus) for column in columns)]
     if not good:
@@ -158,7 +158,7 @@ class ColumnTable(Mapping[str, Mapping[str, Mapping[str, Score]]]):
         if not eval_ids or not all(one in known for one in eval_ids):
             return "not scored" if eval_ids else "no evaluation"
         block, rows = self.blocks[name], [known[one] for one in eval_ids]
-        corpus = metric(name).kind == "corpus"
+        corpus = is_corpus(name)
         has, data = (block.counted, block.statistics) if corpus else (block.valued, block.values)
         if has is None or data is None:
             return "no item has a value"

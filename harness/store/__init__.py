@@ -157,6 +157,15 @@ class Store:
         """All experiments, the newest last."""
         return self._read(TABLES[ExperimentRecord], order="seq")
 
+    def experiments_on(self, task_fingerprint: str) -> set[str]:
+        """Ids of all experiments on these splits, deleted ones too: their looks stay counted."""
+        query = "SELECT experiment_id FROM {} WHERE task_fingerprint = $1"
+        with self._file.open() as cursor:
+            rows = cursor.execute(
+                f"{query.format('experiments')} UNION {query.format('deletions')}", [task_fingerprint]
+            )
+            return {row[0] for row in rows.fetchall()}
+
     def experiment(self, name_or_id: str) -> ExperimentRecord:
         """The experiment with this id, or the newest of this name; StoreError names the nearest when there is none."""
         found = self._read(

@@ -111,7 +111,7 @@ def test_a_json_block_holds_one_object_a_line(block: Block) -> None:
 @pytest.mark.parametrize("block", blocks("python"), ids=str)
 def test_a_python_block_is_complete(block: Block, tmp_path: Path) -> None:
     """It compiles and runs; what looks like a metric is loaded as one."""
-    from harness.metrics.own import load_metric
+    from harness.metrics.user_metrics import load_metric
 
     tree = ast.parse(block.text)
     names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.config.base import Spec
 from pydantic import TypeAdapter
 
 from harness import environment
 from harness.arms import artefacts, toy
-from harness.config import ArmSpec, ExperimentSpec, TaskSpec
+from harness.config import ArmSpec, ExperimentSpec, Spec, TaskSpec
 from harness.data.prepare import prepare
 from harness.data.splits import training_share
 from harness.experiments.evaluation import evaluate

@@ -123,6 +123,9 @@ def test_results_are_collected_from_anything_that_reads_like_the_store(maker):
         def experiments(self):
             return [other, elsewhere, truth.experiment]
 
+        def experiments_on(self, task_fingerprint):
+            return {one.experiment_id for one in self.experiments() if one.task_fingerprint == task_fingerprint}
+
         def experiment(self, name_or_id):
             return next(one for one in self.experiments() if one.experiment_id == name_or_id)
 

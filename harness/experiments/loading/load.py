@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import harness
+from harness import arms
 from harness.config import (
     ArmBase,
     ArmSpec,
@@ -24,6 +25,7 @@ from harness.config.documents import Document, FieldPath, list_names, nearest, r
 from harness.errors import SpecError, UsageError
 from harness.experiments.loading.cross_checks import PROMPTED, check_arms
 from harness.experiments.tuning import search
+from harness.metrics import plugin
 from harness.metrics.external import is_own
 from harness.records import ResolvedExperiment
 
@@ -75,7 +77,7 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
         for field_path, name in names:
             if is_own(name):
                 _check_own_metric(document, field_path, name, task.sensitive)
-            elif name not in known_metrics and "/" not in name:  # TASK/METRIC is lm-eval's
+            elif name not in known_metrics and "/" not in name and plugin(name) is None:  # TASK/METRIC is lm-eval's
                 raise document.error(field_path, f"unknown metric {name!r}", nearest(name, known_metrics))
     for field, suite in (("lm_eval", task.lm_eval), ("retention", task.retention)):
         if suite is not None and suite.include_path is not None and not (file.parent / suite.include_path).is_dir():
@@ -130,10 +132,11 @@ def _arm(document: Document, field_path: FieldPath, value: Mapping[str, Any], na
         hint = f"Methods: {list_names(METHODS)}"
         raise document.error((*field_path, "method"), "this field is required and missing", hint)
     method = value["method"]
-    if not isinstance(method, str) or method not in METHODS:
+    spec = METHODS.get(method) or arms.plugin_spec(method) if isinstance(method, str) else None
+    if spec is None:
         hint = nearest(str(method), METHODS)
         raise document.error((*field_path, "method"), f"unknown method {method!r}", hint)
-    arm = validate(document, field_path, METHODS[method], value)
+    arm = validate(document, field_path, spec, value)
     if isinstance(arm, PROMPTED):
         _check_template(document, (*field_path, "prompt"), arm.prompt)
     try:

@@ -196,8 +196,10 @@ def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
 
 def rebuild(store: Store, home: Path) -> dict[str, int]:
     """Ingest every experiment, run and evaluation folder under `home` again; what is stored already stays as it is."""
+    from harness.experiments import upkeep
     from harness.experiments.evaluation import evaluate
 
+    upkeep.recall(store, home)
     before = store.counts()
 
     def read(kind: type[R], pattern: str) -> list[R]:
@@ -222,6 +224,7 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     for path in sorted((home / "evals").glob(f"*/{evaluate.DONE}")):
         store.ingest(evaluation_rows(path.parent))
     store.rebuild_journal()
+    upkeep.resume(store, home)
     return {name: count - before.get(name, 0) for name, count in store.counts().items()}
 
 

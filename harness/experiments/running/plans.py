@@ -101,7 +101,7 @@ class Planner:
         content: dict[str, Any] = {
             "base": [self.base_hash, base.dtype, base.attention, base.context],
             "arm": arm.model_dump(mode="json", exclude=WITHOUT_EFFECT),
-            "version": arms.family(arm.method).VERSION,
+            "version": arms.version(arm.method),
             "prompt": [task.system, task.prompt, task.target, task.messages, task.references],
             "chat": experiment.spec.chat.model_dump(mode="json"),
         }
@@ -109,7 +109,7 @@ class Planner:
             content["arm"]["pairs"] = {"sha256": pairs_hash(Path(arm.pairs.path))}
         if isinstance(arm, ImportedSpec):
             content["imported"] = files_hash(Path(arm.path))
-        if arm.method in arms.TRAINED or arm.method in ("few_shot", "toy"):
+        if arm.method not in ("untrained", "imported", "endpoint"):
             content["data"] = self.files.fingerprint
         if draw.fraction < 1:
             content["fraction"] = draw.fraction

@@ -43,23 +43,7 @@ def find_run(home: Path, name: str) -> CandidateRun:
 
     Raises UsageError for a name that is none, and for a run without a result.
     """
-    store = queries.open_store(home)
-    experiment, slash, rest = name.rpartition("/")
-    arm, _, seed = rest.partition("@")
-    if not slash:
-        raise UsageError(f"{name!r} is no run", hint="A run is EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED")
-    record = queries.find(store, experiment)
-    entries = [entry for entry in store.entries(record.experiment_id) if entry.fraction == 1]
-    mine = [entry for entry in entries if entry.arm == arm and (not seed or str(entry.seed) == seed)]
-    if not mine:
-        known = ", ".join(dict.fromkeys(f"{entry.arm}" for entry in entries))
-        raise UsageError(f"{record.name} has no arm {rest!r}", hint=f"Arms: {known}")
-    if len(mine) > 1:
-        seeds = ", ".join(f"{arm}@{entry.seed}" for entry in mine)
-        raise UsageError(f"{arm!r} has {len(mine)} seeds, and one of them is released", hint=f"Give one of {seeds}")
-    entry = mine[0]
-    if entry.eval_id is None:
-        raise UsageError(f"{name} has no result: it ended {entry.status}", hint="`harness run` tries again")
+    store, record, entry = queries.find_run(home, name)
     run = next(one for one in store.runs([entry.train_id]) if one.attempt == entry.attempt)
     return CandidateRun(store, home, record, entry, run)
 

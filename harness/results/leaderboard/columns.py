@@ -7,6 +7,7 @@ from typing import Literal
 
 from harness.errors import UsageError
 from harness.metrics import METRICS, Metric, declared, is_own, metric
+from harness.metrics.external import own_metric
 from harness.records import ExperimentRecord
 from harness.results.estimator import Table
 
@@ -58,5 +59,9 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
 
 def metric_of(column: Column) -> Metric:
     """The metric of a column; an own one with the bounds that it declares."""
-    known = metric(column.name)
-    return replace(known, direction=column.direction, bounds=column.bounds) if is_own(column.name) else known
+    try:
+        known = metric(column.name)
+    except UsageError:  # of a package that is gone; `columns_of` has seen to it that a mean is right
+        known = own_metric(column.name)
+    added = column.name not in METRICS and "/" not in column.name
+    return replace(known, direction=column.direction, bounds=column.bounds) if added else known

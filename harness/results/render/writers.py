@@ -1,8 +1,9 @@
-"""One writer a format: parts (lines of text, tables) for a terminal or a log, tables in Markdown, LaTeX and CSV."""
+"""One writer a format: lines and tables for a terminal, a log or a notebook; tables in Markdown, LaTeX and CSV."""
 
 from __future__ import annotations
 
 import csv
+import html as markup
 import io
 import re
 import sys
@@ -52,15 +53,18 @@ def printed(view: Callable[[T], Sequence[Part]]) -> tuple[Callable[[T], None], C
             sys.stdout.write(to_text(shown))
 
     def to_text(shown: T, width: int = WIDTH) -> str:
-        target = io.StringIO()
-        console = Console(
-            file=target, width=width, color_system=None, force_terminal=False, highlight=False, emoji=False
-        )
-        for part in renderables(view(shown), width):
-            console.print(part)
-        return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"
+        return plain(view(shown), width)
 
     return to_terminal, to_text
+
+
+def plain(parts: Iterable[Part], width: int = WIDTH) -> str:
+    """Parts as lines of at most `width` columns, without colour and without control codes."""
+    target = io.StringIO()
+    console = Console(file=target, width=width, color_system=None, force_terminal=False, highlight=False, emoji=False)
+    for part in renderables(parts, width):
+        console.print(part)
+    return "\n".join(line.rstrip() for line in target.getvalue().splitlines()) + "\n"
 
 
 def renderables(parts: Iterable[Part], width: int) -> list[RenderableType]:
@@ -124,6 +128,29 @@ def _rich(table: Table) -> RichTable:
     for row in table.rows:
         made.add_row(*(Text(printable(cell)) for cell in row))
     return made
+
+
+# -------------------------------------------------------------------------------------------------------------- HTML
+
+
+def html(parts: Iterable[Part]) -> str:
+    """Parts as one HTML element for a notebook: paragraphs and whole tables, every text escaped."""
+    blocks = []
+    for part in parts:
+        if isinstance(part, Table):
+            body = "".join(_html_row("td", row) for row in part.rows)
+            blocks.append(f"<table><thead>{_html_row('th', part.heads)}</thead><tbody>{body}</tbody></table>")
+        lines = part.notes if isinstance(part, Table) else [part.text if isinstance(part, Indented) else part]
+        blocks += [f"<p>{_escaped(line)}</p>" for line in lines if line]
+    return f"<div>{''.join(blocks)}</div>"
+
+
+def _html_row(tag: str, cells: Iterable[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{_escaped(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _escaped(text: str) -> str:
+    return markup.escape(printable(text)).replace("\n", "<br>")
 
 
 # ---------------------------------------------------------------------------------------------------------- Markdown

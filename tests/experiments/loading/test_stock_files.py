@@ -27,7 +27,7 @@ def files(lm_eval: bool) -> list[Path]:
 @pytest.mark.parametrize("file", files(lm_eval=False), ids=str)
 def test_file_is_valid(file: Path) -> None:
     line = check(ROOT / file, known_metrics=metrics.METRICS, data=False)[0]
-    assert any(f": {kind} " in line for kind in ("task", "arm", "experiment"))
+    assert any(f": {kind} " in line for kind in ("task", "arm", "experiment", "gates"))
 
 
 @pytest.mark.parametrize("file", files(lm_eval=False), ids=str)

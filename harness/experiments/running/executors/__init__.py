@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
+from harness.config import plugins
 from harness.experiments.running.executors.admission import Memory
 from harness.experiments.running.worker import Outcome
 from harness.progress import Reporter
@@ -44,5 +45,6 @@ def opened(
 
     At most `workers` plans execute at a time, and fewer where those that are `expected` not to fit in memory wait.
     """
-    execute = importlib.import_module(EXECUTORS[name]).opened(reporter, workers, expected)
-    return cast(AbstractContextManager[Execute], execute)
+    plugin = plugins.find("harness.executors", name, EXECUTORS)
+    module = plugin.load() if plugin is not None else importlib.import_module(EXECUTORS[name])
+    return cast(AbstractContextManager[Execute], module.opened(reporter, workers, expected))

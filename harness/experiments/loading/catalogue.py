@@ -1,0 +1,182 @@
+"""What an experiment can name: every metric, every method with its fields, and the stock recipes."""
+
+from __future__ import annotations
+
+import textwrap
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from harness import arms, metrics
+from harness.config import ArmBase, Spec, TrainedBase, plugins
+from harness.experiments.loading.load import METHODS, load_arm, stock_arms
+from harness.metrics import METRICS, Metric
+from harness.records import to_json
+
+METRIC_LIST, ARM_LIST = "harness.metrics/1", "harness.arms/1"
+WIDTH = 110
+_NEEDS = {"prediction": "answers", "likelihood": "log-probabilities", "lm_eval": "lm-eval"}
+_SUITES = {
+    "test": "",
+    "retention": " of the task's `retention:` text",
+    "preferences": " of the task's `preferences:` pairs",
+}
+_FACTS, _OF_FACTS = " and the task's `facts:`", ("fact_recall", "fabrications", "omissions", "all_facts")
+_NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null", Any: "anything"}
+OWN = "Also lm-eval's `TASK/METRIC`, and your own function as `file.py:function`."
+
+
+def metrics_to_json() -> dict[str, Any]:
+    """Every metric that is called by a name of its own. Raises UsageError for a package that cannot be imported."""
+    added = plugins.installed("harness.metrics", frozenset(METRICS))
+    rows: list[tuple[Metric, str | None]] = [(known, None) for known in METRICS.values()]
+    rows += [(metrics.metric(name), plugin.identity) for name, plugin in added.items()]
+    return {"schema": METRIC_LIST, "metrics": [_metric(known, package) for known, package in rows]}
+
+
+def _metric(known: Metric, package: str | None) -> dict[str, Any]:
+    return {
+        "name": known.name,
+        "direction": known.direction,
+        "unit": known.unit or None,
+        "range": None if known.bounds is None else list(known.bounds),
+        "kind": known.kind,
+        "needs": _NEEDS[known.source] + _SUITES.get(known.suite, "") + (_FACTS if known.name in _OF_FACTS else ""),
+        "description": known.description,
+        "version": known.version,
+        "package": package,
+    }
+
+
+def metric_lines() -> list[str]:
+    """The same for people: name, direction and unit, then what it is and what it needs."""
+    lines = []
+    for row in metrics_to_json()["metrics"]:
+        limits = row["range"]
+        scale = row["unit"] or (f"{limits[0]:g} to {limits[1]:g}" if limits else "")
+        package = f", from {row['package']}" if row["package"] else ""
+        lines.append(f"{row['name']}  ({', '.join(filter(None, [row['direction'] + ' is better', scale]))}{package})")
+        lines += _indented(f"{row['description']}. Needs {row['needs']}.", 4)
+    return [*lines, "", OWN]
+
+
+def arms_to_json() -> dict[str, Any]:
+    """Every method with its fields, and every stock recipe with its settings."""
+    added = plugins.installed("harness.arms", frozenset(arms.FAMILIES))
+    methods: dict[str, type[ArmBase] | None] = {**METHODS, **{name: arms.plugin_spec(name) for name in added}}
+    return {
+        "schema": ARM_LIST,
+        "methods": [
+            {
+                "method": name,
+                "description": _one_line(spec.__doc__),
+                "trained": issubclass(spec, TrainedBase),
+                "fields": [row for row in _fields(spec) if row["field"] != "method"],
+                "package": added[name].identity if name in added else None,
+            }
+            for name, spec in methods.items()
+            if spec is not None
+        ],
+        "recipes": [
+            {"name": name, "file": f"baselines/arms/{file.name}", "settings": load_arm(file).model_dump(mode="json")}
+            for name, file in stock_arms().items()
+        ],
+    }
+
+
+def arm_lines() -> list[str]:
+    """The same for people: each method, then its fields with type, default and meaning, then the recipes."""
+    told = arms_to_json()
+    common, trained = list(_fields(ArmBase)), [row for row in _fields(TrainedBase) if row not in _fields(ArmBase)]
+    lines = ["METHODS (an arm is written out with `method:` and these fields)", "", "every method"]
+    lines += [*_field_lines(common), "", "every method that trains", *_field_lines(trained)]
+    for method in told["methods"]:
+        package = f"  (from {method['package']})" if method["package"] else ""
+        training = " It trains." if method["trained"] else ""
+        lines += ["", f"{method['method']}{package}", *_indented(method["description"] + training, 2)]
+        lines += _field_lines([row for row in method["fields"] if row not in [*common, *trained]])
+    lines += ["", "STOCK RECIPES (an arm is also the name of one of these)", ""]
+    for recipe in told["recipes"]:
+        given = {name: value for name, value in recipe["settings"].items() if name not in ("name", "search")}
+        flat = ", ".join(f"{name}: {value}" for name, value in _flat(given) if value is not None)
+        lines += _indented(f"{recipe['name']}  {flat}", 2)
+    return lines
+
+
+def _field_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for row in rows:
+        default = "required" if row["required"] else f"default {_shown(row['default'])}"
+        lines += _indented(f"{row['field']}  ({row['type']}; {default})  {row['description']}", 4)
+    return lines
+
+
+def _fields(spec: type[Spec], start: str = "") -> Iterator[dict[str, Any]]:
+    """A row for each field, those of a group of settings by their dotted names."""
+    for name, field in spec.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Spec):
+            yield from _fields(inner, f"{start}{name}.")
+            continue
+        default = field.get_default(call_default_factory=True, validated_data={})
+        yield {
+            "field": f"{start}{name}",
+            "type": type_name(inner) + _limits(field),
+            "required": default is PydanticUndefined,
+            "default": None if default is PydanticUndefined else to_json(default),
+            "description": _one_line(field.description),
+        }
+
+
+def type_name(hint: Any) -> str:
+    """A type as a person who writes YAML would call it."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return type_name(inner[0])
+    if origin is typing.Literal:
+        return ", ".join(map(str, inner))
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(map(type_name, inner)))
+    if origin is list:
+        return f"list of {type_name(inner[0])}"
+    if origin is dict:
+        return f"mapping to {type_name(inner[1])}"
+    if isinstance(hint, type) and issubclass(hint, Spec):
+        return "{" + ", ".join(hint.model_fields) + "}"
+    return _NAMES.get(hint, str(getattr(hint, "__name__", hint)))
+
+
+def _limits(field: FieldInfo) -> str:
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    limits = [
+        f"{sign} {getattr(rule, name)}"
+        for rule in field.metadata
+        for name, sign in signs.items()
+        if hasattr(rule, name)
+    ]
+    return f" {' and '.join(limits)}" if limits else ""
+
+
+def _flat(value: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, f"{start}{name}.")
+        else:
+            yield f"{start}{name}", inner
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None or value in ({}, []) else str(value)
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _indented(text: str, spaces: int) -> list[str]:
+    start = " " * spaces
+    return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=start + "  ", break_long_words=False)

@@ -1,0 +1,1 @@
+"""A small package that adds a method, a metric and an executor."""
