@@ -34,6 +34,8 @@ from harness.splits import (
 
 DATA_FILE = "DATA_FILE"
 """Stands in a local lm-eval task's YAML where the sealed test split's rows belong."""
+SHOWN_LEAKS = 5
+"""So many leaking pairs stand in the notes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ def _lm_eval_files(task: TaskSpec, task_dir: Path) -> dict[str, str]:
     return found
 
 
-def leak_notes(task: TaskSpec, splits: Splits, shown: int = 5) -> list[str]:
+def leak_notes(task: TaskSpec, splits: Splits) -> list[str]:
     """What a reader must know of leaks that were dropped or allowed, and of groups that were joined."""
     notes = []
     if splits.merged:
@@ -185,7 +187,7 @@ def leak_notes(task: TaskSpec, splits: Splits, shown: int = 5) -> list[str]:
             notes.append(f"{len(splits.leaks)} leaking pairs: {len(gone)} examples dropped from the training side")
         else:
             notes.append(f"{len(splits.leaks)} leaking pairs allowed: {task.leakage.allow}")
-        notes += [f"  {leak_line(pair)}" for pair in splits.leaks[:shown]]
-        if len(splits.leaks) > shown:
-            notes.append(f"  and {len(splits.leaks) - shown} more; `harness check` lists them all")
+        notes += [f"  {leak_line(pair)}" for pair in splits.leaks[:SHOWN_LEAKS]]
+        if len(splits.leaks) > SHOWN_LEAKS:
+            notes.append(f"  and {len(splits.leaks) - SHOWN_LEAKS} more; `harness check` lists them all")
     return notes

@@ -38,9 +38,9 @@ def print_human(found: HumanReview) -> None:
     emit(_rendered(found, terminal_width()))
 
 
-def human_to_text(found: HumanReview, width: int = WIDTH) -> str:
+def human_to_text(found: HumanReview) -> str:
     """The results of a round as plain lines."""
-    return plain(_rendered(found, width), width)
+    return plain(_rendered(found, WIDTH), WIDTH)
 
 
 def human_to_json(found: HumanReview) -> dict[str, Any]:

@@ -24,9 +24,9 @@ def print_serving(board: Leaderboard) -> None:
     emit(render_serving(board.serving, terminal_width()))
 
 
-def serving_to_text(board: Leaderboard, width: int = WIDTH) -> str:
+def serving_to_text(board: Leaderboard) -> str:
     """The serving figures as plain lines."""
-    return plain(render_serving(board.serving, width), width)
+    return plain(render_serving(board.serving, WIDTH), WIDTH)
 
 
 def serving_to_json(board: Leaderboard) -> dict[str, Any]:

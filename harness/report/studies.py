@@ -19,9 +19,9 @@ def print_tuning(report: TuningReport) -> None:
     emit(_tuning(report))
 
 
-def tuning_to_text(report: TuningReport, width: int = WIDTH) -> str:
+def tuning_to_text(report: TuningReport) -> str:
     """The tuning report as plain lines."""
-    return plain(_tuning(report), width)
+    return plain(_tuning(report), WIDTH)
 
 
 def print_curve(curve: LearningCurve) -> None:
@@ -29,9 +29,9 @@ def print_curve(curve: LearningCurve) -> None:
     emit(_curves(curve))
 
 
-def curve_to_text(curve: LearningCurve, width: int = WIDTH) -> str:
+def curve_to_text(curve: LearningCurve) -> str:
     """The learning curves as plain lines."""
-    return plain(_curves(curve), width)
+    return plain(_curves(curve), WIDTH)
 
 
 # ----------------------------------------------------------------------------------------------------------- tuning

@@ -67,10 +67,10 @@ class Scale:
         return found
 
 
-def _even(low: float, high: float, most: int = 5) -> list[float]:
+def _even(low: float, high: float) -> list[float]:
     if high <= low:
         return [low]
-    rough = (high - low) / most
+    rough = (high - low) / 5
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * power for unit in (1.0, 2.0, 5.0, 10.0) if unit * power >= rough)
     first = math.ceil(low / step - 1e-9)

@@ -52,9 +52,9 @@ def to_text(board: Leaderboard, width: int = WIDTH) -> str:
     return _plain(render_text(board, width), width)
 
 
-def comparison_to_text(comparison: Comparison, width: int = WIDTH) -> str:
+def comparison_to_text(comparison: Comparison) -> str:
     """A comparison as plain lines."""
-    return _plain(_comparison(comparison), width)
+    return _plain(_comparison(comparison), WIDTH)
 
 
 def render_text(board: Leaderboard, width: int = WIDTH) -> list[RenderableType]:

@@ -10,7 +10,6 @@ from harness.errors import ReviewError
 from harness.judged import RoundVotes, counts, standing
 from harness.records import Assignment, Invitation, ReviewText, Round, Stamp
 from harness.review.blind import iso, make_token, matches, utc_now
-from harness.review.serve import Clock
 
 if TYPE_CHECKING:
     from harness.store import Store
@@ -87,7 +86,7 @@ def find_round(store: Store, name: str) -> Round:
 # ---------------------------------------------------------------------------------------------------- invitations
 
 
-def invite(store: Store, round_id: str, name: str, *, clock: Clock = utc_now) -> str:
+def invite(store: Store, round_id: str, name: str) -> str:
     """A new link's token for the reviewer `name`; the one they had before stops working, their votes stay theirs.
 
     The token is returned once and stored nowhere. Raises ReviewError for a closed round.
@@ -96,13 +95,13 @@ def invite(store: Store, round_id: str, name: str, *, clock: Clock = utc_now) ->
         there = round_of(session, round_id)
         if there.closed is not None:
             raise ReviewError(f"the round {round_id} is closed", hint="Open another one")
-        return _invite(session, there.id, _checked(name), iso(clock()))
+        return _invite(session, there.id, _checked(name), iso(utc_now()))
 
 
-def invite_owner(store: Store, name: str, *, clock: Clock = utc_now) -> str:
+def invite_owner(store: Store, name: str) -> str:
     """A new token that opens everything, for whoever owns the results."""
     with store.session() as session:
-        return _invite(session, None, _checked(name), iso(clock()))
+        return _invite(session, None, _checked(name), iso(utc_now()))
 
 
 def _invite(session: Session, round_id: str | None, name: str, when: str) -> str:
@@ -160,18 +159,18 @@ def invitations(store: Store, round_id: str | None) -> list[Invitation]:
 # ------------------------------------------------------------------------------------------------ closing, status
 
 
-def close(store: Store, round_id: str, who: str, why: str = "", *, clock: Clock = utc_now) -> Round:
+def close(store: Store, round_id: str, who: str, why: str = "") -> Round:
     """End the voting. Raises ReviewError when it is closed already."""
     with store.session() as session:
         there = round_of(session, round_id)
         if there.closed is not None:
             raise ReviewError(f"the round {round_id} was closed at {there.closed.when} by {there.closed.who}")
-        closed = replace(there, closed=Stamp(iso(clock()), who, why))
+        closed = replace(there, closed=Stamp(iso(utc_now()), who, why))
         session.write(closed)
         return closed
 
 
-def unblind(store: Store, round_id: str, who: str, why: str, *, clock: Clock = utc_now) -> Round:
+def unblind(store: Store, round_id: str, who: str, why: str) -> Round:
     """Say which arm wrote what: closes the round if it is open, and is logged. Raises ReviewError without a reason."""
     if not why.strip():
         raise ReviewError("unblinding needs a reason", hint='Say why, for example --reason "all votes are in"')
@@ -182,7 +181,7 @@ def unblind(store: Store, round_id: str, who: str, why: str, *, clock: Clock = u
             raise ReviewError("this store holds a blinded copy, which does not know the arms", hint=hint)
         if there.unblinded is not None:
             raise ReviewError(f"the round {round_id} was unblinded at {there.unblinded.when} by {there.unblinded.who}")
-        stamp = Stamp(iso(clock()), who, why.strip())
+        stamp = Stamp(iso(utc_now()), who, why.strip())
         opened = replace(there, closed=there.closed or stamp, unblinded=stamp)
         session.write(opened)
         return opened

@@ -118,7 +118,7 @@ def reference(store: Store, who: Invitation, token: str) -> str | None:
         return _texts(session, found, ("reference",)).get("reference")
 
 
-def guess(store: Store, who: Invitation, token: str, answer: Answer, *, clock: Clock = utc_now) -> None:
+def guess(store: Store, who: Invitation, token: str, answer: Answer) -> None:
     """Store the answer to the closing question. Raises ReviewError for a pair that this reviewer has not judged."""
     with store.session() as session:
         desk = sit_down(session, who)
@@ -126,7 +126,7 @@ def guess(store: Store, who: Invitation, token: str, answer: Answer, *, clock: C
             raise ReviewError(f"{answer!r} is no answer", hint="Give left, right or unsure")
         if not is_vote(desk.standing().get(token)):
             raise ReviewError("this pair is none that you have judged", hint="Reload the page")
-        session.write(Guess(desk.round.id, desk.me, token, answer, iso(clock())))
+        session.write(Guess(desk.round.id, desk.me, token, answer, iso(utc_now())))
 
 
 def pair_texts(session: Session, there: Round, found: Assignment) -> dict[str, str]:

@@ -112,7 +112,6 @@ def test_an_example_counts_when_it_is_complete():
     table = votes.VoteTable.of(made())
     assert votes.example_values(table, "a", "b", 2).tolist() == [0.75, 0.0]
     assert votes.example_values(table, "b", "a", 2).tolist() == [0.25, 1.0]
-    assert votes.example_values(table, "a", "b", 2, "tie").tolist() == [0.75, 0.25, 0.5]
     found = votes.monitored_win_rate(table, "a", "b", 2).estimate
     assert (found.value, found.clusters) == (0.375, 2)
     assert (found.low, found.high) == votes.confidence_sequence([0.75, 0.0])

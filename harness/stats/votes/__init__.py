@@ -28,7 +28,7 @@ from harness.stats.votes.ranking import (
 )
 from harness.stats.votes.raters import Guess, blinding_index, gold_accuracy, identical_tie_rate, self_consistency
 from harness.stats.votes.rates import WinRate, left_rate, pair_win_rates, win_rates
-from harness.stats.votes.record import WINNERS, BothBad, Measured, Vote, VoteTable, Winner
+from harness.stats.votes.record import WINNERS, Measured, Vote, VoteTable, Winner
 from harness.stats.votes.sequential import (
     confidence_sequence,
     example_values,
@@ -39,7 +39,6 @@ from harness.stats.votes.two_way import Crossing, mean_interval
 
 __all__ = [
     "WINNERS",
-    "BothBad",
     "BradleyTerry",
     "Crossing",
     "Guess",

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataError
 from harness.stats.clusters import Floats
-from harness.stats.votes.record import BothBad, Codes, VoteTable
+from harness.stats.votes.record import Codes, VoteTable
 from harness.stats.votes.separation import check_identified, components, pseudo_ties, separated_rows
 from harness.stats.votes.two_way import Covariance, Crossing, covariance
 
@@ -57,10 +57,8 @@ class BradleyTerry:
     crossing: Crossing
 
 
-def bradley_terry(
-    table: VoteTable, *, side: bool = True, lengths: ArrayLike | None = None, both_bad: BothBad = "apart"
-) -> BradleyTerry:
-    """Fit scores to the votes that were neither skipped nor (unless they count as ties) called both bad.
+def bradley_terry(table: VoteTable, *, side: bool = True, lengths: ArrayLike | None = None) -> BradleyTerry:
+    """Fit scores to the votes that were neither skipped nor called both bad.
 
     `lengths` [n] is the left answer's length minus the right one's, for every vote of the table. It enters as
     tanh(length / its root mean square), after Dubois et al. (2024), who control AlpacaEval so with the standard
@@ -70,7 +68,7 @@ def bradley_terry(
         DataError: nothing to count, arms never compared, sides or lengths that cannot be told from the arms, or
             lengths beside separated votes.
     """
-    kept = table.counted(both_bad)
+    kept = table.counted()
     used = table.take(kept)
     met = np.union1d(used.left, used.right)
     if len(met) < len(table.arms):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.stats.clusters import Floats
-from harness.stats.votes.record import BOTH_BAD, SKIP, TIE, BothBad, Measured, VoteTable
+from harness.stats.votes.record import BOTH_BAD, SKIP, TIE, Measured, VoteTable
 from harness.stats.votes.two_way import Crossing, mean_interval
 
 
@@ -28,7 +28,7 @@ class WinRate:
     skipped: int
 
 
-def win_rates(table: VoteTable, both_bad: BothBad = "apart", level: float = 0.95) -> tuple[WinRate, ...]:
+def win_rates(table: VoteTable, level: float = 0.95) -> tuple[WinRate, ...]:
     """Every arm's rate against all others, in the order of `table.arms`.
 
     It averages over the opponents that the arm happened to meet; with unequal numbers of votes the Bradley-Terry score
@@ -38,18 +38,18 @@ def win_rates(table: VoteTable, both_bad: BothBad = "apart", level: float = 0.95
     for code, arm in enumerate(table.arms):
         rows = (table.left == code) | (table.right == code)
         score = np.where(table.left == code, table.left_score, 1.0 - table.left_score)
-        rates.append(_rate((arm, None), table, rows, score, both_bad, level))
+        rates.append(_rate((arm, None), table, rows, score, level))
     return tuple(rates)
 
 
-def pair_win_rates(table: VoteTable, both_bad: BothBad = "apart", level: float = 0.95) -> tuple[WinRate, ...]:
+def pair_win_rates(table: VoteTable, level: float = 0.95) -> tuple[WinRate, ...]:
     """The rate of one arm against another, for each pair that was compared; `arm` comes first by name."""
     pairs = sorted({(int(a), int(b)) for a, b in zip(table.first, table.second, strict=True)})
     score = table.first_score
     rates = []
     for first, second in pairs:
         rows = (table.first == first) & (table.second == second)
-        rates.append(_rate((table.arms[first], table.arms[second]), table, rows, score, both_bad, level))
+        rates.append(_rate((table.arms[first], table.arms[second]), table, rows, score, level))
     return tuple(rates)
 
 
@@ -71,10 +71,9 @@ def _rate(
     table: VoteTable,
     rows: NDArray[np.bool_],
     score: Floats,
-    both_bad: BothBad,
     level: float,
 ) -> WinRate:
-    kept = rows & table.counted(both_bad)
+    kept = rows & table.counted()
     decided = table.winner < TIE
     counts = [
         int((rows & decided & (score == 1.0)).sum()),

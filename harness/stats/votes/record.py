@@ -18,8 +18,6 @@ WINNERS: tuple[Winner, ...] = get_args(Winner)
 LEFT, RIGHT, TIE, BOTH_BAD, SKIP = range(5)
 """Places in `WINNERS`."""
 Codes = NDArray[np.intp]
-BothBad = Literal["apart", "tie"]
-"""Whether a *both bad* counts for neither arm and is only reported, or as a tie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +91,9 @@ class VoteTable:
             raise DataError(f"no vote on {name}", hint=f"There are votes on {', '.join(self.arms)}")
         return self.arms.index(name)
 
-    def counted(self, both_bad: BothBad = "apart") -> NDArray[np.bool_]:
+    def counted(self) -> NDArray[np.bool_]:
         """Which votes say something about the two arms relative to each other [n]."""
-        kept: NDArray[np.bool_] = self.winner <= (TIE if both_bad == "apart" else BOTH_BAD)
+        kept: NDArray[np.bool_] = self.winner <= TIE
         return kept
 
     @property

@@ -21,17 +21,17 @@ from numpy.typing import ArrayLike
 from harness.errors import DataError
 from harness.records import Estimate
 from harness.stats.clusters import Floats
-from harness.stats.votes.record import BothBad, Measured, VoteTable
+from harness.stats.votes.record import Measured, VoteTable
 
 NODES = 256
 HALVINGS = 60
 """Of the distance from the mean to a bound, in search of a limit: beyond the last bit."""
 
 
-def example_values(table: VoteTable, first: str, second: str, votes: int, both_bad: BothBad = "apart") -> Floats:
+def example_values(table: VoteTable, first: str, second: str, votes: int) -> Floats:
     """The first arm's mean wins in each example [g] that has `votes` votes on the pair; ties are half wins.
 
-    Skips and (unless they are ties) both bad count towards the number of votes, and not in the mean; an example with
+    Skips and both bad count towards the number of votes, and not in the mean; an example with
     nothing else makes no value. Votes after the first `votes` of an example are left out: its value is final.
     Examples stand in the order in which they became complete.
 
@@ -43,7 +43,7 @@ def example_values(table: VoteTable, first: str, second: str, votes: int, both_b
     a, b = table.arm(first), table.arm(second)
     part = table.take((table.first == min(a, b)) & (table.second == max(a, b)))
     score = part.first_score if a < b else 1.0 - part.first_score
-    counted = part.counted(both_bad)
+    counted = part.counted()
     rows: dict[int, list[int]] = {}
     values = []
     for row, item in enumerate(part.item.tolist()):
@@ -54,11 +54,9 @@ def example_values(table: VoteTable, first: str, second: str, votes: int, both_b
     return np.array(values)
 
 
-def monitored_win_rate(
-    table: VoteTable, first: str, second: str, votes: int, *, both_bad: BothBad = "apart", level: float = 0.95
-) -> Measured:
+def monitored_win_rate(table: VoteTable, first: str, second: str, votes: int, *, level: float = 0.95) -> Measured:
     """The first arm's win rate against the second with an interval that may be looked at after every vote."""
-    values = example_values(table, first, second, votes, both_bad)
+    values = example_values(table, first, second, votes)
     if not len(values):
         return Measured(None, f"no example has its {votes} votes on {first} and {second} yet")
     low, high = confidence_sequence(values, level=level)
