@@ -1,6 +1,6 @@
 """The `Model` protocol: everything that scoring asks of a model, in token ids.
 
-Backends: `hf` (transformers and peft), `endpoint` (a model behind a URL), and the toy arm's (no torch).
+Backends: `transformers/` (with peft), `engines/` (a model behind a URL), and the toy arm's own (no torch).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Our scorer as an lm-eval model: lm-eval's tasks stay lm-eval's, the forward passes are ours.
 
     import lm_eval
-    from harness.lm_eval_model import HarnessLM
+    from harness.models.lm_eval_model import HarnessLM
 
     lm = HarnessLM.load("baselines/base")                     # or HarnessLM(any model of harness.models)
     lm_eval.simple_evaluate(model=lm, tasks=["arc_easy"])     # the numbers of `lm_eval --model hf`, sooner

@@ -1,10 +1,10 @@
-"""Rows laid end to end in one sequence instead of padded to the longest: no layer works on padding.
+"""Rows laid end to end in one sequence instead of padded to the longest: no layer computes padding.
 
-Linear layers, norms and the output head see the real tokens of all rows as one row; positions begin anew with each
-row; attention runs within rows, through an attention function that transformers is told of (`AttentionInterface`) and
-that hands the rows to torch's scaled dot-product attention. Every model that takes its attention from there is served.
-Whether a model does, and counts positions as it is told, is not assumed: three made-up rows of different lengths are
-scored both ways, once a model, and a model for which the two disagree is padded as before.
+Linear layers, norms and the output head get the tokens of all rows as one row; positions start at zero in each row;
+attention runs within rows, through a function registered with transformers' `AttentionInterface` that hands the rows to
+torch's scaled dot-product attention. It works for every model that takes its attention from there and its positions
+from its inputs. Whether a model does is not assumed: three short rows of different lengths are scored both ways, once a
+model, and a model for which the two disagree is padded.
 """
 
 from __future__ import annotations

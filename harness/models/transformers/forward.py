@@ -1,8 +1,8 @@
 """Forward passes of a transformers model that compute what is asked for and little else.
 
-The output head runs on scored positions only. Continuations of one context go through as a tree (branches.py): the
-context fills a cache once, and every further token is an input once, seeing its own ancestors by an explicit mask. What
-the last layer does after storing the keys and values of a context is left out, for nobody reads it.
+The output head runs on scored positions only. Continuations of one context go through as a tree (token_tree.py): the
+context fills a cache once, and every further token is an input once, attending to its own ancestors by an explicit
+mask. What the last layer computes after storing the keys and values of a context is left out: nothing reads it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Continuations of one context as a tree: a token that several of them share at their beginning is an input once.
 
 Four notes that differ in one line, given a conversation, are one conversation, one note and three ends of notes.
-Pure: token ids in, node numbers out. passes.py puts such trees through a model.
+Pure: token ids in, node numbers out. forward.py puts such trees through a model.
 """
 
 from __future__ import annotations
