@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_samples import experiment, look, one_of_each, run, vote
 
-from harness import withheld
+from harness import redaction
 from harness.errors import StoreError
 from harness.records import Entry, Evaluation, Likelihood, Look, Prediction, RunRecord, Score, TrainLog, TrainLogRow
 from harness.store import Store
@@ -169,7 +169,7 @@ def test_a_missing_value_stores_nothing_of_the_batch(store: Store) -> None:
 
 def test_what_duckdb_says_of_a_sensitive_row_is_not_repeated(store: Store) -> None:
     for sensitive in (True, False):
-        with withheld.texts(sensitive), pytest.raises(StoreError, match="Constraint Error") as caught:
+        with redaction.texts(sensitive), pytest.raises(StoreError, match="Constraint Error") as caught:
             store.ingest([Look("e1", "n", "lora", "me", "why", None)])  # type: ignore[arg-type]
         assert ("NOT NULL" not in str(caught.value)) is sensitive
 
