@@ -18,6 +18,7 @@ from harness.experiments.speed.schedule import batches
 from harness.progress import Reporter
 from harness.records import ServingProbe, ServingVisit
 from harness.results import queries
+from harness.results.leaderboard.serving import MEASURES
 
 EXPERIMENT = """
 task: task
@@ -79,7 +80,7 @@ def test_figures_of_real_models(base: Path) -> None:
     few, plain = table.of("few_shot"), table.of("untrained")
     assert few is not None and plain is not None
     assert (few.prompt_tokens or 0) > 3 * (plain.prompt_tokens or 1), "few-shot examples are its honest cost"
-    assert set(plain.figures) == set(few.ratios) == set(results.serving.MEASURES)
+    assert set(plain.figures) == set(few.ratios) == set(MEASURES)
     assert all(one.value == 1.0 for one in plain.ratios.values())
     assert store.looks() == looks and len(looks) == 2
     assert json.loads(json.dumps(results.serving_to_json(queries.board(home, None))))["pass"]["pass_id"] == made.pass_id
