@@ -49,8 +49,12 @@ __all__ = [
 
 def modules(names: Iterable[str]) -> list[str]:
     """What computing these metrics imports beside the harness, most of it at the first value."""
-    known = {"rouge": "rouge_score.rouge_scorer", "bleu": "sacrebleu.metrics.bleu", "chrf": "sacrebleu.metrics.helpers"}
-    return list(dict.fromkeys(module for name in names for start, module in known.items() if name.startswith(start)))
+    prefixes = {
+        "rouge": "rouge_score.rouge_scorer",
+        "bleu": "sacrebleu.metrics.bleu",
+        "chrf": "sacrebleu.metrics.helpers",
+    }
+    return list(dict.fromkeys(module for name in names for start, module in prefixes.items() if name.startswith(start)))
 
 
 def _rouge(kind: str, answer: Answer) -> Measured:
@@ -295,7 +299,7 @@ def score_predictions(
     if unloaded:
         raise UsageError(f"the metric {unloaded[0]!r} was not loaded", hint="Give the task that it belongs to")
     chosen = [(own or {}).get(name) or metric(name) for name in metrics]
-    chosen = [known for known in chosen if known.source == "prediction"]
+    chosen = [metric_ for metric_ in chosen if metric_.source == "prediction"]
     answers = {row.example: row for row in predictions if row.eval_id == eval_id}
     scores = []
     for example in examples:
@@ -304,12 +308,12 @@ def score_predictions(
         if row is not None:
             true = facts_of(example, facts_column)
             answer = Answer(row.text, example.references, true, row.finish, example.id, example.fields)
-        for known in chosen:
-            scores.append(_record(known, eval_id, example.id, known.score(answer) if answer else None))
+        for metric_ in chosen:
+            scores.append(_record(metric_, eval_id, example.id, metric_.score(answer) if answer else None))
     if answers:
-        one = named(next(iter(answers)))
+        example_id = named(next(iter(answers)))
         raise DataError(
-            f"predictions for {len(answers)} examples that the test split does not hold, such as {one}",
+            f"predictions for {len(answers)} examples that the test split does not hold, such as {example_id}",
             hint="Score with the task that the predictions were made for",
         )
     return scores
@@ -323,22 +327,22 @@ def score_likelihoods(metrics: Sequence[str], likelihoods: Iterable[Likelihood])
     Raises:
         UsageError: an unknown metric.
     """
-    chosen = [known for known in map(metric, metrics) if known.source == "likelihood"]
+    chosen = [metric_ for metric_ in map(metric, metrics) if metric_.source == "likelihood"]
     items: dict[tuple[str, str, str], list[Likelihood]] = {}
     for row in likelihoods:
         items.setdefault((row.eval_id, row.suite, row.item), []).append(row)
     return [
-        _record(known, eval_id, item, known.score(rows))
+        _record(metric_, eval_id, item, metric_.score(rows))
         for (eval_id, suite, item), rows in items.items()
-        for known in chosen
-        if known.suite == suite
+        for metric_ in chosen
+        if metric_.suite == suite
     ]
 
 
 def missing_likelihoods(metrics: Sequence[str], eval_id: str, items: Mapping[str, Sequence[str]]) -> list[Score]:
     """Scores with status `missing` where a model has no likelihoods: one for each item of a metric's suite."""
-    chosen = [known for known in map(metric, metrics) if known.source == "likelihood"]
-    return [_record(known, eval_id, item, None) for known in chosen for item in items.get(known.suite, ())]
+    chosen = [metric_ for metric_ in map(metric, metrics) if metric_.source == "likelihood"]
+    return [_record(metric_, eval_id, item, None) for metric_ in chosen for item in items.get(metric_.suite, ())]
 
 
 def facts_of(example: Example, column: str | None) -> Facts | None:
@@ -361,14 +365,14 @@ def facts_of(example: Example, column: str | None) -> Facts | None:
     )
 
 
-def _record(known: Metric, eval_id: str, item: str, measured: Measured | None) -> Score:
+def _record(metric_: Metric, eval_id: str, item: str, measured: Measured | None) -> Score:
     return Score(
         eval_id=eval_id,
-        suite=known.suite,
+        suite=metric_.suite,
         item=item,
-        metric=known.name,
+        metric=metric_.name,
         filter="none",
-        version=known.version,
+        version=metric_.version,
         status="missing" if measured is None else "ok",
         value=measured.value if measured else None,
         statistics=measured.statistics if measured else None,
