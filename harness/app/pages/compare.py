@@ -31,10 +31,10 @@ def main(store: Store) -> None:
     default = others.index(board.reference) if board.reference in others else 0
     b = right.selectbox("minus", others, index=default, key="arm b")
     state = f"{store.state(record.experiment_id)} {frame.examples_changed(record)}"
-    comparison, slices = _compare(str(frame.home()), record.experiment_id, (a, b), state, store)
+    comparison, found = _compare(str(frame.home()), record.experiment_id, (a, b), state, store)
     st.caption(comparison.estimand)
     _metrics(comparison)
-    _slices(comparison, slices)
+    _slices(comparison, found)
     _examples(comparison)
 
 
@@ -44,9 +44,9 @@ def _compare(
 ) -> tuple[Comparison, Sequence[Slice]]:
     """The comparison, and its slices by length and group."""
     results = frame.results(_store, experiment_id)
-    eval_ids = [entry.eval_id for entry in results.entries if entry.arm in arms and entry.eval_id is not None]
+    wanted = [entry.eval_id for entry in results.entries if entry.arm in arms and entry.eval_id is not None]
     examples = frame.examples(results.experiment)
-    texts = report.Texts(examples, _store.predictions(eval_ids), inside=True)
+    texts = report.Texts(examples, _store.predictions(wanted), inside=True)
     comparison = report.compare(results, *arms, texts, samples=ALL)
     return comparison, report.slices(comparison.values, examples, results.groups)
 
@@ -54,17 +54,16 @@ def _compare(
 def _metrics(comparison: Comparison) -> None:
     a, b = comparison.a, comparison.b
     rows = [f"| metric | {a} | {b} | {a} minus {b} [95 %] | |", "|---|---:|---:|---:|---|"]
-    for metric in comparison.metrics:
-        column = metric.column
+    for one in comparison.metrics:
+        column = one.column
         arrow = "↑" if column.direction == "higher" else "↓"
-        difference = (
-            numbers.with_interval(metric.difference, column.bounds, sign=True) if metric.difference else metric.reason
-        )
-        better = metric.difference is not None and (metric.difference.value > 0) == (column.direction == "higher")
+        told = numbers.with_interval(one.difference, column.bounds, sign=True) if one.difference else one.reason
+        better = one.difference is not None and (one.difference.value > 0) == (column.direction == "higher")
         words = f"{a} is better" if better else f"{b} is better"
-        values = " | ".join(numbers.value(value, column.bounds) for value in (metric.a, metric.b))
-        answer = words if numbers.apart(metric.difference) else "no clear difference"
-        rows.append(f"| {column.name} {arrow} | {values} | {difference} | {answer} |")
+        rows.append(
+            f"| {column.name} {arrow} | {numbers.value(one.a, column.bounds)} | {numbers.value(one.b, column.bounds)} "
+            f"| {told} | {words if numbers.apart(one.difference) else 'not told apart'} |"
+        )
     st.markdown("\n".join(rows))
     total = comparison.wins_a + comparison.wins_b + comparison.ties
     st.markdown(
@@ -73,9 +72,9 @@ def _metrics(comparison: Comparison) -> None:
     )
 
 
-def _slices(comparison: Comparison, slices: Sequence[Slice]) -> None:
+def _slices(comparison: Comparison, found: Sequence[Slice]) -> None:
     with st.expander("By length and group"):
-        if not slices:
+        if not found:
             st.info("The sealed test split is not in the home folder. Run the experiment again; it is quick.")
             return
         bounds = comparison.metrics[0].column.bounds
@@ -83,16 +82,16 @@ def _slices(comparison: Comparison, slices: Sequence[Slice]) -> None:
         st.dataframe(
             [
                 {
-                    "slice": slice_.kind,
-                    "": slice_.name,
-                    "examples": slice_.n,
-                    comparison.a: round(slice_.a, 4),
-                    comparison.b: round(slice_.b, 4),
-                    "difference": numbers.with_interval(slice_.difference, bounds, sign=True)
-                    if slice_.difference
-                    else slice_.reason,
+                    "slice": one.kind,
+                    "": one.name,
+                    "examples": one.n,
+                    comparison.a: round(one.a, 4),
+                    comparison.b: round(one.b, 4),
+                    "difference": numbers.with_interval(one.difference, bounds, sign=True)
+                    if one.difference
+                    else one.reason,
                 }
-                for slice_ in slices
+                for one in found
             ],
             hide_index=True,
         )
@@ -102,32 +101,32 @@ def _examples(comparison: Comparison) -> None:
     st.subheader("Examples where they differ most")
     for note in comparison.notes:
         st.caption(note)
-    search = st.text_input("Search in id, prompt, reference and answers", key="search").strip().lower()
-    samples = [sample for sample in comparison.samples if not search or search in _words(sample)]
-    if not samples:
-        st.info("No example matches." if search else "The two arms score alike on every example.")
+    wanted = st.text_input("Search in id, prompt, reference and answers", key="search").strip().lower()
+    found = [one for one in comparison.samples if not wanted or wanted in _words(one)]
+    if not found:
+        st.info("No example matches." if wanted else "The two arms score alike on every example.")
         return
-    pages = (len(samples) - 1) // PER_PAGE + 1
+    pages = (len(found) - 1) // PER_PAGE + 1
     at = int(st.number_input(f"Page of {pages}", 1, pages, key="page")) if pages > 1 else 1
-    st.caption(f"{len(samples)} examples differ; largest difference first.")
-    for sample in samples[(at - 1) * PER_PAGE : at * PER_PAGE]:
-        _example(comparison, sample)
+    st.caption(f"{len(found)} examples differ; largest difference first.")
+    for one in found[(at - 1) * PER_PAGE : at * PER_PAGE]:
+        _example(comparison, one)
 
 
-def _words(sample: Sample) -> str:
-    parts = [sample.example, sample.prompt, *(sample.references or ()), sample.text_a, sample.text_b]
+def _words(one: Sample) -> str:
+    parts = [one.example, one.prompt, *(one.references or ()), one.text_a, one.text_b]
     return "\n".join(part for part in parts if part).lower()
 
 
-def _example(comparison: Comparison, sample: Sample) -> None:
+def _example(comparison: Comparison, one: Sample) -> None:
     name = comparison.metrics[0].column.name
     with st.container(border=True):
-        st.text(f"{sample.example}   {name}: {comparison.a} {sample.value_a:.3f}, {comparison.b} {sample.value_b:.3f}")
-        if sample.text_a is None or sample.text_b is None:
+        st.text(f"{one.example}   {name}: {comparison.a} {one.value_a:.3f}, {comparison.b} {one.value_b:.3f}")
+        if one.text_a is None or one.text_b is None:
             st.caption("Its texts are not stored.")
             return
         left, right = st.columns(2)
-        parts_a, parts_b = report.word_diff(sample.text_a, sample.text_b)
+        parts_a, parts_b = report.word_diff(one.text_a, one.text_b)
         with left:
             st.caption(comparison.a)
             frame.pieces(parts_a)
@@ -135,8 +134,8 @@ def _example(comparison: Comparison, sample: Sample) -> None:
             st.caption(comparison.b)
             frame.pieces(parts_b)
         with st.expander("Prompt and reference"):
-            frame.plain(sample.prompt or "")
-            for reference in sample.references or ():
+            frame.plain(one.prompt or "")
+            for reference in one.references or ():
                 st.caption("Reference")
                 frame.plain(reference)
 

@@ -34,15 +34,15 @@ def main(store: Store) -> None:
 
 
 def _progress(experiment_id: str) -> None:
-    run = live.read(frame.home(), experiment_id)
-    if run is None:
+    found = live.read(frame.home(), experiment_id)
+    if found is None:
         st.success("The run has ended.")
         return
-    st.info(f"This experiment is running (process {run.pid}, {(time.time() - run.started) / 60:.0f} min so far).")
-    for arm in run.arms:
-        left = arm.seconds_left(time.time())
-        wait = f", about {left:.0f} s left" if left is not None and arm.done < arm.total else ""
-        st.progress(min(1.0, arm.done / max(arm.total, 1)), f"{arm.label}: {arm.phase} {arm.done}/{arm.total}{wait}")
+    st.info(f"This experiment is running (process {found.pid}, {(time.time() - found.started) / 60:.0f} min so far).")
+    for one in found.arms:
+        left = one.seconds_left(time.time())
+        wait = f", about {left:.0f} s left" if left is not None and one.done < one.total else ""
+        st.progress(min(1.0, one.done / max(one.total, 1)), f"{one.label}: {one.phase} {one.done}/{one.total}{wait}")
 
 
 def _verdict(verdict: WinnerVerdict, text: str) -> None:

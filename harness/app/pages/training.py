@@ -20,18 +20,18 @@ def main(store: Store) -> None:
     if not curves:
         st.info(f"No training log of {record.name} is stored: its arms are untrained, or their run has not finished.")
         return
-    names = {f"{curve.arm}, seed {curve.seed}": curve for curve in curves}
-    picked = st.multiselect("Runs", list(names), default=list(names), key="runs")
-    shown = [names[name] for name in picked]
-    arms = list(dict.fromkeys(curve.arm for curve in curves))
+    names = {f"{one.arm}, seed {one.seed}": one for one in curves}
+    wanted = st.multiselect("Runs", list(names), default=list(names), key="runs")
+    shown = [names[name] for name in wanted]
+    arms = list(dict.fromkeys(one.arm for one in curves))
     for quantity in QUANTITIES:
-        if any(getattr(row, quantity) is not None for curve in shown for row in curve.rows):
+        if any(getattr(row, quantity) is not None for one in shown for row in one.rows):
             st.plotly_chart(charts.training(shown, quantity, arms), key=quantity, config={"displayModeBar": False})
     st.subheader("Instability")
     events = [
-        {"run": f"{curve.arm}, seed {curve.seed}", "step": event.step, "what": event.kind, "": event.detail}
-        for curve in shown
-        for event in curve.events
+        {"run": f"{one.arm}, seed {one.seed}", "step": event.step, "what": event.kind, "": event.detail}
+        for one in shown
+        for event in one.events
     ]
     if events:
         st.dataframe(events, hide_index=True)
