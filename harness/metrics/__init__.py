@@ -109,134 +109,113 @@ def _preference(rows: Sequence[Likelihood]) -> Measured | None:
     return None if value is None else Measured(value)
 
 
-METRICS: dict[str, Metric] = {
-    "rouge_1": Metric(
+_COUNT: dict[str, Any] = {"version": facts.VERSION, "direction": "lower", "unit": "an answer", "bounds": None}
+_PERCENT: dict[str, Any] = {"kind": "corpus", "unit": "0–100", "bounds": (0.0, 100.0)}
+_LOGPROB: dict[str, Any] = {"kind": "corpus", "source": "likelihood", "direction": "lower", "bounds": None}
+_OF_TOKENS: dict[str, Any] = {**_LOGPROB, "combine": likelihood.combine_perplexity}
+_OF_BYTES: dict[str, Any] = {**_LOGPROB, "unit": "bits", "combine": likelihood.combine_bits_per_byte}
+_ALL = (
+    Metric(
         "rouge_1",
         "F1 of common words, best of several references; mean over examples",
         functools.partial(_rouge, "rouge1"),
     ),
-    "rouge_2": Metric(
+    Metric(
         "rouge_2",
         "F1 of common word pairs, best of several references; mean over examples",
         functools.partial(_rouge, "rouge2"),
     ),
-    "rouge_l": Metric(
+    Metric(
         "rouge_l",
         "F1 of the longest common subsequence of words, best of several references; mean over examples",
         functools.partial(_rouge, "rougeL"),
     ),
-    "bleu": Metric(
+    Metric(
         "bleu",
         "BP · exp(mean log n-gram precision, n ≤ 4), 13a tokens, exponential smoothing; n-gram counts summed over "
         "examples",
         _bleu,
-        kind="corpus",
-        unit="0–100",
-        bounds=(0.0, 100.0),
         combine=text.combine_bleu,
+        **_PERCENT,
     ),
-    "chrf": Metric(
+    Metric(
         "chrf",
         "F2 of character n-grams, n ≤ 6, without white space; counts summed over examples",
         _chrf,
-        kind="corpus",
-        unit="0–100",
-        bounds=(0.0, 100.0),
         combine=text.combine_chrf,
+        **_PERCENT,
     ),
-    "exact_match": Metric(
+    Metric(
         "exact_match",
         "share of answers equal to a reference, white space at the ends aside; mean over examples",
         _exact_match,
     ),
-    "fact_recall": Metric(
+    Metric(
         "fact_recall",
         "stated facts / true facts of an example; mean over examples",
         functools.partial(_facts, facts.fact_recall),
         version=facts.VERSION,
     ),
-    "fabrications": Metric(
+    Metric(
         "fabrications",
         "facts stated that are not true, a count an answer; mean over examples",
         functools.partial(_facts, facts.fabrications),
-        version=facts.VERSION,
-        direction="lower",
-        unit="an answer",
-        bounds=None,
+        **_COUNT,
     ),
-    "omissions": Metric(
+    Metric(
         "omissions",
         "true facts left out, a count an answer; mean over examples",
         functools.partial(_facts, facts.omissions),
-        version=facts.VERSION,
-        direction="lower",
-        unit="an answer",
-        bounds=None,
+        **_COUNT,
     ),
-    "all_facts": Metric(
+    Metric(
         "all_facts",
         "share of answers with every fact right; mean over examples",
         functools.partial(_facts, facts.all_facts),
         version=facts.VERSION,
     ),
-    "length_limited": Metric(
+    Metric(
         "length_limited",
         "share of answers cut off at max_new_tokens; mean over examples",
         _length_limited,
         direction="lower",
     ),
-    "perplexity": Metric(
+    Metric(
         "perplexity",
         "exp(-Σ log p / Σ tokens) of the target given the prompt; every token weighs alike",
         _perplexity,
-        direction="lower",
-        kind="corpus",
-        source="likelihood",
-        bounds=None,
-        combine=likelihood.combine_perplexity,
+        **_OF_TOKENS,
     ),
-    "bits_per_byte": Metric(
+    Metric(
         "bits_per_byte",
         "-Σ log2 p / Σ bytes of the target given the prompt; every byte weighs alike",
         _bits_per_byte,
-        direction="lower",
-        kind="corpus",
-        source="likelihood",
-        unit="bits",
-        bounds=None,
-        combine=likelihood.combine_bits_per_byte,
+        **_OF_BYTES,
     ),
-    "retention_perplexity": Metric(
+    Metric(
         "retention_perplexity",
         "exp(-Σ log p / Σ tokens) of text from before the fine-tuning; every token weighs alike",
         _perplexity,
-        direction="lower",
-        kind="corpus",
-        source="likelihood",
         suite="retention",
-        bounds=None,
-        combine=likelihood.combine_perplexity,
+        **_OF_TOKENS,
     ),
-    "retention_bits_per_byte": Metric(
+    Metric(
         "retention_bits_per_byte",
         "-Σ log2 p / Σ bytes of text from before the fine-tuning; every byte weighs alike",
         _bits_per_byte,
-        direction="lower",
-        kind="corpus",
-        source="likelihood",
         suite="retention",
-        unit="bits",
-        bounds=None,
-        combine=likelihood.combine_bits_per_byte,
+        **_OF_BYTES,
     ),
-    "preference_accuracy": Metric(
+    Metric(
         "preference_accuracy",
         "share of held-out pairs whose better answer has the higher log p (sum, not by length); mean over pairs",
         _preference,
         source="likelihood",
         suite="preferences",
     ),
-}
+)
+METRICS: dict[str, Metric] = {each.name: each for each in _ALL}
+"""Every metric that the harness computes itself, by name."""
 
 
 def metric(name: str) -> Metric:
