@@ -112,15 +112,15 @@ def known_metric(name: str, folder: Path, *, sensitive: bool = False) -> Metric:
     return load_metric(name, folder, sensitive=sensitive) if is_own(name) else metrics.metric(name)
 
 
-def declaration(metric: Metric) -> dict[str, Any]:
+def declaration(known: Metric) -> dict[str, Any]:
     """What a report must know of an own metric where its file is not at hand; see `metrics.declared`."""
-    bounds = None if metric.bounds is None else list(metric.bounds)
+    bounds = None if known.bounds is None else list(known.bounds)
     return {
-        "description": metric.description,
-        "direction": metric.direction,
-        "unit": metric.unit,
+        "description": known.description,
+        "direction": known.direction,
+        "unit": known.unit,
         "bounds": bounds,
-        "version": metric.version,
+        "version": known.version,
     }
 
 
