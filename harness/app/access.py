@@ -1,4 +1,4 @@
-"""The owner's way into the app: a token in a file of the home folder. Reviewers and other owners are invited.
+"""The owner's token, a file of the home folder that opens the app. Reviewers and other owners are invited.
 
 A token is 256 bits from the system's source of randomness. The owner's stands in `HOME/owner.token`, readable by its
 owner alone, so that a bookmark goes on working; delete the file to revoke it.

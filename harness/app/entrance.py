@@ -1,4 +1,4 @@
-"""Who it is that opens the app, from the token in the address or a sign-in, and what the pages may know of them."""
+"""The role of whoever opens the app: owner, reviewer or nobody, from the token in the address or a sign-in."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def admit() -> Role:
     store = frame.store()
     if store is None:
         return "nobody"
-    found = authenticate(store, token) if token else _signed_in()
-    if found is None:
+    invited_ = authenticate(store, token) if token else _signed_in()
+    if invited_ is None:
         return "nobody"
-    if found.role == "owner":
-        st.session_state["owner"] = found.name
+    if invited_.role == "owner":
+        st.session_state["owner"] = invited_.name
         return "owner"
-    st.session_state["invitation"] = found
+    st.session_state["invitation"] = invited_
     return "reviewer"
 
 

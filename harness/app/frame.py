@@ -60,36 +60,36 @@ def store() -> Store | None:
     return Store(path, lease=True) if path.exists() else None
 
 
-def page(title: str, draw: Callable[[Store], None], empty: str = "No experiment is stored") -> None:
+def page(title: str, draw: Callable[[Store], None]) -> None:
     """Draw a page over the store; what is wrong with it is one line."""
     st.title(title)
     st.html(STYLE)
     try:
-        found = store()
-        if found is None:
-            st.info(f"{empty} in {home()} yet. {RUN_FIRST}.")
+        store_ = store()
+        if store_ is None:
+            st.info(f"No experiment is stored in {home()} yet. {RUN_FIRST}.")
             return
-        draw(found)
+        draw(store_)
     except HarnessError as error:
         st.error(words(str(error)))
 
 
-def chosen(found: Store) -> ExperimentRecord | None:
+def chosen(store_: Store) -> ExperimentRecord | None:
     """The experiment that is picked in the side bar, the newest at first; the same on every page."""
-    known = found.experiments()[::-1]
-    if not known:
+    records = store_.experiments()[::-1]
+    if not records:
         st.info(f"No experiment is stored in {home()} yet. {RUN_FIRST}.")
         return None
     with st.sidebar:
-        known = _filtered("Task", known, lambda record: str(record.task.get("name", "?")))
-        known = _filtered("Base model", known, base_of)
-        names = {record.experiment_id: record for record in known}
-        wanted = st.session_state.get("experiment_id")
+        records = _filtered("Task", records, lambda record: str(record.task.get("name", "?")))
+        records = _filtered("Base model", records, base_of)
+        names = {record.experiment_id: record for record in records}
+        before = st.session_state.get("experiment_id")
         picked = st.selectbox(
             "Experiment",
             list(names),
-            index=list(names).index(wanted) if wanted in names else 0,
-            format_func=lambda key: _title(names[key], known),
+            index=list(names).index(before) if before in names else 0,
+            format_func=lambda key: _title(names[key], records),
             key="experiment",
         )
         st.caption(f"Begun {_begun(names[picked])} UTC")
@@ -98,13 +98,13 @@ def chosen(found: Store) -> ExperimentRecord | None:
 
 
 def _filtered(
-    label: str, known: Sequence[ExperimentRecord], read: Callable[[ExperimentRecord], str]
+    label: str, records: Sequence[ExperimentRecord], read: Callable[[ExperimentRecord], str]
 ) -> list[ExperimentRecord]:
-    options = sorted({read(record) for record in known})
+    options = sorted({read(record) for record in records})
     if len(options) < 2:
-        return list(known)
-    wanted = st.selectbox(label, ["all", *options], key=f"filter {label}")
-    return [record for record in known if wanted in ("all", read(record))]
+        return list(records)
+    value = st.selectbox(label, ["all", *options], key=f"filter {label}")
+    return [record for record in records if value in ("all", read(record))]
 
 
 def base_of(record: ExperimentRecord) -> str:
@@ -114,9 +114,9 @@ def base_of(record: ExperimentRecord) -> str:
     return Path(str(path or "?")).name
 
 
-def _title(record: ExperimentRecord, known: Sequence[ExperimentRecord]) -> str:
+def _title(record: ExperimentRecord, records: Sequence[ExperimentRecord]) -> str:
     """The name; with its time where another experiment is called the same."""
-    alone = sum(one.name == record.name for one in known) == 1
+    alone = sum(other.name == record.name for other in records) == 1
     return record.name if alone else f"{record.name} · {_begun(record)}"
 
 
@@ -124,9 +124,9 @@ def _begun(record: ExperimentRecord) -> str:
     return record.created[:16].replace("T", " ")
 
 
-def board(found: Store, experiment_id: str) -> Leaderboard:
+def board(store_: Store, experiment_id: str) -> Leaderboard:
     """The leaderboard, made anew only where something has changed."""
-    return _board(str(home()), experiment_id, found.state(experiment_id), found)
+    return _board(str(home()), experiment_id, store_.state(experiment_id), store_)
 
 
 @cached(32)
@@ -134,9 +134,9 @@ def _board(folder: str, experiment_id: str, state: str, _store: Store) -> Leader
     return cache.board(_store, Path(folder), experiment_id)
 
 
-def results(found: Store, experiment_id: str) -> Results:
+def results(store_: Store, experiment_id: str) -> Results:
     """Everything that the views of one experiment are made from."""
-    return _results(str(home()), experiment_id, found.state(experiment_id), found)
+    return _results(str(home()), experiment_id, store_.state(experiment_id), store_)
 
 
 @cached(4)

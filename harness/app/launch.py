@@ -1,4 +1,4 @@
-"""Start the app's server with the settings that its promises rest on, and say where it is."""
+"""Start the app's server with its security settings, and print the owner's link."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def serve_bundle(folder: Path, host: str, port: int, public_url: str | None) -> 
     from harness.store import Store
 
     home = folder / review.VOTES
-    there = review.load_bundle(lambda: Store(queries.database(home)), folder)
-    print(f"round {there.id}: {there.items} items; the votes go back with `harness review import {folder}`")
+    round_ = review.load_bundle(lambda: Store(queries.database(home)), folder)
+    print(f"round {round_.id}: {round_.items} items; the votes go back with `harness review import {folder}`")
     return serve(home, host, port, public_url, browser=False, review_only=True)
 
 

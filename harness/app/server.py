@@ -1,7 +1,7 @@
-"""`python -m harness.app.server APP FLAGS…`: Streamlit's server, with what the pages need loaded before it answers.
+"""Streamlit's server with what the pages need loaded before it answers: `python -m harness.app.server APP FLAGS…`.
 
 Streamlit collects garbage after every run of a script, through everything that is loaded: with its libraries and ours
-0.15 s of a processor for each vote, while nobody else is answered. What is loaded at the start is garbage never, so it
+0.15 CPU-seconds for each vote, while nobody else is answered. What is loaded at the start is garbage never, so it
 is taken out of that (`gc.freeze`).
 """
 

@@ -52,8 +52,12 @@ __all__ = [
 
 def modules(names: Iterable[str]) -> list[str]:
     """What computing these metrics imports beside the harness, most of it at the first value."""
-    known = {"rouge": "rouge_score.rouge_scorer", "bleu": "sacrebleu.metrics.bleu", "chrf": "sacrebleu.metrics.helpers"}
-    return list(dict.fromkeys(module for name in names for start, module in known.items() if name.startswith(start)))
+    prefixes = {
+        "rouge": "rouge_score.rouge_scorer",
+        "bleu": "sacrebleu.metrics.bleu",
+        "chrf": "sacrebleu.metrics.helpers",
+    }
+    return list(dict.fromkeys(module for name in names for start, module in prefixes.items() if name.startswith(start)))
 
 
 def _rouge(kind: str, answer: Answer) -> Measured:
@@ -108,134 +112,113 @@ def _preference(rows: Sequence[Likelihood]) -> Measured | None:
     return None if value is None else Measured(value)
 
 
-METRICS: dict[str, Metric] = {
-    "rouge_1": Metric(
+_COUNT: dict[str, Any] = {"version": facts.VERSION, "direction": "lower", "unit": "an answer", "bounds": None}
+_PERCENT: dict[str, Any] = {"kind": "corpus", "unit": "0–100", "bounds": (0.0, 100.0)}
+_LOGPROB: dict[str, Any] = {"kind": "corpus", "source": "likelihood", "direction": "lower", "bounds": None}
+_OF_TOKENS: dict[str, Any] = {**_LOGPROB, "combine": likelihood.combine_perplexity}
+_OF_BYTES: dict[str, Any] = {**_LOGPROB, "unit": "bits", "combine": likelihood.combine_bits_per_byte}
+_ALL = (
+    Metric(
         "rouge_1",
         "F1 of common words, best of several references; mean over examples",
         functools.partial(_rouge, "rouge1"),
     ),
-    "rouge_2": Metric(
+    Metric(
         "rouge_2",
         "F1 of common word pairs, best of several references; mean over examples",
         functools.partial(_rouge, "rouge2"),
     ),
-    "rouge_l": Metric(
+    Metric(
         "rouge_l",
         "F1 of the longest common subsequence of words, best of several references; mean over examples",
         functools.partial(_rouge, "rougeL"),
     ),
-    "bleu": Metric(
+    Metric(
         "bleu",
         "BP · exp(mean log n-gram precision, n ≤ 4), 13a tokens, exponential smoothing; n-gram counts summed over "
         "examples",
         _bleu,
-        kind="corpus",
-        unit="0–100",
-        bounds=(0.0, 100.0),
         combine=text.combine_bleu,
+        **_PERCENT,
     ),
-    "chrf": Metric(
+    Metric(
         "chrf",
         "F2 of character n-grams, n ≤ 6, without white space; counts summed over examples",
         _chrf,
-        kind="corpus",
-        unit="0–100",
-        bounds=(0.0, 100.0),
         combine=text.combine_chrf,
+        **_PERCENT,
     ),
-    "exact_match": Metric(
+    Metric(
         "exact_match",
         "share of answers equal to a reference, white space at the ends aside; mean over examples",
         _exact_match,
     ),
-    "fact_recall": Metric(
+    Metric(
         "fact_recall",
         "stated facts / true facts of an example; mean over examples",
         functools.partial(_facts, facts.fact_recall),
         version=facts.VERSION,
     ),
-    "fabrications": Metric(
+    Metric(
         "fabrications",
         "facts stated that are not true, a count an answer; mean over examples",
         functools.partial(_facts, facts.fabrications),
-        version=facts.VERSION,
-        direction="lower",
-        unit="an answer",
-        bounds=None,
+        **_COUNT,
     ),
-    "omissions": Metric(
+    Metric(
         "omissions",
         "true facts left out, a count an answer; mean over examples",
         functools.partial(_facts, facts.omissions),
-        version=facts.VERSION,
-        direction="lower",
-        unit="an answer",
-        bounds=None,
+        **_COUNT,
     ),
-    "all_facts": Metric(
+    Metric(
         "all_facts",
         "share of answers with every fact right; mean over examples",
         functools.partial(_facts, facts.all_facts),
         version=facts.VERSION,
     ),
-    "length_limited": Metric(
+    Metric(
         "length_limited",
         "share of answers cut off at max_new_tokens; mean over examples",
         _length_limited,
         direction="lower",
     ),
-    "perplexity": Metric(
+    Metric(
         "perplexity",
         "exp(-Σ log p / Σ tokens) of the target given the prompt; every token weighs alike",
         _perplexity,
-        direction="lower",
-        kind="corpus",
-        source="likelihood",
-        bounds=None,
-        combine=likelihood.combine_perplexity,
+        **_OF_TOKENS,
     ),
-    "bits_per_byte": Metric(
+    Metric(
         "bits_per_byte",
         "-Σ log2 p / Σ bytes of the target given the prompt; every byte weighs alike",
         _bits_per_byte,
-        direction="lower",
-        kind="corpus",
-        source="likelihood",
-        unit="bits",
-        bounds=None,
-        combine=likelihood.combine_bits_per_byte,
+        **_OF_BYTES,
     ),
-    "retention_perplexity": Metric(
+    Metric(
         "retention_perplexity",
         "exp(-Σ log p / Σ tokens) of text from before the fine-tuning; every token weighs alike",
         _perplexity,
-        direction="lower",
-        kind="corpus",
-        source="likelihood",
         suite="retention",
-        bounds=None,
-        combine=likelihood.combine_perplexity,
+        **_OF_TOKENS,
     ),
-    "retention_bits_per_byte": Metric(
+    Metric(
         "retention_bits_per_byte",
         "-Σ log2 p / Σ bytes of text from before the fine-tuning; every byte weighs alike",
         _bits_per_byte,
-        direction="lower",
-        kind="corpus",
-        source="likelihood",
         suite="retention",
-        unit="bits",
-        bounds=None,
-        combine=likelihood.combine_bits_per_byte,
+        **_OF_BYTES,
     ),
-    "preference_accuracy": Metric(
+    Metric(
         "preference_accuracy",
         "share of held-out pairs whose better answer has the higher log p (sum, not by length); mean over pairs",
         _preference,
         source="likelihood",
         suite="preferences",
     ),
-}
+)
+METRICS: dict[str, Metric] = {each.name: each for each in _ALL}
+"""Every metric that the harness computes itself, by name."""
 
 
 def plugin(name: str) -> Metric | None:
@@ -340,7 +323,7 @@ def score_predictions(
     if unloaded:
         raise UsageError(f"the metric {unloaded[0]!r} was not loaded", hint="Give the task that it belongs to")
     chosen = [(own or {}).get(name) or metric(name) for name in metrics]
-    chosen = [known for known in chosen if known.source == "prediction"]
+    chosen = [metric_ for metric_ in chosen if metric_.source == "prediction"]
     answers = {row.example: row for row in predictions if row.eval_id == eval_id}
     scores = []
     for example in examples:
@@ -349,12 +332,12 @@ def score_predictions(
         if row is not None:
             true = facts_of(example, facts_column)
             answer = Answer(row.text, example.references, true, row.finish, example.id, example.fields)
-        for known in chosen:
-            scores.append(_record(known, eval_id, example.id, known.score(answer) if answer else None))
+        for metric_ in chosen:
+            scores.append(_record(metric_, eval_id, example.id, metric_.score(answer) if answer else None))
     if answers:
-        one = named(next(iter(answers)))
+        example_id = named(next(iter(answers)))
         raise DataError(
-            f"predictions for {len(answers)} examples that the test split does not hold, such as {one}",
+            f"predictions for {len(answers)} examples that the test split does not hold, such as {example_id}",
             hint="Score with the task that the predictions were made for",
         )
     return scores
@@ -368,22 +351,22 @@ def score_likelihoods(metrics: Sequence[str], likelihoods: Iterable[Likelihood])
     Raises:
         UsageError: an unknown metric.
     """
-    chosen = [known for known in map(metric, metrics) if known.source == "likelihood"]
+    chosen = [metric_ for metric_ in map(metric, metrics) if metric_.source == "likelihood"]
     items: dict[tuple[str, str, str], list[Likelihood]] = {}
     for row in likelihoods:
         items.setdefault((row.eval_id, row.suite, row.item), []).append(row)
     return [
-        _record(known, eval_id, item, known.score(rows))
+        _record(metric_, eval_id, item, metric_.score(rows))
         for (eval_id, suite, item), rows in items.items()
-        for known in chosen
-        if known.suite == suite
+        for metric_ in chosen
+        if metric_.suite == suite
     ]
 
 
 def missing_likelihoods(metrics: Sequence[str], eval_id: str, items: Mapping[str, Sequence[str]]) -> list[Score]:
     """Scores with status `missing` where a model has no likelihoods: one for each item of a metric's suite."""
-    chosen = [known for known in map(metric, metrics) if known.source == "likelihood"]
-    return [_record(known, eval_id, item, None) for known in chosen for item in items.get(known.suite, ())]
+    chosen = [metric_ for metric_ in map(metric, metrics) if metric_.source == "likelihood"]
+    return [_record(metric_, eval_id, item, None) for metric_ in chosen for item in items.get(metric_.suite, ())]
 
 
 def facts_of(example: Example, column: str | None) -> Facts | None:
@@ -406,14 +389,14 @@ def facts_of(example: Example, column: str | None) -> Facts | None:
     )
 
 
-def _record(known: Metric, eval_id: str, item: str, measured: Measured | None) -> Score:
+def _record(metric_: Metric, eval_id: str, item: str, measured: Measured | None) -> Score:
     return Score(
         eval_id=eval_id,
-        suite=known.suite,
+        suite=metric_.suite,
         item=item,
-        metric=known.name,
+        metric=metric_.name,
         filter="none",
-        version=known.version,
+        version=metric_.version,
         status="missing" if measured is None else "ok",
         value=measured.value if measured else None,
         statistics=measured.statistics if measured else None,

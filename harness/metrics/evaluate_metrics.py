@@ -1,89 +1,58 @@
-"""The text metrics as `evaluate.Metric` classes that need no hub: instantiate them, or hand them to `combine`.
+"""A metric of the library `evaluate` as a metric of a task: `evaluate:FOLDER`, or the name of one on the hub.
 
-    import evaluate
-    from harness.metrics.evaluate_metrics import Bleu, RougeL
-    evaluate.combine([RougeL(), Bleu()]).compute(predictions=["…"], references=[["…", "…"]])
-
-The values are those of the leaderboard: the same functions compute both. `keep_in_memory=True` (the default here)
-keeps the library from writing cache files.
+FOLDER is relative to the task's; it holds a script of the same name, as the library has it. Offline only folders and
+what was loaded before are found. A metric that gives several numbers is called `evaluate:FOLDER:KEY`. It is computed
+for one answer after the other, and the arm's value is the mean. The script's class may declare what a user's own metric
+declares (`direction`, `bounds`, `unit`); for the well-known ones below the direction is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from pathlib import Path
 from typing import Any
 
-import datasets
-import evaluate
-import numpy as np
+from harness.errors import UsageError
 
-from harness.metrics import METRICS, Answer
+PREFIX = "evaluate:"
+LOWER = ("wer", "cer", "ter", "character")
+HIGHER = ("bertscore", "bleu", "bleurt", "chrf", "exact_match", "google_bleu", "meteor", "nist_mt", "rouge")
 
 
-class TextMetric(evaluate.Metric):  # type: ignore[misc]
-    """Base of the classes below: one entry of METRICS over predictions and one or several references each."""
+def load(name: str, folder: Path) -> tuple[Any, Path]:
+    """The metric called `name` as a function (prediction, references) with its declarations, and its source file.
 
-    harness_name: str
+    Raises UsageError where the library cannot load it.
+    """
+    import datasets
+    import evaluate
 
-    def __init__(self, keep_in_memory: bool = True, **options: Any) -> None:
-        super().__init__(keep_in_memory=keep_in_memory, **options)
+    path, _, key = name.removeprefix(PREFIX).partition(":")
+    local = folder / path
+    try:
+        module = evaluate.load(str(local) if local.exists() else path, module_type="metric", keep_in_memory=True)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise UsageError(f"metric {name!r} cannot be loaded: {reason}", hint=f"Put it at {local}") from None
+    label = Path(path).stem
+    features = module.features if isinstance(module.features, list) else [module.features]
+    takes_several = any(not isinstance(each["references"], datasets.Value) for each in features)
 
-    def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
-        return evaluate.MetricInfo(
-            description=METRICS[self.harness_name].description,
-            citation="",
-            inputs_description="predictions: texts; references: one text, or a list of texts, for each prediction.",
-            features=[
-                datasets.Features({"predictions": text, "references": datasets.Sequence(text)}),
-                datasets.Features({"predictions": text, "references": text}),
-            ],
+    def score(prediction: str, references: list[str]) -> float:
+        if not takes_several and len(references) > 1:
+            raise ValueError(f"it takes one reference, and there are {len(references)}")
+        result: dict[str, Any] = module.compute(
+            predictions=[prediction], references=[references if takes_several else references[0]]
         )
+        chosen = key or (label if label in result else next(iter(result)))
+        if chosen not in result or not (key or label in result or len(result) == 1):
+            raise ValueError(f"name one of its numbers, {name}:KEY: {', '.join(result)}")
+        return float(result[chosen])
 
-    def _compute(self, predictions: Sequence[str], references: Sequence[Any]) -> dict[str, float]:
-        known = METRICS[self.harness_name]
-        answers = [
-            Answer(text, (given,) if isinstance(given, str) else tuple(given), None, "stop")
-            for text, given in zip(predictions, references, strict=True)
-        ]
-        measured = [result for result in map(known.score, answers) if result is not None]
-        if known.combine is not None:
-            statistics = np.asarray([result.statistics for result in measured], dtype=np.float64)
-            return {known.name: float(known.combine(statistics.sum(axis=0)))}
-        return {known.name: float(np.mean(np.asarray([result.value for result in measured], dtype=np.float64)))}
-
-
-class Rouge1(TextMetric):
-    """ROUGE-1 F1, mean over examples."""
-
-    harness_name = "rouge_1"
-
-
-class Rouge2(TextMetric):
-    """ROUGE-2 F1, mean over examples."""
-
-    harness_name = "rouge_2"
-
-
-class RougeL(TextMetric):
-    """ROUGE-L F1, mean over examples."""
-
-    harness_name = "rouge_l"
-
-
-class Bleu(TextMetric):
-    """Corpus BLEU, sacrebleu's defaults."""
-
-    harness_name = "bleu"
-
-
-class Chrf(TextMetric):
-    """Corpus chrF2, sacrebleu's defaults."""
-
-    harness_name = "chrf"
-
-
-class ExactMatch(TextMetric):
-    """Share of exact matches, white space at the ends aside."""
-
-    harness_name = "exact_match"
+    declared: Any = score
+    declared.__doc__ = f"{label} of the library evaluate{f', {key}' if key else ''}"
+    declared.direction = getattr(module, "direction", None)
+    if declared.direction is None and label in LOWER + HIGHER:
+        declared.direction = "lower" if label in LOWER else "higher"
+    declared.bounds, declared.unit = getattr(module, "bounds", None), getattr(module, "unit", "")
+    return score, Path(inspect.getfile(type(module)))

@@ -1,4 +1,4 @@
-"""Metrics whose values are computed elsewhere: what a report must know of them, from their names alone."""
+"""Metrics that others compute (lm-eval, a user's code): what a report must know of them, from their names alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.errors import UsageError
 from harness.metrics import likelihood
 from harness.metrics.definition import Measured, Metric
 
-_OWN = re.compile(r".+:[A-Za-z_]\w*")
+_OWN = re.compile(r"evaluate:.+|.+:[A-Za-z_]\w*")
 _LOWER_IN_LM_EVAL = ("perplexity", "bits_per_byte", "brier_score", "ter", "wer")
 _SHARES_IN_LM_EVAL = ("acc", "acc_norm", "acc_bytes", "exact_match", "f1")
 _WEIGHTED_IN_LM_EVAL = {
@@ -24,18 +24,18 @@ _WEIGHTED_IN_LM_EVAL = {
 
 
 def is_own(name: str) -> bool:
-    """Whether `name` means a user's own function (`file.py:function` or `module:function`)."""
+    """Whether `name` means a user's own function (`file.py:function`, `module:function` or `evaluate:FOLDER`)."""
     return _OWN.fullmatch(name) is not None
 
 
 def own_metric(name: str, declaration: Mapping[str, Any] | None = None) -> Metric:
     """A user's own metric with what it declared when it was scored (`user_metrics.declaration`); not computable."""
-    known = Metric(name, f"the task's own {name}; mean over examples", _not_here, bounds=None)
+    metric = Metric(name, f"the task's own {name}; mean over examples", _not_computable, bounds=None)
     if declaration is None:
-        return known
+        return metric
     bounds = declaration["bounds"]
     return replace(
-        known,
+        metric,
         description=declaration["description"],
         direction=declaration["direction"],
         unit=declaration["unit"],
@@ -55,7 +55,7 @@ def lm_eval_metric(name: str) -> Metric:
     return Metric(
         name,
         f"lm-eval's {bare} on its task {task}; {weighting}",
-        _not_here,
+        _not_computable,
         kind="corpus" if combine else "example",
         combine=combine,
         direction="lower" if bare.endswith(_LOWER_IN_LM_EVAL) else "higher",
@@ -65,5 +65,5 @@ def lm_eval_metric(name: str) -> Metric:
     )
 
 
-def _not_here(_: Any) -> Measured | None:
+def _not_computable(_: Any) -> Measured | None:
     return None

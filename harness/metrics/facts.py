@@ -29,12 +29,12 @@ def normal(text: str) -> str:
 
 def claims(note: str) -> frozenset[Claim]:
     """All claims of a note."""
-    found: set[Claim] = set()
+    pairs: set[Claim] = set()
     for line in note.splitlines():
         match = _LINE.match(line)
         label, values = (match["label"], match["values"] or "") if match else ("", line)
-        found.update((normal(label), normal(part)) for part in (values.split(";") if match else [values]))
-    return frozenset((label, value) for label, value in found if value)
+        pairs.update((normal(label), normal(part)) for part in (values.split(";") if match else [values]))
+    return frozenset((label, value) for label, value in pairs if value)
 
 
 def true_claims(facts: Iterable[Mapping[str, str]]) -> frozenset[Claim]:

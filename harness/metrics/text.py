@@ -79,13 +79,13 @@ def combine_bleu(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
 def _bleu(statistics: NDArray[np.float64], orders: int) -> NDArray[np.float64]:
     import numpy as np
 
-    length, wanted = statistics[..., 0], statistics[..., 1]
+    length, reference_length = statistics[..., 0], statistics[..., 1]
     matches, totals = statistics[..., 2 : 2 + orders], statistics[..., 6 : 6 + orders]
     defined = (matches > 0).any(axis=-1) & (totals > 0).all(axis=-1)
     missed = matches == 0
     smoothed = np.where(missed, 0.5 ** np.cumsum(missed, axis=-1), matches)
     logs = np.log(smoothed / np.where(totals > 0, totals, 1.0)).mean(axis=-1)
-    brevity = np.minimum(0.0, 1.0 - wanted / np.where(length > 0, length, 1.0))
+    brevity = np.minimum(0.0, 1.0 - reference_length / np.where(length > 0, length, 1.0))
     value: NDArray[np.float64] = np.where(defined, 100.0 * np.exp(logs + brevity), 0.0)
     return value
 

@@ -1,4 +1,4 @@
-"""A user's own metric: one Python function, named in the task as `my_metrics.py:length_ratio`.
+"""A user's own metrics: each is one Python function, named in the task as `my_metrics.py:length_ratio`.
 
     def length_ratio(prediction, references, example):
         "Words of the answer over words of the reference."
@@ -10,7 +10,8 @@
 
 `prediction` is the answer, `references` the list of right answers, `example` the row's columns (it may be left out). A
 number is the example's value, and the arm's is the mean over examples; None means that this example has none. Also
-`package.module:function`, found beside the task or installed. The version of its scores is a hash of the source.
+`package.module:function`, found beside the task or installed, and `evaluate:FOLDER` (`evaluate_metrics.py`). The
+version of its scores is a hash of the source.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from harness import metrics, redaction
 from harness.config import user_code
 from harness.config.documents import nearest, shown
 from harness.errors import DataError, UsageError
+from harness.metrics import evaluate_metrics
 from harness.metrics.definition import Answer, Measured, Metric
 from harness.metrics.external import is_own
 
@@ -67,21 +69,30 @@ def load_own(names: Iterable[str], folder: Path, *, sensitive: bool = False) -> 
 
 def load_metric(name: str, folder: Path, *, sensitive: bool = False) -> Metric:
     """One metric of the user's; see `load_own`."""
+    folder = folder.resolve()
+    if name.startswith(evaluate_metrics.PREFIX):
+        with contextlib.redirect_stdout(sys.stderr):
+            function, file = evaluate_metrics.load(name, folder)
+        return _metric(name, function, (name, file, _version(file, file.parent)), sensitive)
     match = _REFERENCE.fullmatch(name)
     if match is None:
         raise UsageError(
             f"no metric can be called {name!r}", hint="Write file.py:function, the file relative to the task's folder"
         )
-    folder = folder.resolve()
     with user_code.neighbours_importable(folder), contextlib.redirect_stdout(sys.stderr):
         module, file = _module(name, match["file"], folder)
         function = getattr(module, match["function"], None)
         if not callable(function):
-            known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-            hint = nearest(match["function"], known)
+            names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+            hint = nearest(match["function"], names)
             raise UsageError(f"{shown(file)}: no function {match['function']!r}", hint=hint)
-        version = int(_source_hash(file, folder)[:13], 16)
-    where = f"{shown(file)}:{match['function']}"
+        version = _version(file, folder)
+    return _metric(name, function, (f"{shown(file)}:{match['function']}", file, version), sensitive)
+
+
+def _metric(name: str, function: Any, source: tuple[str, Path, int], sensitive: bool) -> Metric:
+    """A loaded function as a metric; `source`: where it stands in words, its file, and the version of its scores."""
+    where, file, version = source
     direction, bounds, unit = _declared(function, where)
     low, high = bounds
     measured = _Function(function, where, file, _arguments(function, where), low, high, sensitive)
@@ -118,23 +129,23 @@ def declaration(known: Metric) -> dict[str, Any]:
 # --------------------------------------------------------------------------------------------------------- loading
 
 
-def _module(name: str, place: str, folder: Path) -> tuple[Any, Path]:
-    if not place.endswith(".py"):
+def _module(name: str, source: str, folder: Path) -> tuple[Any, Path]:
+    if not source.endswith(".py"):
         try:
-            module = importlib.import_module(place)
+            module = importlib.import_module(source)
         except Exception as error:
             reason = user_code.one_line(f"{type(error).__name__}: {error}")
             raise UsageError(
-                f"metric {name!r}: the module {place} cannot be imported: {reason[:200]}",
+                f"metric {name!r}: the module {source} cannot be imported: {reason[:200]}",
                 hint="Install it, or name a file beside the task: file.py:function",
             ) from None
         if getattr(module, "__file__", None) is None:
-            raise UsageError(f"metric {name!r}: the module {place} has no source file", hint="Name a file.py:function")
+            raise UsageError(f"metric {name!r}: the module {source} has no source file", hint="Name a file.py:function")
         return module, Path(str(module.__file__)).resolve()
-    file = (folder / place).resolve()
+    file = (folder / source).resolve()
     if not file.is_file():
         near = [str(path.relative_to(folder)) for path in folder.glob("*.py")]
-        raise UsageError(f"metric {name!r}: no such file: {shown(file)}", hint=nearest(place, near))
+        raise UsageError(f"metric {name!r}: no such file: {shown(file)}", hint=nearest(source, near))
     try:
         return user_code.import_file(file), file
     except (Exception, SystemExit) as error:
@@ -142,17 +153,17 @@ def _module(name: str, place: str, folder: Path) -> tuple[Any, Path]:
         raise UsageError(f"{where}: the metric's file cannot be imported: {reason}") from None
 
 
-def _source_hash(file: Path, folder: Path) -> str:
-    """SHA-256 over the function's file and the files beside the task that it has imported."""
+def _version(file: Path, folder: Path) -> int:
+    """52 bits of a SHA-256 over the function's file and the files beside the task that it has imported."""
     files = {file}
     for module in list(sys.modules.values()):
         origin = getattr(module, "__file__", None)
         if isinstance(origin, str) and Path(origin).resolve().is_relative_to(folder) and origin.endswith(".py"):
             files.add(Path(origin).resolve())
-    found = hashlib.sha256()
+    total = hashlib.sha256()
     for path in sorted(files, key=lambda path: path.name):
-        found.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return found.hexdigest()
+        total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return int(total.hexdigest()[:13], 16)
 
 
 def _arguments(function: Any, where: str) -> int:
@@ -242,8 +253,8 @@ def _checked(function: _Function, answer: Answer) -> Measured | None:
     return Measured(number)
 
 
-def try_out(known: Mapping[str, Metric], answers: Iterable[Answer]) -> None:
+def try_out(own: Mapping[str, Metric], answers: Iterable[Answer]) -> None:
     """Call every metric on every answer, so that a broken one is found before anything is trained. Raises DataError."""
     for answer in answers:
-        for metric in known.values():
+        for metric in own.values():
             metric.score(answer)

@@ -5,12 +5,12 @@ Two estimands exist and are never mixed, and `Estimate.method` says which one it
 
 - *these checkpoints*: examples are random, the trained checkpoints are fixed. Several seeds of one arm are averaged
   before anything else (`intervals`, `bootstrap`, `significance`, `ranks`);
-- *this method*: the training seeds are random as well, so it speaks about the next training too (`methods`). It needs
-  three seeds of every trained arm; an arm without training counts once, with no seed.
+- *this method*: the training seeds are random as well, so it speaks about the next training too (`across_seeds`). It
+  needs three seeds of every trained arm; an arm without training counts once, with no seed.
 
-`planning` turns spreads into standard errors and standard errors into the smallest difference that can be detected.
+`power` turns spreads into standard errors and standard errors into the smallest difference that can be detected.
 
-    clusters  ←  intervals, bootstrap, significance, methods  ←  pairs, ranks, planning
+    clusters  ←  intervals, bootstrap, significance, across_seeds  ←  all_pairs, ranks, power
 """
 
 from harness.stats.across_seeds import (

@@ -1,4 +1,4 @@
-"""Every pair of many arms at once: what `methods` and `intervals` say of one pair, as tables over arms.
+"""Every pair of many arms at once: what `across_seeds` and `intervals` say of one pair, as tables over arms.
 
 The sums over clusters that a pair's variance is made of are squared distances between arms, so that all of them come
 from one product of matrices. Where two arms are nearly alike that would cancel; such pairs are summed directly.

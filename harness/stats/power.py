@@ -178,23 +178,14 @@ def assumed_spread(
     *,
     examples_per_cluster: float = 1.0,
     intraclass: float = 0.0,
-    interaction_sd: float = 0.0,
-    seed_sd: float | None = None,
 ) -> Spread:
-    """Spread of a difference from standard deviations that are assumed.
+    """Spread of a difference from a standard deviation that is assumed.
 
     `example_sd` is that of one example's difference, the same in every seed; `intraclass` the correlation of two
-    examples of one cluster (a cluster of m examples then counts as m / (1 + (m - 1) · intraclass) of them: Kish 1965);
-    `interaction_sd` what one example's difference moves by from seed to seed; `seed_sd` what the mean over all examples
-    does.
+    examples of one cluster (a cluster of m examples then counts as m / (1 + (m - 1) · intraclass) of them: Kish 1965).
     """
     inflation = (1 + (examples_per_cluster - 1) * intraclass) / examples_per_cluster
-    return Spread(
-        cluster=example_sd**2 * inflation,
-        interaction=interaction_sd**2 * inflation,
-        seed=None if seed_sd is None else seed_sd**2,
-        examples_per_cluster=examples_per_cluster,
-    )
+    return Spread(example_sd**2 * inflation, examples_per_cluster=examples_per_cluster)
 
 
 # ------------------------------------------------------------------------------------------------------- internals

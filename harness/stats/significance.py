@@ -41,7 +41,6 @@ def swap_p_value(
     combine: Combine,
     clusters: Sequence[Hashable] | Clusters | None,
     rng: np.random.Generator,
-    flips: int = FLIPS,
 ) -> float:
     """Two-sided permutation p-value of equal corpus values: whole clusters swap sides (approximate randomisation).
 
@@ -58,7 +57,7 @@ def swap_p_value(
     change = theirs - ours
     left, right = ours.sum(axis=0), theirs.sum(axis=0)
     values = []
-    for part in _patterns(grouped.count, rng, flips):
+    for part in _patterns(grouped.count, rng, FLIPS):
         moved = np.tensordot(part.astype(np.float64), change, axes=1)
         values.append(np.abs((combine(left + moved) - combine(right - moved)).mean(axis=-1)))
     observed = abs(float((combine(left) - combine(right)).mean()))

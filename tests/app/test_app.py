@@ -166,7 +166,7 @@ FULL = {
     "compare": "lora is better",
     "training": "No training log",
     "tradeoffs": "On the Pareto front",
-    "data": "Nobody has looked",
+    "data": "Nothing has been scored on this test split",
     "gates": "No verdict of a gate is stored",
 }
 

@@ -83,7 +83,7 @@ def test_a_bundle_is_served_without_models_and_its_votes_come_back_once(
         assert vote_all(server.session(home[1])) == 6
         owner = server.session(owner_token(folder / "votes"))
         screen = owner.run()
-        assert list(screen.pages) == ["Status"] and screen.says("How far the review is") and not screen.exceptions
+        assert list(screen.pages) == ["Status"] and screen.says("Progress of the review") and not screen.exceptions
         stranger = server.session(owner_token(home[0])).run()
         assert stranger.says("Please use your link") and not stranger.says("How far")
     finally:

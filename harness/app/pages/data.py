@@ -1,4 +1,4 @@
-"""Page: the data behind an experiment: splits, leaks, lengths, looks. Run by Streamlit as a script."""
+"""Page: the data behind an experiment: splits, leaks, lengths, test-set evaluations. Run by Streamlit as a script."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(store: Store) -> None:
     st.columns(1)[0].markdown(f"The test split has **{groups}** groups; examples of one group are not independent.")
     _leaks(record)
     _lengths(store, record)
-    _looks(store, record)
+    _evaluations(store, record)
 
 
 def _leaks(record: ExperimentRecord) -> None:
@@ -63,21 +63,21 @@ def _words(
     prompts, references = {}, {}
     for split, examples in sides.items():
         if examples:
-            prompts[split] = [_length(one) for one in examples]
-            references[split] = [len(one.references[0].split()) for one in examples if one.references]
+            prompts[split] = [_length(example) for example in examples]
+            references[split] = [len(example.references[0].split()) for example in examples if example.references]
     return prompts, references
 
 
-def _length(one: Example) -> int:
-    texts = [message.content for message in one.messages] if one.messages else [one.prompt or ""]
+def _length(example: Example) -> int:
+    texts = [message.content for message in example.messages] if example.messages else [example.prompt or ""]
     return sum(len(text.split()) for text in texts)
 
 
-def _looks(store: Store, record: ExperimentRecord) -> None:
-    st.subheader("Looks at the test split")
+def _evaluations(store: Store, record: ExperimentRecord) -> None:
+    st.subheader("Test-set evaluations")
     looks = queries.looks_of(store, record)
     if not looks:
-        st.info("Nobody has looked at this test split yet.")
+        st.info("Nothing has been scored on this test split yet.")
         return
     own = sum(look.experiment == record.experiment_id for look in looks)
     st.markdown(f"**{own}** by this experiment, **{len(looks)}** by all experiments on the same split.")

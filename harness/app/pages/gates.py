@@ -15,21 +15,21 @@ BOXES = {"PASS": st.success, "FAIL": st.error, "INCONCLUSIVE": st.warning, "INVA
 
 def main(store: Store) -> None:
     """Draw the page."""
-    known = store.gates()[::-1]
-    if not known:
+    calls = store.gates()[::-1]
+    if not calls:
         st.info(f"No verdict of a gate is stored in {frame.home()} yet. {GATE_FIRST}.")
         return
     left, right = st.columns(2)
-    baseline = left.selectbox("Baseline", ["all", *sorted({one.baseline for one in known})], key="baseline")
+    baseline = left.selectbox("Baseline", ["all", *sorted({call.baseline for call in calls})], key="baseline")
     outcome = right.selectbox("Outcome", ["all", *reports.MARKS], key="outcome")
-    shown = [one for one in known if baseline in ("all", one.baseline) and outcome in ("all", one.outcome)]
+    shown = [call for call in calls if baseline in ("all", call.baseline) and outcome in ("all", call.outcome)]
     if not shown:
         st.info("No verdict of this baseline has this outcome.")
         return
-    st.dataframe([_row(one) for one in shown], hide_index=True)
-    titles = {one.id: _title(one) for one in shown}
+    st.dataframe([_row(call) for call in shown], hide_index=True)
+    titles = {call.id: _title(call) for call in shown}
     picked = st.selectbox("Verdict", list(titles), format_func=titles.__getitem__, key="verdict")
-    _show(next(one for one in shown if one.id == picked))
+    _show(next(call for call in shown if call.id == picked))
 
 
 def _row(call: GateCall) -> dict[str, object]:
@@ -41,7 +41,7 @@ def _row(call: GateCall) -> dict[str, object]:
         "baseline": call.baseline,
         "look": f"{call.look} of {call.looks}" if call.look is not None else "-",
         "why": call.reason,
-        "waived": ", ".join(one.rule for one in call.waivers if one.state == "used"),
+        "waived": ", ".join(waiver.rule for waiver in call.waivers if waiver.state == "used"),
         "gates file": call.gates_file,
         "who": call.who,
     }
@@ -63,8 +63,14 @@ def _show(call: GateCall) -> None:
         st.subheader("Waivers")
         st.dataframe(
             [
-                {"rule": one.rule, "": one.state, "owner": one.owner, "expires": one.expires, "reason": one.reason}
-                for one in call.waivers
+                {
+                    "rule": waiver.rule,
+                    "": waiver.state,
+                    "owner": waiver.owner,
+                    "expires": waiver.expires,
+                    "reason": waiver.reason,
+                }
+                for waiver in call.waivers
             ],
             hide_index=True,
         )
@@ -78,7 +84,7 @@ def _show(call: GateCall) -> None:
             "candidate's evaluation": call.eval_id,
             "stored verdict of": call.answered_by or "this call",
         }
-        evidence = {f"evidence of {rule}": known or "not enough yet" for rule, known in call.data.items()}
+        evidence = {f"evidence of {rule}": digest or "not enough yet" for rule, digest in call.data.items()}
         frame.plain("\n".join(f"{name}: {value}" for name, value in {**pairs, **evidence}.items()), "code")
 
 
@@ -91,16 +97,16 @@ def _rules(verdict: GateVerdict) -> None:
 
 
 def _rule(rule: RuleVerdict) -> dict[str, object]:
-    found = rule.estimate
+    estimate = rule.estimate
     return {
         "outcome": f"{reports.MARKS[rule.outcome]} {rule.outcome}",
         "rule": rule.rule,
         "tier": rule.tier,
-        "value": None if found is None else found.value,
-        "low": None if found is None else found.low,
-        "high": None if found is None else found.high,
+        "value": None if estimate is None else estimate.value,
+        "low": None if estimate is None else estimate.low,
+        "high": None if estimate is None else estimate.high,
         "limit": rule.limit,
-        "examples": None if found is None else found.n,
+        "examples": None if estimate is None else estimate.n,
         "more examples": rule.more_examples,
         "waived": rule.waived,
     }

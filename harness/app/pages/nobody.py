@@ -1,4 +1,4 @@
-"""Page: for whoever has no valid link. Run by Streamlit as a script; says nothing of what is behind it."""
+"""Page: what somebody without a valid link sees: nothing of what is behind it. Run by Streamlit as a script."""
 
 from __future__ import annotations
 

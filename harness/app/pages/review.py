@@ -180,9 +180,9 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
             format_func=_side_words,
             key=f"criterion {number} {item.token}",
         )
-    places = st.columns(len(CHOICES))
-    for place, (winner, words, key) in zip(places, CHOICES, strict=True):
-        place.button(
+    columns = st.columns(len(CHOICES))
+    for column, (winner, words, key) in zip(columns, CHOICES, strict=True):
+        column.button(
             words,
             key=f"choose {winner} {item.token}",
             shortcut=key,

@@ -1,4 +1,4 @@
-"""Page: how far the round of a served bundle is, which is all that its owner sees. Run by Streamlit as a script."""
+"""Page: progress of the round in a served bundle, which is all that its owner sees. Run by Streamlit as a script."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ def main(store: Store) -> None:
     """Draw the page, again and again."""
 
     @frame.fragment(REFRESH_SECONDS)
-    def far() -> None:
-        for there in review.rounds(store):
-            found = review.status(store, there.id)
-            st.subheader(f"Round {found.id}")
-            share = min(1.0, found.votes / max(found.wanted, 1))
-            st.progress(share, f"{found.votes} of {found.wanted} votes")
+    def progress() -> None:
+        for round_ in review.rounds(store):
+            status = review.status(store, round_.id)
+            st.subheader(f"Round {status.id}")
+            share = min(1.0, status.votes / max(status.wanted, 1))
+            st.progress(share, f"{status.votes} of {status.wanted} votes")
             st.dataframe(
                 [
                     {
-                        "reviewer": one.name,
-                        "done": one.done,
-                        "of": one.total,
-                        "skipped": one.skipped,
-                        "last vote": one.last,
+                        "reviewer": rater.name,
+                        "done": rater.done,
+                        "of": rater.total,
+                        "skipped": rater.skipped,
+                        "last vote": rater.last,
                     }
-                    for one in found.raters
+                    for rater in status.raters
                 ],
                 hide_index=True,
             )
 
-    far()
+    progress()
     st.markdown("The votes go back with `harness review import` and this bundle's folder, at any time and again.")
 
 
-frame.page("How far the review is", main)
+frame.page("Progress of the review", main)

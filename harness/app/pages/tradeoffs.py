@@ -1,4 +1,4 @@
-"""Page: what quality costs: time, memory, parameters, latency, money. Run by Streamlit as a script."""
+"""Page: quality against cost: time, memory, parameters, latency, money. Run by Streamlit as a script."""
 
 from __future__ import annotations
 
