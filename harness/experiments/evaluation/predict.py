@@ -16,8 +16,6 @@ more and ranks the same).
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +36,7 @@ from harness.records import (
     from_json,
     to_json,
 )
+from harness.records.journal import Journal
 
 __all__ = [
     "GenerationRequest",
@@ -214,7 +213,7 @@ def predict(
         return [to_json(row) for row in rows]
 
     name = digest(["generate", settings, requests, plan])
-    rows = _run_batches(plan, run, _BatchFile(out, name), lambda done: progress("generate", done, len(requests)))
+    rows = _run_batches(plan, run, out, name, lambda done: progress("generate", done, len(requests)))
     return [from_json(Prediction, row) for row in rows]
 
 
@@ -241,84 +240,36 @@ def score(
         return [to_json(row) for row in model.logprobs([requests[index] for index in batch])]
 
     name = digest(["score", settings, requests, plan])
-    rows = _run_batches(plan, run, _BatchFile(out, name), lambda done: progress("score", done, len(requests)))
+    rows = _run_batches(plan, run, out, name, lambda done: progress("score", done, len(requests)))
     return [from_json(Logprob, row) for row in rows]
 
 
 def _run_batches(
     plan: Sequence[tuple[int, ...]],
     run: Callable[[tuple[int, ...]], list[Any]],
-    file: _BatchFile,
+    out: Path,
+    name: str,
     progress: Callable[[int], None],
 ) -> list[Any]:
-    """Run the batches that `file` lacks, append each, and give all rows back in the order of their indices."""
-    rows: dict[int, Any] = {}
-    progress(0)
-    with file:
-        for number, batch in enumerate(plan):
-            finished = file.done.get(number)
-            if finished is None:
-                finished = run(batch)
-                file.append(number, finished)
-            rows.update(zip(batch, finished, strict=True))
-            progress(len(rows))
-    return [rows[index] for index in range(len(rows))]
+    """Run the batches that the file `out` lacks, append each, and give all rows back in the order of their indices.
 
-
-class _BatchFile:
-    """Finished batches on disk: a header line with the plan's digest, then one line a batch.
-
-    Entering reads what is whole and cuts off the rest; `done` maps a batch's number to its rows.
+    The file begins with a line that holds `name`, the digest of the plan; one of another plan is started anew.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
-        self.path, self.name = path, name
-        self.done: dict[int, list[Any]] = {}
-        self._stream: Any = None
+    def valid(place: int, line: Mapping[str, Any]) -> bool:
+        return {"batch", "rows"} <= set(line) if place else line.get("plan") == name
 
-    def __enter__(self) -> _BatchFile:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        end = self._read() if self.path.exists() else 0
-        self._stream = self.path.open("r+b" if end else "wb")
-        self._stream.truncate(end)
-        self._stream.seek(end)
-        if not end:
-            self._write({"plan": self.name})
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stream.close()
-
-    def append(self, number: int, rows: list[Any]) -> None:
-        """Write a finished batch; it is on the disk when this returns."""
-        self.done[number] = rows
-        self._write({"batch": number, "rows": rows})
-
-    def _read(self) -> int:
-        """Fill `done` from the whole lines; where they end in bytes, 0 when the file is another plan's."""
-        end = 0
-        with self.path.open("rb") as lines:
-            for line in lines:
-                row = _parse(line)
-                if row is None or (row.get("plan") != self.name if end == 0 else not {"batch", "rows"} <= set(row)):
-                    break
-                if end:
-                    self.done[row["batch"]] = row["rows"]
-                end += len(line)
-        return end
-
-    def _write(self, row: Mapping[str, Any]) -> None:
-        self._stream.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """A whole line as an object, or None when it is torn or damaged."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
+    journal = Journal(out)
+    lines = journal.recover(valid)
+    if not lines:
+        journal.append({"plan": name})
+    finished = {line["batch"]: line["rows"] for line in lines[1:]}
+    rows: dict[int, Any] = {}
+    progress(0)
+    for number, batch in enumerate(plan):
+        if number not in finished:
+            finished[number] = run(batch)
+            journal.append({"batch": number, "rows": finished[number]})
+        rows.update(zip(batch, finished[number], strict=True))
+        progress(len(rows))
+    return [rows[index] for index in range(len(rows))]

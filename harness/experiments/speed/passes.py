@@ -6,17 +6,15 @@ from its beginning, because its ratios are taken within it.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Protocol
 
 from harness import redaction
 from harness.errors import DiskFull, HarnessError, Interrupted
 from harness.experiments.speed.probes import Job
 from harness.records import ServedArm, ServingProbe, ServingVisit, from_json, to_json
+from harness.records.journal import Journal
 
 
 class Bench(Protocol):
@@ -31,39 +29,6 @@ class Bench(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
-    """Finished parts of a pass on disk, as JSON lines."""
-
-    path: Path
-
-    def read(self) -> list[dict[str, Any]]:
-        """The whole lines; what a kill tore off is cut away."""
-        if not self.path.exists():
-            return []
-        rows, end = [], 0
-        with self.path.open("rb") as lines:
-            for line in lines:
-                try:
-                    rows.append(json.loads(line))
-                except ValueError:
-                    break
-                if not line.endswith(b"\n"):
-                    rows.pop()
-                    break
-                end += len(line)
-        os.truncate(self.path, end)
-        return rows
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Add a line; it is on the disk when this returns."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as out:
-            out.write(json.dumps(to_json(row), ensure_ascii=False).encode() + b"\n")
-            out.flush()
-            os.fsync(out.fileno())
-
-
 def run(
     jobs: Sequence[Job],
     orders: Sequence[Sequence[str]],
@@ -75,7 +40,7 @@ def run(
 
     An arm that cannot be measured is recorded as failed, and later rounds go on without it.
     """
-    kept = journal.read()
+    kept = journal.recover()
     served = {one.arm: one for one in (from_json(ServedArm, row["probe"]) for row in kept if "probe" in row)}
     for number, job in enumerate(jobs):
         progress("probe", number, len(jobs))

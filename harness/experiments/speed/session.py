@@ -14,13 +14,14 @@ from harness.config import ServingSpec
 from harness.errors import DataError
 from harness.experiments.running import ingest, worker
 from harness.experiments.speed import passes
-from harness.experiments.speed.passes import Bench, Journal
+from harness.experiments.speed.passes import Bench
 from harness.experiments.speed.probes import Job, examples_of
 from harness.experiments.speed.processes import Processes
 from harness.experiments.speed.schedule import orders
 from harness.progress import Reporter
 from harness.records import ResolvedExperiment, RunPlan, ServingPass, digest, from_json
 from harness.records.files import read_json
+from harness.records.journal import Journal
 
 if TYPE_CHECKING:
     from harness.store import Store
