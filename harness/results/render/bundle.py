@@ -269,7 +269,8 @@ def _values(files: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _results(plain: Mapping[str, Any]) -> Results:
-    return from_json(Results, plain)
+    # Read once and never changed: tuples in place of JSON's lists.
+    return from_json(Results, {name: tuple(rows) if isinstance(rows, list) else rows for name, rows in plain.items()})
 
 
 def _suffix(value: Any) -> str:
