@@ -182,7 +182,7 @@ class ScoreBlock:
     evaluations: tuple[str, ...]
     items: tuple[str, ...]
     """Those of the first evaluation come first, in its stored order."""
-    positions: NDArray[np.int32]
+    positions: NDArray[np.int64]
     """[E, I]: rises in stored order; 0 where there is no Score."""
     ok: NDArray[np.bool_]
     """[E, I]: whether its status is `ok`."""
@@ -198,7 +198,7 @@ class ScoreBlock:
     def order(self, row: int) -> NDArray[np.intp]:
         """Columns of the items that an evaluation has a Score of, in stored order."""
         positions = self.positions[row]
-        columns = (positions > 0).nonzero()[0]
+        columns: NDArray[np.intp] = (positions > 0).nonzero()[0]
         ordered: NDArray[np.intp] = columns[positions[columns].argsort()]
         return ordered
 

@@ -29,18 +29,6 @@ class Tally:
     """Rater → when they last did something."""
 
 
-def state(cursor: Any, round_id: str) -> str:
-    """Changes whenever something is stored that belongs to this round."""
-    query = f"""
-        SELECT
-            (SELECT max(seq) FROM rounds WHERE id = $1),
-            (SELECT max(seq) FROM invitations WHERE round = $1),
-            (SELECT max(seq) FROM guesses WHERE round = $1),
-            (SELECT max(seq) FROM judgments WHERE assignment IN {MINE})
-    """
-    return "-".join(str(part) for part in cursor.execute(query, [round_id]).fetchone())
-
-
 def tally(cursor: Any, round_id: str) -> Tally:
     """Counts of a round's assignments by kind, queue and the vote that stands on them."""
     counted = """

@@ -12,7 +12,7 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -138,21 +138,20 @@ def encode(table: Table, records: Iterable[Any]) -> list[Row]:
 
 def decode(table: Table, rows: Sequence[Row]) -> list[Any]:
     """Records of `rows`, whose columns are the record's own fields in order."""
-    decoders = [_decoder(hint) for hint in _hints(table).values()]
-    nested = [(place, decoder) for place, decoder in enumerate(decoders) if decoder is not None]
+    nested = [(place, hint) for place, hint in enumerate(_hints(table).values()) if _kind(hint) == "json"]
     if not nested:
         return [table.record(*row) for row in rows]
     records = []
-    known: dict[tuple[int, str], Any] = {}  # runs of one experiment share their provenance, evaluations their settings
+    values: dict[tuple[int, str], Any] = {}  # runs of one experiment share their provenance, evaluations their settings
     for row in rows:
-        values = list(row)
-        for place, decoder in nested:
-            text = values[place]
+        fields = list(row)
+        for place, hint in nested:
+            text = fields[place]
             if text is not None:
-                if (place, text) not in known:
-                    known[place, text] = decoder(json.loads(text))
-                values[place] = known[place, text]
-        records.append(table.record(*values))
+                if (place, text) not in values:
+                    values[place, text] = from_json(hint, json.loads(text))
+                fields[place] = values[place, text]
+        records.append(table.record(*fields))
     return records
 
 
@@ -184,22 +183,3 @@ def _kind(hint: Any) -> Kind:
     if typing.get_origin(hint) is Literal:
         return "text"
     return _KINDS.get(hint, "json")
-
-
-def _decoder(hint: Any) -> Callable[[Any], Any] | None:
-    """How parsed JSON becomes a value of type `hint`; None for a column that needs no parsing."""
-    hint = _without_none(hint)
-    if _kind(hint) != "json":
-        return None
-    if dataclasses.is_dataclass(hint):
-        record = typing.cast(type[Any], hint)
-        return lambda value: from_json(record, value)
-    if typing.get_origin(hint) is tuple:
-        item = typing.get_args(hint)[0]
-        if dataclasses.is_dataclass(item):
-            record = typing.cast(type[Any], item)
-            return lambda value: tuple(from_json(record, part) for part in value)
-        return tuple
-    if typing.get_origin(hint) in (Mapping, dict):
-        return dict
-    return lambda value: value

@@ -17,12 +17,12 @@ from harness.config import ServingSpec
 from harness.data.prepare import prepare
 from harness.errors import OutOfMemory
 from harness.experiments import pipeline
-from harness.experiments.journal import Journal
 from harness.experiments.running import plans as run_plans
 from harness.experiments.speed import passes, timing
 from harness.experiments.speed.probes import Job, examples_of, prompts_of
 from harness.experiments.speed.schedule import batches, orders
 from harness.records import Artefact, BatchTry, ServedArm, ServingProbe, ServingVisit
+from harness.records.journal import Journal
 
 PROMPTS = [(1, 2, 3), (4, 5)]
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.prompts import Prompter
-from harness.experiments.journal import Journal
 from harness.models import Continuation, Logprob, Model
 from harness.models.transformers.batching import plan_batches, plan_continuations
 from harness.records import (
@@ -35,6 +34,7 @@ from harness.records import (
     from_json,
     to_json,
 )
+from harness.records.journal import Journal
 
 AsIds = Callable[[str, Sequence[Message]], tuple[int, ...]]
 """A prompt as text and as turns → its ids for a model that tokenises by itself."""
@@ -196,7 +196,7 @@ def predict(
         return [to_json(row) for row in rows]
 
     name = digest(["generate", settings, requests, plan])
-    rows = _run_batches(plan, run, Journal(out), name, lambda done: progress("generate", done, len(requests)))
+    rows = _run_batches(plan, run, out, name, lambda done: progress("generate", done, len(requests)))
     return [from_json(Prediction, row) for row in rows]
 
 
@@ -223,29 +223,30 @@ def score(
         return [to_json(row) for row in model.logprobs([requests[index] for index in batch])]
 
     name = digest(["score", settings, requests, plan])
-    rows = _run_batches(plan, run, Journal(out), name, lambda done: progress("score", done, len(requests)))
+    rows = _run_batches(plan, run, out, name, lambda done: progress("score", done, len(requests)))
     return [from_json(Logprob, row) for row in rows]
 
 
 def _run_batches(
     plan: Sequence[tuple[int, ...]],
     run: Callable[[tuple[int, ...]], list[Any]],
-    journal: Journal,
+    out: Path,
     name: str,
     progress: Callable[[int], None],
 ) -> list[Any]:
-    """Run the batches that `journal` lacks, append each, and return all rows in the order of their indices.
+    """Run the batches that the file `out` lacks, append each, and give all rows back in the order of their indices.
 
-    The first line of the journal is `name`, a digest of all that determines the rows; one with another is started anew.
+    The file begins with a line that holds `name`, the digest of the plan; one of another plan is started anew.
     """
 
-    def valid(number: int, row: Mapping[str, Any]) -> bool:
-        return row.get("plan") == name if number == 0 else {"batch", "rows"} <= set(row)
+    def valid(place: int, line: Mapping[str, Any]) -> bool:
+        return {"batch", "rows"} <= set(line) if place else line.get("plan") == name
 
-    kept = journal.read(valid)
-    if not kept:
+    journal = Journal(out)
+    lines = journal.recover(valid)
+    if not lines:
         journal.append({"plan": name})
-    finished = {row["batch"]: row["rows"] for row in kept[1:]}
+    finished = {line["batch"]: line["rows"] for line in lines[1:]}
     rows: dict[int, Any] = {}
     progress(0)
     for number, batch in enumerate(plan):

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from harness import redaction
 from harness.errors import DiskFull, HarnessError, Interrupted
-from harness.experiments.journal import Journal
 from harness.experiments.speed.probes import Job
 from harness.records import ServedArm, ServingProbe, ServingVisit, from_json, to_json
+from harness.records.journal import Journal
 
 
 class Bench(Protocol):
@@ -40,7 +40,7 @@ def run(
 
     An arm that cannot be measured is recorded as failed, and later rounds go on without it.
     """
-    kept = journal.read()
+    kept = journal.recover()
     served = {arm.arm: arm for arm in (from_json(ServedArm, row["probe"]) for row in kept if "probe" in row)}
     for number, job in enumerate(jobs):
         progress("probe", number, len(jobs))

@@ -13,7 +13,6 @@ from typing import Any
 from harness import environment, redaction
 from harness.config import ServingSpec
 from harness.errors import DataError
-from harness.experiments.journal import Journal
 from harness.experiments.running import ingest, worker
 from harness.experiments.running.context import RunContext
 from harness.experiments.speed import passes
@@ -23,6 +22,7 @@ from harness.experiments.speed.processes import Processes
 from harness.experiments.speed.schedule import orders
 from harness.records import RunPlan, ServingPass, digest, from_json
 from harness.records.files import read_json
+from harness.records.journal import Journal
 
 
 def check_prompts(validation: int) -> None:

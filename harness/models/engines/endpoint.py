@@ -11,16 +11,14 @@ not followed, because they would carry the key elsewhere. Requests are sent agai
 
 from __future__ import annotations
 
-import http.client
+import functools
 import json
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from harness import redaction
@@ -28,6 +26,9 @@ from harness.config import EndpointSpec
 from harness.errors import ArmFailed, UsageError
 from harness.models import Continuation, Generation, Logprob
 from harness.records import FinishReason, Message
+
+if TYPE_CHECKING:
+    import httpx2
 
 NO_LOGPROBS = "the server gives no log-probabilities for prompts"
 UNAVAILABLE: Mapping[str, str] = {"likelihood": NO_LOGPROBS, "lm_eval": NO_LOGPROBS}
@@ -77,8 +78,14 @@ class Client:
         self.address = spec.url + path
         if redaction.active():
             stays_here(spec.url)
-        direct = [urllib.request.ProxyHandler({})] if is_local(spec.url) else []
-        self._opener = urllib.request.build_opener(_NoRedirect, *direct)
+
+    @functools.cached_property
+    def _http(self) -> httpx2.Client:
+        import httpx2
+
+        # A connection for each request, so that none is found closed by the server; no proxy to this machine.
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+        return httpx2.Client(timeout=self.spec.timeout, trust_env=not is_local(self.spec.url), limits=limits)
 
     def ask(self, prompt: str | list[dict[str, str]], max_tokens: int, stop: Sequence[str]) -> Reply:
         """One greedy answer. Raises ArmFailed, in one line, when there is none."""
@@ -97,46 +104,47 @@ class Client:
         raise AssertionError("unreachable")
 
     def _post(self, body: Mapping[str, Any]) -> bytes:
-        data = json.dumps(body, ensure_ascii=False).encode()
-        request = urllib.request.Request(self.address, data, {"Content-Type": "application/json"})
+        import httpx2
+
+        headers = {"Content-Type": "application/json"}
         key = self._key()
         if key:
-            request.add_unredirected_header("Authorization", f"Bearer {key}")
+            headers["Authorization"] = f"Bearer {key}"
         try:
-            with self._opener.open(request, timeout=self.spec.timeout) as answer:
-                return bytes(answer.read(LARGEST_REPLY))
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._refused(error) from error
-        except TimeoutError as error:
-            raise self._slow() from error
-        except urllib.error.URLError as error:
-            if isinstance(error.reason, TimeoutError):
-                raise self._slow() from error
+            content = json.dumps(body, ensure_ascii=False).encode()
+            with self._http.stream("POST", self.address, content=content, headers=headers) as answer:
+                text = b""
+                for part in answer.iter_bytes():
+                    text += part
+                    if len(text) > LARGEST_REPLY:
+                        break
+        except httpx2.TimeoutException as error:
+            hint = "Raise timeout, or lower the load"
+            raise _Again(f"{self.address} gave no answer within {self.spec.timeout:g} s", hint) from error
+        except httpx2.ConnectError as error:
             hint = "Start the server, or mend url"
-            raise _Again(f"{self.address} cannot be reached ({_line(error.reason)})", hint) from error
-        except (http.client.HTTPException, OSError) as error:
-            raise _Again(
-                f"{self.address} broke the connection ({redaction.reason(error, _line(error))})",
-                "Look at the server's log",
-            ) from error
+            raise _Again(f"{self.address} cannot be reached ({_line(error)})", hint) from error
+        except httpx2.RequestError as error:
+            reason = redaction.reason(error, _line(error))
+            raise _Again(f"{self.address} broke the connection ({reason})", "Look at the server's log") from error
+        if not answer.is_success:
+            raise self._refused(answer, text)
+        return text[:LARGEST_REPLY]
 
-    def _slow(self) -> _Again:
-        hint = "Raise timeout, or lower the load"
-        return _Again(f"{self.address} gave no answer within {self.spec.timeout:g} s", hint)
-
-    def _refused(self, error: urllib.error.HTTPError) -> Exception:
+    def _refused(self, answer: httpx2.Response, body: bytes) -> Exception:
         """What an HTTP status means: to try again, or the end of the arm."""
-        text = f"{self.address} answered {error.code} ({redaction.reason(error, _detail(error))})"
-        if error.code == 429 or error.code >= 500:
-            return _Again(text, "Lower concurrency, or look at the server's log", _seconds(error.headers))
+        status = answer.status_code
+        detail = redaction.SENSITIVE if redaction.active() else _detail(body) or _line(answer.reason_phrase)
+        text = f"{self.address} answered {status} ({detail})"
+        if status == 429 or status >= 500:
+            return _Again(text, "Lower concurrency, or look at the server's log", _seconds(answer.headers))
         hints = {
             401: "Name the environment variable that holds the key in key_env",
             403: "The key may not use this model",
             404: f"Check url and model: {self.spec.model} at {self.spec.url}; the url usually ends in /v1",
         }
-        moved = "Redirects are not followed: give the final url" if error.code < 400 else ""
-        hint = hints.get(error.code) or moved or f"Check model ({self.spec.model}), api and the length of the prompts"
+        moved = "Redirects are not followed: give the final url" if status < 400 else ""
+        hint = hints.get(status) or moved or f"Check model ({self.spec.model}), api and the length of the prompts"
         return ArmFailed(self._safe(text), hint=hint)
 
     def _reply(self, content: bytes) -> Reply:
@@ -235,12 +243,6 @@ class _Again(Exception):
         super().__init__(message)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Follow nothing: the answer becomes an HTTPError."""
-        return None
-
-
 def _counted(usage: Any) -> tuple[int, int] | None:
     """Prompt and answer tokens as the server counted them; None where it did not."""
     if not isinstance(usage, dict):
@@ -249,15 +251,15 @@ def _counted(usage: Any) -> tuple[int, int] | None:
     return (prompt, answer) if isinstance(prompt, int) and isinstance(answer, int) else None
 
 
-def _detail(error: urllib.error.HTTPError) -> str:
-    """What the server says is wrong, from the JSON of its error or from the status line."""
+def _detail(body: bytes) -> str:
+    """What the server says is wrong, from the JSON of its error; empty where it says nothing."""
     try:
-        told = json.loads(error.read(LARGEST_REPLY))
-        inner = told.get("error", told.get("detail", told.get("message")))
-        text = inner.get("message") if isinstance(inner, dict) else inner
-        return _line(text) if isinstance(text, str) and text.strip() else _line(error.reason)
-    except (ValueError, AttributeError, OSError, http.client.HTTPException):
-        return _line(error.reason)
+        reply = json.loads(body)
+        problem = reply.get("error", reply.get("detail", reply.get("message")))
+        text = problem.get("message") if isinstance(problem, dict) else problem
+    except (ValueError, AttributeError):
+        return ""
+    return _line(text) if isinstance(text, str) and text.strip() else ""
 
 
 def _seconds(headers: Any) -> float:

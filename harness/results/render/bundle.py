@@ -20,9 +20,8 @@ import hashlib
 import io
 import json
 import re
-import typing
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -291,24 +290,8 @@ def _values(files: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _results(plain: Mapping[str, Any]) -> Results:
-    hints = typing.get_type_hints(Results)
-    return Results(**{name: _decoded(hints[name], value) for name, value in plain.items() if name in hints})
-
-
-def _decoded(hint: Any, value: Any) -> Any:
-    """Plain JSON as a value of a field of Results: records, sequences and mappings of records."""
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if value is None:
-        return None
-    if origin is not None and issubclass(origin if isinstance(origin, type) else object, Mapping):
-        return {name: _decoded(inner[1], item) for name, item in value.items()}
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
-        return tuple(_decoded(inner[0], item) for item in value)
-    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return from_json(hint, value)
-    if inner and type(None) in inner:
-        return _decoded(next(one for one in inner if one is not type(None)), value)
-    return value
+    # Read once and never changed: tuples in place of JSON's lists.
+    return from_json(Results, {name: tuple(rows) if isinstance(rows, list) else rows for name, rows in plain.items()})
 
 
 def _suffix(value: Any) -> str:
