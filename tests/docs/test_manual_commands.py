@@ -85,7 +85,7 @@ def test_extras_of_the_manual_exist() -> None:
     named = {name for _, line in shell_lines() for name in re.findall(r"(?:\.|harness)\[(\w+)\]", line)}
     text = (ROOT / "docs" / "reports.md").read_text() + (ROOT / "docs" / "review.md").read_text()
     named |= set(re.findall(r"(?:\.|harness)\[(\w+)\]", text))
-    assert {"figures", "signin"} <= named <= set(extras)
+    assert {"signin"} <= named <= set(extras)
 
 
 def test_get_started_works_as_written(tmp_path: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,16 @@ SPECS: dict[str, tuple[str, dict[str, Row]]] = {
         "tokens": (10, "t", {"examples": None}),
         "device_seconds": (10, "t", {"examples": None}),
     }),
+    "ResourcesSpec": ("experiment.resources", {
+        "executor": ("processes", ""),
+        "workers": (2, ""),
+        "threads": (2, ""),
+        "device": ("cpu", ""),
+        "cpu_kernels": ("off", "e"),  # an evaluation by other layers is another one; a finished training is kept
+        "batch_tokens": (100, ""),
+        "checkpoint_seconds": (1.0, ""),
+        "price_per_device_hour": (1.0, ""),
+    }),
     "TaskSpec": ("task", {
         "name": ("other", ""),
         "version": (2, ""),
@@ -152,7 +162,7 @@ WHOLE = {
     "TuningSpec": "no part of any identity: a trial's own settings are those of its arm",
     "RacingSpec": "no part of any identity",
     "ServingSpec": "no part of any identity",
-    "ResourcesSpec": "no part of any identity",
+    "ArmBase": "what arms of installed packages are; their fields count as those of ours do",
     "MetricsSpec": "no part of any identity: scores of other metrics are added",
     "ReviewSpec": "no part of any identity",
     "PracticeSpec": "no part of any identity",
@@ -317,7 +327,7 @@ def plan_of(folder: Path, experiment: dict[str, Any], task: dict[str, Any]) -> R
     )
     files = prepare(resolved, folder / "home").files
     planner = plans.Planner(files, folder / "home", "base")
-    return planner.plan(resolved, arms[0], (spec.seeds[0], None, spec.fractions[-1]))
+    return planner.plan(resolved, arms[0], plans.TrainingDraw(spec.seeds[0], None, spec.fractions[-1]))
 
 
 def left_by(plan: RunPlan) -> Artefact:
@@ -351,7 +361,7 @@ def arm_plan(folder: Path, monkeypatch: pytest.MonkeyPatch, document: dict[str, 
     plan = plan_of(folder, {**EXPERIMENT, "arms": arms}, TASK)
     arm = TypeAdapter(ArmSpec).validate_python(document)
     experiment = dataclasses.replace(plan.experiment, arms=tuple(map(TypeAdapter(ArmSpec).validate_python, arms)))
-    return plans.train_identity(experiment, plan.files, arm, (0, "parent", 1.0, "base"))
+    return plans.Planner(plan.files, folder, "base").identity(experiment, arm, plans.TrainingDraw(0, "parent"))
 
 
 def all_rows(table: dict[str, tuple[Any, dict[str, Row]]]) -> list[Any]:
@@ -390,8 +400,8 @@ def plan(folder: Path) -> RunPlan:
 
 def identities(plan: RunPlan) -> tuple[str, str, str]:
     """Train_id, artefact and eval_id that a plan's own fields give."""
-    drawn = (plan.seed, plan.parent_train_id, plan.fraction, plan.base_hash)
-    train_id = plans.train_identity(plan.experiment, plan.files, plan.arm, drawn)
+    draw = plans.TrainingDraw(plan.seed, plan.parent_train_id, plan.fraction)
+    train_id = plans.Planner(plan.files, plan.home, plan.base_hash).identity(plan.experiment, plan.arm, draw)
     artefact = artefacts.describe(plan, "base", None, "")
     return train_id, artefact.hash, evaluate.identity(plan, artefact)
 

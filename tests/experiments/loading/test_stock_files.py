@@ -12,7 +12,7 @@ from harness.experiments.loading.check import check
 from harness.experiments.loading.load import stock_folder
 
 ROOT = Path(__file__).parents[3]
-SKIPPED = {"lm_eval", "node_modules", "shared"}
+SKIPPED = {"lm_eval", "node_modules", "shared", "site", "mkdocs.yml"}
 
 
 def files(lm_eval: bool) -> list[Path]:
