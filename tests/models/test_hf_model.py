@@ -147,7 +147,7 @@ def test_head_sees_scored_positions_only(tiny: Folder, kernels: bool) -> None:
     if kernels:
         assert model.cpu_scorer is not None
     else:
-        model._lean_agrees = False
+        model._cpu_agrees = False
         assert model.shares_contexts and model.grows_trees
     seen: list[int] = []
     model.model.get_output_embeddings().register_forward_hook(lambda m, args, out: seen.append(out.shape[:-1].numel()))
@@ -248,13 +248,13 @@ def test_own_loop_equals_generate_while_rows_leave_the_batch(tiny: Folder, kind:
     model._reset_generation_config()
     for stop in ([], [free[0].text[5:7], free[1].text[2:4]]):
         fast = model.generate(prompts, 40, stop)
-        agreed = model._lean_agrees
+        agreed = model._cpu_agrees
         assert agreed == (kind in SERVED)
-        model._lean_agrees = False
+        model._cpu_agrees = False
         assert fast == model.generate(prompts, 40, stop)
         model._shares = False
         assert fast == model.generate(prompts, 40, stop)
-        model._shares, model._lean_agrees = True, agreed
+        model._shares, model._cpu_agrees = True, agreed
         assert len({len(row.tokens) for row in fast}) > 3
 
 
@@ -263,7 +263,7 @@ def test_cache_grows_beyond_its_first_buffer(tiny: Folder) -> None:
     prompts = [(5, 6, 7), (8, 9)]
     [long, other] = model.generate(prompts, 200, [])
     assert len(long.tokens) == len(other.tokens) == 200
-    model._lean_agrees = False
+    model._cpu_agrees = False
     assert model.generate(prompts, 200, []) == [long, other]
     model._shares = False
     assert model.generate(prompts, 200, []) == [long, other]
