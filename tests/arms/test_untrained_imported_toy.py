@@ -189,9 +189,10 @@ def test_a_finished_toy_is_not_trained_again_unless_its_artefact_is_gone(make_pl
 
 
 def test_arm_modules_load_no_heavy_library() -> None:
-    names = "untrained, sft, dpo, imported, toy, order, checkpoints, stopping, artefacts"
     program = (
-        f"import sys; from harness.arms import {names}; from harness.data import prompts;"
+        "import sys; from harness.arms import untrained, sft, dpo, sft_continued, imported, toy, artefacts;"
+        "from harness.arms.training import order, checkpoints, stopping; from harness.data import prompts;"
+        "from harness.models import cpu;"
         "print([m for m in ('torch', 'transformers', 'peft', 'trl', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
