@@ -36,7 +36,7 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
         if is_own(name) and name not in declarations:
             continue  # another experiment added it to an evaluation that the two share
         try:
-            known = declared(name, declarations.get(name))
+            metric_ = declared(name, declarations.get(name))
         except UsageError:
             # A score that an older harness stored under a name that is gone; the primary must be known.
             if name == asked["primary"]:
@@ -45,11 +45,11 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
         columns.append(
             Column(
                 name,
-                known.direction,
-                known.unit,
-                known.description,
-                known.suite,
-                known.bounds,
+                metric_.direction,
+                metric_.unit,
+                metric_.description,
+                metric_.suite,
+                metric_.bounds,
                 name == asked["primary"],
             )
         )
@@ -58,5 +58,5 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
 
 def metric_of(column: Column) -> Metric:
     """The metric of a column; an own one with the bounds that it declares."""
-    known = metric(column.name)
-    return replace(known, direction=column.direction, bounds=column.bounds) if is_own(column.name) else known
+    metric_ = metric(column.name)
+    return replace(metric_, direction=column.direction, bounds=column.bounds) if is_own(column.name) else metric_
