@@ -130,9 +130,9 @@ class LogReader(Protocol):
 
 def with_logs(results: Results, reader: LogReader) -> Results:
     """`results` with the training log of every final on the whole train split."""
-    wanted = {(entry.train_id, entry.attempt): None for entry in results.entries}
-    found = {(log.train_id, log.attempt): log for log in reader.train_logs([train_id for train_id, _ in wanted])}
-    return replace(results, logs=[found[key] for key in wanted if key in found])
+    keys = {(entry.train_id, entry.attempt): None for entry in results.entries}
+    logs = {(log.train_id, log.attempt): log for log in reader.train_logs([train_id for train_id, _ in keys])}
+    return replace(results, logs=[logs[key] for key in keys if key in logs])
 
 
 class RoundReader(Protocol):
@@ -152,26 +152,26 @@ def with_human(results: Results, reader: RoundReader, judge: Callable[[Round], H
 
     `judge` gives a round's statistics where they are kept; without it they are made.
     """
-    known = [one for one in reader.rounds(results.experiment.experiment_id) if one.unblinded is not None]
-    if not known:
+    unblinded = [one for one in reader.rounds(results.experiment.experiment_id) if one.unblinded is not None]
+    if not unblinded:
         return results
-    newest = max(known, key=lambda one: one.unblinded.when if one.unblinded else "")
-    found = judge(newest) if judge is not None else human_review(joined(newest, reader.ballots(newest.id)))
-    notes = [*found.notes, *_of_round(newest, results.entries)]
-    others = [one.id for one in known if one.id != newest.id]
+    newest = max(unblinded, key=lambda one: one.unblinded.when if one.unblinded else "")
+    review = judge(newest) if judge is not None else human_review(joined(newest, reader.ballots(newest.id)))
+    notes = [*review.notes, *_of_round(newest, results.entries)]
+    others = [one.id for one in unblinded if one.id != newest.id]
     notes += [f"unblinded before: {', '.join(others)} (`harness review results ROUND`)"] if others else []
-    return replace(results, human=replace(found, notes=tuple(notes)))
+    return replace(results, human=replace(review, notes=tuple(notes)))
 
 
-def _of_round(there: Round, entries: Sequence[Entry]) -> list[str]:
+def _of_round(round_: Round, entries: Sequence[Entry]) -> list[str]:
     """Whose answers were shown: of arms with several seeds one seed's, of arms scored again since an earlier one's."""
-    known = {entry.eval_id: entry for entry in entries if entry.eval_id is not None}
-    seeds = {entry.seed for source in there.evaluations.values() if (entry := known.get(source)) is not None}
+    entry_of = {entry.eval_id: entry for entry in entries if entry.eval_id is not None}
+    seeds = {entry.seed for source in round_.evaluations.values() if (entry := entry_of.get(source)) is not None}
     trained = sorted(seed for seed in seeds if seed is not None)
     notes = []
     if trained and any(entry.seed not in (None, *trained) for entry in entries):
         notes.append(f"of trained arms the answers of seed {', '.join(map(str, trained))} were judged")
-    old = [arm for arm, source in there.evaluations.items() if there.split == "test" and source not in known]
+    old = [arm for arm, source in round_.evaluations.items() if round_.split == "test" and source not in entry_of]
     return [*notes, *([f"answers of {', '.join(old)} come from an earlier evaluation"] if old else [])]
 
 

@@ -38,8 +38,8 @@ class Series:
         """The data of these items, in this order."""
         if items is self.items or items == self.items:
             return self.data
-        place = {item: index for index, item in enumerate(self.items)}
-        return self.data[:, [place[item] for item in items]]
+        index_of = {item: index for index, item in enumerate(self.items)}
+        return self.data[:, [index_of[item] for item in items]]
 
 
 Table = Mapping[str, Mapping[str, Mapping[str, Score]]]
@@ -65,9 +65,9 @@ def named(suite: str, name: str, chosen: str) -> str:
 def tabulate(scores: Sequence[Score]) -> Table:
     """Scores by evaluation, metric and item; only the newest version of a metric counts."""
     if isinstance(scores, ScoreColumns):
-        found = ColumnTable.of(scores)
-        if found is not None:
-            return found
+        columns = ColumnTable.of(scores)
+        if columns is not None:
+            return columns
     newest: dict[str, int] = {}
     named = [(name_of(score), score) for score in scores]
     for name, score in named:

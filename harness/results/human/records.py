@@ -151,20 +151,20 @@ class HumanReview:
         return tuple(one for one in self.raters if one.excluded)
 
 
-def anonymous(found: HumanReview) -> HumanReview:
+def anonymous(review: HumanReview) -> HumanReview:
     """The same with numbers in place of the names of people, and without what they wrote as reasons."""
-    numbers = {one.rater: f"rater {place}" for place, one in enumerate(found.raters, 1)}
+    numbers = {one.rater: f"rater {number}" for number, one in enumerate(review.raters, 1)}
 
     def table(one: HumanTable) -> HumanTable:
         kappas = tuple(replace(k, first=numbers[k.first], second=numbers[k.second]) for k in one.kappas)
         return replace(one, kappas=kappas)
 
     return replace(
-        found,
-        opened=Stamp(found.opened.when, ""),
-        closed=Stamp(found.closed.when, ""),
-        unblinded=Stamp(found.unblinded.when, ""),
-        everyone=table(found.everyone),
-        without=table(found.without) if found.without is not None else None,
-        raters=tuple(replace(one, rater=numbers[one.rater]) for one in found.raters),
+        review,
+        opened=Stamp(review.opened.when, ""),
+        closed=Stamp(review.closed.when, ""),
+        unblinded=Stamp(review.unblinded.when, ""),
+        everyone=table(review.everyone),
+        without=table(review.without) if review.without is not None else None,
+        raters=tuple(replace(one, rater=numbers[one.rater]) for one in review.raters),
     )

@@ -37,38 +37,38 @@ class _Fits:
     why_long: str
 
 
-def human_review(found: RoundVotes) -> HumanReview:
+def human_review(voted_round: RoundVotes) -> HumanReview:
     """Every statistic of a round's votes, with and without the raters whom its rule leaves out.
 
     Raises ReviewError before unblinding.
     """
-    there = found.round
-    require_unblinded(there)
-    assert there.unblinded is not None
-    excluded = excluded_raters(found)
-    everyone = _table(found, ())
-    voted = {vote.rater for _, vote in found.judged("ordinary")}
-    without = _table(found, tuple(excluded)) if voted & set(excluded) and voted - set(excluded) else None
+    round_ = voted_round.round
+    require_unblinded(round_)
+    assert round_.unblinded is not None
+    excluded = excluded_raters(voted_round)
+    everyone = _table(voted_round, ())
+    voted = {vote.rater for _, vote in voted_round.judged("ordinary")}
+    without = _table(voted_round, tuple(excluded)) if voted & set(excluded) and voted - set(excluded) else None
     return HumanReview(
-        round=there.id,
-        experiment=there.experiment,
-        split=there.split,
-        arms=there.arms,
-        opened=there.opened,
-        closed=there.closed or there.unblinded,
-        unblinded=there.unblinded,
-        items=there.items,
-        automatic_items=sum(a.kind == "automatic" for a in found.assignments),
-        raters_per_item=there.raters,
-        wanted=sum(a.kind == "ordinary" for a in found.assignments),
-        rule=there.exclusion,
+        round=round_.id,
+        experiment=round_.experiment,
+        split=round_.split,
+        arms=round_.arms,
+        opened=round_.opened,
+        closed=round_.closed or round_.unblinded,
+        unblinded=round_.unblinded,
+        items=round_.items,
+        automatic_items=sum(a.kind == "automatic" for a in voted_round.assignments),
+        raters_per_item=round_.raters,
+        wanted=sum(a.kind == "ordinary" for a in voted_round.assignments),
+        rule=round_.exclusion,
         everyone=everyone,
         without=without,
-        raters=_raters(found, excluded),
-        blinding=blinding(found),
-        criteria=there.criteria,
-        flags=there.flags,
-        notes=_notes(there),
+        raters=_raters(voted_round, excluded),
+        blinding=blinding(voted_round),
+        criteria=round_.criteria,
+        flags=round_.flags,
+        notes=_notes(round_),
     )
 
 
@@ -94,71 +94,71 @@ class ArmVotes:
         return vote_stats.vote_alpha(self.people, "nominal", np.random.default_rng(self.seed), level=level)
 
 
-def arm_votes(found: RoundVotes, arm: str, without: Sequence[str] = ()) -> ArmVotes | None:
+def arm_votes(voted_round: RoundVotes, arm: str, without: Sequence[str] = ()) -> ArmVotes | None:
     """The votes on an arm's answers, without these raters'; None where nobody judged one.
 
     Raises ReviewError before unblinding.
     """
-    require_unblinded(found.round)
-    judged = _of(found, "ordinary", without)
-    people = _named(found, judged)
+    require_unblinded(voted_round.round)
+    judged = _of(voted_round, "ordinary", without)
+    people = _named(voted_round, judged)
     mine = sum(arm in (vote.left, vote.right) for vote in people)
     if not mine:
         return None
-    tables = VoteTable.of(people), VoteTable.of([*people, *_automatic(found, judged)])
-    return ArmVotes(arm, mine, *tables, int(digest(found.round.id), 16))
+    tables = VoteTable.of(people), VoteTable.of([*people, *_automatic(voted_round, judged)])
+    return ArmVotes(arm, mine, *tables, int(digest(voted_round.round.id), 16))
 
 
-def arm_flag(found: RoundVotes, arm: str, flag: str, without: Sequence[str] = ()) -> FlagRate:
+def arm_flag(voted_round: RoundVotes, arm: str, flag: str, without: Sequence[str] = ()) -> FlagRate:
     """How often an arm's answers on ordinary pairs were flagged, without these raters.
 
     Raises ReviewError before unblinding.
     """
-    require_unblinded(found.round)
-    rows = _flags(found, _of(found, "ordinary", without))[arm]
+    require_unblinded(voted_round.round)
+    rows = _flags(voted_round, _of(voted_round, "ordinary", without))[arm]
     return next(row for row in rows if row.flag == flag)
 
 
-def blinding(found: RoundVotes) -> Measured:
+def blinding(voted_round: RoundVotes) -> Measured:
     """Bang's index of the closing guesses. Each is about two answers, one of which is the first arm's."""
     rows = [
         vote_stats.Guess(
             rater, "left" if first_left else "right", None if left is None else "left" if left else "right"
         )
-        for rater, first_left, left in guessed(found)
+        for rater, first_left, left in guessed(voted_round)
     ]
     return vote_stats.blinding_index(rows, ("left", "right"), level=LEVEL)[None]
 
 
-def _notes(there: Round) -> tuple[str, ...]:
+def _notes(round_: Round) -> tuple[str, ...]:
     where = {
         "validation": "judged on validation prompts, not on the test split of the other metrics",
         "prompts": "judged on fresh prompts, not on the test split of the other metrics",
         "imported": "votes from elsewhere, on prompts that are not known here",
     }
-    return (where[there.split],) if there.split in where else ()
+    return (where[round_.split],) if round_.split in where else ()
 
 
 # ---------------------------------------------------------------------------------------------------------- a table
 
 
-def _table(found: RoundVotes, without: Sequence[str]) -> HumanTable:
-    rng = np.random.default_rng(int(digest(found.round.id), 16))
-    judged = _of(found, "ordinary", without)
-    ties = _automatic(found, judged)
-    people = _named(found, judged)
+def _table(voted_round: RoundVotes, without: Sequence[str]) -> HumanTable:
+    rng = np.random.default_rng(int(digest(voted_round.round.id), 16))
+    judged = _of(voted_round, "ordinary", without)
+    ties = _automatic(voted_round, judged)
+    people = _named(voted_round, judged)
     if not people:
-        return _nothing(found.round, "no vote of these raters")
+        return _nothing(voted_round.round, "no vote of these raters")
     asked, table = VoteTable.of(people), VoteTable.of([*people, *ties])
-    lengths = _lengths(found, judged, len(ties))
+    lengths = _lengths(voted_round, judged, len(ties))
     fits = _fit(table, lengths)
-    again = VoteTable.of([*people, *_named(found, _of(found, "repeat", without))])
+    again = VoteTable.of([*people, *_named(voted_round, _of(voted_round, "repeat", without))])
     return HumanTable(
         votes=len(people),
         automatic=len(ties),
         examples=len(asked.items),
         raters=len(asked.raters),
-        arms=_arms(found, judged, table, (fits, rng)),
+        arms=_arms(voted_round, judged, table, (fits, rng)),
         pairs=_pairs(table, fits),
         side=_effect(fits.plain if fits.side else None, "side", fits.why or "sides cannot be told from arms"),
         left_rate=vote_stats.left_rate(asked, LEVEL),
@@ -170,18 +170,18 @@ def _table(found: RoundVotes, without: Sequence[str]) -> HumanTable:
     )
 
 
-def _nothing(there: Round, why: str) -> HumanTable:
+def _nothing(round_: Round, why: str) -> HumanTable:
     gone = Measured(None, why)
-    arms = tuple(HumanArm(arm, WinRate(arm, None, gone, 0, 0, 0, 0, 0), gone, gone) for arm in there.arms)
+    arms = tuple(HumanArm(arm, WinRate(arm, None, gone, 0, 0, 0, 0, 0), gone, gone) for arm in round_.arms)
     return HumanTable(0, 0, 0, 0, arms, (), gone, gone, gone, gone, gone, (), gone)
 
 
-def _of(found: RoundVotes, kind: str, without: Sequence[str]) -> list[tuple[Assignment, Judgment]]:
-    return [(a, vote) for a, vote in found.judged(kind) if vote.rater not in without]  # type: ignore[arg-type]
+def _of(voted_round: RoundVotes, kind: str, without: Sequence[str]) -> list[tuple[Assignment, Judgment]]:
+    return [(a, vote) for a, vote in voted_round.judged(kind) if vote.rater not in without]  # type: ignore[arg-type]
 
 
-def _named(found: RoundVotes, judged: Judged) -> list[Vote]:
-    arm = {source: name for name, source in found.round.evaluations.items()}
+def _named(voted_round: RoundVotes, judged: Judged) -> list[Vote]:
+    arm = {source: name for name, source in voted_round.round.evaluations.items()}
     return [Vote(a.example, arm[a.left], arm[a.right], vote.rater, _winner(vote.winner)) for a, vote in judged]
 
 
@@ -192,15 +192,15 @@ def _winner(winner: str) -> vote_stats.Winner:
     return _WINNERS[winner]
 
 
-def _automatic(found: RoundVotes, judged: Judged) -> list[Vote]:
+def _automatic(voted_round: RoundVotes, judged: Judged) -> list[Vote]:
     """Ties of items with the same text, as many of those that are planned as there are votes of those planned."""
-    arm = {source: name for name, source in found.round.evaluations.items()}
-    same = [a for a in found.assignments if a.kind == "automatic"]
+    arm = {source: name for name, source in voted_round.round.evaluations.items()}
+    same = [a for a in voted_round.assignments if a.kind == "automatic"]
     raters = sorted({vote.rater for _, vote in judged})
-    wanted = sum(a.kind == "ordinary" for a in found.assignments)
+    planned = sum(a.kind == "ordinary" for a in voted_round.assignments)
     if not same or not raters:
         return []
-    count = round(len(same) * min(found.round.raters, len(raters)) * min(1.0, len(judged) / wanted))
+    count = round(len(same) * min(voted_round.round.raters, len(raters)) * min(1.0, len(judged) / planned))
     dealt = []
     for number in range(count):
         copy, place = divmod(number, len(same))
@@ -210,9 +210,13 @@ def _automatic(found: RoundVotes, judged: Judged) -> list[Vote]:
     return dealt
 
 
-def _lengths(found: RoundVotes, judged: Judged, ties: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
+def _lengths(
+    voted_round: RoundVotes, judged: Judged, ties: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
     """Characters of the left answer less those of the right one, for every vote and every automatic tie."""
-    pairs = [(found.lengths.get((a.example, a.left)), found.lengths.get((a.example, a.right))) for a, _ in judged]
+    pairs = [
+        (voted_round.lengths.get((a.example, a.left)), voted_round.lengths.get((a.example, a.right))) for a, _ in judged
+    ]
     known = [left - right for left, right in pairs if left is not None and right is not None]
     return np.array([*known, *[0] * ties], dtype=np.float64) if len(known) == len(pairs) else None
 
@@ -243,22 +247,22 @@ def _effect(fit: BradleyTerry | None, name: str, why: str) -> Measured:
 def _scores(fit: BradleyTerry | None, why: str, arms: Sequence[str]) -> dict[str, Measured]:
     if fit is None:
         return dict.fromkeys(arms, Measured(None, why))
-    found = dict(zip(fit.arms, map(Measured, vote_stats.score_estimates(fit, level=LEVEL)), strict=True))
-    return {arm: found.get(arm, Measured(None, "no votes")) for arm in arms}
+    scores = dict(zip(fit.arms, map(Measured, vote_stats.score_estimates(fit, level=LEVEL)), strict=True))
+    return {arm: scores.get(arm, Measured(None, "no votes")) for arm in arms}
 
 
 def _arms(
-    found: RoundVotes, judged: Judged, table: VoteTable, more: tuple[_Fits, np.random.Generator]
+    voted_round: RoundVotes, judged: Judged, table: VoteTable, more: tuple[_Fits, np.random.Generator]
 ) -> tuple[HumanArm, ...]:
     fits, rng = more
     fit = fits.plain
     rates = {one.arm: one for one in vote_stats.win_rates(table, level=LEVEL)}
-    names = found.round.arms
+    names = voted_round.round.arms
     scores, long = _scores(fit, fits.why, names), _scores(fits.long, fits.why_long, names)
     ranks = dict(zip(fit.arms, vote_stats.vote_ranks(fit, level=LEVEL), strict=True)) if fit is not None else {}
     best = vote_stats.vote_best_probabilities(fit, rng) if fit is not None else None
     chances = dict(zip(fit.arms, best, strict=True)) if fit is not None and best is not None else {}
-    flags, criteria = _flags(found, judged), _criteria(found, judged)
+    flags, criteria = _flags(voted_round, judged), _criteria(voted_round, judged)
     none = Measured(None, "no votes")
     rows = [
         HumanArm(
@@ -281,15 +285,15 @@ def _place(one: HumanArm) -> tuple[float, float]:
     return -score.value if score is not None else 0.0, -rate.value if rate is not None else 1.0
 
 
-def _flags(found: RoundVotes, judged: Judged) -> dict[str, tuple[FlagRate, ...]]:
+def _flags(voted_round: RoundVotes, judged: Judged) -> dict[str, tuple[FlagRate, ...]]:
     """Arm → a row for each flag of the round."""
-    arm = {source: name for name, source in found.round.evaluations.items()}
+    arm = {source: name for name, source in voted_round.round.evaluations.items()}
     seen: dict[tuple[str, str], list[set[str]]] = defaultdict(list)
-    if not found.round.flags:
-        return {name: () for name in found.round.arms}
+    if not voted_round.round.flags:
+        return {name: () for name in voted_round.round.arms}
     for a, vote in judged:
         for side, source in (("left", a.left), ("right", a.right)):
-            marks = {flag for flag in found.round.flags if f"{side}:{flag}" in vote.flags}
+            marks = {flag for flag in voted_round.round.flags if f"{side}:{flag}" in vote.flags}
             seen[arm[source], a.example].append(marks)
 
     def row(name: str, flag: str) -> FlagRate:
@@ -299,7 +303,7 @@ def _flags(found: RoundVotes, judged: Judged) -> dict[str, tuple[FlagRate, ...]]
         rate = flagged / len(answers) if answers else None
         return FlagRate(flag, len(answers), flagged, len(votes), sum(votes), rate, exact_upper(flagged, len(answers)))
 
-    return {name: tuple(row(name, flag) for flag in found.round.flags) for name in found.round.arms}
+    return {name: tuple(row(name, flag) for flag in voted_round.round.flags) for name in voted_round.round.arms}
 
 
 def exact_upper(hits: int, n: int, level: float = LEVEL) -> float | None:
@@ -311,12 +315,12 @@ def exact_upper(hits: int, n: int, level: float = LEVEL) -> float | None:
     return 1.0 if hits == n else float(beta.ppf(level, hits + 1, n - hits))
 
 
-def _criteria(found: RoundVotes, judged: Judged) -> dict[str, dict[str, WinRate]]:
+def _criteria(voted_round: RoundVotes, judged: Judged) -> dict[str, dict[str, WinRate]]:
     """Arm → criterion → its win rate there, among the votes that answered it."""
     result: dict[str, dict[str, WinRate]] = defaultdict(dict)
-    for criterion in found.round.criteria:
+    for criterion in voted_round.round.criteria:
         answered = [(a, vote) for a, vote in judged if vote.criteria.get(criterion) in ("left", "right", "tie")]
-        sides = _named(found, answered)
+        sides = _named(voted_round, answered)
         if sides:
             rows = [
                 replace(one, winner=_winner(vote.criteria[criterion]))
@@ -348,16 +352,19 @@ def _pairs(table: VoteTable, fits: _Fits) -> tuple[HumanPair, ...]:
 # ----------------------------------------------------------------------------------------------------------- raters
 
 
-def _raters(found: RoundVotes, excluded: Mapping[str, str]) -> tuple[HumanRater, ...]:
-    gold = found.judged("gold")
+def _raters(voted_round: RoundVotes, excluded: Mapping[str, str]) -> tuple[HumanRater, ...]:
+    gold = voted_round.judged("gold")
     rows = [Vote(a.example, a.left, a.right, vote.rater, _winner(vote.winner)) for a, vote in gold]
     right = vote_stats.gold_accuracy(rows, [_winner(better_side(a)) for a, _ in gold], level=LEVEL)
     same = vote_stats.identical_tie_rate(
-        [Vote(a.example, a.left, a.right, vote.rater, _winner(vote.winner)) for a, vote in found.judged("identical")],
+        [
+            Vote(a.example, a.left, a.right, vote.rater, _winner(vote.winner))
+            for a, vote in voted_round.judged("identical")
+        ],
         level=LEVEL,
     )
     seconds: dict[str, list[float]] = defaultdict(list)
-    for _, vote in found.judged("ordinary"):
+    for _, vote in voted_round.judged("ordinary"):
         seconds[vote.rater].append(vote.seconds)
     return tuple(
         HumanRater(
@@ -370,5 +377,5 @@ def _raters(found: RoundVotes, excluded: Mapping[str, str]) -> tuple[HumanRater,
             seconds=statistics.median(seconds[one.rater]) if any(seconds[one.rater]) else None,
             excluded=excluded.get(one.rater, ""),
         )
-        for one in qualities(found)
+        for one in qualities(voted_round)
     )

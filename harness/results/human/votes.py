@@ -45,10 +45,10 @@ Ballots = tuple[Sequence[Assignment], Sequence[Judgment], Sequence[Guess], Mappi
 """Of a round, as the store has it: assignments, every vote on them, closing guesses, and the length of each text."""
 
 
-def joined(there: Round, ballots: Ballots) -> RoundVotes:
+def joined(round_: Round, ballots: Ballots) -> RoundVotes:
     """A round with the votes that stand on it."""
     assignments, votes, guesses, lengths = ballots
-    return RoundVotes(there, tuple(assignments), standing(votes), tuple(guesses), lengths)
+    return RoundVotes(round_, tuple(assignments), standing(votes), tuple(guesses), lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +106,11 @@ class PairCount:
 
 def standing(votes: Sequence[Judgment]) -> dict[str, Judgment]:
     """Token → its vote of the highest revision."""
-    found: dict[str, Judgment] = {}
+    newest: dict[str, Judgment] = {}
     for vote in votes:
-        if vote.assignment not in found or found[vote.assignment].revision < vote.revision:
-            found[vote.assignment] = vote
-    return found
+        if vote.assignment not in newest or newest[vote.assignment].revision < vote.revision:
+            newest[vote.assignment] = vote
+    return newest
 
 
 def counts(winner: str | None) -> bool:
@@ -123,58 +123,58 @@ def is_vote(vote: Judgment | None) -> bool:
     return vote is not None and counts(vote.winner)
 
 
-def require_unblinded(there: Round) -> None:
+def require_unblinded(round_: Round) -> None:
     """Raise ReviewError while nobody may know which arm is which."""
-    if there.unblinded is None:
-        hint = f'`harness review unblind {there.id} --reason "…"` closes it and is logged'
-        raise ReviewError(f"the round {there.id} is not unblinded", hint=hint)
+    if round_.unblinded is None:
+        hint = f'`harness review unblind {round_.id} --reason "…"` closes it and is logged'
+        raise ReviewError(f"the round {round_.id} is not unblinded", hint=hint)
 
 
-def open_votes(found: RoundVotes, *, without: Sequence[str] = ()) -> list[OpenVote]:
+def open_votes(voted_round: RoundVotes, *, without: Sequence[str] = ()) -> list[OpenVote]:
     """Every vote on ordinary pairs with the arms' names, and the automatic ties; without these raters.
 
     Skipped and taken-back votes are none. Raises ReviewError before unblinding.
     """
-    require_unblinded(found.round)
-    arm = {source: name for name, source in found.round.evaluations.items()}
+    require_unblinded(voted_round.round)
+    arm = {source: name for name, source in voted_round.round.evaluations.items()}
     rows = [
         OpenVote(
             a.example, arm[a.left], arm[a.right], vote.rater, vote.winner, vote.seconds, vote.when,
             vote.flags, vote.criteria, vote.comment, a.token,
         )
-        for a, vote in found.judged("ordinary")
+        for a, vote in voted_round.judged("ordinary")
         if vote.rater not in without
     ]  # fmt: skip
-    ties = [a for a in found.assignments if a.kind == "automatic"]
+    ties = [a for a in voted_round.assignments if a.kind == "automatic"]
     rows += [
         OpenVote(a.example, arm[a.left], arm[a.right], None, "tie", None, None)
         for a in ties
-        for _ in range(found.round.raters)
+        for _ in range(voted_round.round.raters)
     ]
     return rows
 
 
-def qualities(found: RoundVotes) -> list[RaterQuality]:
+def qualities(voted_round: RoundVotes) -> list[RaterQuality]:
     """Every rater on gold, identical and repeated pairs, by name. Tells nothing of the arms."""
     passed: dict[str, Counter[str]] = defaultdict(Counter)
     judged: dict[str, Counter[str]] = defaultdict(Counter)
-    first = {(vote.rater, a.item): (a, vote) for a, vote in found.judged("ordinary")}
+    first = {(vote.rater, a.item): (a, vote) for a, vote in voted_round.judged("ordinary")}
 
     def count(rater: str, kind: str, good: bool) -> None:
         judged[rater][kind] += 1
         passed[rater][kind] += good
 
-    for a, vote in found.judged("gold"):
+    for a, vote in voted_round.judged("gold"):
         count(vote.rater, "gold", vote.winner == better_side(a))
-    for _, vote in found.judged("identical"):
+    for _, vote in voted_round.judged("identical"):
         count(vote.rater, "identical", vote.winner in ("tie", "both_bad"))
-    for a, vote in found.judged("repeat"):
+    for a, vote in voted_round.judged("repeat"):
         if (vote.rater, a.item) in first:
             count(vote.rater, "repeat", _chosen(*first[vote.rater, a.item]) == _chosen(a, vote))
-    for _, vote in found.judged("ordinary"):
+    for _, vote in voted_round.judged("ordinary"):
         if vote.winner in ("left", "right"):
             count(vote.rater, "left", vote.winner == "left")
-    votes = Counter(vote.rater for _, vote in found.judged("ordinary"))
+    votes = Counter(vote.rater for _, vote in voted_round.judged("ordinary"))
 
     def of(rater: str, kind: str) -> tuple[int, int]:
         return passed[rater][kind], judged[rater][kind]
@@ -197,11 +197,11 @@ def _chosen(a: Assignment, vote: Judgment) -> str:
     return {"left": a.left, "right": a.right}.get(vote.winner, "tie")
 
 
-def excluded_raters(found: RoundVotes) -> dict[str, str]:
+def excluded_raters(voted_round: RoundVotes) -> dict[str, str]:
     """Rater → why the rule that was declared at opening leaves them out."""
-    rule = found.round.exclusion
+    rule = voted_round.round.exclusion
     reasons: dict[str, str] = {}
-    for one in qualities(found):
+    for one in qualities(voted_round):
         for what, (good, all_), least in (
             ("gold pairs right", one.gold, rule.gold_accuracy),
             ("identical pairs called a tie", one.identical, rule.identical_ties),
@@ -221,21 +221,21 @@ def pair_counts(votes: Sequence[OpenVote], arms: Sequence[str]) -> list[PairCoun
         chosen = {"left": vote.left, "right": vote.right}.get(vote.winner)
         counts[first, second]["tie" if chosen is None else "win" if chosen == first else "loss"] += 1
     ordered = sorted(counts.items(), key=lambda entry: (place[entry[0][0]], place[entry[0][1]]))
-    return [PairCount(*pair, found["win"], found["loss"], found["tie"]) for pair, found in ordered]
+    return [PairCount(*pair, counts["win"], counts["loss"], counts["tie"]) for pair, counts in ordered]
 
 
-def guessed(found: RoundVotes) -> list[tuple[str, bool, bool | None]]:
+def guessed(voted_round: RoundVotes) -> list[tuple[str, bool, bool | None]]:
     """The closing guesses: rater, whether the first arm stood left, and whether that was the guess (None: unsure).
 
     The question is which of two answers is the first arm's. Raises ReviewError before unblinding.
     """
-    require_unblinded(found.round)
-    if not found.round.arms:
+    require_unblinded(voted_round.round)
+    if not voted_round.round.arms:
         return []
-    asked = found.round.evaluations[found.round.arms[0]]
-    pairs = {a.token: a for a in found.assignments}
+    asked = voted_round.round.evaluations[voted_round.round.arms[0]]
+    pairs = {a.token: a for a in voted_round.assignments}
     rows = []
-    for guess in found.guesses:
+    for guess in voted_round.guesses:
         a = pairs.get(guess.assignment)
         if a is not None and asked in (a.left, a.right):
             rows.append((guess.rater, a.left == asked, None if guess.answer == "unsure" else guess.answer == "left"))

@@ -43,11 +43,11 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     arms = by_arm(results.entries)
     question = question_of(results, arms)
     unavailable = {one.eval_id: one.unavailable for one in results.evaluations}
-    found = examine(results)
-    judge = Judge(Estimator(results.groups, seed, question), columns, table, arms, reference, found, unavailable)
+    environments = examine(results)
+    judge = Judge(Estimator(results.groups, seed, question), columns, table, arms, reference, environments, unavailable)
     judge.prepare()
-    known = _Known.of(results)
-    rows = [_row(arm, entries, known, judge) for arm, entries in judge.entries.items()]
+    lookup = _Lookup.of(results)
+    rows = [_row(arm, entries, lookup, judge) for arm, entries in judge.entries.items()]
     rows = judge.with_ranks(judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0]))))
     served = serving_table(results, reference, [row.arm for row in rows if row.evaluations])
     costs = serving_costs(served)
@@ -70,10 +70,10 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         looks=sum(look.experiment == experiment.experiment_id for look in results.looks),
         looks_in_all=len(results.looks),
         leaks=len(experiment.leaks),
-        notes=(*environment_notes(found, experiment.file), *remarks.of_experiment(results)),
-        runs=_attempts(results.entries, known),
+        notes=(*environment_notes(environments, experiment.file), *remarks.of_experiment(results)),
+        runs=_attempts(results.entries, lookup),
         forgetting=judge.forgetting(rows, retention_metrics(results.scores)),
-        environments=found,
+        environments=environments,
         serving=served,
         human=results.human,
     )
@@ -86,7 +86,7 @@ def _test_items(scores: Sequence[Score]) -> set[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Lookup:
     """Results, and where to find what belongs to one arm."""
 
     results: Results
@@ -97,7 +97,7 @@ class _Known:
     tunings: Mapping[str, tuning.ArmTuning]
 
     @classmethod
-    def of(cls, results: Results) -> _Known:
+    def of(cls, results: Results) -> _Lookup:
         runs: dict[str, list[RunRecord]] = {}
         for run in results.runs:
             runs.setdefault(run.train_id, []).append(run)
@@ -105,10 +105,10 @@ class _Known:
         return cls(results, runs, looks, {one.arm: one for one in tuning.arm_tunings(results.trials)})
 
 
-def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row:
-    results = known.results
-    mine = dict.fromkeys(entry.train_id for entry in entries)
-    runs = {(run.train_id, run.attempt): run for one in mine for run in known.runs.get(one, ())}
+def _row(arm: str, entries: Sequence[Entry], lookup: _Lookup, judge: Judge) -> Row:
+    results = lookup.results
+    train_ids = dict.fromkeys(entry.train_id for entry in entries)
+    runs = {(run.train_id, run.attempt): run for one in train_ids for run in lookup.runs.get(one, ())}
     good = scored(entries)
     eval_ids = tuple(entry.eval_id for entry in good if entry.eval_id is not None)
     status = "ok" if len(good) == len(entries) else "partial" if good else entries[-1].status
@@ -125,7 +125,7 @@ def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
     spec = results.experiment.spec
     cost = cost_of([run.ledger for run in finished], (spec.get("resources") or {}).get("price_per_device_hour"))
-    cost = tuning.with_tuning(cost, arm, results.experiment, known.tunings)
+    cost = tuning.with_tuning(cost, arm, results.experiment, lookup.tunings)
     if cost is not None and method in OUTSIDE:
         cost = unknown(cost)
     tried = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
@@ -133,7 +133,7 @@ def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row
     missing = cells[judge.columns[0].name].missing
     notes = (
         *remarks.of_arm(results.experiment, finished, cost, answers, missing),
-        *tuning.notes(known.tunings.get(arm)),
+        *tuning.notes(lookup.tunings.get(arm)),
     )
     return Row(
         arm=arm,
@@ -144,7 +144,7 @@ def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row
         cells=cells,
         cost=cost,
         answers=answers,
-        looks=sum(known.looks.get(one, 0) for one in set(eval_ids)),
+        looks=sum(lookup.looks.get(one, 0) for one in set(eval_ids)),
         to_best=None,
         notes=(f"not ranked: {unranked}", *notes) if unranked else notes,
         errors=_errors(entries, runs),
@@ -155,13 +155,13 @@ def _row(arm: str, entries: Sequence[Entry], known: _Known, judge: Judge) -> Row
     )
 
 
-def _attempts(entries: Sequence[Entry], known: _Known) -> tuple[RunRecord, ...]:
+def _attempts(entries: Sequence[Entry], lookup: _Lookup) -> tuple[RunRecord, ...]:
     """All attempts, arm by arm in the order of the experiment."""
-    found = []
+    attempts = []
     for entry in entries:
-        mine = sorted(known.runs.get(entry.train_id, ()), key=lambda run: run.attempt)
-        found += [run if run.arm == entry.arm else replace(run, arm=entry.arm) for run in mine]
-    return tuple(found)
+        own = sorted(lookup.runs.get(entry.train_id, ()), key=lambda run: run.attempt)
+        attempts += [run if run.arm == entry.arm else replace(run, arm=entry.arm) for run in own]
+    return tuple(attempts)
 
 
 def _errors(entries: Sequence[Entry], runs: Mapping[tuple[str, int], RunRecord]) -> tuple[str, ...]:

@@ -46,39 +46,39 @@ class Judge:
     def prepare(self) -> None:
         """Compute the cells of every metric at once, as far as they go together."""
         for column in self.columns:
-            found = [self.series(arm, column.name) for arm in self.entries if arm not in self.environments.mixed]
+            of_arms = [self.series(arm, column.name) for arm in self.entries if arm not in self.environments.mixed]
             reference = self.series(self.reference, column.name)
-            arms = [one for one in found if not isinstance(one, str)]
+            arms = [one for one in of_arms if not isinstance(one, str)]
             self.estimator.prepare(metric_of(column), arms, None if isinstance(reference, str) else reference)
 
     def comparisons(self) -> Comparisons:
         """Pairs of arms on the primary metric, those of one environment."""
         name = self.columns[0].name
         ranked = [arm for arm in self.entries if arm not in self.environments.unranked]
-        found = {arm: self.series(arm, name) for arm in ranked if arm not in self.environments.mixed}
-        scored = {arm: one for arm, one in found.items() if not isinstance(one, str)}
+        of_arms = {arm: self.series(arm, name) for arm in ranked if arm not in self.environments.mixed}
+        scored = {arm: one for arm, one in of_arms.items() if not isinstance(one, str)}
         return Comparisons(self.estimator, metric_of(self.columns[0]), scored)
 
     def cell(self, arm: str, column: Column) -> Cell:
-        known, one = metric_of(column), self.series(arm, column.name)
+        metric, values = metric_of(column), self.series(arm, column.name)
         if arm in self.environments.mixed:
             return Cell(None, reason=self.environments.why(arm))
-        if isinstance(one, str):
-            return Cell(None, reason=self._unavailable(arm, known) or one)
-        value = self.estimator.value(known, one, arm)
+        if isinstance(values, str):
+            return Cell(None, reason=self._unavailable(arm, metric) or values)
+        value = self.estimator.value(metric, values, arm)
         if isinstance(value, str):
-            return Cell(None, reason=value, missing=one.missing)
-        cell = Cell(value, missing=one.missing)
+            return Cell(None, reason=value, missing=values.missing)
+        cell = Cell(value, missing=values.missing)
         if arm in self.environments.unranked:
             return replace(cell, difference_reason=self.environments.why(arm))
-        return cell if arm == self.reference else self._against_reference(cell, arm, known, one, column)
+        return cell if arm == self.reference else self._against_reference(cell, arm, metric, values, column)
 
-    def _unavailable(self, arm: str, known: Metric) -> str:
+    def _unavailable(self, arm: str, metric: Metric) -> str:
         """Why no evaluation of `arm` can have this metric; empty when that is not known."""
         reasons = [self.unavailable.get(entry.eval_id or "", {}) for entry in self.entries[arm]]
-        return next((found[known.source] for found in reasons if known.source in found), "")
+        return next((reason_of[metric.source] for reason_of in reasons if metric.source in reason_of), "")
 
-    def _against_reference(self, cell: Cell, arm: str, known: Metric, one: Series, column: Column) -> Cell:
+    def _against_reference(self, cell: Cell, arm: str, metric: Metric, values: Series, column: Column) -> Cell:
         other = self.series(self.reference, column.name)
         if self.reference in self.environments.unranked:
             return replace(
@@ -87,11 +87,11 @@ class Judge:
         if isinstance(other, str):
             return replace(cell, difference_reason=f"reference {self.reference}: {other}")
         who = (arm, self.reference)
-        found = self.estimator.difference(known, one, other, who)
-        if isinstance(found, str):
-            return replace(cell, difference_reason=found)
-        p_value = self.estimator.p_value(known, one, other, who) if column.primary else None
-        return Cell(cell.estimate, difference=found, p_value=p_value, missing=cell.missing)
+        difference = self.estimator.difference(metric, values, other, who)
+        if isinstance(difference, str):
+            return replace(cell, difference_reason=difference)
+        p_value = self.estimator.p_value(metric, values, other, who) if column.primary else None
+        return Cell(cell.estimate, difference=difference, p_value=p_value, missing=cell.missing)
 
     def forgetting(self, rows: Sequence[Row], names: Sequence[str]) -> tuple[Forgetting, ...]:
         """Retention of every arm that changed the base, against the untrained arm."""
@@ -100,9 +100,9 @@ class Judge:
         if base is None:
             return ()
         arms = [row for row in rows if row.evaluations and row.method not in ("untrained", "few_shot")]
-        known = [column.name for column in self.columns if column.name in names]
+        retention = [column.name for column in self.columns if column.name in names]
         return forgetting(
-            known,
+            retention,
             Measured(base.arm, base.evaluations),
             [Measured(row.arm, row.evaluations) for row in arms],
             self.table,
@@ -122,9 +122,9 @@ class Judge:
 
     def with_ranks(self, rows: Sequence[Row]) -> list[Row]:
         """Add rank intervals and how often each arm is the best one."""
-        found = self.comparisons().ranks()
+        ranks = self.comparisons().ranks()
         return [
-            replace(row, ranks=found[row.arm][0], best_probability=found[row.arm][1]) if row.arm in found else row
+            replace(row, ranks=ranks[row.arm][0], best_probability=ranks[row.arm][1]) if row.arm in ranks else row
             for row in rows
         ]
 
@@ -139,11 +139,11 @@ class Judge:
             if row.unranked_reason or rows[0].unranked_reason:
                 done.append(row)
                 continue
-            one = self.series(row.arm, column.name)
-            found = (
-                one
-                if isinstance(one, str)
-                else self.estimator.difference(metric_of(column), one, best, (row.arm, rows[0].arm))
+            values = self.series(row.arm, column.name)
+            difference = (
+                values
+                if isinstance(values, str)
+                else self.estimator.difference(metric_of(column), values, best, (row.arm, rows[0].arm))
             )
-            done.append(row if isinstance(found, str) else replace(row, to_best=found))
+            done.append(row if isinstance(difference, str) else replace(row, to_best=difference))
         return done

@@ -37,7 +37,7 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
         if is_own(name) and name not in declarations:
             continue  # another experiment added it to an evaluation that the two share
         try:
-            known = declared(name, declarations.get(name))
+            metric_ = declared(name, declarations.get(name))
         except UsageError:
             # A score that an older harness stored under a name that is gone; the primary must be known.
             if name == asked["primary"]:
@@ -46,11 +46,11 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
         columns.append(
             Column(
                 name,
-                known.direction,
-                known.unit,
-                known.description,
-                known.suite,
-                known.bounds,
+                metric_.direction,
+                metric_.unit,
+                metric_.description,
+                metric_.suite,
+                metric_.bounds,
                 name == asked["primary"],
             )
         )

@@ -49,38 +49,38 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 def examine(results: Results) -> Environments:
     """Sort the arms by environment. The ranking's environment is the reference's, else that of most arms."""
     evaluations = {one.eval_id: one for one in results.evaluations}
-    known: dict[str, Mapping[str, Any]] = {}
+    by_print: dict[str, Mapping[str, Any]] = {}
     of_arm: dict[str, tuple[str, ...]] = {}
     for arm, entries in _by_arm(results.entries).items():
-        found = [evaluations[entry.eval_id] for entry in entries if entry.eval_id in evaluations]
-        of_arm[arm] = _fingerprints(found, known)
+        own_evaluations = [evaluations[entry.eval_id] for entry in entries if entry.eval_id in evaluations]
+        of_arm[arm] = _fingerprints(own_evaluations, by_print)
     checks = _checks(results.sentinels)
-    root = _linked(known, [check for check in checks if check.accepted])
+    root = _linked(by_print, [check for check in checks if check.accepted])
     roots = {arm: {root[one] for one in prints} for arm, prints in of_arm.items()}
     own = _own(roots, str(results.experiment.spec.get("reference", "untrained")))
     if own is None:
         return Environments()
-    first = known[next(one for prints in of_arm.values() for one in prints if root[one] == own)]
+    first = by_print[next(one for prints in of_arm.values() for one in prints if root[one] == own)]
     reference = of_arm.get(str(results.experiment.spec.get("reference", "untrained")), ())
     if reference and root[reference[0]] == own:
-        first = known[reference[0]]
+        first = by_print[reference[0]]
     unranked: dict[str, str] = {}
     for arm, prints in of_arm.items():
-        foreign = [known[one] for one in prints if root[one] != own]
+        foreign = [by_print[one] for one in prints if root[one] != own]
         if foreign:
             unranked[arm] = "; ".join(dict.fromkeys(changes(first, one) for one in foreign))
-    ordered = dict(sorted(known.items(), key=lambda item: root[item[0]] != own))
-    mixed = frozenset(arm for arm, found in roots.items() if len(found) > 1)
-    here = tuple(check for check in checks if {_before(check), _after(check)} <= known.keys())
+    ordered = dict(sorted(by_print.items(), key=lambda item: root[item[0]] != own))
+    mixed = frozenset(arm for arm, of_seeds in roots.items() if len(of_seeds) > 1)
+    here = tuple(check for check in checks if {_before(check), _after(check)} <= by_print.keys())
     return Environments(ordered, of_arm, unranked, mixed, here)
 
 
-def notes(found: Environments, file: str) -> tuple[str, ...]:
+def notes(environments: Environments, file: str) -> tuple[str, ...]:
     """What a reader must know, and the way on."""
     lines = []
-    if found.unranked:
-        what = "; ".join(f"{', '.join(arms)}: {change}" for change, arms in _inverted(found.unranked).items())
-        failed = [check for check in found.checks if not check.accepted]
+    if environments.unranked:
+        what = "; ".join(f"{', '.join(arms)}: {change}" for change, arms in _inverted(environments.unranked).items())
+        failed = [check for check in environments.checks if not check.accepted]
         lines.append(f"not ranked with the others, because scored in another environment: {what}")
         if failed:
             lines += [told(check) for check in failed]
@@ -90,7 +90,7 @@ def notes(found: Environments, file: str) -> tuple[str, ...]:
                 f"`harness sentinel {file}` scores a frozen run again in the present environment, and accepts when it "
                 "moves less than its interval"
             )
-    lines += [told(check) for check in found.checks if check.accepted]
+    lines += [told(check) for check in environments.checks if check.accepted]
     return tuple(lines)
 
 
@@ -123,13 +123,13 @@ def _moved(move: Move) -> str:
     return f"{move.metric} moved {moved}, {word} ±{width:.3g}"
 
 
-def _fingerprints(found: Sequence[Evaluation], known: dict[str, Mapping[str, Any]]) -> tuple[str, ...]:
+def _fingerprints(evaluations: Sequence[Evaluation], by_print: dict[str, Mapping[str, Any]]) -> tuple[str, ...]:
     prints = []
-    for one in found:
-        same = (identity for identity, environment in known.items() if environment == one.environment)
+    for one in evaluations:
+        same = (identity for identity, environment in by_print.items() if environment == one.environment)
         identity = next(same, None) or fingerprint(one.environment)
         if identity is not None:
-            known.setdefault(identity, one.environment)
+            by_print.setdefault(identity, one.environment)
             prints.append(identity)
     return tuple(dict.fromkeys(prints))
 
@@ -150,9 +150,9 @@ def _after(check: SentinelCheck) -> str:
     return digest(check.environment_after)
 
 
-def _linked(known: Mapping[str, Any], accepted: Sequence[SentinelCheck]) -> dict[str, str]:
+def _linked(fingerprints: Mapping[str, Any], accepted: Sequence[SentinelCheck]) -> dict[str, str]:
     """Each environment's representative among those that accepted checks link, directly or by way of others."""
-    root: dict[str, str] = {one: one for one in known}
+    root: dict[str, str] = {one: one for one in fingerprints}
     for check in accepted:
         a, b = (root.setdefault(one, one) for one in (_before(check), _after(check)))
         root = {one: a if found == b else found for one, found in root.items()}

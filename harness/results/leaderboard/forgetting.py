@@ -46,19 +46,19 @@ def forgetting(
     names: Sequence[str], base: Measured, arms: Sequence[Measured], table: Table, estimator: Estimator
 ) -> tuple[Forgetting, ...]:
     """Before (`base`) and after of every measure and arm that has both."""
-    found = []
+    measures = []
     for name in names:
-        known, before = metric(name), series(table, base.evaluations, name)
+        measure, before = metric(name), series(table, base.evaluations, name)
         if isinstance(before, str):
             continue
-        for one in arms:
-            after = series(table, one.evaluations, name)
+        for arm in arms:
+            after = series(table, arm.evaluations, name)
             if isinstance(after, str):
                 continue
-            was = estimator.value(known, before, base.arm)
-            is_now = estimator.value(known, after, one.arm)
-            difference = estimator.difference(known, after, before, (one.arm, base.arm))
+            was = estimator.value(measure, before, base.arm)
+            is_now = estimator.value(measure, after, arm.arm)
+            difference = estimator.difference(measure, after, before, (arm.arm, base.arm))
             if isinstance(was, str) or isinstance(is_now, str) or isinstance(difference, str):
                 continue
-            found.append(Forgetting(one.arm, name, known.direction, was, is_now, difference))
-    return tuple(found)
+            measures.append(Forgetting(arm.arm, name, measure.direction, was, is_now, difference))
+    return tuple(measures)

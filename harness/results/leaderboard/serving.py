@@ -87,13 +87,13 @@ def serving_table(results: Results, reference: str, order: Sequence[str]) -> Ser
     """
     if not results.serving:
         return None
-    made = max(results.serving, key=lambda one: one.created)
+    newest = max(results.serving, key=lambda one: one.created)
     present = _artefacts(results)
-    served = {one.arm: one for one in made.arms}
+    served = {one.arm: one for one in newest.arms}
     base = served.get(reference)
     usable = base is not None and base.status == "ok" and _is_current(base, present)
     rows = [_row(served[arm], base if usable else None, present) for arm in order if arm in served]
-    return ServingTable(made, reference, tuple(rows))
+    return ServingTable(newest, reference, tuple(rows))
 
 
 def serving_costs(table: ServingTable | None) -> dict[str, dict[str, float | None]]:
@@ -119,7 +119,7 @@ def _row(one: ServedArm, base: ServedArm | None, present: Mapping[str, set[tuple
     tries = probe.tries if probe is not None else ()
     by_rows = {tried.rows: tried.memory_bytes for tried in tries if tried.status == "ok"}
     batch = probe.batch if probe is not None else None
-    known: dict[str, Any] = {
+    probed: dict[str, Any] = {
         "batch": batch,
         "too_large": min((tried.rows for tried in tries if tried.status == "oom"), default=None),
         "memory_bytes": by_rows.get(1),
@@ -130,21 +130,21 @@ def _row(one: ServedArm, base: ServedArm | None, present: Mapping[str, set[tuple
         "forced": one.forced,
     }
     if one.status != "ok":
-        return ServingRow(one.arm, **known, error=one.error or "no reason was recorded")
+        return ServingRow(one.arm, **probed, error=one.error or "no reason was recorded")
     visits = {visit.round: visit for visit in one.visits}
     others = {visit.round: visit for visit in base.visits} if base is not None else {}
     figures, ratios = {}, {}
     for name in MEASURES:
         values = {number: value_in(name, visit, batch) for number, visit in visits.items()}
-        found = [value for value in values.values() if value is not None]
-        if found:
-            figures[name] = stats.median(found)
+        measured = [value for value in values.values() if value is not None]
+        if measured:
+            figures[name] = stats.median(measured)
         paired = _ratios(values, {number: value_in(name, visit, _rows_of(base)) for number, visit in others.items()})
         if paired:
             ratios[name] = stats.median(paired)
     prompts = one.visits[0] if one.visits else None
     length = prompts.prompt_tokens / len(prompts.first_token_seconds) if prompts is not None else None
-    return ServingRow(one.arm, figures, ratios, **known, prompt_tokens=length)
+    return ServingRow(one.arm, figures, ratios, **probed, prompt_tokens=length)
 
 
 def value_in(name: str, visit: ServingVisit, batch: int | None) -> float | None:
@@ -158,12 +158,12 @@ def _rows_of(one: ServedArm | None) -> int | None:
 
 def _ratios(values: Mapping[int, float | None], others: Mapping[int, float | None]) -> list[float]:
     """Within rounds that both were measured in."""
-    found = []
+    ratios = []
     for number, value in values.items():
         other = others.get(number)
         if value is not None and other:
-            found.append(value / other)
-    return found
+            ratios.append(value / other)
+    return ratios
 
 
 def _artefacts(results: Results) -> dict[str, set[tuple[str, str]]]:
@@ -171,12 +171,12 @@ def _artefacts(results: Results) -> dict[str, set[tuple[str, str]]]:
     models = {
         (run.train_id, run.attempt): run.artefact.hash for run in results.runs if run.artefact and run.status == "ok"
     }
-    found: dict[str, set[tuple[str, str]]] = {}
+    models_of: dict[str, set[tuple[str, str]]] = {}
     for entry in results.entries:
         model = models.get((entry.train_id, entry.attempt))
         if model is not None:
-            found.setdefault(entry.arm, set()).add((entry.train_id, model))
-    return found
+            models_of.setdefault(entry.arm, set()).add((entry.train_id, model))
+    return models_of
 
 
 def _is_current(one: ServedArm, present: Mapping[str, set[tuple[str, str]]]) -> bool:

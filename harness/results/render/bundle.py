@@ -140,7 +140,7 @@ def check(file: Path) -> list[str]:
 def tables(results: Results) -> dict[str, str]:
     """Every table of an experiment by file name; the same results give the same bytes."""
     board = leaderboard(results)
-    made: dict[str, Callable[[], str]] = {
+    makers: dict[str, Callable[[], str]] = {
         "leaderboard.txt": lambda: to_text(board),
         "leaderboard.md": lambda: render_markdown(board),
         "leaderboard.csv": lambda: to_csv(board),
@@ -152,17 +152,17 @@ def tables(results: Results) -> dict[str, str]:
     }
     if results.trials:
         tuning = tuning_report(results)
-        made["tuning.txt"] = lambda: tuning_to_text(tuning)
-        made["tuning.json"] = lambda: _text(tuning_to_json(tuning))
+        makers["tuning.txt"] = lambda: tuning_to_text(tuning)
+        makers["tuning.json"] = lambda: _text(tuning_to_json(tuning))
     if results.shares:
         curve = learning_curve(results)
-        made["curve.txt"] = lambda: curve_to_text(curve)
-        made["curve.json"] = lambda: _text(curve_to_json(curve))
+        makers["curve.txt"] = lambda: curve_to_text(curve)
+        makers["curve.json"] = lambda: _text(curve_to_json(curve))
     settings = appendix(results)
     for form, suffix in (("markdown", "md"), ("latex", "tex"), ("csv", "csv")):
-        made[f"appendix.{suffix}"] = partial(APPENDIX_FORMS[form], settings)
-    found = {name: make() for name, make in made.items()}
-    return found | {f"figure-{name}.csv": text for name, text in figure_tables(results).items()}
+        makers[f"appendix.{suffix}"] = partial(APPENDIX_FORMS[form], settings)
+    texts = {name: make() for name, make in makers.items()}
+    return texts | {f"figure-{name}.csv": text for name, text in figure_tables(results).items()}
 
 
 # --------------------------------------------------------------------------------------------------- what goes in

@@ -84,8 +84,8 @@ def appendix(results: Results) -> Appendix:
     """The settings of an experiment, as far as they were stored."""
     entries = by_arm(results.entries)
     runs = {(run.train_id, run.attempt): run for run in results.runs}
-    used = {arm: _runs(found, runs) for arm, found in entries.items()}
-    configs = {arm: [list(run.provenance.configs) for run in found] for arm, found in used.items()}
+    used = {arm: _runs(own, runs) for arm, own in entries.items()}
+    configs = {arm: [list(run.provenance.configs) for run in own] for arm, own in used.items()}
     decoding = _decoding(results, entries)
     return Appendix(
         name=results.experiment.name,
@@ -104,12 +104,12 @@ def _runs(entries: Sequence[Entry], runs: Mapping[tuple[str, int], RunRecord]) -
 
 def _decoding(results: Results, entries: Mapping[str, Sequence[Entry]]) -> dict[str, list[list[LibraryConfig]]]:
     """Arm → what its answers were decoded with, one list for each seed."""
-    known = {one.eval_id: one.generation.get("config") for one in results.evaluations}
-    found: dict[str, list[list[LibraryConfig]]] = {}
-    for arm, mine in entries.items():
-        stored = [known.get(entry.eval_id or "") for entry in mine]
-        found[arm] = [[from_json(LibraryConfig, one)] for one in stored if one]
-    return found
+    configs = {one.eval_id: one.generation.get("config") for one in results.evaluations}
+    decoding: dict[str, list[list[LibraryConfig]]] = {}
+    for arm, own in entries.items():
+        stored = [configs.get(entry.eval_id or "") for entry in own]
+        decoding[arm] = [[from_json(LibraryConfig, one)] for one in stored if one]
+    return decoding
 
 
 # ------------------------------------------------------------------------------------------------------------- ours
@@ -162,18 +162,18 @@ def _tuned(name: str, value: Any, trial: Trial | None) -> Value:
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
     """Nested settings by dotted names; a text for a model becomes the fact that there is one, a path its last part."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for name, value in values.items():
         whole = f"{before}{name}"
         if isinstance(value, Mapping) and value:
-            found |= _flat(value, f"{whole}.")
+            flat |= _flat(value, f"{whole}.")
         elif name in _OWN_WORDS and value is not None:
-            found[whole] = "own"
+            flat[whole] = "own"
         elif name == "path" and isinstance(value, str) and before == "":
-            found[whole] = value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
+            flat[whole] = value.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
         else:
-            found[whole] = value
-    return found
+            flat[whole] = value
+    return flat
 
 
 # -------------------------------------------------------------------------------------------------------- libraries
@@ -183,18 +183,18 @@ def _blocks(configs: Mapping[str, Sequence[Sequence[LibraryConfig]]]) -> list[Bl
     """One block for each kind of object, in the order in which they first come."""
     kinds: dict[tuple[str, str], dict[str, list[LibraryConfig]]] = {}
     for arm, seeds in configs.items():
-        for found in seeds:
-            for config in found:
+        for objects in seeds:
+            for config in objects:
                 kinds.setdefault((config.library, config.name), {}).setdefault(arm, []).append(config)
     return [_block(library, name, arms) for (library, name), arms in kinds.items()]
 
 
 def _block(library: str, name: str, arms: Mapping[str, Sequence[LibraryConfig]]) -> Block:
-    every = [config for found in arms.values() for config in found]
+    every = [config for seeds in arms.values() for config in seeds]
     fields = sorted({field for config in every for field in config.values})
     settings = []
     for field in fields:
-        values = {arm: _value(field, found) for arm, found in arms.items() if any(field in one.values for one in found)}
+        values = {arm: _value(field, seeds) for arm, seeds in arms.items() if any(field in one.values for one in seeds)}
         stocks = {_default(field, config) for config in every if field in config.values}
         default = next(iter(stocks)) if len(stocks) == 1 else None
         settings.append(Setting(field, values, default))
@@ -215,15 +215,15 @@ def _default(field: str, config: LibraryConfig) -> str | None:
 
 def _versions(used: Mapping[str, Sequence[RunRecord]]) -> list[tuple[str, str]]:
     """Packages of all finals; with several versions of one, the arms that had each."""
-    found: dict[str, dict[str, list[str]]] = {}
+    versions: dict[str, dict[str, list[str]]] = {}
     for arm, runs in used.items():
         for run in runs:
             for name, version in {"harness": run.provenance.harness_version, **run.provenance.packages}.items():
-                arms = found.setdefault(name, {}).setdefault(version, [])
+                arms = versions.setdefault(name, {}).setdefault(version, [])
                 arms += [] if arm in arms else [arm]
     return [
         (name, next(iter(by)) if len(by) == 1 else "; ".join(f"{one} ({', '.join(arms)})" for one, arms in by.items()))
-        for name, by in found.items()
+        for name, by in versions.items()
     ]
 
 

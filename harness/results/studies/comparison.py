@@ -148,19 +148,19 @@ def _evaluations(results: Results, a: str, b: str) -> dict[str, list[str]]:
     evaluations = {
         arm: [entry.eval_id for entry in scored(entries[arm]) if entry.eval_id is not None] for arm in (a, b)
     }
-    for arm, found in evaluations.items():
-        if not found:
+    for arm, eval_ids in evaluations.items():
+        if not eval_ids:
             raise UsageError(f"arm {arm!r} has no result: {entries[arm][-1].status}", hint="`harness run` tries again")
     return evaluations
 
 
 def _one_environment(results: Results, a: str, b: str) -> None:
     """Raise UsageError when the arms were scored in environments that no sentinel has accepted together."""
-    found = examine(results)
-    if (a in found.unranked or b in found.unranked) and (
-        found.mixed & {a, b} or found.unranked.get(a, "") != found.unranked.get(b, "")
+    environments = examine(results)
+    if (a in environments.unranked or b in environments.unranked) and (
+        environments.mixed & {a, b} or environments.unranked.get(a, "") != environments.unranked.get(b, "")
     ):
-        change = found.unranked.get(b) or found.unranked[a]
+        change = environments.unranked.get(b) or environments.unranked[a]
         raise UsageError(
             f"{a} and {b} were scored in different environments ({change})",
             hint=f"`harness sentinel {results.experiment.file}` checks whether that matters",
@@ -170,18 +170,18 @@ def _one_environment(results: Results, a: str, b: str) -> None:
 def _difference(
     judge: Estimator, column: Column, both: tuple[Series | str, Series | str], who: tuple[str, str]
 ) -> MetricDifference:
-    known, (a, b) = metric_of(column), both
+    metric, (a, b) = metric_of(column), both
     values = [
-        None if isinstance(one, str) else judge.value(known, one, arm) for one, arm in zip((a, b), who, strict=True)
+        None if isinstance(one, str) else judge.value(metric, one, arm) for one, arm in zip((a, b), who, strict=True)
     ]
     ours, theirs = (None if isinstance(value, str) else value for value in values)
     if isinstance(a, str) or isinstance(b, str):
         missing, reason = (who[0], a) if isinstance(a, str) else (who[1], b)
         return MetricDifference(column, ours, theirs, None, None, f"{missing}: {reason}")
-    difference = judge.difference(known, a, b, who)
+    difference = judge.difference(metric, a, b, who)
     if isinstance(difference, str):
         return MetricDifference(column, ours, theirs, None, None, difference)
-    p_value = judge.p_value(known, a, b, who) if column.primary else None
+    p_value = judge.p_value(metric, a, b, who) if column.primary else None
     return MetricDifference(column, ours, theirs, difference, p_value)
 
 
@@ -197,7 +197,9 @@ def _per_item(
             for item, score in rows.items():
                 if score.status == "ok" and score.value is not None:
                     values.setdefault(item, []).append(score.value)
-        means.append({item: sum(found) / len(found) for item, found in values.items() if len(found) == len(scores)})
+        means.append(
+            {item: sum(by_seed) / len(by_seed) for item, by_seed in values.items() if len(by_seed) == len(scores)}
+        )
     return {item: (value, means[1][item]) for item, value in means[0].items() if item in means[1]}
 
 
@@ -240,7 +242,7 @@ def prompt_of(example: Example) -> str:
 
 
 def _notes(evaluations: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    several = [arm for arm, found in evaluations.items() if len(found) > 1]
+    several = [arm for arm, eval_ids in evaluations.items() if len(eval_ids) > 1]
     return (
         (f"texts of {', '.join(several)} are those of the first seed; values are means over seeds",) if several else ()
     )

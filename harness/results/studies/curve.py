@@ -65,34 +65,34 @@ def learning_curve(results: Results) -> LearningCurve:
 
 def _curve(arm: str, results: Results, table: Table, estimator: Estimator) -> ArmCurve:
     task = results.experiment.task
-    known = of_task(str(task["metrics"]["primary"]), task)
+    metric = of_task(str(task["metrics"]["primary"]), task)
     entries: dict[float, list[Entry]] = {}
     for entry in (*results.entries, *results.shares):
         if entry.arm == arm:
             entries.setdefault(entry.fraction, []).append(entry)
-    points, found = [], []
+    points, measured = [], []
     for fraction in sorted(entries):
         ids = [entry.eval_id for entry in entries[fraction] if entry.status == "ok" and entry.eval_id is not None]
-        one = series(table, ids, known.name)
-        value = one if isinstance(one, str) else estimator.value(known, one, f"{arm} {fraction:g}")
+        values = series(table, ids, metric.name)
+        value = values if isinstance(values, str) else estimator.value(metric, values, f"{arm} {fraction:g}")
         size = fraction * results.experiment.split_sizes.get("train", 0)
         point = Point(fraction, size, _passes(entries[fraction], results, size), None)
-        if isinstance(value, str) or isinstance(one, str):
+        if isinstance(value, str) or isinstance(values, str):
             points.append(replace(point, reason=str(value)))
         else:
             points.append(replace(point, estimate=value))
-            found.append((fraction, one))
+            measured.append((fraction, values))
     if _environments(entries.values(), results) > 1:
         return ArmCurve(arm, tuple(points), None, "cannot be said: its shares were scored in different environments")
-    slope = _slope(known, found, estimator, arm)
+    slope = _slope(metric, measured, estimator, arm)
     return ArmCurve(arm, tuple(points), slope, verdict(slope))
 
 
 def _environments(entries: Iterable[Sequence[Entry]], results: Results) -> int:
     """In how many environments these were scored."""
     mine = {entry.eval_id for share in entries for entry in share}
-    found = {fingerprint(one.environment) for one in results.evaluations if one.eval_id in mine}
-    return len(found - {None})
+    fingerprints = {fingerprint(one.environment) for one in results.evaluations if one.eval_id in mine}
+    return len(fingerprints - {None})
 
 
 def _passes(entries: Sequence[Entry], results: Results, size: float) -> float | None:
@@ -103,15 +103,15 @@ def _passes(entries: Sequence[Entry], results: Results, size: float) -> float | 
     return sum(run.ledger.examples for run in seen) / len(seen) / size
 
 
-def _slope(known: Metric, found: Sequence[tuple[float, Series]], estimator: Estimator, arm: str) -> Estimate | None:
+def _slope(metric: Metric, measured: Sequence[tuple[float, Series]], estimator: Estimator, arm: str) -> Estimate | None:
     """Gain for each doubling between the two largest shares, paired on the test examples."""
-    if len(found) < 2:
+    if len(measured) < 2:
         return None
-    (less, few), (more, many) = found[-2:]
-    difference = estimator.difference(known, many, few, (f"{arm} {more:g}", f"{arm} {less:g}"))
+    (less, few), (more, many) = measured[-2:]
+    difference = estimator.difference(metric, many, few, (f"{arm} {more:g}", f"{arm} {less:g}"))
     if isinstance(difference, str):
         return None
-    doublings, sign = math.log2(more / less), 1.0 if known.direction == "higher" else -1.0
+    doublings, sign = math.log2(more / less), 1.0 if metric.direction == "higher" else -1.0
     ends = [None if end is None else sign * end / doublings for end in (difference.low, difference.high)]
     low, high = ends if sign > 0 else ends[::-1]
     return replace(difference, value=sign * difference.value / doublings, low=low, high=high)

@@ -20,11 +20,11 @@ Spread = tuple[float, float | None, float | None]
 
 
 def _of_cost(read: Callable[[Cost], float | None]) -> Callable[[Row, Leaderboard], Spread | None]:
-    def found(row: Row, board: Leaderboard) -> Spread | None:
+    def spread(row: Row, board: Leaderboard) -> Spread | None:
         value = read(row.cost) if row.cost is not None else None
         return None if value is None else (value, None, None)
 
-    return found
+    return spread
 
 
 def _train_seconds(row: Row, board: Leaderboard) -> Spread | None:
@@ -38,11 +38,11 @@ def _train_seconds(row: Row, board: Leaderboard) -> Spread | None:
 def _latency(row: Row, board: Leaderboard) -> Spread | None:
     """Milliseconds to the first token, with the interval over rounds."""
     served = board.serving.of(row.arm) if board.serving is not None else None
-    found = served.figures.get("first_token_seconds") if served is not None else None
-    if found is None:
+    latency = served.figures.get("first_token_seconds") if served is not None else None
+    if latency is None:
         return None
-    low, high = (None if end is None else 1000 * end for end in (found.low, found.high))
-    return 1000 * found.value, low, high
+    low, high = (None if end is None else 1000 * end for end in (latency.low, latency.high))
+    return 1000 * latency.value, low, high
 
 
 MEASURES: tuple[tuple[str, str, Callable[[Row, Leaderboard], Spread | None]], ...] = (
@@ -146,12 +146,12 @@ def training_curves(results: Results) -> tuple[TrainingCurve, ...]:
     """The log of every final training on the whole train split, in the experiment's order; without logs, none."""
     logs = {(log.train_id, log.attempt): log.rows for log in results.logs}
     runs = {(run.train_id, run.attempt): run for run in results.runs}
-    found = []
+    curves = []
     for entry in results.entries:
         rows, run = logs.get((entry.train_id, entry.attempt)), runs.get((entry.train_id, entry.attempt))
         if rows and run is not None:
-            found.append(TrainingCurve(entry.arm, entry.seed, run.status, tuple(rows), run.ledger.events))
-    return tuple(found)
+            curves.append(TrainingCurve(entry.arm, entry.seed, run.status, tuple(rows), run.ledger.events))
+    return tuple(curves)
 
 
 # -------------------------------------------------------------------------------------------------------------- csv
@@ -159,13 +159,13 @@ def training_curves(results: Results) -> tuple[TrainingCurve, ...]:
 
 def figure_tables(results: Results) -> dict[str, str]:
     """The data of every figure that the results have, as CSV by the figure's name."""
-    found = {
+    tables = {
         "cost": _csv(_cost_rows(leaderboard(results))),
         "training": _csv(_training_rows(training_curves(results))),
         "curve": _csv(_curve_rows(learning_curve(results))),
         "tuning": _csv(_tuning_rows(tuning_report(results))),
     }
-    return {name: text for name, text in found.items() if text}
+    return {name: text for name, text in tables.items() if text}
 
 
 def _cost_rows(board: Leaderboard) -> list[dict[str, object]]:

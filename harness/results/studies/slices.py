@@ -39,17 +39,17 @@ def slices(
     95 % on its own: among twenty slices one excludes zero by chance.
     """
     items = [item for item in values if item in examples]
-    found = []
+    parts = []
     for kind, count in (("prompt length", _prompt_words), ("reference length", _reference_words)):
         for name, part in _thirds({item: count(examples[item]) for item in items}):
-            found.append(_slice(kind, name, part, values, groups))
+            parts.append(_slice(kind, name, part, values, groups))
     sizes = Counter(groups.get(item, item) for item in values)
     for group, size in sizes.most_common():
         if size >= SMALLEST:
             part = [item for item in values if groups.get(item, item) == group]
             # Within one group every example stands for itself.
-            found.append(_slice("group", group, part, values, {}))
-    return tuple(found)
+            parts.append(_slice("group", group, part, values, {}))
+    return tuple(parts)
 
 
 def _slice(

@@ -51,11 +51,11 @@ def arm_tunings(trials: Sequence[Trial]) -> tuple[ArmTuning, ...]:
     by_arm: dict[str, list[Trial]] = {}
     for trial in trials:
         by_arm.setdefault(trial.arm, []).append(trial)
-    found = []
+    tunings = []
     for arm, rows in by_arm.items():
         rows.sort(key=lambda trial: (trial.rung, trial.number))
-        found.append(ArmTuning(arm, tuple(rows), sum(t.seconds for t in rows), sum(t.share for t in rows)))
-    return tuple(found)
+        tunings.append(ArmTuning(arm, tuple(rows), sum(t.seconds for t in rows), sum(t.share for t in rows)))
+    return tuple(tunings)
 
 
 def tuning_report(results: Results) -> TuningReport:
@@ -95,10 +95,10 @@ def notes(own: ArmTuning | None) -> tuple[str, ...]:
         return ()
     if own.chosen is None:
         return (f"none of {own.settings} tuning trials ended well: trained as the recipe says",)
-    found = [f"tuned by {own.settings} trials on validation: {settings(own.chosen.values)}"]
+    lines = [f"tuned by {own.settings} trials on validation: {settings(own.chosen.values)}"]
     if own.chosen.edge:
-        found.append(f"at the edge of what tuning tried, the best may lie beyond: {', '.join(own.chosen.edge)}")
-    return tuple(found)
+        lines.append(f"at the edge of what tuning tried, the best may lie beyond: {', '.join(own.chosen.edge)}")
+    return tuple(lines)
 
 
 def settings(values: Mapping[str, Any]) -> str:

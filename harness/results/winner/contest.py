@@ -97,7 +97,7 @@ def verdict_of(
     ]
     stopped = raced.left_out(results.experiment)
     missing = [one.arm for one in entrants if one.estimate is None]
-    mine = [entry.eval_id for entry in results.entries if entry.eval_id is not None]
+    eval_ids = [entry.eval_id for entry in results.entries if entry.eval_id is not None]
     contest = Contest(
         contenders=tuple(contenders),
         without_result=tuple(arm for arm in missing if arm not in stopped),
@@ -107,6 +107,6 @@ def verdict_of(
         higher_is_better=comparisons.known.direction == "higher",
         rule=rule,
         estimand=question,
-        declaration=rules.declaration(results.experiment, results.looks, mine),
+        declaration=rules.declaration(results.experiment, results.looks, eval_ids),
     )
     return judge(contest, comparisons)

@@ -87,11 +87,11 @@ class Gains:
     def of_all(cls, arms: Sequence[str], comparer: Comparer, margin: float, level: float, sign: float) -> Gains:
         """Every pair as `comparer` has it; `sign` is -1 where less is better."""
         gains = cls(arms, margin, level)
-        found = comparer.differences(arms, level) if isinstance(comparer, ManyComparer) else None
-        if found is not None:
-            low, high = (found.low, found.high) if sign > 0 else (-found.high, -found.low)
-            gains._value, gains._low, gains._high = sign * found.value, low, high
-            gains._known = found.known
+        table = comparer.differences(arms, level) if isinstance(comparer, ManyComparer) else None
+        if table is not None:
+            low, high = (table.low, table.high) if sign > 0 else (-table.high, -table.low)
+            gains._value, gains._low, gains._high = sign * table.value, low, high
+            gains._known = table.known
         for place, a in enumerate(arms):
             known = gains._known[place]
             for other in range(place + 1, len(arms)) if not known.all() else ():
@@ -99,20 +99,20 @@ class Gains:
                     gains.add(a, arms[other], comparer.difference(a, arms[other], level), sign)
         return gains
 
-    def add(self, a: str, b: str, found: Estimate | str, sign: float) -> None:
+    def add(self, a: str, b: str, difference: Estimate | str, sign: float) -> None:
         """Take in the difference a - b, or why there is none."""
         pair = self.place[a], self.place[b]
         back = pair[::-1]
         self._known[pair] = self._known[back] = False
-        if isinstance(found, str):
+        if isinstance(difference, str):
             self._value[pair] = self._value[back] = 0.0
-            self._reasons[pair] = self._reasons[back] = f"{a} and {b}: {found}"
+            self._reasons[pair] = self._reasons[back] = f"{a} and {b}: {difference}"
             return
-        self._value[pair], self._value[back] = sign * found.value, -sign * found.value
-        if found.low is None or found.high is None:
-            self._reasons[pair] = self._reasons[back] = _reason(found, a, b)
+        self._value[pair], self._value[back] = sign * difference.value, -sign * difference.value
+        if difference.low is None or difference.high is None:
+            self._reasons[pair] = self._reasons[back] = _reason(difference, a, b)
             return
-        low, high = sorted((sign * found.low, sign * found.high))
+        low, high = sorted((sign * difference.low, sign * difference.high))
         self._low[pair], self._high[pair] = low, high
         self._low[back], self._high[back] = -high, -low
         self._known[pair] = self._known[back] = True
@@ -128,24 +128,24 @@ class Gains:
     def worse(self, arm: str) -> bool:
         """Whether some other arm is shown to be better by more than the margin."""
         mine = self.place[arm]
-        found = self._known[:, mine] & (self._low[:, mine] > self.margin)
-        found[mine] = False
-        return bool(found.any())
+        is_better = self._known[:, mine] & (self._low[:, mine] > self.margin)
+        is_better[mine] = False
+        return bool(is_better.any())
 
     def good(self, arm: str) -> bool:
         """Whether every other arm is shown to be better by no more than the margin."""
         mine = self.place[arm]
-        found = self._known[:, mine] & (self._high[:, mine] <= self.margin)
-        found[mine] = True
-        return bool(found.all())
+        is_no_better = self._known[:, mine] & (self._high[:, mine] <= self.margin)
+        is_no_better[mine] = True
+        return bool(is_no_better.all())
 
     def undecided(self, arm: str) -> list[str]:
         """Arms of which it is open whether they are better than `arm` by more than the margin, the best value first."""
         mine = self.place[arm]
         low, high = self._low[:, mine], self._high[:, mine]
-        found = ~self._known[:, mine] | ((low <= self.margin) & (self.margin < high))
-        found[mine] = False
-        return [self.arms[place] for place in found.nonzero()[0]]
+        is_open = ~self._known[:, mine] | ((low <= self.margin) & (self.margin < high))
+        is_open[mine] = False
+        return [self.arms[place] for place in is_open.nonzero()[0]]
 
 
 def _reason(estimate: Estimate, a: str, b: str) -> str:

@@ -32,9 +32,9 @@ def draw(board: Leaderboard, looks: Looks) -> Figure | str:
 def draw_views(board: Leaderboard, views: Sequence[CostView], looks: Looks, width: float) -> Figure:
     """A figure of these costs, `width` inches wide."""
     rows = -(-len(views) // ACROSS)
-    made = style.figure(width, 2.5 * rows)
+    figure = style.figure(width, 2.5 * rows)
     column = board.columns[0]
-    grid = made.subplots(rows, min(ACROSS, len(views)), sharey=True, squeeze=False)
+    grid = figure.subplots(rows, min(ACROSS, len(views)), sharey=True, squeeze=False)
     panels, spare = grid.flat[: len(views)], grid.flat[len(views) :]
     for axes in spare:
         axes.remove()
@@ -47,11 +47,11 @@ def draw_views(board: Leaderboard, views: Sequence[CostView], looks: Looks, widt
     unit = f" ({column.unit})" if column.unit else ""
     for axes in grid[:, 0]:
         axes.set_ylabel(f"{column.name}{unit}, {style.better(column.direction)}")
-    made.draw_without_rendering()
+    figure.draw_without_rendering()
     for axes, view in zip(panels, views, strict=True):
         points = {point.arm: (point.cost, _inside(point.value, shown)) for point in view.points}
         labels.beside(axes, points, looks, _lines(view))
-    return made
+    return figure
 
 
 def _inside(value: float, shown: windows.Window) -> float:

@@ -13,17 +13,17 @@ from harness.results.studies.curve import LearningCurve
 def draw(curve: LearningCurve, looks: Looks, width: float = style.COLUMN) -> Figure | str:
     """One line an arm over the shares of the train split, by ratio; or why there is nothing to draw."""
     ends = {}
-    arms = [one for one in curve.arms if sum(point.estimate is not None for point in one.points) > 1]
+    arms = [arm for arm in curve.arms if sum(point.estimate is not None for point in arm.points) > 1]
     if not arms:
         return "the experiment has no `data_fraction` with results on two shares"
-    made = style.figure(width, 2.5)
-    axes = made.subplots()
+    figure = style.figure(width, 2.5)
+    axes = figure.subplots()
     shift = 1.02
-    for place, one in enumerate(arms):
-        look = looks[one.arm]
+    for index, arm in enumerate(arms):
+        look = looks[arm.arm]
         # A hair apart, so that the whiskers of arms on one share do not cover each other.
-        factor = shift ** (place - (len(arms) - 1) / 2)
-        points = [(point.examples * factor, point.estimate) for point in one.points if point.estimate is not None]
+        factor = shift ** (index - (len(arms) - 1) / 2)
+        points = [(point.examples * factor, point.estimate) for point in arm.points if point.estimate is not None]
         axes.plot(
             [size for size, _ in points],
             [estimate.value for _, estimate in points],
@@ -36,14 +36,14 @@ def draw(curve: LearningCurve, looks: Looks, width: float = style.COLUMN) -> Fig
         for size, estimate in points:
             if estimate.low is not None and estimate.high is not None:
                 axes.plot([size, size], [estimate.low, estimate.high], color=look.colour, lw=0.9)
-        ends[one.arm] = (points[-1][0], points[-1][1].value)
+        ends[arm.arm] = (points[-1][0], points[-1][1].value)
     axes.set_xscale("log", base=2)
-    sizes = sorted({(point.fraction, point.examples) for one in arms for point in one.points})
+    sizes = sorted({(point.fraction, point.examples) for arm in arms for point in arm.points})
     axes.set_xticks([size for _, size in sizes], [f"{size:,.0f}\n{fraction:.0%}" for fraction, size in sizes])
     axes.minorticks_off()
     axes.set_xlabel("train examples, and their share of the train split")
-    known = of_task(curve.primary, curve.experiment.task)
-    axes.set_ylabel(f"{curve.primary}{f' ({known.unit})' if known.unit else ''}")
+    metric = of_task(curve.primary, curve.experiment.task)
+    axes.set_ylabel(f"{curve.primary}{f' ({metric.unit})' if metric.unit else ''}")
     axes.set_title(
         f"95 % intervals (these checkpoints: examples); {style.better(curve.direction)}",
         loc="left",
@@ -51,6 +51,6 @@ def draw(curve: LearningCurve, looks: Looks, width: float = style.COLUMN) -> Fig
         color=style.GREY,
     )
     axes.grid(color=style.LIGHT, lw=0.5)
-    made.draw_without_rendering()
+    figure.draw_without_rendering()
     labels.at_ends(axes, ends, looks)
-    return made
+    return figure

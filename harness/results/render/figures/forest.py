@@ -23,18 +23,18 @@ def draw(board: Leaderboard, looks: Looks) -> Figure | str:
     if not rows:
         return f"no arm has a value of {board.primary}"
     column, name = board.columns[0], board.primary
-    made = style.figure(style.PAGE, 0.85 + 0.29 * len(rows))
+    figure = style.figure(style.PAGE, 0.85 + 0.29 * len(rows))
     third = rows[0].arm != board.reference and any(row.to_best for row in rows)
-    panels = made.subplots(1, 3 if third else 2, sharey=True)
+    panels = figure.subplots(1, 3 if third else 2, sharey=True)
     _values(panels[0], board, rows, looks)
     differences = {row.arm: row.cells[name].difference for row in rows}
     to_best = {row.arm: row.to_best for row in rows}
-    said = {
+    instead = {
         row.arm: "reference" if row.arm == board.reference else "no difference: see the leaderboard" for row in rows
     }
-    _panel(panels[1], rows, differences, looks, column.bounds, said)
+    _panel(panels[1], rows, differences, looks, column.bounds, instead)
     if third:
-        best = {row.arm: "best value" if row is rows[0] else said[row.arm] for row in rows}
+        best = {row.arm: "best value" if row is rows[0] else instead[row.arm] for row in rows}
         _panel(panels[2], rows, to_best, looks, column.bounds, best)
         _zoom(panels[2], {arm: one for arm, one in to_best.items() if one is not None}, rows, looks)
         panels[2].set_xlabel(f"minus {labels.short(rows[0].arm)}, paired")
@@ -48,7 +48,7 @@ def draw(board: Leaderboard, looks: Looks) -> Figure | str:
     panels[0].set_title(f"95 % intervals ({what})", loc="left", color=style.GREY, fontsize=6.5)
     if margin:
         panels[-1].set_title(f"band: ±{margin:g}, what does not matter", loc="left", color=style.GREY, fontsize=6.5)
-    return made
+    return figure
 
 
 def draw_values(board: Leaderboard, looks: Looks, width: float) -> Figure | str:
@@ -56,9 +56,9 @@ def draw_values(board: Leaderboard, looks: Looks, width: float) -> Figure | str:
     rows = _rows(board)
     if not rows:
         return f"no arm has a value of {board.primary}"
-    made = style.figure(width, 0.55 + 0.33 * len(rows))
-    _values(made.subplots(), board, rows, looks)
-    return made
+    figure = style.figure(width, 0.55 + 0.33 * len(rows))
+    _values(figure.subplots(), board, rows, looks)
+    return figure
 
 
 def _rows(board: Leaderboard) -> list[Row]:
@@ -89,18 +89,18 @@ def _panel(
     signed = instead is not None
     ends = [end for one in estimates.values() if one for end in (one.low, one.value, one.high) if end is not None]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
-    for place, row in enumerate(rows):
+    for height, row in enumerate(rows):
         one, look = estimates[row.arm], looks[row.arm]
         if one is None:
             text = (instead or {}).get(row.arm, "")
-            axes.text(0.5, place, text, transform=axes.get_yaxis_transform(), va="center", ha="center", **_SMALL)
+            axes.text(0.5, height, text, transform=axes.get_yaxis_transform(), va="center", ha="center", **_SMALL)
             continue
         if one.low is not None and one.high is not None:
-            axes.plot([one.low, one.high], [place, place], color=look.colour, lw=1.3)
-            axes.plot([one.low, one.high], [place, place], color=look.colour, marker="|", ms=4, mew=0.9, ls="")
-        axes.plot([one.value], [place], marker=look.marker, ms=3.6, color=look.colour, mec="white", mew=0.4)
+            axes.plot([one.low, one.high], [height, height], color=look.colour, lw=1.3)
+            axes.plot([one.low, one.high], [height, height], color=look.colour, marker="|", ms=4, mew=0.9, ls="")
+        axes.plot([one.value], [height], marker=look.marker, ms=3.6, color=look.colour, mec="white", mew=0.4)
         share = 0.5 if high == low else (one.value - low) / (high - low)
-        _number(axes, place, with_interval(one, bounds, sign=signed), share)
+        _number(axes, height, with_interval(one, bounds, sign=signed), share)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=style.LIGHT, lw=0.5)
@@ -111,12 +111,12 @@ def _panel(
 _SMALL: dict[str, Any] = {"fontsize": 6, "color": style.GREY}
 
 
-def _number(axes: Axes, place: int, text: str, share: float) -> None:
+def _number(axes: Axes, height: int, text: str, share: float) -> None:
     """The numbers above an interval that lies at `share` of the panel, within the panel."""
     x, side = (0.0, "left") if share < 1 / 3 else (1.0, "right") if share > 2 / 3 else (0.5, "center")
     axes.text(
         x,
-        place - 0.2,
+        height - 0.2,
         text.replace("-", "−"),
         transform=axes.get_yaxis_transform(),
         ha=side,
@@ -136,12 +136,12 @@ def _zoom(axes: Axes, estimates: Mapping[str, Estimate], rows: Sequence[Row], lo
     best = Estimate(0.0, None, None, 0, 0, 0, "")
     shown = windows.window({**estimates, rows[0].arm: best}, higher)
     axes.set_xlim(shown.low, shown.high)
-    for place, row in enumerate(rows):
+    for height, row in enumerate(rows):
         if row.arm in estimates and row.arm not in shown.near:
             left = estimates[row.arm].value < shown.low
             axes.plot(
                 [0.02 if left else 0.98],
-                [place],
+                [height],
                 marker="<" if left else ">",
                 ms=4,
                 color=looks[row.arm].colour,

@@ -72,17 +72,17 @@ def beside(axes: Axes, points: Mapping[str, Point], looks: Looks, lines: Sequenc
 
 def _candidates(x: float, y: float, box: Bbox, scale: float) -> list[Point]:
     """Centres of a text of the size of `box` around (x, y), the nearest first, in pixels."""
-    found = []
+    centres = []
     for distance in _DISTANCES:
         for angle in _ANGLES:
             across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-            found.append(
+            centres.append(
                 (
                     x + across * (distance * scale + box.width / 2),
                     y + up * (distance * scale + box.height / 2),
                 )
             )
-    return found
+    return centres
 
 
 def _beads(line: Sequence[Point], size: float) -> list[Bbox]:
@@ -90,8 +90,8 @@ def _beads(line: Sequence[Point], size: float) -> list[Bbox]:
     boxes = []
     for (x0, y0), (x1, y1) in itertools.pairwise(line):
         count = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / size))
-        for place in range(count + 1):
-            x, y = x0 + (x1 - x0) * place / count, y0 + (y1 - y0) * place / count
+        for index in range(count + 1):
+            x, y = x0 + (x1 - x0) * index / count, y0 + (y1 - y0) * index / count
             boxes.append(Bbox.from_extents(x - 1, y - 1, x + 1, y + 1))
     return boxes
 
@@ -125,11 +125,11 @@ def spread(targets: Sequence[float], gap: float, low: float, high: float) -> lis
             block = blocks.pop()[0] + block
             centre = kept(len(block), sum(targets[one] for one in block) / len(block))
         blocks.append((block, centre))
-    found = [0.0] * len(targets)
+    positions = [0.0] * len(targets)
     for block, centre in blocks:
-        for place, index in enumerate(block):
-            found[index] = centre + gap * (place - (len(block) - 1) / 2)
-    return found
+        for rank, index in enumerate(block):
+            positions[index] = centre + gap * (rank - (len(block) - 1) / 2)
+    return positions
 
 
 def at_ends(axes: Axes, ends: Mapping[str, Point], looks: Looks) -> None:
@@ -142,13 +142,13 @@ def at_ends(axes: Axes, ends: Mapping[str, Point], looks: Looks) -> None:
     gap = 0.135 / max(height, 0.3)
     to_axes = axes.transData + axes.transAxes.inverted()
     places = {name: tuple(to_axes.transform(point)) for name, point in ends.items()}
-    early = {name: place for name, place in places.items() if place[0] < 0.8}
-    late = {name: place for name, place in places.items() if name not in early}
+    early = {name: at_axes for name, at_axes in places.items() if at_axes[0] < 0.8}
+    late = {name: at_axes for name, at_axes in places.items() if name not in early}
     halo = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7}
-    for name, place in early.items():
+    for name, at_axes in early.items():
         axes.text(
-            place[0] + 0.02,
-            place[1],
+            at_axes[0] + 0.02,
+            at_axes[1],
             short(name),
             transform=axes.transAxes,
             va="center",
@@ -156,11 +156,11 @@ def at_ends(axes: Axes, ends: Mapping[str, Point], looks: Looks) -> None:
             color=looks[name].ink,
             bbox=halo,
         )
-    found = spread([place[1] for place in late.values()], gap, 0.0, 1.0)
-    for (name, place), at in zip(late.items(), found, strict=True):
+    heights = spread([at_axes[1] for at_axes in late.values()], gap, 0.0, 1.0)
+    for (name, at_axes), at in zip(late.items(), heights, strict=True):
         axes.annotate(
             short(name),
-            xy=(place[0] + 0.01, place[1]),
+            xy=(at_axes[0] + 0.01, at_axes[1]),
             xytext=(1.06, at),
             xycoords="axes fraction",
             textcoords="axes fraction",

@@ -20,13 +20,13 @@ def draw(board: Leaderboard, looks: Looks) -> Figure | str:
     if len(columns) < 2:
         return "there is no metric beside the primary one"
     down = math.ceil(len(columns) / ACROSS)
-    made = style.figure(style.PAGE, down * (0.55 + 0.15 * len(rows)))
-    grid = made.subplots(down, min(ACROSS, len(columns)), sharey=True, squeeze=False)
-    for place, axes in enumerate(grid.flat):
-        if place >= len(columns):
+    figure = style.figure(style.PAGE, down * (0.55 + 0.15 * len(rows)))
+    grid = figure.subplots(down, min(ACROSS, len(columns)), sharey=True, squeeze=False)
+    for index, axes in enumerate(grid.flat):
+        if index >= len(columns):
             axes.set_visible(False)
             continue
-        column = columns[place]
+        column = columns[index]
         for height, row in enumerate(rows):
             estimate, look = row.cells[column.name].estimate, looks[row.arm]
             if estimate is None:
@@ -44,4 +44,4 @@ def draw(board: Leaderboard, looks: Looks) -> Figure | str:
         axes.locator_params(axis="x", nbins=3)
         for tick, row in zip(axes.get_yticklabels(), rows, strict=False):  # none where the axis is shared
             tick.set_color(looks[row.arm].ink)
-    return made
+    return figure

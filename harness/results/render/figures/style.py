@@ -74,17 +74,17 @@ def context() -> Iterator[None]:
 
 def figure(width: float, height: float) -> Figure:
     """An empty figure of a size in inches, laid out so that nothing overlaps its edge."""
-    made = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(made)  # measures text; no window, whatever backend is set
-    return made
+    empty = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(empty)  # measures text; no window, whatever backend is set
+    return empty
 
 
-def save(made: Figure, path: Path) -> None:
+def save(figure_: Figure, path: Path) -> None:
     """Write a figure in the format of its suffix, without dates, whole or not at all."""
-    write_bytes(path, drawn(made, path.suffix.removeprefix(".")))
+    write_bytes(path, drawn(figure_, path.suffix.removeprefix(".")))
 
 
-def drawn(made: Figure, form: str, **settings: Any) -> bytes:
+def drawn(figure_: Figure, form: str, **settings: Any) -> bytes:
     """A figure as PDF, SVG or PNG, with `settings` of matplotlib on top of ours."""
     metadata: dict[str, Any] = {
         "pdf": {"CreationDate": None, "ModDate": None, "Producer": None, "Creator": None},
@@ -94,7 +94,7 @@ def drawn(made: Figure, form: str, **settings: Any) -> bytes:
     target = io.BytesIO()
     with context():
         matplotlib.rcParams.update(settings)
-        made.savefig(target, format=form, metadata=metadata)
+        figure_.savefig(target, format=form, metadata=metadata)
     return target.getvalue()
 
 

@@ -41,22 +41,22 @@ def known_panels(curves: Sequence[TrainingCurve]) -> list[Panel]:
 
 def draw_panels(curves: Sequence[TrainingCurve], shown: Sequence[Panel], looks: Looks, width: float) -> Figure:
     """A figure of these quantities, `width` inches wide."""
-    made = style.figure(width, 0.5 + 1.45 * len(shown))
-    panels = made.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    figure = style.figure(width, 0.5 + 1.45 * len(shown))
+    panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     drawn = [_panel(axes, panel, curves, looks) for axes, panel in zip(panels, shown, strict=True)]
     panels[-1].set_xlabel("optimiser step")
     if any(curve.events for curve in curves):
         panels[0].plot([], [], marker="x", ls="", color=style.INK, ms=4, mew=1.2, label="sign of instability")
         panels[0].legend(loc="upper right", frameon=False, handletextpad=0.2)
-    made.draw_without_rendering()
+    figure.draw_without_rendering()
     for axes, ends in zip(panels, drawn, strict=True):
         labels.at_ends(axes, ends, looks)
-    return made
+    return figure
 
 
 def _points(curve: TrainingCurve, panel: Panel) -> list[tuple[int, float]]:
-    found = [(row.step, panel[1](row)) for row in curve.rows]
-    return [(step, value) for step, value in found if value is not None]
+    values = [(row.step, panel[1](row)) for row in curve.rows]
+    return [(step, value) for step, value in values if value is not None]
 
 
 def _panel(
@@ -89,8 +89,8 @@ def _panel(
     axes.grid(color=style.LIGHT, lw=0.5)
     axes.margins(x=0.02)
     return {
-        arm: (float(max(step for step, _ in found)), statistics.fmean(value for _, value in found))
-        for arm, found in ends.items()
+        arm: (float(max(step for step, _ in last)), statistics.fmean(value for _, value in last))
+        for arm, last in ends.items()
     }
 
 

@@ -16,20 +16,20 @@ FIELD = "learning_rate"
 
 def draw(report: TuningReport, looks: Looks, width: float = style.COLUMN) -> Figure | str:
     """The primary metric on validation (validation loss where trials answered nothing) against the learning rate."""
-    loss = all(trial.value is None for one in report.arms for trial in one.trials)
-    arms = [one for one in report.arms if _points(one, loss)]
+    loss = all(trial.value is None for arm in report.arms for trial in arm.trials)
+    arms = [arm for arm in report.arms if _points(arm, loss)]
     if not arms:
         return "the experiment was not tuned over learning rates"
-    made = style.figure(width, 2.5)
-    axes = made.subplots()
+    figure = style.figure(width, 2.5)
+    axes = figure.subplots()
     ends = {}
-    for one in arms:
-        points = _points(one, loss)
-        look = looks[one.arm]
+    for arm in arms:
+        points = _points(arm, loss)
+        look = looks[arm.arm]
         axes.plot(*zip(*points, strict=True), color=look.colour, lw=0.9, marker=look.marker, ms=4, mec="white", mew=0.4)
-        ends[one.arm] = max(points, key=lambda point: (point[1], -point[0]) if not loss else (-point[1], -point[0]))
-        _chosen(axes, one, loss, look)
-        for trial in one.trials:
+        ends[arm.arm] = max(points, key=lambda point: (point[1], -point[0]) if not loss else (-point[1], -point[0]))
+        _chosen(axes, arm, loss, look)
+        for trial in arm.trials:
             if trial.status != "ok" and FIELD in trial.values:
                 at = float(trial.values[FIELD])
                 axes.plot(
@@ -38,17 +38,17 @@ def draw(report: TuningReport, looks: Looks, width: float = style.COLUMN) -> Fig
     axes.set_xscale("log")
     style.plain_log(axes.xaxis)
     axes.set_xlabel("learning rate")
-    known = of_task(report.primary, report.experiment.task)
-    unit = f" ({known.unit})" if known.unit else ""
+    metric = of_task(report.primary, report.experiment.task)
+    unit = f" ({metric.unit})" if metric.unit else ""
     axes.set_ylabel("validation loss (nats a token)" if loss else f"{report.primary} on validation{unit}")
-    said = "ring: chosen" + ("; ×: ended badly" if any(t.status != "ok" for one in arms for t in one.trials) else "")
+    marks = "ring: chosen" + ("; ×: ended badly" if any(t.status != "ok" for arm in arms for t in arm.trials) else "")
     direction = "lower" if loss else report.direction
-    axes.set_title(f"{said}; {style.better(direction)}", loc="left", fontsize=7, color=style.GREY)
+    axes.set_title(f"{marks}; {style.better(direction)}", loc="left", fontsize=7, color=style.GREY)
     axes.grid(color=style.LIGHT, lw=0.5)
     axes.margins(x=0.12, y=0.14)
-    made.draw_without_rendering()
-    labels.beside(axes, ends, looks, [_points(one, loss) for one in arms])
-    return made
+    figure.draw_without_rendering()
+    labels.beside(axes, ends, looks, [_points(arm, loss) for arm in arms])
+    return figure
 
 
 def _value(trial: Trial, loss: bool) -> float | None:
@@ -57,12 +57,12 @@ def _value(trial: Trial, loss: bool) -> float | None:
 
 def _points(one: ArmTuning, loss: bool) -> list[tuple[float, float]]:
     """Learning rate and value of the trials with the whole budget that ended well, by rate."""
-    found = []
+    points = []
     for trial in one.trials:
         value = _value(trial, loss)
         if trial.share == 1 and value is not None and FIELD in trial.values:
-            found.append((float(trial.values[FIELD]), value))
-    return sorted(found)
+            points.append((float(trial.values[FIELD]), value))
+    return sorted(points)
 
 
 def _chosen(axes: Axes, one: ArmTuning, loss: bool, look: Look) -> None:

@@ -48,8 +48,8 @@ def running_median(points: Sequence[tuple[int, float]], share: float) -> list[tu
     half = max(1, round(len(points) * share / 2))
     values = [value for _, value in points]
     return [
-        (step, statistics.median(values[max(0, place - half) : place + half + 1]))
-        for place, (step, _) in enumerate(points)
+        (step, statistics.median(values[max(0, index - half) : index + half + 1]))
+        for index, (step, _) in enumerate(points)
     ]
 
 

@@ -134,11 +134,11 @@ def _for_page(svg: str, name: str, alt: str) -> str:
     head = f'<svg viewBox="{size[1]}" role="img" aria-label="{escape(numbers.printable(alt))}">'
     body = head + body[body.index(">") + 1 :]
     used = set(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', body))
-    body = _CLASSES.sub(lambda found: f' class="{found[1] or found[2]}"', body)
-    body = re.sub(r' id="([^"]*)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", body)
+    body = _CLASSES.sub(lambda match: f' class="{match[1] or match[2]}"', body)
+    body = re.sub(r' id="([^"]*)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", body)
     body = body.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
     body = re.sub(r"(font: [^;\"]*?[\d.]+px)[^;\"]*", r"\1 var(--font)", body)
-    body = re.sub(r"#[0-9a-f]{6}\b", lambda found: _coloured(found[0]), body)
+    body = re.sub(r"#[0-9a-f]{6}\b", lambda match: _coloured(match[0]), body)
     return re.sub(r">\s+<", "><", re.sub(r"\s*\n\s*", " ", body)).strip()
 
 

@@ -188,11 +188,11 @@ def looks_at_test(inputs: PageInputs) -> Section:
 
 def settings(inputs: PageInputs) -> Section:
     """The recipes, and what holds for all arms."""
-    found = appendix(inputs.results)
-    recipes = _titled(studies.arm_settings(found, found.recipes), "Recipes; - where an arm has no such setting")
+    used = appendix(inputs.results)
+    recipes = _titled(studies.arm_settings(used, used.recipes), "Recipes; - where an arm has no such setting")
     lead = "`harness appendix` also lists every setting that was handed to libraries."
-    shown = (*([recipes] if recipes.rows else []), studies.shared_settings(found))
-    return Section("settings", "Settings", lead, tables=shown, notes=tuple(map(sentence, found.notes)))
+    shown = (*([recipes] if recipes.rows else []), studies.shared_settings(used))
+    return Section("settings", "Settings", lead, tables=shown, notes=tuple(map(sentence, used.notes)))
 
 
 def reproduce(inputs: PageInputs) -> Section:
