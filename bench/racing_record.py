@@ -25,8 +25,7 @@ from harness.errors import Diverged
 from harness.experiments import pipeline
 from harness.experiments.evaluation import predict
 from harness.experiments.loading.load import stock_folder
-from harness.experiments.running import plans as run_plans
-from harness.experiments.running import worker
+from harness.experiments.running import plans as run_plans, worker
 from harness.records import Example, Ledger, RunPlan, TrainingData
 
 SEED, VISITS = 3, 1000

@@ -40,8 +40,7 @@ from harness import review
 from harness.records import Score
 from harness.review.blind import Ballot, BlindItem
 from harness.review.plan import Design
-from harness.store import Store
-from harness.store import journal as store_journal
+from harness.store import Store, journal as store_journal
 
 REVIEWERS = 16
 BATCH = 200

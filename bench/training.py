@@ -64,8 +64,7 @@ def rows_of_task(examples: int) -> tuple[dict[int, Any], list[int]]:
     """Encoded rows of visit_notes for the embedded base, and the order in which they are seen."""
     from harness.arms import sft
     from harness.config import BudgetSpec, ChatSpec
-    from harness.data import examples as sources
-    from harness.data import splits
+    from harness.data import examples as sources, splits
     from harness.data.prompts import Prompter
     from harness.experiments.loading import load
     from harness.models.transformers import loading

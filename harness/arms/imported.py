@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.arms import Progress, TrainResult, artefacts
-from harness.arms.untrained import load as load
-from harness.arms.untrained import template_hash
+from harness.arms.untrained import load as load, template_hash
 from harness.config import ImportedSpec
 from harness.data.prompts import NO_OVERRIDE
 from harness.errors import ModelError

@@ -92,8 +92,7 @@ def export(
     home: Home = HOME,
 ) -> None:
     """Write what ships of a finished run: weights, a model card with its results, and the hashes of all files."""
-    from harness.release.shipping.export import ExportRequest
-    from harness.release.shipping.export import export as write
+    from harness.release.shipping.export import ExportRequest, export as write
 
     if quantise not in (None, "nf4", "int8"):
         raise UsageError(f"--quantise {quantise!r} is unknown", hint="Give nf4 or int8")

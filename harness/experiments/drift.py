@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import environment, metrics
-from harness import results as report
+from harness import environment, metrics, results as report
 from harness.errors import UsageError
 from harness.experiments import pipeline
 from harness.experiments.evaluation import evaluate
-from harness.experiments.running import ingest, worker
-from harness.experiments.running import plans as run_plans
+from harness.experiments.running import ingest, plans as run_plans, worker
 from harness.experiments.running.context import RunContext
 from harness.progress import Reporter
 from harness.records import Entry, Estimate, ExperimentRecord, Move, Prediction, RunPlan, Score, SentinelCheck, digest

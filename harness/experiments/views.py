@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config import TaskSpec
 from harness.experiments.forecast import lines, to_json
 from harness.experiments.forecast.forecast import Forecast
-from harness.records import ResolvedExperiment
-from harness.records import to_json as plain
+from harness.records import ResolvedExperiment, to_json as plain
 from harness.results import numbers
 from harness.results.render.table import table
 from harness.results.render.writers import Part

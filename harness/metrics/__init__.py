@@ -22,32 +22,20 @@ from typing import TYPE_CHECKING, Any
 from harness.config import plugins
 from harness.errors import DataError, UsageError
 from harness.metrics import facts, likelihood, text
-from harness.metrics.definition import Answer, Bounds, Facts, Measured, Metric
-from harness.metrics.external import is_own, lm_eval_metric, own_metric
+from harness.metrics.definition import (
+    Answer as Answer,
+    Bounds as Bounds,
+    Facts as Facts,
+    Measured as Measured,
+    Metric as Metric,
+)
+from harness.metrics.external import is_own as is_own, lm_eval_metric, own_metric
 from harness.records import Example, Likelihood, Prediction, Score, digest
 from harness.redaction import named
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-__all__ = [
-    "METRICS",
-    "Answer",
-    "Bounds",
-    "Facts",
-    "Measured",
-    "Metric",
-    "check_names",
-    "declared",
-    "facts_of",
-    "is_added",
-    "is_own",
-    "metric",
-    "modules",
-    "score_likelihoods",
-    "score_predictions",
-]
 
 
 def modules(names: Iterable[str]) -> list[str]:

@@ -19,8 +19,7 @@ from harness.results.render import bundle
 from harness.results.render.page.forms import GENERATOR, to_page_html, to_page_markdown
 from harness.results.render.page.page import report_page
 from harness.results.render.page.records import ReportContext
-from harness.results.studies.comparison import Comparison, Texts
-from harness.results.studies.comparison import compare as compare_arms
+from harness.results.studies.comparison import Comparison, Texts, compare as compare_arms
 from harness.results.studies.curve import LearningCurve, learning_curve
 from harness.results.studies.samples import SampleAnswers, shown_samples
 from harness.results.studies.suite import SuiteTable, suite_table

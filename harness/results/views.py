@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.records import Entry, ExperimentRecord, Prediction
-from harness.records import to_json as plain
+from harness.records import Entry, ExperimentRecord, Prediction, to_json as plain
 from harness.redaction import SENSITIVE
 from harness.results import numbers
 from harness.results.render.human import human_view
 from harness.results.render.leaderboard import board_view
 from harness.results.render.studies import comparison_view
 from harness.results.render.table import table
-from harness.results.render.writers import Part, html
-from harness.results.render.writers import plain as plain_text
+from harness.results.render.writers import Part, html, plain as plain_text
 
 if TYPE_CHECKING:
     import pandas

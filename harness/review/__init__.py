@@ -11,30 +11,43 @@ answers.py      arms' answers to read: stored ones, or generated for other promp
 opening.py      an experiment's answers → a round (the same)
 """
 
-from harness.results.human.votes import excluded_raters, open_votes, pair_counts, qualities
-from harness.review.blind import Answer, Ballot, BlindItem, Briefing, ClosingQuestion, Thanks
-from harness.review.bundles import VOTES, load_bundle, write_bundle
+from harness.results.human.votes import (
+    excluded_raters as excluded_raters,
+    open_votes as open_votes,
+    pair_counts as pair_counts,
+    qualities as qualities,
+)
+from harness.review.blind import (
+    Answer as Answer,
+    Ballot as Ballot,
+    BlindItem as BlindItem,
+    Briefing as Briefing,
+    ClosingQuestion as ClosingQuestion,
+    Thanks as Thanks,
+)
+from harness.review.bundles import VOTES as VOTES, load_bundle as load_bundle, write_bundle as write_bundle
 from harness.review.lifecycle import (
-    RoundStatus,
-    authenticate,
-    close,
-    find_round,
-    invitations,
-    invite,
-    invite_owner,
-    invited,
-    open_round,
-    revoke,
-    round_votes,
-    rounds,
-    status,
-    unblind,
-)  # fmt: skip
-from harness.review.serve import briefing, guess, next_item, reference, undo, vote, vote_and_next
-
-__all__ = [
-    "VOTES", "Answer", "Ballot", "BlindItem", "Briefing", "ClosingQuestion", "RoundStatus", "Thanks", "authenticate",
-    "briefing", "close", "excluded_raters", "find_round", "guess", "invitations", "invite", "invite_owner", "invited",
-    "load_bundle", "next_item", "open_round", "open_votes", "pair_counts", "qualities", "reference", "revoke",
-    "round_votes", "rounds", "status", "unblind", "undo", "vote", "vote_and_next", "write_bundle",
-]  # fmt: skip
+    RoundStatus as RoundStatus,
+    authenticate as authenticate,
+    close as close,
+    find_round as find_round,
+    invitations as invitations,
+    invite as invite,
+    invite_owner as invite_owner,
+    invited as invited,
+    open_round as open_round,
+    revoke as revoke,
+    round_votes as round_votes,
+    rounds as rounds,
+    status as status,
+    unblind as unblind,
+)
+from harness.review.serve import (
+    briefing as briefing,
+    guess as guess,
+    next_item as next_item,
+    reference as reference,
+    undo as undo,
+    vote as vote,
+    vote_and_next as vote_and_next,
+)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from harness.arms.training.order import budgeted_order, derived_seeds, rate_factor, training_order
 from harness.config import BudgetSpec

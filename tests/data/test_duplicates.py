@@ -7,8 +7,7 @@ import random
 import time
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from harness.data import near_duplicates
 from harness.data.near_duplicates import MIN_WORDS, SHINGLE, THRESHOLD, near_texts, normalise, same_texts, words

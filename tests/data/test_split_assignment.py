@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, reject, settings
-from hypothesis import strategies as st
+from hypothesis import given, reject, settings, strategies as st
 
 from harness.config import LeakageSpec, SplitsSpec
 from harness.data.splits import divide, presplit, split, split_source, training_share

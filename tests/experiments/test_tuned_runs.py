@@ -18,8 +18,7 @@ from harness.errors import UsageError
 from harness.experiments import pipeline
 from harness.experiments.evaluation import validate
 from harness.experiments.evaluation.evaluate import read_suite
-from harness.experiments.running import plans as run_plans
-from harness.experiments.running import worker
+from harness.experiments.running import plans as run_plans, worker
 from harness.experiments.running.context import RunContext
 from harness.experiments.running.executors import opened
 from harness.experiments.tuning import search, trials

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from harness.config import ChatSpec
 from harness.records import Likelihood, RetentionText, digest, from_json, to_json

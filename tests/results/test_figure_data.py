@@ -7,8 +7,7 @@ import io
 import itertools
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from harness.results import cost_views, figure_tables, leaderboard
 from harness.results.studies import figure_data

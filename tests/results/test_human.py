@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from harness.errors import ReviewError
@@ -26,11 +25,11 @@ from harness.results import (
     leaderboard,
     render_markdown,
     to_csv,
+    to_json as board_to_json,
     to_latex,
     to_text,
     with_human,
 )
-from harness.results import to_json as board_to_json
 from harness.results.human.statistics import exact_upper, human_review
 from harness.results.human.votes import RoundVotes, open_votes, pair_counts
 from harness.results.render import bundle

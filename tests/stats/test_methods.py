@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from method_pairs import corpus_less, corpus_method_estimate, method_difference, method_estimate, method_p_value
 from scipy import stats as reference
 

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from scipy.sparse.csgraph import connected_components
 from scipy.special import expit, logit, stdtr
 from votes_made import ARMS, FOOD_GOLDEN, food, simulated, some_votes, turned

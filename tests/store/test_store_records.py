@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from store_samples import experiment, look, one_of_each, run, vote
 
 from harness import redaction

@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import pytest
 from answer_counts import count_answers
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from harness.records import Prediction, Score, ScoreColumns
 from harness.results import AnswerCounts
-from harness.store import Store
-from harness.store import scores as scores_module
+from harness.store import Store, scores as scores_module
 
 ITEMS = ("a", "b'; --", "ü", "\x00", "")
 

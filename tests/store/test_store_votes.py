@@ -11,8 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from store_samples import cast_votes, vote
 
 from harness.errors import StoreError

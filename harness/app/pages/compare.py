@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from harness.app import frame
-from harness.results import Comparison, Sample, Slice, Texts, numbers, slices, word_diff
-from harness.results import compare as compare_arms
+from harness.results import Comparison, Sample, Slice, Texts, compare as compare_arms, numbers, slices, word_diff
 from harness.store import Store
 
 PER_PAGE = 5

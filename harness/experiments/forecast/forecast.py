@@ -14,8 +14,7 @@ from harness.experiments import pipeline
 from harness.experiments.forecast.calibration import calibrate
 from harness.experiments.forecast.history import Past, Rate, past_runs, rate
 from harness.experiments.forecast.power import Power, power_of
-from harness.experiments.running import plans as run_plans
-from harness.experiments.running import worker
+from harness.experiments.running import plans as run_plans, worker
 from harness.experiments.tuning.search import RUNGS
 from harness.records import ResolvedExperiment, RunPlan
 from harness.results import queries

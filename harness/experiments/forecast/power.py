@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from harness import results as report
-from harness import stats
+from harness import results as report, stats
 from harness.arms import is_trained
 from harness.metrics import Metric
 from harness.metrics.user_metrics import known_metric

@@ -29,8 +29,7 @@ from harness.arms.training import checkpoints
 from harness.arms.training.order import derived_seeds
 from harness.data import sealing, splits
 from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
-from harness.experiments.evaluation import evaluate, rungs
-from harness.experiments.evaluation import validate as validation
+from harness.experiments.evaluation import evaluate, rungs, validate as validation
 from harness.models import library_configs
 from harness.records import (
     Artefact,

@@ -14,8 +14,7 @@ from typing import Any
 
 from harness.errors import ArmFailed, OutOfMemory
 from harness.models import Continuation, Generation, Logprob, cpu, library_configs
-from harness.models.transformers import forward as passes
-from harness.models.transformers import greedy, token_tree
+from harness.models.transformers import forward as passes, greedy, token_tree
 from harness.models.transformers.token_tree import Row
 from harness.records import LibraryConfig
 

@@ -30,8 +30,7 @@ from harness.records.gates import Question
 from harness.records.release import MeasureFact, Scored
 from harness.records.serving import ServedArm
 from harness.results.leaderboard.costs import OUTSIDE, cost_of, unknown
-from harness.results.leaderboard.serving import MEASURES as TIMED
-from harness.results.leaderboard.serving import value_in
+from harness.results.leaderboard.serving import MEASURES as TIMED, value_in
 
 COUNTED = ("artefact_bytes", "trainable_parameters", "total_parameters", "money")
 """Of the ledger, the same on any machine (money has its price)."""

@@ -19,8 +19,7 @@ from harness.data.prepare import prepare
 from harness.errors import ArmFailed, DataError, ModelError, UsageError
 from harness.experiments import pipeline
 from harness.experiments.loading.load import find_experiment
-from harness.experiments.running import ingest, worker
-from harness.experiments.running import plans as run_plans
+from harness.experiments.running import ingest, plans as run_plans, worker
 from harness.progress import Reporter
 from harness.records import Entry, ResolvedExperiment, RunPlan, RunRecord
 from harness.records.files import read_json

@@ -14,8 +14,7 @@ from harness.errors import ModelError, UsageError
 from harness.experiments.running import plans
 from harness.records import Artefact, Entry, ExperimentRecord, ResolvedExperiment, RunPlan, RunRecord, Score, TaskFiles
 from harness.records.files import read_json
-from harness.release.gate import inputs
-from harness.release.gate import run as gates
+from harness.release.gate import inputs, run as gates
 from harness.results import queries
 
 S = TypeVar("S", ExperimentSpec, TaskSpec)

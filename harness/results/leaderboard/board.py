@@ -15,8 +15,7 @@ from harness.results.leaderboard import remarks
 from harness.results.leaderboard.cells import Judge
 from harness.results.leaderboard.columns import Column, columns_of
 from harness.results.leaderboard.costs import OUTSIDE, against_budget, cost_of, unknown
-from harness.results.leaderboard.environments import examine
-from harness.results.leaderboard.environments import notes as environment_notes
+from harness.results.leaderboard.environments import examine, notes as environment_notes
 from harness.results.leaderboard.forgetting import retention_metrics
 from harness.results.leaderboard.rows import Leaderboard, Row
 from harness.results.leaderboard.serving import serving_costs, serving_table

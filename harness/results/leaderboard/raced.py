@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.records import ExperimentRecord, Race
-from harness.records import to_json as plain
+from harness.records import ExperimentRecord, Race, to_json as plain
 from harness.results import numbers
 from harness.stats.elimination import reason, share_spent
 

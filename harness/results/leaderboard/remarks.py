@@ -8,8 +8,7 @@ from harness.records import ExperimentRecord, Question, RunRecord
 from harness.results.collect import AnswerCounts, Results
 from harness.results.leaderboard.costs import OUTSIDE, Cost, against_budget
 from harness.results.leaderboard.raced import race_notes
-from harness.results.numbers import count
-from harness.results.numbers import seconds as in_seconds
+from harness.results.numbers import count, seconds as in_seconds
 
 UNKNOWN_BUDGET = "budget unknown: trained elsewhere, so it may have had more data, time or tuning than the other arms"
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.records import Look, SentinelCheck
-from harness.records import to_json as plain
+from harness.records import Look, SentinelCheck, to_json as plain
 from harness.results.human.records import METRIC, HumanReview
 from harness.results.leaderboard.costs import OUTSIDE, known_ledger
 from harness.results.leaderboard.raced import race_json

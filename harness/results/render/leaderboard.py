@@ -8,8 +8,7 @@ from harness.records import Estimate
 from harness.results import numbers
 from harness.results.human.records import METRIC, HumanArm
 from harness.results.leaderboard.rows import Leaderboard, Row
-from harness.results.render import board as tables
-from harness.results.render import human, speed
+from harness.results.render import board as tables, human, speed
 from harness.results.render.words import (
     better,
     legend_of_marks,

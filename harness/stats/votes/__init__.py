@@ -10,59 +10,46 @@ Fixed-n intervals (all but `sequential`) hold when looked at once, after closing
     record  ←  two_way  ←  rates, separation ← bradley_terry ← ranking, agreement ← raters, sequential
 """
 
-from harness.stats.votes.agreement import Kappa, cohen_kappa, krippendorff_alpha, pairwise_kappas, vote_alpha
-from harness.stats.votes.bradley_terry import BradleyTerry, bradley_terry
+from harness.stats.votes.agreement import (
+    Kappa as Kappa,
+    cohen_kappa as cohen_kappa,
+    krippendorff_alpha as krippendorff_alpha,
+    pairwise_kappas as pairwise_kappas,
+    vote_alpha as vote_alpha,
+)
+from harness.stats.votes.bradley_terry import BradleyTerry as BradleyTerry, bradley_terry as bradley_terry
 from harness.stats.votes.ranking import (
-    PairComparison,
-    effect_estimate,
-    pair_comparisons,
-    score_estimates,
-    vote_best_probabilities,
-    vote_ranks,
+    PairComparison as PairComparison,
+    effect_estimate as effect_estimate,
+    pair_comparisons as pair_comparisons,
+    score_estimates as score_estimates,
+    vote_best_probabilities as vote_best_probabilities,
+    vote_ranks as vote_ranks,
 )
-from harness.stats.votes.raters import Guess, blinding_index, gold_accuracy, identical_tie_rate, self_consistency
-from harness.stats.votes.rates import WinRate, left_rate, pair_win_rates, win_rates
-from harness.stats.votes.record import WINNERS, Measured, Vote, VoteTable, Winner
+from harness.stats.votes.raters import (
+    Guess as Guess,
+    blinding_index as blinding_index,
+    gold_accuracy as gold_accuracy,
+    identical_tie_rate as identical_tie_rate,
+    self_consistency as self_consistency,
+)
+from harness.stats.votes.rates import (
+    WinRate as WinRate,
+    left_rate as left_rate,
+    pair_win_rates as pair_win_rates,
+    win_rates as win_rates,
+)
+from harness.stats.votes.record import (
+    WINNERS as WINNERS,
+    Measured as Measured,
+    Vote as Vote,
+    VoteTable as VoteTable,
+    Winner as Winner,
+)
 from harness.stats.votes.sequential import (
-    confidence_sequence,
-    example_values,
-    log_wealth_path,
-    monitored_win_rate,
+    confidence_sequence as confidence_sequence,
+    example_values as example_values,
+    log_wealth_path as log_wealth_path,
+    monitored_win_rate as monitored_win_rate,
 )
-from harness.stats.votes.two_way import Crossing, mean_interval
-
-__all__ = [
-    "WINNERS",
-    "BradleyTerry",
-    "Crossing",
-    "Guess",
-    "Kappa",
-    "Measured",
-    "PairComparison",
-    "Vote",
-    "VoteTable",
-    "WinRate",
-    "Winner",
-    "blinding_index",
-    "bradley_terry",
-    "cohen_kappa",
-    "confidence_sequence",
-    "effect_estimate",
-    "example_values",
-    "gold_accuracy",
-    "identical_tie_rate",
-    "krippendorff_alpha",
-    "left_rate",
-    "log_wealth_path",
-    "mean_interval",
-    "monitored_win_rate",
-    "pair_comparisons",
-    "pair_win_rates",
-    "pairwise_kappas",
-    "score_estimates",
-    "self_consistency",
-    "vote_alpha",
-    "vote_best_probabilities",
-    "vote_ranks",
-    "win_rates",
-]
+from harness.stats.votes.two_way import Crossing as Crossing, mean_interval as mean_interval

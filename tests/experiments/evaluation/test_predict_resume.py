@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 from arithmetic_model import SETTINGS, ArithmeticModel, generation_load, likelihood_load, run
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from harness.experiments.evaluation.predict import Settings, likelihoods, predict, score
 from harness.records import Prediction

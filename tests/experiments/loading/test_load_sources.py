@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from task_samples import rows
 
 from harness.data.examples import read_examples, read_retention
 from harness.errors import DataError, HarnessError
 from harness.experiments.loading.load import load_task
-from harness.records import Example as HarnessExample
-from harness.records import Message, SourceData, from_json, to_json
+from harness.records import Example as HarnessExample, Message, SourceData, from_json, to_json
 
 
 def read(path: Path) -> SourceData:

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from fake_server import Answer, Server, error, said, serving
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pydantic import ValidationError
 
 from harness.arms.toy import ToyTokenizer

@@ -22,8 +22,7 @@ from harness.records import (
 )
 from harness.records.release import Release, Scored
 from harness.release import baselines
-from harness.release.gate import judge
-from harness.release.gate import run as gates
+from harness.release.gate import judge, run as gates
 from harness.release.gate.evidence import GateInputs, ask
 
 HARDWARE = {"machine": "x86_64", "processor": "abacus", "cores": 2, "accelerators": [], "memory_bytes": 8}

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gate_calls import made_call
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from harness import stats
 from harness.config import WaiverSpec

@@ -19,8 +19,7 @@ import jsonschema
 import pytest
 from gate_calls import made_call
 from gate_worlds import Arm, as_scored, gates_file, pin, record, verdict_of
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from junit_rules import junit_problems
 
 from harness.app.access import owner_token

@@ -9,8 +9,7 @@ from typing import Any
 
 import matplotlib
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from shell_calls import Shell

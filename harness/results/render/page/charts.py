@@ -104,8 +104,7 @@ def tuning_chart(report: TuningReport, looks: Looks) -> Chart | None:
 
 def learning_chart(curve: LearningCurve, looks: Looks) -> Chart | None:
     """The primary metric by train examples; None without results on two shares."""
-    from harness.results.render.figures import curve as figure
-    from harness.results.render.figures import style
+    from harness.results.render.figures import curve as figure, style
 
     title = f"{curve.primary} by train examples"
     alt = f"{title}, for {', '.join(one.arm for one in curve.arms)}."

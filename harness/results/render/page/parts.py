@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from harness.results import numbers
 from harness.results.collect import Results
 from harness.results.leaderboard.rows import Leaderboard
-from harness.results.render import board as tables
-from harness.results.render import human, ledger, speed, studies
+from harness.results.render import board as tables, human, ledger, speed, studies
 from harness.results.render.colours import Looks
 from harness.results.render.page import charts
 from harness.results.render.page.records import ReportContext, Section
