@@ -99,13 +99,13 @@ def plan(
     """
     import sys
 
-    from harness.experiments import forecast
+    from harness.experiments.forecast.forecast import forecast
     from harness.experiments.views import PlanView
 
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
-    return PlanView(forecast.forecast(Path(path), _home(home), calibration=calibrate, margin=margin, say=say))
+    return PlanView(forecast(Path(path), _home(home), calibration=calibrate, margin=margin, say=say))
 
 
 def load_task(path: str | Path) -> TaskView:
