@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -101,10 +100,7 @@ def plan(
         from harness.experiments.forecast import forecast, text
         from harness.results.render import writers
 
-        def say(line: str) -> None:
-            print(line, file=sys.stderr)
-
-        plans = forecast.forecast_suite(path, home, calibration=calibrate, margin=margin, say=say)
+        plans = forecast.forecast_suite(path, home, calibration=calibrate, margin=margin)
         if as_json:
             print_json(text.suite_to_json(plans))
         else:

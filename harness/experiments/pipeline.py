@@ -83,54 +83,50 @@ def run_experiment(
     experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retry: bool = False, rescore: bool = False
 ) -> RunResult:
     """`run` for an experiment that is read already."""
-    with redaction.texts(experiment.task.sensitive):
-        return _run(experiment, home, reporter, retry=retry, rescore=rescore)
-
-
-def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retry: bool, rescore: bool) -> RunResult:
     from harness.store import Store
 
-    home = home.absolute()
-    done = home / "finished" / digest([experiment.spec, experiment.task, experiment.base, *experiment.arms])
-    if experiment.spec.resources.executor == "processes" and not done.exists():
-        # Libraries are imported while the task is read and split, unless all is likely to be there already.
-        forking.begin(experiment, device_of(experiment), threads(experiment))
-    prepared = prepare(experiment, home)
-    for note in [*prepared.notes, *precision_notes(experiment.base, device_of(experiment), environment.multiplies)]:
-        reporter.say(note)
-    if experiment.spec.serving is not None:
-        speed.check_prompts(prepared.sizes["validation"])
-    plans = plan_runs(experiment, prepared, home)
-    record = experiment_record(experiment, prepared, plans)
-    store = Store(queries.database(home))
-    upkeep.resume(store, home)
-    ingest.experiment(store, home, record)
-    live = reporter.listener = LiveFile(home, record.experiment_id)
-    try:
-        name, count = experiment.spec.resources.executor, workers(experiment)
-        with opened(name, reporter, count, lambda plans: Memory(footprint.needs(plans))) as execute:
-            context = RunContext(home, store, record, reporter, execute, retry)
-            if experiment.spec.tuning is not None:
-                experiment = tune(experiment, prepared, context)
-                plans = plan_runs(experiment, prepared, home)
-            plans = [replace(plan, rescore=rescore) for plan in plans]
-            going = plans
-            if experiment.spec.racing is not None:
-                going = racing.race(experiment, plans, context, before=lambda: preflight.examine(plans))
-            failed = _execute(going, context)
-        base_cache.BASE.drop()
+    with redaction.texts(experiment.task.sensitive):
+        home = home.absolute()
+        done = home / "finished" / digest([experiment.spec, experiment.task, experiment.base, *experiment.arms])
+        if experiment.spec.resources.executor == "processes" and not done.exists():
+            # Libraries are imported while the task is read and split, unless all is likely to be there already.
+            forking.begin(experiment, device_of(experiment), threads(experiment))
+        prepared = prepare(experiment, home)
+        for note in [*prepared.notes, *precision_notes(experiment.base, device_of(experiment), environment.multiplies)]:
+            reporter.say(note)
         if experiment.spec.serving is not None:
-            speed.measure(context, speed.jobs(going, experiment.spec.serving))
-    finally:
-        live.close()
-        reporter.listener = None
-    board = queries.board(home, record.experiment_id)
-    ingest.prune(experiment, plans, queries.leader(board))
-    ingest.prune_trials(experiment, home, store.trials(record.experiment_id), plans)
-    if not failed:
-        done.parent.mkdir(exist_ok=True)
-        done.touch()
-    return RunResult(board, failed)
+            speed.check_prompts(prepared.sizes["validation"])
+        plans = plan_runs(experiment, prepared, home)
+        record = experiment_record(experiment, prepared, plans)
+        store = Store(queries.database(home))
+        upkeep.resume(store, home)
+        ingest.experiment(store, home, record)
+        live = reporter.listener = LiveFile(home, record.experiment_id)
+        try:
+            name, count = experiment.spec.resources.executor, workers(experiment)
+            with opened(name, reporter, count, lambda plans: Memory(footprint.needs(plans))) as execute:
+                context = RunContext(home, store, record, reporter, execute, retry)
+                if experiment.spec.tuning is not None:
+                    experiment = tune(experiment, prepared, context)
+                    plans = plan_runs(experiment, prepared, home)
+                plans = [replace(plan, rescore=rescore) for plan in plans]
+                going = plans
+                if experiment.spec.racing is not None:
+                    going = racing.race(experiment, plans, context, before=lambda: preflight.examine(plans))
+                failed = _execute(going, context)
+            base_cache.BASE.drop()
+            if experiment.spec.serving is not None:
+                speed.measure(context, speed.jobs(going, experiment.spec.serving))
+        finally:
+            live.close()
+            reporter.listener = None
+        board = queries.board(home, record.experiment_id)
+        ingest.prune(experiment, plans, queries.leader(board))
+        ingest.prune_trials(experiment, home, store.trials(record.experiment_id), plans)
+        if not failed:
+            done.parent.mkdir(exist_ok=True)
+            done.touch()
+        return RunResult(board, failed)
 
 
 def load_suite(path: Path) -> list[ResolvedExperiment]:

@@ -136,21 +136,18 @@ def keep_looks(home: Path, looks: Sequence[Look]) -> None:
 def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
     """A test-set evaluation, to be counted: who scored which arm on the sealed test split, when and why."""
     assert entry.eval_id is not None
-    who = os.environ.get("USER") or getpass.getuser()
-    return Look(entry.eval_id, record.experiment_id, entry.arm, who, why, environment.now())
+    return Look(entry.eval_id, record.experiment_id, entry.arm, who(), why, environment.now())
 
 
-def sentinel(store: Store, home: Path, check: SentinelCheck, rows: Sequence[Any]) -> None:
-    """Store a check of an environment with the `rows` of its evaluation, and keep it as a file."""
-    folder = home / "experiments" / check.experiment / "sentinels"
-    write_json(folder / f"{check.before}-{check.after}.json", check)
-    keep_looks(home, [row for row in rows if isinstance(row, Look)])
-    store.ingest([*rows, check])
+def who() -> str:
+    """The user who runs this."""
+    return os.environ.get("USER") or getpass.getuser()
 
 
-def parity(store: Store, home: Path, check: ParityCheck, rows: Sequence[Any]) -> None:
-    """Store a parity check with the `rows` of what it scored, and keep it as a file."""
-    write_json(home / "experiments" / check.experiment / "parity" / f"{digest(check)}.json", check)
+def check(store: Store, home: Path, check: SentinelCheck | ParityCheck, rows: Sequence[Any]) -> None:
+    """Store a check of an environment or of a shipped model, with the `rows` of its scoring, and keep it as a file."""
+    own = f"sentinels/{check.before}-{check.after}" if isinstance(check, SentinelCheck) else f"parity/{digest(check)}"
+    write_json(home / "experiments" / check.experiment / f"{own}.json", check)
     keep_looks(home, [row for row in rows if isinstance(row, Look)])
     store.ingest([*rows, check])
 

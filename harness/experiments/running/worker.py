@@ -157,11 +157,11 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     attempt = earlier.attempt + 1 if earlier is not None else 1
     lost = _lost_seconds(plan.run_folder)
     if earlier is not None and earlier.status != "ok":
-        lost += max(0.0, _spent(earlier.ledger) - _kept_seconds(plan.run_folder))
+        lost += max(0.0, spent(earlier.ledger) - _kept_seconds(plan.run_folder))
     places = _places(plan.run_folder, provenance)
     write_json(plan.run_folder / "plan.json", plan)
     status: Status = "ok"
-    error, result, spent = None, None, Ledger()
+    error, result, ledger = None, None, Ledger()
     started = time.monotonic()
     try:
         data = splits.training_share(read_training(plan.files.folder), plan.fraction)
@@ -169,8 +169,8 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
             result = arms.family(plan.arm.method).train(without_test(plan), data, progress)
     except Exception as caught:
         status, error = _failure(plan, caught, str(attempt))
-        spent = _spent_until(caught, time.monotonic() - started)
-    ledger = result.ledger if result else spent
+        ledger = _spent_until(caught, time.monotonic() - started)
+    ledger = result.ledger if result else ledger
     record = replace(
         _new_record(plan, earlier, library_configs.into(provenance, plan.run_folder), error),
         status=status,
@@ -371,7 +371,8 @@ def _lost_seconds(folder: Path) -> float:
     return lost
 
 
-def _spent(ledger: Ledger) -> float:
+def spent(ledger: Ledger) -> float:
+    """Wall seconds of training, preparation, validation and failed attempts."""
     return ledger.train_seconds + ledger.prepare_seconds + ledger.validation_seconds + ledger.lost_seconds
 
 
@@ -383,7 +384,7 @@ def _spent_until(error: Exception, elapsed: float) -> Ledger:
     ledger = error.ledger if isinstance(error, ArmFailed) else None
     if not isinstance(ledger, Ledger):
         return Ledger(prepare_seconds=elapsed)
-    return replace(ledger, prepare_seconds=max(0.0, elapsed - _spent(ledger)))
+    return replace(ledger, prepare_seconds=max(0.0, elapsed - spent(ledger)))
 
 
 def _kept_seconds(folder: Path) -> float:

@@ -102,12 +102,10 @@ def examples_of(plan: RunPlan, number: int) -> list[Example]:
 
 def prompts_of(job: Job, model: Servable) -> list[tuple[int, ...]]:
     """The prompts as the arm sees them: with its few-shot examples or template, truncated as when it is scored."""
-    plan, limit = job.plan, job.settings.new_tokens
-    experiment, override = plan.experiment, prompt_override(plan)
+    plan, experiment = job.plan, job.plan.experiment
+    override = prompt_override(plan)
     prompter = Prompter(model.tokenizer, experiment.spec.chat, experiment.task, model.context, override)
     examples = examples_of(plan, job.settings.prompts)
-    if isinstance(model, EndpointModel):
-        requests = predict.rendered_requests(prompter, examples, limit, model.ids)
-    else:
-        requests = predict.generation_requests(prompter, examples, limit)
+    as_ids = model.ids if isinstance(model, EndpointModel) else None
+    requests = predict.generation_requests(prompter, examples, job.settings.new_tokens, as_ids)
     return [request.prompt for request in requests]
