@@ -205,22 +205,18 @@ def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score
         *read_records(folder / "lm_eval.jsonl", Score),
     ]
     if "likelihood" in unavailable(plan):
-        scores += metrics.missing_likelihoods(names, eval_id, _items(suite))
+        items = {
+            "test": [example.id for example in suite.examples],
+            "retention": [text.id for text in suite.retention],
+            "preferences": list(dict.fromkeys(pair.example for pair in suite.pairs)),
+        }
+        scores += metrics.missing_likelihoods(names, eval_id, items)
     return scores
 
 
 def unavailable(plan: RunPlan) -> dict[str, str]:
     """Source of a metric → why no model of the method of `plan` has a value for it."""
     return dict(endpoint.UNAVAILABLE) if plan.arm.method == "endpoint" else {}
-
-
-def _items(suite: Suite) -> dict[str, list[str]]:
-    """Items of the suites that likelihoods are asked of."""
-    return {
-        "test": [example.id for example in suite.examples],
-        "retention": [text.id for text in suite.retention],
-        "preferences": list(dict.fromkeys(pair.example for pair in suite.pairs)),
-    }
 
 
 def own_metrics(plan: RunPlan) -> dict[str, metrics.Metric]:

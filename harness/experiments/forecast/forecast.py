@@ -126,7 +126,7 @@ def _of(experiment: ResolvedExperiment, home: Path, calibration: bool, margin: f
     workers = run_plans.workers(experiment)
     longest = max((arm.seconds or 0.0 for arm, runs in left if runs), default=0.0)
     price = experiment.spec.resources.price_per_device_hour
-    peaks = [arm.peak_memory_bytes for arm in arms if arm.peak_memory_bytes is not None]
+    peak = max((arm.peak_memory_bytes for arm in arms if arm.peak_memory_bytes is not None), default=None)
     disk = _disk(experiment, measured) if measured else None
     return Forecast(
         experiment=experiment.name,
@@ -138,13 +138,13 @@ def _of(experiment: ResolvedExperiment, home: Path, calibration: bool, margin: f
         workers=workers,
         device_seconds=device_seconds,
         wall_seconds=None if device_seconds is None else max(longest, device_seconds / workers),
-        peak_memory_bytes=max(peaks, default=None),
+        peak_memory_bytes=peak,
         disk_bytes=disk,
         price_per_device_hour=price,
         money=None if price is None or device_seconds is None else price * device_seconds / 3600,
         unknown=tuple(arm.arm for arm in arms if arm.seconds is None),
         power=power_of(experiment, prepared.groups, store, margin),
-        notes=_notes(experiment, max(peaks, default=None), disk, home),
+        notes=_notes(experiment, peak, disk, home),
     )
 
 

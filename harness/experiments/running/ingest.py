@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import environment
 from harness.arms.artefacts import FOLDER
+from harness.experiments.evaluation import evaluate
+from harness.experiments.running import worker
 from harness.records import (
     Entry,
     ExperimentRecord,
@@ -37,7 +39,6 @@ from harness.records.files import read_json, read_records, write_json
 from harness.results.winner import rules
 
 if TYPE_CHECKING:
-    from harness.experiments.running import worker
     from harness.store import Store
 
 R = TypeVar("R")
@@ -114,8 +115,6 @@ def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str
 
     An experiment that takes over an evaluation of another one sees its scores, so that counts too.
     """
-    from harness.experiments.evaluation import evaluate
-
     folder = plan.home / "evals" / eval_id
     if not store.has_evaluation(eval_id):
         return evaluation_rows(folder), "harness run"
@@ -171,8 +170,6 @@ def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
 
 def evaluation_rows(folder: Path) -> list[Any]:
     """Every record of a complete evaluation folder."""
-    from harness.experiments.evaluation import evaluate
-
     return [
         *read_records(folder / "predictions.jsonl", Prediction),
         *read_records(folder / "likelihoods.jsonl", Likelihood),
@@ -183,8 +180,6 @@ def evaluation_rows(folder: Path) -> list[Any]:
 
 def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
     """Metrics that the task declares now and that the stored evaluation lacks, or has from another source file."""
-    from harness.experiments.evaluation import evaluate
-
     task = plan.experiment.task
     versions = {name: metric.version for name, metric in evaluate.own_metrics(plan).items()}
     stored = {row.metric for row in store.scores([eval_id]) if versions.get(row.metric, row.version) == row.version}
@@ -194,7 +189,6 @@ def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
 def rebuild(store: Store, home: Path) -> dict[str, int]:
     """Ingest every experiment, run and evaluation folder under `home` again; what is stored already stays as it is."""
     from harness.experiments import upkeep
-    from harness.experiments.evaluation import evaluate
 
     upkeep.recall(store, home)
     before = store.counts()
@@ -231,8 +225,6 @@ def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | 
     `best` is the name of the arm that leads on the primary metric. Of what was trained for a learning curve nothing
     stays, and of trials neither, unless all does (`prune_trials`).
     """
-    from harness.experiments.running import worker
-
     keep = experiment.spec.keep
     if keep == "all":
         return

@@ -283,24 +283,17 @@ def _failure(plan: RunPlan, error: Exception, name: str) -> tuple[Status, str]:
     _raise_full_disk(error)
     if not isinstance(error, HarnessError):
         (plan.run_folder / f"traceback-{name}.txt").write_text(traceback.format_exc())
-    return _status_of(error), _one_line(error)
-
-
-def _status_of(error: Exception) -> Status:
+    status: Status = "failed"
     if isinstance(error, Diverged):
-        return "diverged"
-    if isinstance(error, (OutOfMemory, MemoryError)) or type(error).__name__ == "OutOfMemoryError":
-        return "oom"
-    if isinstance(error, ArmFailed) and error.message.startswith("cancelled"):
-        return "cancelled"
-    return "failed"
-
-
-def _one_line(error: Exception) -> str:
+        status = "diverged"
+    elif isinstance(error, (OutOfMemory, MemoryError)) or type(error).__name__ == "OutOfMemoryError":
+        status = "oom"
+    elif isinstance(error, ArmFailed) and error.message.startswith("cancelled"):
+        status = "cancelled"
     # Our messages hold no sensitive data; those of libraries may, and are kept in the run folder's traceback alone.
     ours = isinstance(error, HarnessError)
     text = str(error) if ours else redaction.reason(error, f"{type(error).__name__}: {error}")
-    return " ".join(text.split())[:500]
+    return status, " ".join(text.split())[:500]
 
 
 def _artefact_is_there(plan: RunPlan, record: RunRecord) -> bool:

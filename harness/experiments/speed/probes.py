@@ -14,6 +14,7 @@ from harness.arms.untrained import prompt_override
 from harness.config import ServingSpec
 from harness.data import sealing
 from harness.data.prompts import Prompter
+from harness.errors import ArmFailed
 from harness.experiments.evaluation import predict
 from harness.experiments.running import worker
 from harness.experiments.speed import timing
@@ -78,8 +79,6 @@ def visit(job: Job, rows: int | None) -> ServingVisit:
     try:
         timed = timing.visit(_loaded.model, _loaded.prompts, job.settings.new_tokens, rows, time.perf_counter)
         if not timed.single_tokens:
-            from harness.errors import ArmFailed
-
             raise ArmFailed("it generated nothing", hint="Look at the server's log")
         return timed
     finally:
