@@ -121,8 +121,7 @@ def run_experiment(
             live.close()
             reporter.listener = None
         board = queries.board(home, record.experiment_id)
-        ingest.prune(experiment, plans, queries.leader(board))
-        ingest.prune_trials(experiment, home, store.trials(record.experiment_id), plans)
+        ingest.prune(experiment, plans, queries.leader(board), store.trials(record.experiment_id))
         if not failed:
             done.parent.mkdir(exist_ok=True)
             done.touch()

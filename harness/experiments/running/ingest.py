@@ -219,15 +219,19 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     return {name: count - before.get(name, 0) for name, count in store.counts().items()}
 
 
-def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | None) -> None:
+def prune(
+    experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | None, trials: Sequence[Trial] = ()
+) -> None:
     """Remove the artefacts that `keep:` does not keep; records, logs and predictions always stay.
 
-    `best` is the name of the arm that leads on the primary metric. Of what was trained for a learning curve nothing
-    stays, and of trials neither, unless all does (`prune_trials`).
+    `best` is the name of the arm that leads on the primary metric. Of what was trained for a learning curve and of
+    tuning `trials` nothing stays, unless all does.
     """
     keep = experiment.spec.keep
     if keep == "all":
         return
+    for train_id in {trial.train_id for trial in trials} - {plan.train_id for plan in plans}:
+        shutil.rmtree(plans[0].home / "runs" / train_id / FOLDER, ignore_errors=True)
     parents = {plan.parent_train_id for plan in plans if plan.arm_name == best}
     for plan in plans:
         record = worker.read_run(plan.run_folder)
@@ -240,15 +244,3 @@ def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | 
         }[keep]
         if not kept and Path(record.artefact.path).is_absolute() is False:
             shutil.rmtree(plan.run_folder / record.artefact.path, ignore_errors=True)
-
-
-def prune_trials(
-    experiment: ResolvedExperiment, home: Path, trials: Sequence[Trial], finals: Sequence[RunPlan]
-) -> None:
-    """Remove the artefacts of trials, once all arms are tuned, unless everything is kept; records and answers stay."""
-    if experiment.spec.keep == "all":
-        return
-    needed = {plan.train_id for plan in finals}
-    for trial in trials:
-        if trial.train_id not in needed:
-            shutil.rmtree(home / "runs" / trial.train_id / FOLDER, ignore_errors=True)
