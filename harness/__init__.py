@@ -7,7 +7,8 @@
     h.leaderboard("experiment").to_pandas()      # one row for each arm and metric
     h.compare("lora", "full").to_dict()          # what `harness compare lora full --json` prints
 
-Each function answers what the command of the same name answers. Nothing heavy is imported before a function is called.
+Each function answers what the command of the same name answers; `home` is the folder of the store, runs and artefacts
+(default: $HARNESS_HOME, else `.harness` in the working directory). Nothing heavy is imported before one is called.
 Results have `to_pandas()`, `to_dict()` (the schema of the command's `--json`), a text form (`print(result)`) and a
 table for notebooks. Every error that a user can cause or mend is a `HarnessError`; its `exit_code` is the command's.
 """
@@ -87,7 +88,6 @@ def plan(
 
     Args:
         path: Experiment file.
-        home: As for `run`.
         calibrate: Run a few steps of every arm that has no stored history; without it such an arm has no estimate.
         margin: Also say what it takes to show a difference of this size, in the primary metric's own unit.
 
@@ -97,15 +97,10 @@ def plan(
     Raises:
         SpecError, DataError, ModelError: as `run` would, before it trains.
     """
-    import sys
-
-    from harness.experiments import forecast
+    from harness.experiments.forecast.forecast import forecast
     from harness.experiments.views import PlanView
 
-    def say(line: str) -> None:
-        print(line, file=sys.stderr)
-
-    return PlanView(forecast.forecast(Path(path), _home(home), calibration=calibrate, margin=margin, say=say))
+    return PlanView(forecast(Path(path), _home(home), calibration=calibrate, margin=margin))
 
 
 def load_task(path: str | Path) -> TaskView:
@@ -151,7 +146,6 @@ def leaderboard(
 
     Args:
         name: Experiment file, name or id; default: the newest experiment.
-        home: As for `run`.
         bundle: Read this bundle in place of the store.
 
     Returns:
@@ -179,7 +173,6 @@ def compare(
         b: The arm it is compared with.
         experiment: Experiment file, name or id; default: the newest.
         samples: How many of the answers that differ most to show; of a sensitive task no text is shown.
-        home: As for `run`.
 
     Returns:
         Differences with intervals, each in its metric's own unit, and sample answers.
@@ -198,7 +191,6 @@ def predictions(run: str, *, home: str | Path | None = None) -> PredictionsView:
 
     Args:
         run: EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED where the arm has several seeds.
-        home: As for `run`.
 
     Returns:
         One row for each test example: answer, why it ended, tokens in and out, seconds. Of a sensitive task the texts
@@ -229,7 +221,6 @@ def gate(
     Args:
         gates: Gates file.
         candidate: EXPERIMENT/ARM, EXPERIMENT/ARM@SEED, or the folder of an adapter or a model, which is scored first.
-        home: As for `run`.
         rescore_baseline: Score the baseline's model again here, and compare with that.
         experiment: Experiment file to score by; default: the baseline's.
         progress: As for `run`.
@@ -256,7 +247,6 @@ def review_results(round: str, *, home: str | Path | None = None) -> ReviewView:
 
     Args:
         round: Id of the round, as `harness review status` prints it.
-        home: As for `run`.
 
     Returns:
         Win rates of the arms with intervals, and how reliable each rater was.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -98,16 +97,14 @@ def plan(
 
     path = Path(experiment)
     if suites.is_suite(path):
-        from harness.experiments import forecast
+        from harness.experiments.forecast import forecast, text
+        from harness.results.render import writers
 
-        def say(line: str) -> None:
-            print(line, file=sys.stderr)
-
-        plans = forecast.forecast_suite(path, home, calibration=calibrate, margin=margin, say=say)
+        plans = forecast.forecast_suite(path, home, calibration=calibrate, margin=margin)
         if as_json:
-            print_json(forecast.suite_to_json(plans))
+            print_json(text.suite_to_json(plans))
         else:
-            print("\n".join(forecast.suite_lines(plans)))
+            print(writers.plain(text.suite_view(plans)), end="")
         return
     show(harness.plan(path, home=home, calibrate=calibrate, margin=margin), as_json)
 
@@ -174,18 +171,20 @@ def score(
 def metrics(as_json: Json = False) -> None:
     """List every metric: direction, unit, formula, and what of a task it needs."""
     from harness.experiments.loading import catalogue
+    from harness.results.render import writers
 
     if as_json:
         print_json(catalogue.metrics_to_json())
     else:
-        print("\n".join(catalogue.metric_lines()))
+        print(writers.plain(catalogue.metric_view()), end="")
 
 
 def arms(as_json: Json = False) -> None:
     """List every method with its fields, their types and defaults, and the stock recipes."""
     from harness.experiments.loading import catalogue
+    from harness.results.render import writers
 
     if as_json:
         print_json(catalogue.arms_to_json())
     else:
-        print("\n".join(catalogue.arm_lines()))
+        print(writers.plain(catalogue.arm_view()), end="")

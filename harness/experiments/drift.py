@@ -88,7 +88,7 @@ def _check(context: RunContext, plan: RunPlan, entry: Entry) -> SentinelCheck:
         accepted=bool(moves) and all(move.within for move in moves),
         when=environment.now(),
     )
-    ingest.sentinel(store, context.home, result, [*rows, look])
+    ingest.check(store, context.home, result, [*rows, look])
     return result
 
 

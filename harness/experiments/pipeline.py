@@ -83,54 +83,49 @@ def run_experiment(
     experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retry: bool = False, rescore: bool = False
 ) -> RunResult:
     """`run` for an experiment that is read already."""
-    with redaction.texts(experiment.task.sensitive):
-        return _run(experiment, home, reporter, retry=retry, rescore=rescore)
-
-
-def _run(experiment: ResolvedExperiment, home: Path, reporter: Reporter, *, retry: bool, rescore: bool) -> RunResult:
     from harness.store import Store
 
-    home = home.absolute()
-    done = home / "finished" / digest([experiment.spec, experiment.task, experiment.base, *experiment.arms])
-    if experiment.spec.resources.executor == "processes" and not done.exists():
-        # Libraries are imported while the task is read and split, unless all is likely to be there already.
-        forking.begin(experiment, device_of(experiment), threads(experiment))
-    prepared = prepare(experiment, home)
-    for note in [*prepared.notes, *precision_notes(experiment.base, device_of(experiment), environment.multiplies)]:
-        reporter.say(note)
-    if experiment.spec.serving is not None:
-        speed.check_prompts(prepared.sizes["validation"])
-    plans = plan_runs(experiment, prepared, home)
-    record = experiment_record(experiment, prepared, plans)
-    store = Store(queries.database(home))
-    upkeep.resume(store, home)
-    ingest.experiment(store, home, record)
-    live = reporter.listener = LiveFile(home, record.experiment_id)
-    try:
-        name, count = experiment.spec.resources.executor, workers(experiment)
-        with opened(name, reporter, count, lambda plans: Memory(footprint.needs(plans))) as execute:
-            context = RunContext(home, store, record, reporter, execute, retry)
-            if experiment.spec.tuning is not None:
-                experiment = tune(experiment, prepared, context)
-                plans = plan_runs(experiment, prepared, home)
-            plans = [replace(plan, rescore=rescore) for plan in plans]
-            going = plans
-            if experiment.spec.racing is not None:
-                going = racing.race(experiment, plans, context, before=lambda: preflight.examine(plans))
-            failed = _execute(going, context)
-        base_cache.BASE.drop()
+    with redaction.texts(experiment.task.sensitive):
+        home = home.absolute()
+        done = home / "finished" / digest([experiment.spec, experiment.task, experiment.base, *experiment.arms])
+        if experiment.spec.resources.executor == "processes" and not done.exists():
+            # Libraries are imported while the task is read and split, unless all is likely to be there already.
+            forking.begin(experiment, device_of(experiment), threads(experiment))
+        prepared = prepare(experiment, home)
+        for note in [*prepared.notes, *precision_notes(experiment.base, device_of(experiment), environment.multiplies)]:
+            reporter.say(note)
         if experiment.spec.serving is not None:
-            speed.measure(context, speed.jobs(going, experiment.spec.serving))
-    finally:
-        live.close()
-        reporter.listener = None
-    board = queries.board(home, record.experiment_id)
-    ingest.prune(experiment, plans, queries.leader(board))
-    ingest.prune_trials(experiment, home, store.trials(record.experiment_id), plans)
-    if not failed:
-        done.parent.mkdir(exist_ok=True)
-        done.touch()
-    return RunResult(board, failed)
+            speed.check_prompts(prepared.sizes["validation"])
+        plans = plan_runs(experiment, prepared, home)
+        record = experiment_record(experiment, prepared, plans)
+        store = Store(queries.database(home))
+        upkeep.resume(store, home)
+        ingest.experiment(store, home, record)
+        live = reporter.listener = LiveFile(home, record.experiment_id)
+        try:
+            name, count = experiment.spec.resources.executor, workers(experiment)
+            with opened(name, reporter, count, lambda plans: Memory(footprint.needs(plans))) as execute:
+                context = RunContext(home, store, record, reporter, execute, retry)
+                if experiment.spec.tuning is not None:
+                    experiment = tune(experiment, prepared, context)
+                    plans = plan_runs(experiment, prepared, home)
+                plans = [replace(plan, rescore=rescore) for plan in plans]
+                going = plans
+                if experiment.spec.racing is not None:
+                    going = racing.race(experiment, plans, context, before=lambda: preflight.examine(plans))
+                failed = _execute(going, context)
+            base_cache.BASE.drop()
+            if experiment.spec.serving is not None:
+                speed.measure(context, speed.jobs(going, experiment.spec.serving))
+        finally:
+            live.close()
+            reporter.listener = None
+        board = queries.board(home, record.experiment_id)
+        ingest.prune(experiment, plans, queries.leader(board), store.trials(record.experiment_id))
+        if not failed:
+            done.parent.mkdir(exist_ok=True)
+            done.touch()
+        return RunResult(board, failed)
 
 
 def load_suite(path: Path) -> list[ResolvedExperiment]:
@@ -148,24 +143,20 @@ def _checked(experiment: ResolvedExperiment) -> ResolvedExperiment:
     for arm in experiment.arms:
         if isinstance(arm, EndpointSpec) and experiment.task.sensitive:
             endpoint.stays_here(arm.url)
-    if experiment.spec.tuning is not None:
-        check_tuning(experiment)
     racing.check(experiment)
-    return experiment
-
-
-def check_tuning(experiment: ResolvedExperiment) -> None:
-    """Raise SpecError where no validation value can be had of the primary metric, and it is asked for."""
-    task, spec = experiment.task, experiment.spec.tuning
-    primary = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
+    task, tuning = experiment.task, experiment.spec.tuning
     dpo = any(isinstance(arm, DpoSpec) for arm in experiment.arms)
-    if primary.suite != "test" and spec is not None and (spec.choose_by == "primary" or dpo):
+    if tuning is None or not (tuning.choose_by == "primary" or dpo):
+        return experiment
+    primary = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
+    if primary.suite != "test":
         raise SpecError(
             f"the primary metric {primary.name} is not measured on the validation split",
             file=experiment.file.name,
             field="tuning.choose_by",
             hint="Write `choose_by: loss` (and leave DPO arms out), or give the task a primary metric of its answers",
         )
+    return experiment
 
 
 def tune(experiment: ResolvedExperiment, prepared: Prepared, context: RunContext) -> ResolvedExperiment:
@@ -218,13 +209,6 @@ def stored_run(path: Path, home: Path, reporter: Reporter) -> tuple[ResolvedExpe
 def no_results(path: Path, home: Path) -> UsageError:
     """The error for an experiment without results."""
     return UsageError(f"{path} has no results under {home}", hint=f"`harness run {path}` makes them")
-
-
-def own_declarations(experiment: ResolvedExperiment) -> dict[str, Any]:
-    """What the task's own metrics declare, for reports that are made where their files are not."""
-    task = experiment.task
-    own = load_own([task.metrics.primary, *task.metrics.also], experiment.task_dir, sensitive=task.sensitive)
-    return {name: declaration(metric) for name, metric in own.items()}
 
 
 def untuned(experiment: ResolvedExperiment, home: Path, record: ExperimentRecord) -> set[str]:
@@ -288,7 +272,10 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
     `plans` are those of the recipes as they stand. What tuning will choose follows from them and from what is searched,
     so that the id is known before the first trial.
     """
-    spec = experiment.spec
+    spec, task = experiment.spec, experiment.task
+    own = load_own([task.metrics.primary, *task.metrics.also], experiment.task_dir, sensitive=task.sensitive)
+    # Reports are made where the files of these metrics are not.
+    declared = {"own_metrics": {name: declaration(metric) for name, metric in own.items()}}
     content: list[Any] = [
         experiment.name,
         prepared.files.fingerprint,
@@ -307,7 +294,7 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
         name=experiment.name,
         file=experiment.file.name,
         spec=spec.model_dump(mode="json"),
-        task=experiment.task.model_dump(mode="json") | {"own_metrics": own_declarations(experiment)},
+        task=task.model_dump(mode="json") | declared,
         task_fingerprint=prepared.splits.fingerprint,
         split_sizes=prepared.sizes,
         leaks=prepared.splits.leaks,

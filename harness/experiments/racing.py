@@ -160,14 +160,13 @@ class _Driver:
         outcomes = tuple(self._arm(arm) for arm in self.plans)
         for outcome in outcomes:
             self._close(outcome)
-        spec = self.rules
         return Race(
             metric=self.metric,
-            shares=spec.shares,
-            level=spec.level,
-            margin=spec.margin,
-            lead=spec.lead,
-            clip=spec.clip,
+            shares=self.rules.shares,
+            level=self.rules.level,
+            margin=self.rules.margin,
+            lead=self.rules.lead,
+            clip=self.rules.clip,
             arms=outcomes,
             seconds=self.seconds,
             created=environment.now(),
@@ -195,23 +194,18 @@ class _Driver:
         for arm in entrants:
             for plan in self.plans[arm]:
                 asked.setdefault(plan.train_id, replace(worker.without_test(plan), rung=rung))
-        outcomes: dict[str, worker.Outcome] = {}
-        for train_id, plan in asked.items():
-            outcome = worker.finished(plan)
-            if outcome is not None:
-                outcomes[train_id] = outcome
+        known = {train_id: worker.finished(plan) for train_id, plan in asked.items()}
+        outcomes = {train_id: outcome for train_id, outcome in known.items() if outcome is not None}
         waiting = [plan for train_id, plan in asked.items() if train_id not in outcomes]
         if waiting and not self._begun:
             self._begun = True
             self._before()
-        for outcome in self.context.execute(waiting):
-            outcomes[outcome.run.train_id] = outcome
+        outcomes |= {outcome.run.train_id: outcome for outcome in self.context.execute(waiting)}
         scores: dict[str, RungScores] = {}
         for train_id, outcome in outcomes.items():
-            if outcome.rung is None:
-                continue
-            scores[train_id], self.runs[train_id] = outcome.rung, outcome.run
-            self.seconds += outcome.rung.seconds
+            if outcome.rung is not None:
+                scores[train_id], self.runs[train_id] = outcome.rung, outcome.run
+                self.seconds += outcome.rung.seconds
         for arm in entrants:
             for plan in self.plans[arm]:
                 if plan.train_id not in scores:

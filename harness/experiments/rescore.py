@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,40 +25,28 @@ def score(home: Path, experiment: str | None, names: Sequence[str]) -> list[str]
     record = find(store, experiment)
     metrics.check_names(names)
     own = _own_metrics(home, store, record, names)
-    if not sealed_examples(home, record):
+    examples = sealed_examples(home, record)
+    if not examples:
         raise UsageError(
             f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again; it is quick"
         )
+    lines = []
     with redaction.texts(bool(record.task.get("sensitive"))):
-        lines = _score(home, store, record, names, own)
+        for entry in store.entries(record.experiment_id):
+            if entry.eval_id is None:
+                continue
+            predictions, facts = store.predictions([entry.eval_id]), record.task.get("facts")
+            rows: list[Score] = [
+                *metrics.score_predictions(names, entry.eval_id, predictions, examples.values(), facts, own),
+                *metrics.score_likelihoods(names, store.likelihoods([entry.eval_id])),
+            ]
+            look = ingest.look(record, entry, f"harness score --metric {' --metric '.join(names)}")
+            ingest.keep_looks(home.absolute(), [look])
+            added = store.ingest([*rows, look])
+            lines.append(f"{entry.arm}: {max(0, added - 1)} scores added")
     if own:
         added_task = {**record.task, "own_metrics": {name: declaration(metric) for name, metric in own.items()}}
         ingest.experiment(store, home.absolute(), replace(record, task=added_task))
-    return lines
-
-
-def _score(
-    home: Path, store: Store, record: ExperimentRecord, names: Sequence[str], own: Mapping[str, metrics.Metric]
-) -> list[str]:
-    examples, lines = sealed_examples(home, record), []
-    for entry in store.entries(record.experiment_id):
-        if entry.eval_id is None:
-            continue
-        rows: list[Score] = [
-            *metrics.score_predictions(
-                names,
-                entry.eval_id,
-                store.predictions([entry.eval_id]),
-                examples.values(),
-                record.task.get("facts"),
-                own,
-            ),
-            *metrics.score_likelihoods(names, store.likelihoods([entry.eval_id])),
-        ]
-        look = ingest.look(record, entry, f"harness score --metric {' --metric '.join(names)}")
-        ingest.keep_looks(home.absolute(), [look])
-        added = store.ingest([*rows, look])
-        lines.append(f"{entry.arm}: {max(0, added - 1)} scores added")
     return lines
 
 

@@ -7,12 +7,12 @@ rebuild finds it.
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
 import shutil
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from harness import environment
 from harness.arms.artefacts import FOLDER
 from harness.errors import UsageError
+from harness.experiments.running import ingest
 from harness.records import from_json, live
 from harness.records.files import read_json, write_json
 from harness.results import queries
@@ -65,20 +66,21 @@ def delete(
         name=record.name,
         task_fingerprint=record.task_fingerprint,
         when=environment.now(),
-        who=os.environ.get("USER") or getpass.getuser(),
+        who=ingest.who(),
         why=anyway.strip(),
         train_ids=tuple(sorted(trained - kept.train_ids)),
         eval_ids=tuple(sorted({entry.eval_id for entry in entries if entry.eval_id} - kept.eval_ids)),
     )
-    _refuse_running(home, record.experiment_id, record.name, mine.train_ids)
+    claimed = any(_claimed(home / "runs" / train_id) for train_id in mine.train_ids)
+    if claimed or live.read(home, record.experiment_id) is not None:
+        raise UsageError(f"{record.name} is running", hint="Wait for it or stop it, then delete it")
     held = sorted({title for run, title in (pinned or {}).items() if run in mine.train_ids})
     if held and not mine.why:
         raise UsageError(
             f"a run of {record.name} is pinned as the baseline {', '.join(held)}",
             hint='--anyway "REASON" deletes it, and the reason is recorded; the pinned scores stay',
         )
-    folders = [home / "runs" / one for one in mine.train_ids] + [home / "evals" / one for one in mine.eval_ids]
-    size = sum(map(_bytes, folders))
+    size = sum(map(_bytes, _folders(home, mine.train_ids, mine.eval_ids)))
     what = f"{len(mine.train_ids)} runs and {len(mine.eval_ids)} evaluations, {_megabytes(size)}"
     shared = len(trained) - len(mine.train_ids)
     stays = f"{shared} runs are shared with other experiments and stay; " if shared else ""
@@ -98,7 +100,7 @@ def resume(store: Store, home: Path) -> None:
         gone = [one for one in begun.train_ids if one not in kept.train_ids]
         gone_evaluations = [one for one in begun.eval_ids if one not in kept.eval_ids]
         _remove_experiment(home, begun.experiment_id)
-        for folder in [home / "runs" / one for one in gone] + [home / "evals" / one for one in gone_evaluations]:
+        for folder in _folders(home, gone, gone_evaluations):
             shutil.rmtree(folder, ignore_errors=True)
         deletion.remove(store, gone, gone_evaluations)
         (home / "deletions").mkdir(exist_ok=True)
@@ -113,6 +115,10 @@ def recall(store: Store, home: Path) -> None:
         _remove_experiment(home, path.stem)
 
 
+def _folders(home: Path, train_ids: Sequence[str], eval_ids: Sequence[str]) -> list[Path]:
+    return [home / "runs" / name for name in train_ids] + [home / "evals" / name for name in eval_ids]
+
+
 def _remove_experiment(home: Path, experiment_id: str) -> None:
     folder = home / "experiments" / experiment_id
     (folder / "record.json").unlink(missing_ok=True)
@@ -121,11 +127,6 @@ def _remove_experiment(home: Path, experiment_id: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
     for name in ("boards", "live"):
         (home / name / f"{experiment_id}.json").unlink(missing_ok=True)
-
-
-def _refuse_running(home: Path, experiment_id: str, name: str, train_ids: Collection[str]) -> None:
-    if live.read(home, experiment_id) is not None or any(_claimed(home / "runs" / one) for one in train_ids):
-        raise UsageError(f"{name} is running", hint="Wait for it or stop it, then delete it")
 
 
 def _claimed(run: Path) -> bool:
@@ -242,21 +243,18 @@ def sizes(home: Path) -> dict[str, Any]:
     kinds["sealed"] = _bytes(home / "sealed")
     kinds["database"] = sum(path.stat().st_size for path in home.glob(f"{queries.DATABASE}*"))
     kinds["other"] = _bytes(home) - sum(kinds.values())
-    rows, users = [], defaultdict(set)
-    experiments = store.experiments()
-    for record in experiments:
+    every, rows = {**of_run, **of_evaluation}, []
+    names: dict[str, set[str | None]] = {}
+    for record in store.experiments():
         entries = store.entries(record.experiment_id)
-        trained = [entry.train_id for entry in entries]
-        trained += [trial.train_id for trial in store.trials(record.experiment_id)]
-        for name in [*trained, *(entry.eval_id for entry in entries if entry.eval_id)]:
-            users[name].add(record.experiment_id)
-    every = {**of_run, **of_evaluation}
-    for record in experiments:
-        mine = [name for name, who in users.items() if record.experiment_id in who]
-        shared = sum(every.get(name, 0) for name in mine if len(users[name]) > 1)
-        alone = sum(every.get(name, 0) for name in mine if len(users[name]) == 1)
+        names[record.experiment_id] = {name for entry in entries for name in (entry.train_id, entry.eval_id)}
+        names[record.experiment_id] |= {trial.train_id for trial in store.trials(record.experiment_id)}
+    users = Counter(name for mine in names.values() for name in mine)
+    for record in store.experiments():
+        sizes_of_mine = {name: every.get(name or "", 0) for name in names[record.experiment_id]}
+        shared = sum(size for name, size in sizes_of_mine.items() if users[name] > 1)
         about = {"experiment_id": record.experiment_id, "name": record.name, "created": record.created}
-        rows.append({**about, "bytes": alone + shared, "shared": shared})
+        rows.append({**about, "bytes": sum(sizes_of_mine.values()), "shared": shared})
     loose = [
         {"train_id": name, "arm": _arm_of(home / "runs" / name), "bytes": size, "checkpoints": size_of_checkpoints}
         for name, size in sorted(of_run.items())
@@ -296,16 +294,12 @@ def _arm_of(run: Path) -> str:
 
 def _bytes(folder: Path) -> int:
     """Bytes of the files below a folder; 0 where there is none."""
-    return sum(_file_sizes(folder))
-
-
-def _file_sizes(folder: Path) -> Iterator[int]:
+    size = 0
     for path, _, names in os.walk(folder):
         for name in names:
-            try:
-                yield (Path(path) / name).lstat().st_size
-            except FileNotFoundError:  # a run that goes on has replaced it
-                continue
+            with suppress(FileNotFoundError):  # a run that goes on has replaced it
+                size += (Path(path) / name).lstat().st_size
+    return size
 
 
 def _megabytes(size: int) -> str:

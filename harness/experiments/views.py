@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.config import TaskSpec
-from harness.experiments.forecast import lines, to_json
+from harness.experiments.forecast import text
 from harness.experiments.forecast.forecast import Forecast
+from harness.experiments.loading.catalogue import flat
 from harness.records import ResolvedExperiment, to_json as plain
-from harness.results import numbers
 from harness.results.render.table import table
 from harness.results.render.writers import Part
 from harness.results.views import View, frame
@@ -36,11 +36,11 @@ class TaskView(View):
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row for each setting: `field` (dotted) and `value`."""
-        return frame([{"field": field, "value": value} for field, value in _flat(self.spec.model_dump(mode="json"))])
+        return frame([{"field": field, "value": value} for field, value in flat(self.spec.model_dump(mode="json"))])
 
     def parts(self) -> Sequence[Part]:
         """One row for each setting."""
-        rows = [[field, str(value)] for field, value in _flat(self.spec.model_dump(mode="json"))]
+        rows = [[field, str(value)] for field, value in flat(self.spec.model_dump(mode="json"))]
         return [table(["field", "value"], rows, words=True)]
 
 
@@ -63,14 +63,14 @@ class ExperimentView(View):
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row for each arm, one column for each of its settings (dotted names)."""
-        return frame([dict(_flat(arm.model_dump(mode="json"))) for arm in self.experiment.arms])
+        return frame([dict(flat(arm.model_dump(mode="json"))) for arm in self.experiment.arms])
 
     def parts(self) -> Sequence[Part]:
         """One row for each arm, with the settings that are not the defaults of its method."""
         found = self.experiment
         rows = []
         for arm in found.arms:
-            own = _flat(arm.model_dump(mode="json", exclude_defaults=True, exclude={"name", "method"}))
+            own = flat(arm.model_dump(mode="json", exclude_defaults=True, exclude={"name", "method"}))
             rows.append([str(arm.name), arm.method, ", ".join(f"{field}: {value}" for field, value in own)])
         budget = ", ".join(f"{n} {name}" for name, n in found.spec.budget.model_dump(exclude_none=True).items())
         about = f"{found.name}: task {found.task.name}, {len(found.spec.seeds)} seeds, {budget} for each trained arm"
@@ -85,34 +85,12 @@ class PlanView(View):
 
     def to_dict(self) -> dict[str, Any]:
         """As `harness plan --json`."""
-        return to_json(self.forecast)
+        return text.to_json(self.forecast)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row for each arm: runs, seconds of one run (wall time on one device), bytes; missing where unknown."""
         return frame([plain(arm) for arm in self.forecast.arms])
 
     def parts(self) -> Sequence[Part]:
-        """One row for each arm, and what all of them come to."""
-        heads = ["arm", "runs", "finished", "one run s", "peak MB", "file MB", "from"]
-        rows = [
-            [
-                *(arm.arm, str(arm.runs), str(arm.finished), numbers.seconds(arm.seconds)),
-                *(numbers.megabytes(arm.peak_memory_bytes), numbers.megabytes(arm.artefact_bytes), arm.basis),
-            ]
-            for arm in self.forecast.arms
-        ]
-        text = lines(self.forecast)
-        rest = text.index("", 2)  # the lines after the table
-        return [text[0], table(heads, rows), *(line for line in text[rest:] if line)]
-
-    def __str__(self) -> str:
         """As `harness plan` prints it."""
-        return "\n".join(lines(self.forecast))
-
-
-def _flat(value: Mapping[str, Any], start: str = "") -> list[tuple[str, Any]]:
-    """Dotted names and values; an empty mapping has none."""
-    pairs: list[tuple[str, Any]] = []
-    for name, inner in value.items():
-        pairs += _flat(inner, f"{start}{name}.") if isinstance(inner, Mapping) else [(f"{start}{name}", inner)]
-    return pairs
+        return text.view(self.forecast)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from harness.store import Store
 from harness.store.file import transaction
@@ -78,22 +77,14 @@ def record(store: Store, deletion: Deletion) -> None:
         )
 
 
-def remove(store: Store, train_ids: Collection[str], eval_ids: Collection[str]) -> int:
-    """Remove the rows of these trainings and evaluations; returns how many."""
+def remove(store: Store, train_ids: Collection[str], eval_ids: Collection[str]) -> None:
+    """Remove the rows of these trainings and evaluations."""
     with store._file.open() as cursor, transaction(cursor):
-        of_evaluation = [
-            name
-            for (name,) in cursor.execute(
-                "SELECT table_name FROM duckdb_tables() JOIN duckdb_columns() USING (table_oid, table_name) "
-                "WHERE column_name = 'eval_id'"
-            ).fetchall()
-            if name not in _STAYS
-        ]
-        tables = [*((name, "train_id", train_ids) for name in _OF_TRAINING)]
-        tables += [(name, "eval_id", eval_ids) for name in of_evaluation]
-        return sum(_delete(cursor, *one) for one in tables)
-
-
-def _delete(cursor: Any, table: str, column: str, ids: Collection[str]) -> int:
-    deleted = cursor.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT unnest($1::VARCHAR[]))", [list(ids)])
-    return int(deleted.fetchone()[0])
+        of_evaluation = cursor.execute(
+            "SELECT table_name FROM duckdb_tables() JOIN duckdb_columns() USING (table_oid, table_name) "
+            "WHERE column_name = 'eval_id'"
+        ).fetchall()
+        tables = [(name, "train_id", train_ids) for name in _OF_TRAINING]
+        tables += [(name, "eval_id", eval_ids) for (name,) in of_evaluation if name not in _STAYS]
+        for table, column, ids in tables:
+            cursor.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT unnest($1::VARCHAR[]))", [list(ids)])

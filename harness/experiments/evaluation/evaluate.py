@@ -45,6 +45,8 @@ from harness.records.files import read_json, read_records, write_json, write_rec
 DONE = "evaluation.json"
 SCORED = "scored.json"
 """In a run folder: subject → its evaluation."""
+ALWAYS = ("length_limited", "retention_perplexity", "preference_accuracy")
+"""Metrics that every evaluation has where its suite allows them."""
 ENDPOINT_CHARACTERS, ENDPOINT_ROWS = 1 << 30, 32
 RAW = ("generate.jsonl", "score.jsonl", "lm_eval-*.jsonl")
 
@@ -164,12 +166,14 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
     # Batches that a killed scoring finished took time as well.
     generating = max(predicted - started, sum(row.seconds for row in predictions))
     seconds = Seconds(generating, time.perf_counter() - predicted)
+    decoding = getattr(model, "generation_settings", None)  # a local model has them
+    generation = plan.experiment.task.generate.model_dump(mode="json")
     record = Evaluation(
         eval_id=name,
         train_id=plan.train_id,
         artefact_hash=artefact.hash,
         suite_fingerprint=plan.files.suite_fingerprint,
-        generation={**plan.experiment.task.generate.model_dump(mode="json"), **_decoding(model)},
+        generation=generation if decoding is None else {**generation, "config": to_json(decoding)},
         environment=environment_of(plan),
         created=environment.now(),
         subject=subject(plan, artefact),
@@ -183,12 +187,6 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
     return seconds
 
 
-def _decoding(model: Model) -> dict[str, Any]:
-    """The configuration that a local model decoded with."""
-    settings = getattr(model, "generation_settings", None)
-    return {} if settings is None else {"config": to_json(settings)}
-
-
 def read_evaluation(folder: Path) -> Evaluation:
     """The record of a complete evaluation."""
     return from_json(Evaluation, read_json(folder / DONE)["evaluation"])
@@ -197,7 +195,7 @@ def read_evaluation(folder: Path) -> Evaluation:
 def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score]:
     """Scores of every metric that the task declares, from stored predictions and likelihoods; needs no model."""
     task = plan.experiment.task
-    names = metric_names(task.metrics.primary, *task.metrics.also)
+    names = list(dict.fromkeys([task.metrics.primary, *task.metrics.also, *ALWAYS]))
     predictions = list(read_records(folder / "predictions.jsonl", Prediction))
     likelihoods = list(read_records(folder / "likelihoods.jsonl", Likelihood))
     own = own_metrics(plan)
@@ -207,22 +205,18 @@ def score(plan: RunPlan, eval_id: str, folder: Path, suite: Suite) -> list[Score
         *read_records(folder / "lm_eval.jsonl", Score),
     ]
     if "likelihood" in unavailable(plan):
-        scores += metrics.missing_likelihoods(names, eval_id, _items(suite))
+        items = {
+            "test": [example.id for example in suite.examples],
+            "retention": [text.id for text in suite.retention],
+            "preferences": list(dict.fromkeys(pair.example for pair in suite.pairs)),
+        }
+        scores += metrics.missing_likelihoods(names, eval_id, items)
     return scores
 
 
 def unavailable(plan: RunPlan) -> dict[str, str]:
     """Source of a metric → why no model of the method of `plan` has a value for it."""
     return dict(endpoint.UNAVAILABLE) if plan.arm.method == "endpoint" else {}
-
-
-def _items(suite: Suite) -> dict[str, list[str]]:
-    """Items of the suites that likelihoods are asked of."""
-    return {
-        "test": [example.id for example in suite.examples],
-        "retention": [text.id for text in suite.retention],
-        "preferences": list(dict.fromkeys(pair.example for pair in suite.pairs)),
-    }
 
 
 def own_metrics(plan: RunPlan) -> dict[str, metrics.Metric]:
@@ -237,12 +231,6 @@ def modules(task: TaskSpec) -> list[str]:
     lm_eval = task.lm_eval is not None or (task.retention is not None and task.retention.tasks is not None)
     names = metrics.modules([task.metrics.primary, *task.metrics.also])
     return [*names, "datasets", "lm_eval.evaluator"] if lm_eval else names
-
-
-def metric_names(*declared: str) -> list[str]:
-    """The declared metrics, and those that every evaluation has where its suite allows them."""
-    always = ("length_limited", "retention_perplexity", "preference_accuracy")
-    return list(dict.fromkeys([*declared, *always]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,14 +260,13 @@ class Scorer:
 
     def predictions(self, progress: arms.Progress) -> list[Prediction]:
         """Answers to the suite's examples."""
-        settings, prompter = self._settings(), self._prompter()
-        examples, limit = self.suite.examples, settings.max_new_tokens
+        settings, as_ids = self._settings(), None
         if isinstance(self.model, endpoint.EndpointModel):
             # Batches are what a kill can lose; how many tokens fit one is the server's affair.
             settings = replace(settings, batch_tokens=ENDPOINT_CHARACTERS, max_rows=ENDPOINT_ROWS)
-            requests = predict.rendered_requests(prompter, examples, limit, self.model.ids)
-        else:
-            requests = predict.generation_requests(prompter, examples, limit)
+            as_ids = self.model.ids
+        limit = settings.max_new_tokens
+        requests = predict.generation_requests(self._prompter(), self.suite.examples, limit, as_ids)
         return predict.predict(self.model, requests, settings, self.folder / "generate.jsonl", progress)
 
     def likelihoods(self, progress: arms.Progress) -> list[Likelihood]:
@@ -300,9 +287,9 @@ class Scorer:
         task = self.plan.experiment.task
         scores, likelihoods = self._lm_eval(task.lm_eval, "", progress)
         kept, choices = self._lm_eval(task.retention.tasks if task.retention else None, "retention-", progress)
-        kept = [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in kept]
-        choices = [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in choices]
-        return [*scores, *kept], [*likelihoods, *choices]
+        scores += [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in kept]
+        likelihoods += [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in choices]
+        return scores, likelihoods
 
     def _lm_eval(
         self, spec: LmEvalSpec | None, kept_in: str, progress: arms.Progress

@@ -80,22 +80,19 @@ class Settings:
 
 
 def generation_requests(
-    prompter: Prompter, examples: Sequence[Example], max_new_tokens: int
+    prompter: Prompter, examples: Sequence[Example], max_new_tokens: int, as_ids: AsIds | None = None
 ) -> list[GenerationRequest]:
-    """Prompts of `examples`, each leaving room for `max_new_tokens`."""
-    encoded = [(example, prompter.encode_prompt(example, max_new_tokens)) for example in examples]
-    return [GenerationRequest(e.id, row.prompt, row.prompt_hash, row.truncated > 0) for e, row in encoded]
-
-
-def rendered_requests(
-    prompter: Prompter, examples: Sequence[Example], max_new_tokens: int, as_ids: AsIds
-) -> list[GenerationRequest]:
-    """Prompts of `examples` as text or turns, for a model that takes no token ids; `as_ids` writes them as its own."""
-    rendered = [(example, prompter.render_prompt(example, max_new_tokens)) for example in examples]
-    return [
-        GenerationRequest(e.id, as_ids(row.text, row.messages), row.prompt_hash, row.truncated > 0)
-        for e, row in rendered
-    ]
+    """Prompts of `examples`, each leaving room for `max_new_tokens`; `as_ids` of a model that tokenises by itself."""
+    requests = []
+    for example in examples:
+        if as_ids is None:
+            row = prompter.encode_prompt(example, max_new_tokens)
+            requests.append(GenerationRequest(example.id, row.prompt, row.prompt_hash, row.truncated > 0))
+        else:
+            text = prompter.render_prompt(example, max_new_tokens)
+            ids = as_ids(text.text, text.messages)
+            requests.append(GenerationRequest(example.id, ids, text.prompt_hash, text.truncated > 0))
+    return requests
 
 
 def target_requests(prompter: Prompter, examples: Sequence[Example]) -> list[LikelihoodRequest]:

@@ -61,7 +61,9 @@ def validate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Vali
             started = time.perf_counter()
             value = _value(metric, scores_of(plan, model, examples, folder, progress))
             seconds = time.perf_counter() - started
-    result = Validation(metric.name, value, last_loss(plan.run_folder), len(examples), seconds)
+    losses = [row.validation_loss for row in read_records(plan.run_folder / "train_log.jsonl", TrainLogRow)]
+    last = next((loss for loss in reversed(losses) if loss is not None), None)
+    result = Validation(metric.name, value, last, len(examples), seconds)
     write_json(folder / DONE, result)
     return result
 
@@ -72,12 +74,6 @@ def validation_examples(plan: RunPlan) -> tuple[Example, ...]:
     ranked = sorted(every, key=lambda example: digest(["tuning", example.id]))[: _tuning(plan).examples]
     picked = {example.id for example in ranked}
     return tuple(example for example in every if example.id in picked)
-
-
-def last_loss(folder: Path) -> float | None:
-    """Validation loss at the end of the training in run folder `folder`; None where none was measured."""
-    losses = [row.validation_loss for row in read_records(folder / "train_log.jsonl", TrainLogRow)]
-    return next((loss for loss in reversed(losses) if loss is not None), None)
 
 
 def _tuning(plan: RunPlan) -> TuningSpec:

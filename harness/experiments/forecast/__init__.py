@@ -4,10 +4,5 @@ history.py      what stored runs of the same base and method took
 calibration.py  a few steps and answers of each arm, on training and validation examples, where there is no history
 power.py        the smallest difference that this test split can show, and which margins a gate can pass
 forecast.py     all of it for one experiment file
-text.py         as lines and as JSON
+text.py         as sentences and a table, and as JSON
 """
-
-from harness.experiments.forecast.forecast import forecast, forecast_suite
-from harness.experiments.forecast.text import lines, suite_lines, suite_to_json, to_json
-
-__all__ = ["forecast", "forecast_suite", "lines", "suite_lines", "suite_to_json", "to_json"]

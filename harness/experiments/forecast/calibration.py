@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.config import BudgetSpec
-from harness.experiments.forecast.history import Rate
+from harness.experiments.forecast.history import Rate, rate_of
 from harness.experiments.running import worker
 from harness.records import RunPlan, TaskFiles
 from harness.records.files import write_records
@@ -71,15 +71,6 @@ class _SmallExperiment:
         run, ledger = outcome.run, outcome.run.ledger
         if run.status != "ok" or outcome.eval_id is None:
             return f"the calibration of {plan.arm_name} ended {run.status}: {run.error}"
-        trained = ledger.examples > 0
         validation = ledger.validation_seconds * self.validation / max(1, self.answers)
-        scored = ledger.predict_seconds + ledger.score_seconds
-        return Rate(
-            per_example=ledger.train_seconds / ledger.examples if trained else None,
-            per_token=ledger.train_seconds / ledger.tokens if trained and ledger.tokens else None,
-            fixed_seconds=ledger.prepare_seconds + validation,
-            per_test_example=scored / self.answers if self.answers else None,
-            peak_memory_bytes=ledger.peak_memory_bytes,
-            artefact_bytes=ledger.artefact_bytes,
-            basis=f"a calibration on {ledger.examples} training and {self.answers} validation examples",
-        )
+        basis = f"a calibration on {ledger.examples} training and {self.answers} validation examples"
+        return rate_of([ledger], ledger.prepare_seconds + validation, self.answers, basis)

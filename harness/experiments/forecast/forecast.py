@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +23,11 @@ from harness.results import queries
 from harness.store import Store
 
 Say = Callable[[str], None]
-"""Prints a line of progress."""
+
+
+def to_stderr(line: str) -> None:
+    """Print a line of progress where it does not mix with the result."""
+    print(line, file=sys.stderr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class Forecast:
 
 
 def forecast(
-    path: Path, home: Path, *, calibration: bool = False, margin: float | None = None, say: Say = print
+    path: Path, home: Path, *, calibration: bool = False, margin: float | None = None, say: Say = to_stderr
 ) -> Forecast:
     """Read and prepare the experiment in `path` as `run` does, and say what running it will take; trains nothing.
 
@@ -96,7 +102,7 @@ def forecast(
 
 
 def forecast_suite(
-    path: Path, home: Path, *, calibration: bool = False, margin: float | None = None, say: Say = print
+    path: Path, home: Path, *, calibration: bool = False, margin: float | None = None, say: Say = to_stderr
 ) -> list[Forecast]:
     """`forecast` of every experiment of a suite file."""
     experiments = pipeline.load_suite(path)
@@ -107,7 +113,7 @@ def _of(experiment: ResolvedExperiment, home: Path, calibration: bool, margin: f
     prepared = prepare(experiment, home)
     record, plans = pipeline.stored_plans(experiment, prepared, home)
     store = Store(queries.database(home)) if queries.database(home).exists() else None
-    rates = _rates(plans, _past(store), home if calibration else None, say)
+    rates = _rates(plans, past_runs(store) if store is not None else [], home if calibration else None, say)
     untuned, arms = pipeline.untuned(experiment, home, record), []
     for name, own in _by_arm(plans).items():
         arm = _arm(name, own, rates, prepared.sizes["test"])
@@ -119,7 +125,7 @@ def _of(experiment: ResolvedExperiment, home: Path, calibration: bool, margin: f
     workers = run_plans.workers(experiment)
     longest = max((arm.seconds or 0.0 for arm, runs in left if runs), default=0.0)
     price = experiment.spec.resources.price_per_device_hour
-    peaks = [arm.peak_memory_bytes for arm in arms if arm.peak_memory_bytes is not None]
+    peak = max((arm.peak_memory_bytes for arm in arms if arm.peak_memory_bytes is not None), default=None)
     disk = _disk(experiment, measured) if measured else None
     return Forecast(
         experiment=experiment.name,
@@ -131,22 +137,14 @@ def _of(experiment: ResolvedExperiment, home: Path, calibration: bool, margin: f
         workers=workers,
         device_seconds=device_seconds,
         wall_seconds=None if device_seconds is None else max(longest, device_seconds / workers),
-        peak_memory_bytes=max(peaks, default=None),
+        peak_memory_bytes=peak,
         disk_bytes=disk,
         price_per_device_hour=price,
         money=None if price is None or device_seconds is None else price * device_seconds / 3600,
         unknown=tuple(arm.arm for arm in arms if arm.seconds is None),
         power=power_of(experiment, prepared.groups, store, margin),
-        notes=_notes(experiment, max(peaks, default=None), disk, home),
+        notes=_notes(experiment, peak, disk, home),
     )
-
-
-def _past(store: Store | None) -> list[Past]:
-    if store is None:
-        return []
-    experiments = store.experiments()
-    entries = [entry for record in experiments for entry in store.entries(record.experiment_id)]
-    return past_runs(experiments, entries, store.runs([entry.train_id for entry in entries]))
 
 
 def _by_arm(plans: Sequence[RunPlan]) -> dict[str, list[RunPlan]]:
@@ -239,8 +237,6 @@ def _disk(experiment: ResolvedExperiment, arms: Sequence[ArmForecast]) -> int:
 
 
 def _notes(experiment: ResolvedExperiment, peak: int | None, disk: int | None, home: Path) -> tuple[str, ...]:
-    import shutil
-
     notes = []
     memory = environment.hardware()["memory_bytes"]
     at_once = run_plans.workers(experiment)

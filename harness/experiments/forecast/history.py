@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import environment
-from harness.records import Entry, ExperimentRecord, RunPlan, RunRecord
+from harness.records import ExperimentRecord, Ledger, RunPlan, RunRecord
+
+if TYPE_CHECKING:
+    from harness.store import Store
 
 NEWEST = 5
 """How many of the newest runs are averaged."""
@@ -38,15 +41,14 @@ class Past:
     experiment: ExperimentRecord
 
 
-def past_runs(
-    experiments: Sequence[ExperimentRecord], entries: Sequence[Entry], runs: Sequence[RunRecord]
-) -> list[Past]:
+def past_runs(store: Store) -> list[Past]:
     """Finished runs with the experiments they belong to, the newest first; each run once."""
-    records = {record.experiment_id: record for record in experiments}
     records_of_runs: dict[tuple[str, int], ExperimentRecord] = {}
-    for entry in entries:
-        if entry.eval_id is not None:
-            records_of_runs[entry.train_id, entry.attempt] = records[entry.experiment_id]
+    for record in store.experiments():
+        for entry in store.entries(record.experiment_id):
+            if entry.eval_id is not None:
+                records_of_runs[entry.train_id, entry.attempt] = record
+    runs = store.runs([train_id for train_id, _ in records_of_runs])
     good = [run for run in runs if run.status == "ok" and (run.train_id, run.attempt) in records_of_runs]
     good.sort(key=lambda run: run.provenance.started, reverse=True)
     return [Past(run, records_of_runs[run.train_id, run.attempt]) for run in good]
@@ -69,7 +71,9 @@ def rate(plan: RunPlan, past: Sequence[Past]) -> Rate | None:
 
     best = max(map(likeness, candidates))
     used = [candidate for candidate in candidates if likeness(candidate) == best][:NEWEST]
-    return _rate(used, _basis(used, best))
+    fixed = [past.run.ledger.prepare_seconds + past.run.ledger.validation_seconds for past in used]
+    tests = sum(past.experiment.split_sizes.get("test", 0) for past in used)
+    return rate_of([past.run.ledger for past in used], sum(fixed) / len(fixed), tests, _basis(used, best))
 
 
 def _machine(hardware: Any) -> tuple[Any, ...]:
@@ -87,19 +91,17 @@ def _basis(used: Sequence[Past], likeness: tuple[bool, bool, bool]) -> str:
     return text if same_machine else f"{text} on another machine"
 
 
-def _rate(used: Sequence[Past], basis: str) -> Rate:
-    ledgers = [past.run.ledger for past in used]
+def rate_of(ledgers: Sequence[Ledger], fixed_seconds: float, tests: int, basis: str) -> Rate:
+    """What runs took that scored `tests` examples in all."""
     peaks = [ledger.peak_memory_bytes for ledger in ledgers if ledger.peak_memory_bytes is not None]
-    tests = sum(past.experiment.split_sizes.get("test", 0) for past in used)
     trained = [ledger for ledger in ledgers if ledger.examples]
     examples, tokens = sum(ledger.examples for ledger in trained), sum(ledger.tokens for ledger in trained)
     train_seconds = sum(ledger.train_seconds for ledger in trained)
-    fixed_seconds = sum(ledger.prepare_seconds + ledger.validation_seconds for ledger in ledgers)
     score_seconds = sum(ledger.predict_seconds + ledger.score_seconds for ledger in ledgers)
     return Rate(
         per_example=train_seconds / examples if examples else None,
         per_token=train_seconds / tokens if tokens else None,
-        fixed_seconds=fixed_seconds / len(ledgers),
+        fixed_seconds=fixed_seconds,
         per_test_example=score_seconds / tests if tests else None,
         peak_memory_bytes=max(peaks, default=None),
         artefact_bytes=max(ledger.artefact_bytes for ledger in ledgers),

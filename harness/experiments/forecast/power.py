@@ -85,13 +85,10 @@ def power_of(
         return plain
     if question == "method" and any(spread.seed is None for spread in known_spread.spreads):
         more = "; how far seeds lie apart is not known yet, so this is about checkpoints, and methods need more"
-        question, known_spread = (
-            "checkpoints",
-            KnownSpread(known_spread.spreads, known_spread.clusters, known_spread.basis + more),
-        )
+        question, known_spread = "checkpoints", replace(known_spread, basis=known_spread.basis + more)
     if question == "method":
         rough = "; the seeds of one run show their own spread roughly: an order of magnitude"
-        known_spread = KnownSpread(known_spread.spreads, known_spread.clusters, known_spread.basis + rough)
+        known_spread = replace(known_spread, basis=known_spread.basis + rough)
     return with_numbers(plain, known_spread, question, len(experiment.arms))
 
 

@@ -1,17 +1,17 @@
-"""Writes a forecast as lines of text and as JSON."""
+"""Shows a forecast as sentences and a table, and writes it as JSON."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from harness.experiments.forecast.forecast import ArmForecast, Forecast
+from harness.experiments.forecast.forecast import Forecast
 from harness.experiments.forecast.power import Power
 from harness.records import to_json as plain
 from harness.results import numbers
+from harness.results.render.table import Table, table
+from harness.results.render.writers import Part
 
-WIDTH = 110
 SCHEMA = "harness.plan/1"
 SUITE_SCHEMA = "harness.plans/1"
 
@@ -21,35 +21,28 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
     return {"schema": SCHEMA, "runs": forecast.runs, "finished": forecast.finished, **plain(forecast)}
 
 
-def lines(forecast: Forecast) -> list[str]:
-    """The forecast for a terminal: a row for each arm, totals, and what can be shown."""
-    sizes = ", ".join(f"{size:,} {name}" for name, size in forecast.split_sizes.items())
-    done = f", {forecast.finished} of them finished" if forecast.finished else ""
-    runs = "1 run" if forecast.runs == 1 else f"{forecast.runs} runs"
-    first = f"{forecast.experiment}: {runs}{done}; task {forecast.task} ({sizes}; {forecast.groups} test groups)"
-    totals = [*_totals(forecast), *(f"{note[0].upper()}{note[1:]}." for note in forecast.notes)]
-    return [first, "", *_table(forecast.arms), "", *_wrapped(totals), "", *_wrapped(_power(forecast.power))]
-
-
 def suite_to_json(forecasts: Sequence[Forecast]) -> dict[str, Any]:
     """The forecasts of a suite's experiments."""
     return {"schema": SUITE_SCHEMA, "plans": [to_json(each) for each in forecasts]}
 
 
-def suite_lines(forecasts: Sequence[Forecast]) -> list[str]:
+def view(forecast: Forecast) -> list[Part]:
+    """A row for each arm, totals, and what can be shown."""
+    sizes = ", ".join(f"{size:,} {name}" for name, size in forecast.split_sizes.items())
+    done = f", {forecast.finished} of them finished" if forecast.finished else ""
+    runs = "1 run" if forecast.runs == 1 else f"{forecast.runs} runs"
+    first = f"{forecast.experiment}: {runs}{done}; task {forecast.task} ({sizes}; {forecast.groups} test groups)"
+    notes = (f"{note[0].upper()}{note[1:]}." for note in forecast.notes)
+    return [first, "", _table(forecast), "", *_totals(forecast), *notes, "", *_power(forecast.power)]
+
+
+def suite_view(forecasts: Sequence[Forecast]) -> list[Part]:
     """Every forecast, and what all of them take one after the other."""
-    result = [line for each in forecasts for line in (*lines(each), "")]
     durations = [each.wall_seconds for each in forecasts if each.wall_seconds is not None]
-    if len(durations) < len(forecasts):
-        return [
-            *result,
-            f"All {len(forecasts)} experiments: the time of {len(forecasts) - len(durations)} is not known.",
-        ]
-    return [*result, f"All {len(forecasts)} experiments, one after the other: about {duration(sum(durations))}."]
-
-
-def _wrapped(paragraphs: list[str]) -> list[str]:
-    return [line for text in paragraphs for line in textwrap.wrap(text, WIDTH, break_long_words=False)]
+    unknown = len(forecasts) - len(durations)
+    time = f", one after the other: about {duration(sum(durations))}"
+    total = f": the time of {unknown} is not known" if unknown else time
+    return [*(part for each in forecasts for part in (*view(each), "")), f"All {len(forecasts)} experiments{total}."]
 
 
 def duration(seconds: float | None) -> str:
@@ -65,10 +58,10 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _table(arms: tuple[ArmForecast, ...]) -> list[str]:
-    tuned = any(arm.trials for arm in arms)
-    head = ["arm", "runs", "train s", "score s", "one run s", "peak MB", "file MB"]
-    head += ["trials", "tuning s"] if tuned else []
+def _table(forecast: Forecast) -> Table:
+    """A row for each arm; where its figures come from stands below."""
+    tuned = any(arm.trials for arm in forecast.arms)
+    heads = ["arm", "runs", "train s", "score s", "one run s", "peak MB", "file MB"]
     rows = [
         [
             arm.arm,
@@ -80,15 +73,10 @@ def _table(arms: tuple[ArmForecast, ...]) -> list[str]:
             numbers.megabytes(arm.artefact_bytes),
             *([str(arm.trials), numbers.seconds(arm.tuning_seconds)] if tuned else []),
         ]
-        for arm in arms
+        for arm in forecast.arms
     ]
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    bases = ["from", *(arm.basis for arm in arms)]
-    text = []
-    for row, basis in zip([head, *rows], bases, strict=True):
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        text.append(f"{'  '.join(cells)}  {basis}".rstrip())
-    return text
+    sources = [f"{arm.arm}: {arm.basis}" for arm in forecast.arms]
+    return table([*heads, *(["trials", "tuning s"] if tuned else [])], rows, sources)
 
 
 def _totals(forecast: Forecast) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,9 +15,10 @@ from harness.config import ArmBase, Spec, TrainedBase, plugins
 from harness.experiments.loading.load import METHODS, load_arm, stock_arms
 from harness.metrics import METRICS, Metric
 from harness.records import to_json
+from harness.results.render.table import Table, table
+from harness.results.render.writers import Indented, Part
 
 METRIC_LIST, ARM_LIST = "harness.metrics/1", "harness.arms/1"
-WIDTH = 110
 _NEEDS = {"prediction": "answers", "likelihood": "log-probabilities", "lm_eval": "lm-eval"}
 _SUITES = {
     "test": "",
@@ -52,16 +52,15 @@ def _metric(known: Metric, package: str | None) -> dict[str, Any]:
     }
 
 
-def metric_lines() -> list[str]:
-    """The same for people: name, direction and unit, then what it is and what it needs."""
-    lines = []
+def metric_view() -> list[Part]:
+    """The same for people: direction and unit or range of each, then what it is and what it needs."""
+    rows = []
     for row in metrics_to_json()["metrics"]:
         limits = row["range"]
         scale = row["unit"] or (f"{limits[0]:g} to {limits[1]:g}" if limits else "")
-        package = f", from {row['package']}" if row["package"] else ""
-        lines.append(f"{row['name']}  ({', '.join(filter(None, [row['direction'] + ' is better', scale]))}{package})")
-        lines += _indented(f"{row['description']}. Needs {row['needs']}.", 4)
-    return [*lines, "", OWN]
+        about = ", ".join(filter(None, [f"{row['direction']} is better", scale, _package(row)]))
+        rows.append([row["name"], f"({about})  {row['description']}. Needs {row['needs']}."])
+    return [table(["metric", "about"], rows, words=True), "", OWN]
 
 
 def arms_to_json() -> dict[str, Any]:
@@ -88,31 +87,40 @@ def arms_to_json() -> dict[str, Any]:
     }
 
 
-def arm_lines() -> list[str]:
+def arm_view() -> list[Part]:
     """The same for people: each method, then its fields with type, default and meaning, then the recipes."""
-    told = arms_to_json()
-    common, trained = list(_fields(ArmBase)), [row for row in _fields(TrainedBase) if row not in _fields(ArmBase)]
-    lines = ["METHODS (an arm is written out with `method:` and these fields)", "", "every method"]
-    lines += [*_field_lines(common), "", "every method that trains", *_field_lines(trained)]
-    for method in told["methods"]:
-        package = f"  (from {method['package']})" if method["package"] else ""
-        training = " It trains." if method["trained"] else ""
-        lines += ["", f"{method['method']}{package}", *_indented(method["description"] + training, 2)]
-        lines += _field_lines([row for row in method["fields"] if row not in [*common, *trained]])
-    lines += ["", "STOCK RECIPES (an arm is also the name of one of these)", ""]
-    for recipe in told["recipes"]:
-        given = {name: value for name, value in recipe["settings"].items() if name not in ("name", "search")}
-        flat = ", ".join(f"{name}: {value}" for name, value in _flat(given) if value is not None)
-        lines += _indented(f"{recipe['name']}  {flat}", 2)
-    return lines
+    listed, common = arms_to_json(), list(_fields(ArmBase))
+    trained = [row for row in _fields(TrainedBase) if row not in common]
+    parts: list[Part] = ["METHODS (an arm is written out with `method:` and these fields)", "", "every method"]
+    parts += [_field_table(common), "", "every method that trains", _field_table(trained)]
+    for method in listed["methods"]:
+        training, package = " It trains." if method["trained"] else "", _package(method)
+        parts += [
+            "",
+            method["method"] + (f" ({package})" if package else ""),
+            Indented(method["description"] + training),
+        ]
+        parts.append(_field_table([row for row in method["fields"] if row not in [*common, *trained]]))
+    recipes = []
+    for recipe in listed["recipes"]:
+        settings = {name: value for name, value in recipe["settings"].items() if name not in ("name", "search")}
+        given = [f"{name}: {value}" for name, value in flat(settings) if value is not None]
+        recipes.append([recipe["name"], ", ".join(given)])
+    title = "STOCK RECIPES (an arm is also the name of one of these)"
+    return [*parts, "", title, "", table(["recipe", "settings"], recipes, words=True)]
 
 
-def _field_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    lines = []
+def _package(row: Mapping[str, Any]) -> str:
+    return f"from {row['package']}" if row["package"] else ""
+
+
+def _field_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    cells = []
     for row in rows:
-        default = "required" if row["required"] else f"default {_shown(row['default'])}"
-        lines += _indented(f"{row['field']}  ({row['type']}; {default})  {row['description']}", 4)
-    return lines
+        shown = "none" if row["default"] in (None, {}, []) else row["default"]
+        default = "required" if row["required"] else f"default {shown}"
+        cells.append([f"    {row['field']}", f"({row['type']}; {default})  {row['description']}"])
+    return table(["field", "about"], cells, words=True)
 
 
 def _fields(spec: type[Spec], start: str = "") -> Iterator[dict[str, Any]]:
@@ -152,31 +160,19 @@ def type_name(hint: Any) -> str:
 
 def _limits(field: FieldInfo) -> str:
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    limits = [
-        f"{sign} {getattr(rule, name)}"
-        for rule in field.metadata
-        for name, sign in signs.items()
-        if hasattr(rule, name)
-    ]
+    rules = [(rule, name) for rule in field.metadata for name in signs if hasattr(rule, name)]
+    limits = [f"{signs[name]} {getattr(rule, name)}" for rule, name in rules]
     return f" {' and '.join(limits)}" if limits else ""
 
 
-def _flat(value: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values; an empty mapping has none."""
     for name, inner in value.items():
         if isinstance(inner, Mapping):
-            yield from _flat(inner, f"{start}{name}.")
+            yield from flat(inner, f"{start}{name}.")
         else:
             yield f"{start}{name}", inner
 
 
-def _shown(value: Any) -> str:
-    return "none" if value is None or value in ({}, []) else str(value)
-
-
 def _one_line(text: str | None) -> str:
     return " ".join((text or "").split())
-
-
-def _indented(text: str, spaces: int) -> list[str]:
-    start = " " * spaces
-    return textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=start + "  ", break_long_words=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from harness import redaction
@@ -11,7 +11,6 @@ from harness.config.documents import Document, read_document, shown, validate
 from harness.errors import DataError, SpecError
 from harness.experiments.loading.load import METHODS, find_task, load_arm, load_experiment, load_task, stock_folder
 from harness.experiments.loading.suites import load_suite
-from harness.records import Example
 
 
 def check(path: Path, known_metrics: Collection[str] | None = None, data: bool = True) -> list[str]:
@@ -25,12 +24,10 @@ def check(path: Path, known_metrics: Collection[str] | None = None, data: bool =
         if not stocked.exists():
             raise SpecError("no such file or folder", file=str(path), hint="Check the path")
         path = stocked
-    if path.is_file():
-        return [_check_file(path, known_metrics, data)]
-    if (path / "task.yaml").is_file():
-        return [_check_file(path / "task.yaml", known_metrics, data)]
-    files = sorted(file for pattern in ("*.yaml", "*.yml") for file in path.rglob(pattern))
-    inside = [file for file in files if not _left_out(file.relative_to(path))]
+    inside = [file for file in (path, path / "task.yaml") if file.is_file()][:1]
+    if not inside:
+        files = sorted(file for pattern in ("*.yaml", "*.yml") for file in path.rglob(pattern))
+        inside = [file for file in files if not _left_out(file.relative_to(path))]
     if not inside:
         raise SpecError("no YAML file below this folder", file=shown(path), hint="Name a task, arm or experiment")
     return [_check_file(file, known_metrics, data) for file in inside]
@@ -88,6 +85,8 @@ def _kind(document: Document) -> str:
 def _data_line(task: TaskSpec, folder: Path) -> str:
     from harness.data.examples import read_examples, read_retention
     from harness.data.splits import leak_line, split_source
+    from harness.metrics.definition import Answer
+    from harness.metrics.user_metrics import load_own, try_out
 
     source = read_examples(task, folder)
     divided = split_source(source, task.splits, task.leakage)
@@ -105,7 +104,9 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
         parts.append(f"{len(divided.training.pairs)} train and {held_out} preference pairs")
     if retention:
         parts.append(f"{len(retention)} retention texts")
-    own = _try_own_metrics(task, folder, source.examples)
+    own = load_own([task.metrics.primary, *task.metrics.also], folder, sensitive=task.sensitive)
+    chosen = source.examples[:3] if own else ()  # with the right answer for the prediction
+    try_out(own, [Answer(e.references[0], e.references, None, "stop", e.id, e.fields) for e in chosen])
     if own:
         parts.append(f"own metrics {', '.join(own)}")
     if splits.merged:
@@ -115,14 +116,3 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
         parts.append(f"{len(splits.leaks)} leaking pairs {what}")
     summary = "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
     return "\n  ".join([summary, *map(leak_line, splits.leaks)])
-
-
-def _try_own_metrics(task: TaskSpec, folder: Path, examples: Sequence[Example]) -> list[str]:
-    """Call the task's own metrics on three examples with the right answer for the prediction; their names."""
-    from harness.metrics.definition import Answer
-    from harness.metrics.user_metrics import load_own, try_out
-
-    own = load_own([task.metrics.primary, *task.metrics.also], folder, sensitive=task.sensitive)
-    chosen = examples[:3] if own else ()
-    try_out(own, [Answer(e.references[0], e.references, None, "stop", e.id, e.fields) for e in chosen])
-    return list(own)

@@ -76,7 +76,12 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
         names += [(("metrics", "also", number), name) for number, name in enumerate(task.metrics.also)]
         for field_path, name in names:
             if is_own(name):
-                _check_own_metric(document, field_path, name, task.sensitive)
+                from harness.metrics.user_metrics import load_metric
+
+                try:
+                    load_metric(name, file.parent, sensitive=task.sensitive)
+                except UsageError as error:
+                    raise document.error(field_path, error.message, error.hint) from None
             elif name not in known_metrics and "/" not in name and plugin(name) is None:  # TASK/METRIC is lm-eval's
                 raise document.error(field_path, f"unknown metric {name!r}", nearest(name, known_metrics))
     for field, suite in (("lm_eval", task.lm_eval), ("retention", task.retention)):
@@ -86,27 +91,12 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
     return task, file.parent.resolve()
 
 
-def _check_own_metric(document: Document, field_path: FieldPath, name: str, sensitive: bool) -> None:
-    """That a user's own metric can be loaded from beside the task."""
-    from harness.metrics.user_metrics import load_metric
-
-    try:
-        load_metric(name, document.file.parent, sensitive=sensitive)
-    except UsageError as error:
-        raise document.error(field_path, error.message, error.hint) from None
-
-
 def find_task(path: Path, folder: Path | None) -> Path | None:
     """The task file that `path` means: from the working directory, from `folder`, or among the stock."""
     stock = stock_folder()
     folders = [Path(), *([folder] if folder else []), stock, stock / "tasks"]
-    for folder in folders:
-        candidate = folder / path
-        if candidate.is_file():
-            return candidate
-        if (candidate / "task.yaml").is_file():
-            return candidate / "task.yaml"
-    return None
+    files = (file for folder in folders for file in (folder / path, folder / path / "task.yaml"))
+    return next((file for file in files if file.is_file()), None)
 
 
 def _check_template(document: Document, field_path: FieldPath, template: str | None) -> None:
@@ -134,8 +124,7 @@ def _arm(document: Document, field_path: FieldPath, value: Mapping[str, Any], na
     method = value["method"]
     spec = METHODS.get(method) or arms.plugin_spec(method) if isinstance(method, str) else None
     if spec is None:
-        hint = nearest(str(method), METHODS)
-        raise document.error((*field_path, "method"), f"unknown method {method!r}", hint)
+        raise document.error((*field_path, "method"), f"unknown method {method!r}", nearest(str(method), METHODS))
     arm = validate(document, field_path, spec, value)
     if isinstance(arm, PROMPTED):
         _check_template(document, (*field_path, "prompt"), arm.prompt)
@@ -188,14 +177,12 @@ def _named_arm(document: Document, field_path: FieldPath, entry: str) -> Any:
     stock = stock_arms()
     if entry in stock:
         return load_arm(stock[entry])
-    looks_like_path = "/" in entry or entry.endswith((".yaml", ".yml"))
-    if looks_like_path:
+    if "/" in entry or entry.endswith((".yaml", ".yml")):
         for folder in (Path(), document.file.parent, stock_folder()):
             if (folder / entry).is_file():
                 return load_arm(folder / entry)
         raise document.error(field_path, f"no such arm file: {entry}", "It is relative to this file")
-    hint = nearest(entry, stock)
-    raise document.error(field_path, f"unknown stock arm {entry!r}", hint)
+    raise document.error(field_path, f"unknown stock arm {entry!r}", nearest(entry, stock))
 
 
 # --------------------------------------------------------------------------------------------------- experiments

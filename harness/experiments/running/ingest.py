@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import environment
 from harness.arms.artefacts import FOLDER
+from harness.experiments.evaluation import evaluate
+from harness.experiments.running import worker
 from harness.records import (
     Entry,
     ExperimentRecord,
@@ -37,7 +39,6 @@ from harness.records.files import read_json, read_records, write_json
 from harness.results.winner import rules
 
 if TYPE_CHECKING:
-    from harness.experiments.running import worker
     from harness.store import Store
 
 R = TypeVar("R")
@@ -114,8 +115,6 @@ def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str
 
     An experiment that takes over an evaluation of another one sees its scores, so that counts too.
     """
-    from harness.experiments.evaluation import evaluate
-
     folder = plan.home / "evals" / eval_id
     if not store.has_evaluation(eval_id):
         return evaluation_rows(folder), "harness run"
@@ -136,21 +135,18 @@ def keep_looks(home: Path, looks: Sequence[Look]) -> None:
 def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
     """A test-set evaluation, to be counted: who scored which arm on the sealed test split, when and why."""
     assert entry.eval_id is not None
-    who = os.environ.get("USER") or getpass.getuser()
-    return Look(entry.eval_id, record.experiment_id, entry.arm, who, why, environment.now())
+    return Look(entry.eval_id, record.experiment_id, entry.arm, who(), why, environment.now())
 
 
-def sentinel(store: Store, home: Path, check: SentinelCheck, rows: Sequence[Any]) -> None:
-    """Store a check of an environment with the `rows` of its evaluation, and keep it as a file."""
-    folder = home / "experiments" / check.experiment / "sentinels"
-    write_json(folder / f"{check.before}-{check.after}.json", check)
-    keep_looks(home, [row for row in rows if isinstance(row, Look)])
-    store.ingest([*rows, check])
+def who() -> str:
+    """The user who runs this."""
+    return os.environ.get("USER") or getpass.getuser()
 
 
-def parity(store: Store, home: Path, check: ParityCheck, rows: Sequence[Any]) -> None:
-    """Store a parity check with the `rows` of what it scored, and keep it as a file."""
-    write_json(home / "experiments" / check.experiment / "parity" / f"{digest(check)}.json", check)
+def check(store: Store, home: Path, check: SentinelCheck | ParityCheck, rows: Sequence[Any]) -> None:
+    """Store a check of an environment or of a shipped model, with the `rows` of its scoring, and keep it as a file."""
+    own = f"sentinels/{check.before}-{check.after}" if isinstance(check, SentinelCheck) else f"parity/{digest(check)}"
+    write_json(home / "experiments" / check.experiment / f"{own}.json", check)
     keep_looks(home, [row for row in rows if isinstance(row, Look)])
     store.ingest([*rows, check])
 
@@ -174,8 +170,6 @@ def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
 
 def evaluation_rows(folder: Path) -> list[Any]:
     """Every record of a complete evaluation folder."""
-    from harness.experiments.evaluation import evaluate
-
     return [
         *read_records(folder / "predictions.jsonl", Prediction),
         *read_records(folder / "likelihoods.jsonl", Likelihood),
@@ -186,8 +180,6 @@ def evaluation_rows(folder: Path) -> list[Any]:
 
 def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
     """Metrics that the task declares now and that the stored evaluation lacks, or has from another source file."""
-    from harness.experiments.evaluation import evaluate
-
     task = plan.experiment.task
     versions = {name: metric.version for name, metric in evaluate.own_metrics(plan).items()}
     stored = {row.metric for row in store.scores([eval_id]) if versions.get(row.metric, row.version) == row.version}
@@ -197,7 +189,6 @@ def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
 def rebuild(store: Store, home: Path) -> dict[str, int]:
     """Ingest every experiment, run and evaluation folder under `home` again; what is stored already stays as it is."""
     from harness.experiments import upkeep
-    from harness.experiments.evaluation import evaluate
 
     upkeep.recall(store, home)
     before = store.counts()
@@ -228,17 +219,19 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     return {name: count - before.get(name, 0) for name, count in store.counts().items()}
 
 
-def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | None) -> None:
+def prune(
+    experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | None, trials: Sequence[Trial] = ()
+) -> None:
     """Remove the artefacts that `keep:` does not keep; records, logs and predictions always stay.
 
-    `best` is the name of the arm that leads on the primary metric. Of what was trained for a learning curve nothing
-    stays, and of trials neither, unless all does (`prune_trials`).
+    `best` is the name of the arm that leads on the primary metric. Of what was trained for a learning curve and of
+    tuning `trials` nothing stays, unless all does.
     """
-    from harness.experiments.running import worker
-
     keep = experiment.spec.keep
     if keep == "all":
         return
+    for train_id in {trial.train_id for trial in trials} - {plan.train_id for plan in plans}:
+        shutil.rmtree(plans[0].home / "runs" / train_id / FOLDER, ignore_errors=True)
     parents = {plan.parent_train_id for plan in plans if plan.arm_name == best}
     for plan in plans:
         record = worker.read_run(plan.run_folder)
@@ -251,15 +244,3 @@ def prune(experiment: ResolvedExperiment, plans: Sequence[RunPlan], best: str | 
         }[keep]
         if not kept and Path(record.artefact.path).is_absolute() is False:
             shutil.rmtree(plan.run_folder / record.artefact.path, ignore_errors=True)
-
-
-def prune_trials(
-    experiment: ResolvedExperiment, home: Path, trials: Sequence[Trial], finals: Sequence[RunPlan]
-) -> None:
-    """Remove the artefacts of trials, once all arms are tuned, unless everything is kept; records and answers stay."""
-    if experiment.spec.keep == "all":
-        return
-    needed = {plan.train_id for plan in finals}
-    for trial in trials:
-        if trial.train_id not in needed:
-            shutil.rmtree(home / "runs" / trial.train_id / FOLDER, ignore_errors=True)

@@ -156,11 +156,11 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
     attempt = earlier.attempt + 1 if earlier is not None else 1
     lost = _lost_seconds(plan.run_folder)
     if earlier is not None and earlier.status != "ok":
-        lost += max(0.0, _spent(earlier.ledger) - _kept_seconds(plan.run_folder))
+        lost += max(0.0, spent(earlier.ledger) - _kept_seconds(plan.run_folder))
     places = _places(plan.run_folder, provenance)
     write_json(plan.run_folder / "plan.json", plan)
     status: Status = "ok"
-    error, result, spent = None, None, Ledger()
+    error, result, ledger = None, None, Ledger()
     started = time.monotonic()
     try:
         data = splits.training_share(read_training(plan.files.folder), plan.fraction)
@@ -168,8 +168,8 @@ def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) ->
             result = arms.family(plan.arm.method).train(without_test(plan), data, progress)
     except Exception as caught:
         status, error = _failure(plan, caught, str(attempt))
-        spent = _spent_until(caught, time.monotonic() - started)
-    ledger = result.ledger if result else spent
+        ledger = _spent_until(caught, time.monotonic() - started)
+    ledger = result.ledger if result else ledger
     record = replace(
         _new_record(plan, earlier, library_configs.into(provenance, plan.run_folder), error),
         status=status,
@@ -282,24 +282,17 @@ def _failure(plan: RunPlan, error: Exception, name: str) -> tuple[Status, str]:
     _raise_full_disk(error)
     if not isinstance(error, HarnessError):
         (plan.run_folder / f"traceback-{name}.txt").write_text(traceback.format_exc())
-    return _status_of(error), _one_line(error)
-
-
-def _status_of(error: Exception) -> Status:
+    status: Status = "failed"
     if isinstance(error, Diverged):
-        return "diverged"
-    if isinstance(error, (OutOfMemory, MemoryError)) or type(error).__name__ == "OutOfMemoryError":
-        return "oom"
-    if isinstance(error, ArmFailed) and error.message.startswith("cancelled"):
-        return "cancelled"
-    return "failed"
-
-
-def _one_line(error: Exception) -> str:
+        status = "diverged"
+    elif isinstance(error, (OutOfMemory, MemoryError)) or type(error).__name__ == "OutOfMemoryError":
+        status = "oom"
+    elif isinstance(error, ArmFailed) and error.message.startswith("cancelled"):
+        status = "cancelled"
     # Our messages hold no sensitive data; those of libraries may, and are kept in the run folder's traceback alone.
     ours = isinstance(error, HarnessError)
     text = str(error) if ours else redaction.reason(error, f"{type(error).__name__}: {error}")
-    return " ".join(text.split())[:500]
+    return status, " ".join(text.split())[:500]
 
 
 def _artefact_is_there(plan: RunPlan, record: RunRecord) -> bool:
@@ -370,7 +363,8 @@ def _lost_seconds(folder: Path) -> float:
     return lost
 
 
-def _spent(ledger: Ledger) -> float:
+def spent(ledger: Ledger) -> float:
+    """Wall seconds of training, preparation, validation and failed attempts."""
     return ledger.train_seconds + ledger.prepare_seconds + ledger.validation_seconds + ledger.lost_seconds
 
 
@@ -382,7 +376,7 @@ def _spent_until(error: Exception, elapsed: float) -> Ledger:
     ledger = error.ledger if isinstance(error, ArmFailed) else None
     if not isinstance(ledger, Ledger):
         return Ledger(prepare_seconds=elapsed)
-    return replace(ledger, prepare_seconds=max(0.0, elapsed - _spent(ledger)))
+    return replace(ledger, prepare_seconds=max(0.0, elapsed - spent(ledger)))
 
 
 def _kept_seconds(folder: Path) -> float:

@@ -65,9 +65,9 @@ def run(
     return tuple(served[job.plan.arm_name] for job in jobs)
 
 
-def unmeasured(job: Job, error: str) -> ServedArm:
+def unmeasured(job: Job, error: str, probe: ServingProbe | None = None) -> ServedArm:
     """The arm of `job`, failed."""
-    return replace(_named(job, None), status="failed", error=error)
+    return replace(_named(job, probe), status="failed", error=error)
 
 
 def _probed(job: Job, bench: Bench) -> ServedArm:
@@ -78,23 +78,13 @@ def _probed(job: Job, bench: Bench) -> ServedArm:
     except Exception as error:
         return unmeasured(job, _line(error))
     if probe.tries and probe.batch is None:
-        detail = probe.tries[0].detail
-        return replace(_named(job, probe), status="failed", error=f"out of memory with a single prompt: {detail}")
+        return unmeasured(job, f"out of memory with a single prompt: {probe.tries[0].detail}", probe)
     return _named(job, probe)
 
 
 def _named(job: Job, probe: ServingProbe | None) -> ServedArm:
-    plan = job.plan
-    return ServedArm(
-        arm=plan.arm_name,
-        seed=plan.seed,
-        train_id=plan.train_id,
-        artefact_hash=job.artefact.hash,
-        status="ok",
-        error=None,
-        probe=probe,
-        forced=job.forced,
-    )
+    plan, artefact = job.plan, job.artefact.hash
+    return ServedArm(plan.arm_name, plan.seed, plan.train_id, artefact, "ok", None, probe, forced=job.forced)
 
 
 def _round(number: int, jobs: Sequence[Job], served: Mapping[str, ServedArm], bench: Bench) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from harness.arms.untrained import prompt_override
 from harness.config import ServingSpec
 from harness.data import sealing
 from harness.data.prompts import Prompter
+from harness.errors import ArmFailed
 from harness.experiments.evaluation import predict
 from harness.experiments.running import worker
 from harness.experiments.speed import timing
@@ -78,8 +79,6 @@ def visit(job: Job, rows: int | None) -> ServingVisit:
     try:
         timed = timing.visit(_loaded.model, _loaded.prompts, job.settings.new_tokens, rows, time.perf_counter)
         if not timed.single_tokens:
-            from harness.errors import ArmFailed
-
             raise ArmFailed("it generated nothing", hint="Look at the server's log")
         return timed
     finally:
@@ -102,12 +101,10 @@ def examples_of(plan: RunPlan, number: int) -> list[Example]:
 
 def prompts_of(job: Job, model: Servable) -> list[tuple[int, ...]]:
     """The prompts as the arm sees them: with its few-shot examples or template, truncated as when it is scored."""
-    plan, limit = job.plan, job.settings.new_tokens
-    experiment, override = plan.experiment, prompt_override(plan)
+    plan, experiment = job.plan, job.plan.experiment
+    override = prompt_override(plan)
     prompter = Prompter(model.tokenizer, experiment.spec.chat, experiment.task, model.context, override)
     examples = examples_of(plan, job.settings.prompts)
-    if isinstance(model, EndpointModel):
-        requests = predict.rendered_requests(prompter, examples, limit, model.ids)
-    else:
-        requests = predict.generation_requests(prompter, examples, limit)
+    as_ids = model.ids if isinstance(model, EndpointModel) else None
+    requests = predict.generation_requests(prompter, examples, job.settings.new_tokens, as_ids)
     return [request.prompt for request in requests]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from harness.errors import ArmFailed
+from harness.experiments.running.executors import forking
 from harness.experiments.speed import probes
 from harness.experiments.speed.probes import Job
 from harness.experiments.speed.schedule import batches
@@ -81,7 +80,7 @@ def _call(pool: ProcessPoolExecutor, function: Callable[..., T], *arguments: obj
 
 
 def _pool() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _leave_with_parent)
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), forking.leave_with_parent)
 
 
 def _end(pool: ProcessPoolExecutor, busy: bool) -> None:
@@ -89,15 +88,3 @@ def _end(pool: ProcessPoolExecutor, busy: bool) -> None:
     for process in list((pool._processes or {}).values()) if busy else []:
         process.terminate()
     pool.shutdown(cancel_futures=True)
-
-
-def _leave_with_parent() -> None:
-    """End this process when the driver is gone, killed perhaps."""
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

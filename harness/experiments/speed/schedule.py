@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 
 def orders(arms: Sequence[str], rounds: int, rng: random.Random) -> list[tuple[str, ...]]:
@@ -19,13 +19,9 @@ def orders(arms: Sequence[str], rounds: int, rng: random.Random) -> list[tuple[s
     return result[:rounds]
 
 
-def batches(largest: int) -> Iterator[int]:
+def batches(largest: int) -> list[int]:
     """1, 2, 4, … and `largest` itself."""
-    rows = 1
-    while rows < largest:
-        yield rows
-        rows *= 2
-    yield largest
+    return [*(1 << power for power in range((largest - 1).bit_length())), largest]
 
 
 def filled(prompts: Sequence[tuple[int, ...]], rows: int) -> list[tuple[int, ...]]:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness import environment, redaction
 from harness.config import ServingSpec
@@ -58,62 +57,49 @@ def measure(
     if not jobs:
         return None
     with redaction.texts(jobs[0].plan.experiment.task.sensitive):
-        return _measure(context, jobs, again=again, bench=bench)
-
-
-def _measure(context: RunContext, jobs: Sequence[Job], *, again: bool, bench: Bench | None) -> ServingPass | None:
-    settings, plan = jobs[0].settings, jobs[0].plan
-    folder = ingest.serving_folder(context.home, context.record.experiment_id)
-    examples = examples_of(plan, settings.prompts)
-    check_prompts(len(examples))
-    hardware = _hardware(plan)
-    written, here = (
-        settings.model_dump(mode="json"),
-        environment.scoring_environment(plan.device, plan.experiment.spec.resources.cpu_kernels),
-    )
-    measured_arms = sorted([job.plan.arm_name, job.plan.train_id, job.artefact.hash] for job in jobs)
-    about = digest([written, plan.files.fingerprint, measured_arms, here, hardware])
-    earlier = stored(folder, about)
-    if earlier is not None and not again:
-        context.store.ingest([earlier])
-        context.reporter.say(f"serving figures were measured already, {earlier.created}")
-        return earlier
-    context.reporter.label = ""
-    present = [job for job in jobs if job.artefact.path is None or (job.plan.run_folder / job.artefact.path).exists()]
-    journal = Journal(folder / f"{about}.part.jsonl")
-    order = orders([job.plan.arm_name for job in present], settings.rounds, random.Random(settings.seed))
-    started = time.monotonic()
-    with Processes() if bench is None else nullcontext(bench) as opened:
-        measured = passes.run(present, order, opened, journal, context.reporter)
-    served = {arm.arm: arm for arm in measured}
-    result = ServingPass(
-        pass_id="",
-        experiment_id=context.record.experiment_id,
-        subject=about,
-        created=environment.now(),
-        settings={**written, "prompts": len(examples)},
-        environment=here,
-        hardware=hardware,
-        seconds=time.monotonic() - started,
-        arms=tuple(served.get(job.plan.arm_name) or passes.unmeasured(job, _gone(job)) for job in jobs),
-    )
-    result = replace(result, pass_id=digest(result))
-    ingest.serving(context.store, context.home, result)
-    journal.path.unlink(missing_ok=True)
-    return result
+        settings, plan = jobs[0].settings, jobs[0].plan
+        folder = ingest.serving_folder(context.home, context.record.experiment_id)
+        examples = examples_of(plan, settings.prompts)
+        check_prompts(len(examples))
+        cores, written = environment.hardware()["cores"], settings.model_dump(mode="json")
+        hardware = {**environment.scoring_hardware(), "cores": cores, "threads": plan.threads}
+        here = environment.scoring_environment(plan.device, plan.experiment.spec.resources.cpu_kernels)
+        measured_arms = sorted([job.plan.arm_name, job.plan.train_id, job.artefact.hash] for job in jobs)
+        about = digest([written, plan.files.fingerprint, measured_arms, here, hardware])
+        earlier = stored(folder, about)
+        if earlier is not None and not again:
+            context.store.ingest([earlier])
+            context.reporter.say(f"serving figures were measured already, {earlier.created}")
+            return earlier
+        context.reporter.label = ""
+        present = [
+            job for job in jobs if job.artefact.path is None or (job.plan.run_folder / job.artefact.path).exists()
+        ]
+        journal = Journal(folder / f"{about}.part.jsonl")
+        order = orders([job.plan.arm_name for job in present], settings.rounds, random.Random(settings.seed))
+        started = time.monotonic()
+        with Processes() if bench is None else nullcontext(bench) as opened:
+            measured = passes.run(present, order, opened, journal, context.reporter)
+        served = {arm.arm: arm for arm in measured}
+        gone = f"its model is not on disk any more (keep: {plan.experiment.spec.keep}); `keep: all` leaves it there"
+        result = ServingPass(
+            pass_id="",
+            experiment_id=context.record.experiment_id,
+            subject=about,
+            created=environment.now(),
+            settings={**written, "prompts": len(examples)},
+            environment=here,
+            hardware=hardware,
+            seconds=time.monotonic() - started,
+            arms=tuple(served.get(job.plan.arm_name) or passes.unmeasured(job, gone) for job in jobs),
+        )
+        result = replace(result, pass_id=digest(result))
+        ingest.serving(context.store, context.home, result)
+        journal.path.unlink(missing_ok=True)
+        return result
 
 
 def stored(folder: Path, subject: str) -> ServingPass | None:
     """The newest finished pass about `subject` in a folder of passes."""
     every = [from_json(ServingPass, read_json(path)) for path in folder.glob("*.json")]
     return max((row for row in every if row.subject == subject), key=lambda row: row.created, default=None)
-
-
-def _hardware(plan: RunPlan) -> dict[str, Any]:
-    """The hardware and threads that times depend on."""
-    return {**environment.scoring_hardware(), "cores": environment.hardware()["cores"], "threads": plan.threads}
-
-
-def _gone(job: Job) -> str:
-    keep = job.plan.experiment.spec.keep
-    return f"its model is not on disk any more (keep: {keep}); `keep: all` leaves it there"

@@ -250,11 +250,8 @@ def _halton(search: Search, own: Values | None, count: int, seed: int) -> list[V
     study = optuna.create_study(sampler=sampler)
     distributions = _distributions(search)
     # The sequence starts after a first trial, from which the sampler takes the space.
-    first = (
-        own
-        if own is not None
-        else {name: values.low if isinstance(values, RangeSpec) else values[0] for name, values in search.items()}
-    )
+    ends = {name: values.low if isinstance(values, RangeSpec) else values[0] for name, values in search.items()}
+    first = ends if own is None else own
     study.add_trial(optuna.trial.create_trial(params=first, distributions=distributions, value=0.0))
     return [dict(study.ask(distributions).params) for _ in range(count)]
 

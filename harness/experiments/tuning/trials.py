@@ -203,7 +203,7 @@ class _Driver:
             loss=validation.loss if validation else None,
             validated=validation.examples if validation else 0,
             examples=run.ledger.examples,
-            seconds=_seconds(outcome),
+            seconds=worker.spent(run.ledger) + (validation.seconds if validation else 0.0),
             **plan.trial,
         )
 
@@ -238,18 +238,9 @@ def reduced(budget: BudgetSpec, share: float) -> BudgetSpec:
     """A share of a budget."""
     if share == 1:
         return budget
-    return BudgetSpec(
-        examples=None if budget.examples is None else max(1, round(budget.examples * share)),
-        tokens=None if budget.tokens is None else max(1, round(budget.tokens * share)),
-        device_seconds=None if budget.device_seconds is None else budget.device_seconds * share,
-    )
-
-
-def _seconds(outcome: worker.Outcome) -> float:
-    """Wall seconds of a trial: preparation, training, validation, answers, failed attempts."""
-    ledger = outcome.run.ledger
-    spent = ledger.prepare_seconds + ledger.train_seconds + ledger.validation_seconds + ledger.lost_seconds
-    return spent + (outcome.validation.seconds if outcome.validation else 0.0)
+    parts = {name: share * amount for name, amount in budget.model_dump(exclude_none=True).items()}
+    counts = {name: max(1, round(part)) for name, part in parts.items() if name != "device_seconds"}
+    return BudgetSpec(**{**parts, **counts})
 
 
 def settings(values: Mapping[str, Any]) -> str:

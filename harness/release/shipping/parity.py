@@ -70,7 +70,7 @@ def _checked(home: Path, run: Shippable, request: ParityRequest, reporter: Repor
     blank = _blank(run, artefact, metric, margin, request.confidence)
     if artefact.problem:
         result = replace(blank, outcome="INVALID", words=artefact.problem)
-        ingest.parity(store, home, result, [])
+        ingest.check(store, home, result, [])
         return result
     worker.set_threads(artefact.plan)
     reporter.label = f"parity {run.entry.arm} {artefact.kind}"
@@ -80,7 +80,7 @@ def _checked(home: Path, run: Shippable, request: ParityRequest, reporter: Repor
     result = judged(store, run, replace(blank, after=after), rows)
     entry = Entry(run.record.experiment_id, run.entry.arm, run.entry.seed, "", 1, "ok", after)
     looked = ingest.look(run.record, entry, f"harness parity: {artefact.kind}")
-    ingest.parity(store, home, result, [*rows, looked])
+    ingest.check(store, home, result, [*rows, looked])
     return result
 
 

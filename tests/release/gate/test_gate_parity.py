@@ -127,6 +127,6 @@ def test_in_a_gate(project: Path, shell: Shell, low: float, code: int, wanted: s
     record = queries.find(store, "toys")
     entry = next(entry for entry in store.entries(record.experiment_id) if entry.arm == "better")
     made = check(low, eval_id=entry.eval_id, experiment=record.experiment_id)
-    ingest.parity(store, project / ".harness", made, [])
+    ingest.check(store, project / ".harness", made, [])
     found, rule = gate(shell)
     assert (found.code, rule["outcome"]) == (code, wanted), rule["words"]

@@ -12,16 +12,11 @@ from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
 from harness.config import plugins
+from harness.config.experiment import EXECUTORS
 from harness.experiments.running.executors.admission import Memory
 from harness.experiments.running.worker import Outcome
 from harness.progress import Reporter
 from harness.records import RunPlan
-
-EXECUTORS: dict[str, str] = {
-    "inline": "harness.experiments.running.executors.inline",
-    "processes": "harness.experiments.running.executors.processes",
-}
-
 
 Expected = Callable[[Sequence[RunPlan]], Memory]
 """What is known of the memory that plans need."""
@@ -46,5 +41,5 @@ def opened(
     At most `workers` plans execute at a time, and fewer where those that are `expected` not to fit in memory wait.
     """
     plugin = plugins.find("harness.executors", name, EXECUTORS)
-    module = plugin.load() if plugin is not None else importlib.import_module(EXECUTORS[name])
+    module = plugin.load() if plugin is not None else importlib.import_module(f"{__name__}.{name}")
     return cast(AbstractContextManager[Execute], module.opened(reporter, workers, expected))

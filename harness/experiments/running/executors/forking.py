@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import forkserver
@@ -64,6 +65,18 @@ def end() -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         server._stop()
+
+
+def leave_with_parent() -> None:
+    """End this process when the driver is gone: it would train on unseen, or wait for ever with its memory held."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _forks(experiment: ResolvedExperiment, device: str) -> bool:

@@ -257,15 +257,7 @@ def _start(queue: Any, device: str | None, environ: Mapping[str, str]) -> None:
     os.environ.update(environ)
     if device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = device
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-
-
-def _leave_with_parent() -> None:
-    """End this process when the driver is gone: it would train on unseen, or wait for ever with its memory held."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    forking.leave_with_parent()
 
 
 def _execute(plan: RunPlan, failed: dict[str, str]) -> Outcome:
