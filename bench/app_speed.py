@@ -40,10 +40,10 @@ from harness.records import (
     ExperimentRecord,
     Judgment,
     Ledger,
-    Look,
     Prediction,
     Provenance,
     RunRecord,
+    SealedAccess,
     TrainLog,
     TrainLogRow,
 )
@@ -99,7 +99,7 @@ def run_of(record: ExperimentRecord, arm: str, seed: int, rng: random.Random) ->
         Entry(record.experiment_id, arm, seed, train, 1, "ok", evaluation),
         Evaluation(evaluation, train, "a", record.suite, {}, {}, WHEN),
         TrainLog(train, 1, tuple(log)),
-        Look(evaluation, record.experiment_id, arm, "bench", "run", WHEN),
+        SealedAccess(evaluation, record.experiment_id, arm, "bench", "run", WHEN),
         *answers,
         *score_predictions(METRICS, evaluation, answers, examples),
     ]

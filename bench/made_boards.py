@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from harness.metrics import METRICS as METRICS_OF_THE_HARNESS
-from harness.records import Entry, Evaluation, ExperimentRecord, Ledger, Look, Prediction, Provenance, RunRecord, Score
+from harness.records import (
+    Entry,
+    Evaluation,
+    ExperimentRecord,
+    Ledger,
+    Prediction,
+    Provenance,
+    RunRecord,
+    Score,
+    SealedAccess,
+)
 from harness.store import Store
 
 METRICS = ("fact_recall", "rouge_l", "fabrications", "perplexity")
@@ -110,7 +120,7 @@ def _records(name: str, who: tuple[str, int | None], items: list[str], values: d
         RunRecord(train_id, 1, arm, method, seed, "final", "ok", None, ledger, provenance, None),
         Entry(f"made-{name}", arm, seed, train_id, 1, "ok", eval_id),
         Evaluation(eval_id, train_id, eval_id, f"made-{name}", {}, {"device": "cpu"}, "2026-01-01T00:00:00+00:00"),
-        Look(eval_id, f"made-{name}", arm, "made", "harness run", "2026-01-01T00:00:00+00:00"),
+        SealedAccess(eval_id, f"made-{name}", arm, "made", "harness run", "2026-01-01T00:00:00+00:00"),
     ]
     rows += [
         Prediction(eval_id, item, "0123456789abcdef", f"The note of {item} by {arm}.", "stop", 120, 50, 0.01)

@@ -22,7 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.errors import HarnessError, StoreLocked
-from harness.records import Look
+from harness.records import SealedAccess
 from harness.store import Store
 
 PATIENCE = 100
@@ -36,7 +36,7 @@ def write(path: Path, process: int, rows: int, lock: bool) -> None:
         number = errors = 0
         while number < rows and errors < PATIENCE:
             try:
-                store.ingest([Look(f"{process}-{number}", "race", "arm", "bench", "race", "now")])
+                store.ingest([SealedAccess(f"{process}-{number}", "race", "arm", "bench", "race", "now")])
             except StoreLocked:
                 continue
             except HarnessError as error:

@@ -61,12 +61,12 @@ from harness.records.scoring import (
     FinishReason as FinishReason,
     Judgment as Judgment,
     Likelihood as Likelihood,
-    Look as Look,
     Move as Move,
     Prediction as Prediction,
     Score as Score,
     ScoreBlock as ScoreBlock,
     ScoreColumns as ScoreColumns,
+    SealedAccess as SealedAccess,
     SentinelCheck as SentinelCheck,
     Winner as Winner,
 )

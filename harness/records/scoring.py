@@ -87,7 +87,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SealedAccess:
     """One scoring of the sealed test split."""
 
     eval_id: str

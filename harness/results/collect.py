@@ -10,11 +10,11 @@ from harness.records import (
     Entry,
     Evaluation,
     ExperimentRecord,
-    Look,
     Round,
     RunRecord,
     Score,
     ScoreColumns,
+    SealedAccess,
     SentinelCheck,
     ServingPass,
     TrainLog,
@@ -46,7 +46,7 @@ class Results:
     scores: Sequence[Score]
     answers: Mapping[str, AnswerCounts] = field(default_factory=dict)
     """By evaluation."""
-    looks: Sequence[Look] = ()
+    looks: Sequence[SealedAccess] = ()
     """Looks at this test split, by this experiment and by others on the same splits."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Group of each test example, for clustering; an example that is not here is its own group."""
@@ -115,7 +115,7 @@ class Reader(Protocol):
         """Evaluation → answers, answers cut off at their length limit, prompts that lost their left."""
         ...
 
-    def looks(self) -> list[Look]:
+    def looks(self) -> list[SealedAccess]:
         """All looks at sealed test splits."""
         ...
 

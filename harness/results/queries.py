@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HarnessError, UsageError
-from harness.records import Entry, Example, ExperimentRecord, Look
+from harness.records import Entry, Example, ExperimentRecord, SealedAccess
 from harness.records.files import read_json, read_records, write_bytes, write_text
 from harness.results import cache
 from harness.results.collect import Results, collect, with_human, with_logs
@@ -139,13 +139,13 @@ def sealed_examples(home: Path, record: ExperimentRecord) -> dict[str, Example]:
     return {example.id: example for example in read_records(sealed_file(home, record), Example)}
 
 
-def looks(home: Path, experiment: str | None) -> list[Look]:
+def looks(home: Path, experiment: str | None) -> list[SealedAccess]:
     """Looks at the test split of a stored experiment, in order: its own and those of others on the same splits."""
     store = open_store(home)
     return list(collect(store, find(store, experiment).experiment_id).looks)
 
 
-def looks_of(store: Store, record: ExperimentRecord) -> list[Look]:
+def looks_of(store: Store, record: ExperimentRecord) -> list[SealedAccess]:
     """Looks at the test split of an experiment, in order: its own and those of others on the same splits."""
     same = store.experiments_on(record.task_fingerprint)
     return [look for look in store.looks() if look.experiment in same]

@@ -28,12 +28,12 @@ from harness.records import (
     Guess,
     Judgment,
     Likelihood,
-    Look,
     ParityCheck,
     Prediction,
     Round,
     RunRecord,
     Score,
+    SealedAccess,
     SentinelCheck,
     ServingPass,
     TrainLog,
@@ -233,9 +233,9 @@ class Store:
             logs.setdefault((train_id, attempt), []).append(tuple(values))
         return [TrainLog(*key, tuple(decode(TRAIN_LOG, rows))) for key, rows in logs.items()]
 
-    def looks(self, experiment: str | None = None) -> list[Look]:
-        """Looks at the sealed test split, in the order they were taken; of one experiment (as Look has it) or all."""
-        return self._read(TABLES[Look], "$1::VARCHAR IS NULL OR experiment = $1", [experiment])
+    def looks(self, experiment: str | None = None) -> list[SealedAccess]:
+        """Scorings of the sealed test split in their order; of one experiment (as SealedAccess has it) or all."""
+        return self._read(TABLES[SealedAccess], "$1::VARCHAR IS NULL OR experiment = $1", [experiment])
 
     def sentinels(self, suite: str) -> list[SentinelCheck]:
         """Checks of environments on this sealed suite, in the order they were made."""

@@ -17,11 +17,11 @@ from harness.records import (
     LeakagePair,
     Ledger,
     Likelihood,
-    Look,
     Prediction,
     Provenance,
     RunRecord,
     Score,
+    SealedAccess,
 )
 from harness.results import Results
 
@@ -118,14 +118,16 @@ class Maker:
             created="2026-01-01T00:00:00Z",
             groups={example.id: example.group for example in self.examples},
         )
-        looks = [Look(entry.eval_id, "x1", entry.arm, "me", "run", "now") for entry in self.entries if entry.eval_id]
+        looks = [
+            SealedAccess(entry.eval_id, "x1", entry.arm, "me", "run", "now") for entry in self.entries if entry.eval_id
+        ]
         return Results(
             experiment=record,
             entries=self.entries,
             runs=self.runs,
             scores=self.scores,
             answers=count_answers(self.predictions),
-            looks=[*looks, Look("eval-old", "x0", "lora", "me", "run", "before")],
+            looks=[*looks, SealedAccess("eval-old", "x0", "lora", "me", "run", "before")],
             groups=record.groups,
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import harness
-from harness.records import Look
+from harness.records import SealedAccess
 from harness.results import Leaderboard, cache, collect, leaderboard
 from harness.store import Store
 
@@ -35,7 +35,9 @@ def test_a_kept_board_is_the_same_board(store: Store, tmp_path: Path, monkeypatc
 
 def test_what_is_stored_later_is_seen(store: Store, tmp_path: Path) -> None:
     before = cache.board(store, tmp_path, "x1")
-    store.ingest([Look(before.rows[0].evaluations[0], "x1", "lora", "somebody", "again", "2026-02-01T00:00:00Z")])
+    store.ingest(
+        [SealedAccess(before.rows[0].evaluations[0], "x1", "lora", "somebody", "again", "2026-02-01T00:00:00Z")]
+    )
     after = cache.board(store, tmp_path, "x1")
     assert after.looks == before.looks + 1 and after == fresh(store)
 

@@ -22,7 +22,6 @@ from harness.records import (
     LeakagePair,
     Ledger,
     Likelihood,
-    Look,
     Move,
     ParityCheck,
     Prediction,
@@ -30,6 +29,7 @@ from harness.records import (
     RuleVerdict,
     RunRecord,
     Score,
+    SealedAccess,
     SentinelCheck,
     ServedArm,
     ServingPass,
@@ -133,7 +133,7 @@ def one_of_each() -> list[Any]:
         Likelihood("e1", "lm_eval:choice", "0", 3, "choice", -12.345678901234567, 4, 17),
         Score("e1", "test", "x1", "bleu", "none", 1, "ok", 0.1 + 0.2, (1.0, 0.0, 3.3333333333333335)),
         Score("e1", "test", "x2", "bleu", "none", 1, "missing", None),
-        Look("e1", "notes-1", "lora", "someone", "final scoring", "2026-01-01T00:00:00Z"),
+        SealedAccess("e1", "notes-1", "lora", "someone", "final scoring", "2026-01-01T00:00:00Z"),
         sentinel(),
         serving(),
         gate_call(),
@@ -228,9 +228,9 @@ def cast_votes(store: Store, *votes: Judgment) -> int:
         return session.write(*votes)
 
 
-def look(number: int) -> Look:
+def look(number: int) -> SealedAccess:
     """A small record that is cheap to tell apart."""
-    return Look(f"e{number}", "notes-1", "lora", "someone", "test", str(number))
+    return SealedAccess(f"e{number}", "notes-1", "lora", "someone", "test", str(number))
 
 
 def start(program: str, *arguments: str | Path) -> subprocess.Popen[str]:

@@ -14,7 +14,17 @@ from store_samples import experiment, look, one_of_each, run, vote
 
 from harness import redaction
 from harness.errors import StoreError
-from harness.records import Entry, Evaluation, Likelihood, Look, Prediction, RunRecord, Score, TrainLog, TrainLogRow
+from harness.records import (
+    Entry,
+    Evaluation,
+    Likelihood,
+    Prediction,
+    RunRecord,
+    Score,
+    SealedAccess,
+    TrainLog,
+    TrainLogRow,
+)
 from harness.store import Store
 from harness.store.tables import TABLES, columns
 
@@ -162,14 +172,14 @@ def test_what_cannot_be_stored_is_named_and_nothing_of_the_batch_is_stored(store
 
 def test_a_missing_value_stores_nothing_of_the_batch(store: Store) -> None:
     with pytest.raises(StoreError, match="NOT NULL"):
-        store.ingest([experiment(), Look("e1", "n", "lora", "me", "why", None)])  # type: ignore[arg-type]
+        store.ingest([experiment(), SealedAccess("e1", "n", "lora", "me", "why", None)])  # type: ignore[arg-type]
     assert store.experiments() == []
 
 
 def test_what_duckdb_says_of_a_sensitive_row_is_not_repeated(store: Store) -> None:
     for sensitive in (True, False):
         with redaction.texts(sensitive), pytest.raises(StoreError, match="Constraint Error") as caught:
-            store.ingest([Look("e1", "n", "lora", "me", "why", None)])  # type: ignore[arg-type]
+            store.ingest([SealedAccess("e1", "n", "lora", "me", "why", None)])  # type: ignore[arg-type]
         assert ("NOT NULL" not in str(caught.value)) is sensitive
 
 

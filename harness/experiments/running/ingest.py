@@ -19,7 +19,6 @@ from harness.records import (
     ExperimentRecord,
     GateCall,
     Likelihood,
-    Look,
     ParityCheck,
     Prediction,
     Race,
@@ -27,6 +26,7 @@ from harness.records import (
     RunPlan,
     RunRecord,
     Score,
+    SealedAccess,
     SentinelCheck,
     ServingPass,
     TrainLog,
@@ -126,16 +126,16 @@ def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str
     return [], None if seen else "harness run: took over a stored evaluation"
 
 
-def keep_looks(home: Path, looks: Sequence[Look]) -> None:
+def keep_looks(home: Path, looks: Sequence[SealedAccess]) -> None:
     """Write test-set evaluations as files of their experiment before the store has them: a rebuild reads every one."""
     for row in looks:
         write_json(home / "experiments" / row.experiment / "looks" / f"{digest(row)}.json", row)
 
 
-def look(record: ExperimentRecord, entry: Entry, why: str) -> Look:
+def look(record: ExperimentRecord, entry: Entry, why: str) -> SealedAccess:
     """A test-set evaluation, to be counted: who scored which arm on the sealed test split, when and why."""
     assert entry.eval_id is not None
-    return Look(entry.eval_id, record.experiment_id, entry.arm, who(), why, environment.now())
+    return SealedAccess(entry.eval_id, record.experiment_id, entry.arm, who(), why, environment.now())
 
 
 def who() -> str:
@@ -147,7 +147,7 @@ def check(store: Store, home: Path, check: SentinelCheck | ParityCheck, rows: Se
     """Store a check of an environment or of a shipped model, with the `rows` of its scoring, and keep it as a file."""
     own = f"sentinels/{check.before}-{check.after}" if isinstance(check, SentinelCheck) else f"parity/{digest(check)}"
     write_json(home / "experiments" / check.experiment / f"{own}.json", check)
-    keep_looks(home, [row for row in rows if isinstance(row, Look)])
+    keep_looks(home, [row for row in rows if isinstance(row, SealedAccess)])
     store.ingest([*rows, check])
 
 
@@ -202,7 +202,7 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     ]
     for path in sorted(home.glob("experiments/*/trials/*.json")):
         rows += [from_json(Trial, row) for row in read_json(path)]
-    rows += sorted(read(Look, "experiments/*/looks/*.json"), key=lambda row: (row.when, row.arm))
+    rows += sorted(read(SealedAccess, "experiments/*/looks/*.json"), key=lambda row: (row.when, row.arm))
     for path in sorted(home.glob("runs/*/run-*.json")):
         run = from_json(RunRecord, read_json(path))
         rows += [run, *training_log(path.parent, run)]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.errors import DiskFull, NotRecorded, StoreError
 from harness.experiments.running import ingest
-from harness.records import GateCall, GateVerdict, Look, from_json
+from harness.records import GateCall, GateVerdict, SealedAccess, from_json
 from harness.records.files import read_json, write_json
 from harness.release.gate import looks
 from harness.results.queries import database
@@ -100,13 +100,13 @@ def _kept(home: Path, call: GateCall) -> list[GateCall]:
     return settled
 
 
-def _look(call: GateCall) -> list[Look]:
+def _look(call: GateCall) -> list[SealedAccess]:
     """The test-set evaluation to count, where numbers are shown that were not shown before."""
     if call.answered_by or all(rule.estimate is None for rule in call.verdict.rules):
         return []
     arm = call.candidate.rpartition("/")[2].partition("@")[0]
     why = f"harness gate {call.gates_file}: {call.reason}, {call.outcome}"
-    return [Look(call.eval_id, call.experiment, arm, call.who, why, call.when)]
+    return [SealedAccess(call.eval_id, call.experiment, arm, call.who, why, call.when)]
 
 
 def _unsettled(home: Path, call: GateCall, error: StoreError | DiskFull | OSError) -> GateResult:

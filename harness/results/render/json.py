@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.records import Look, SentinelCheck, to_json as plain
+from harness.records import SealedAccess, SentinelCheck, to_json as plain
 from harness.results.human.records import METRIC, HumanReview
 from harness.results.leaderboard.costs import OUTSIDE, known_ledger
 from harness.results.leaderboard.raced import race_json
@@ -262,7 +262,7 @@ def serving_to_json(board: Leaderboard) -> dict[str, Any]:
     }
 
 
-def looks_to_json(looks: Sequence[Look]) -> dict[str, Any]:
+def looks_to_json(looks: Sequence[SealedAccess]) -> dict[str, Any]:
     """Every look at the test split: who, when, which evaluation of which arm and experiment, and why."""
     return {"schema": LOOKS, "looks": plain(list(looks))}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.metrics import metric, of_task
-from harness.records import Look, Trial
+from harness.records import SealedAccess, Trial
 from harness.results import numbers
 from harness.results.collect import Results
 from harness.results.leaderboard.columns import Column
@@ -233,7 +233,7 @@ print_suite, suite_to_text = printed(suite_view)
 # ------------------------------------------------------------------------------------------------------------- looks
 
 
-def looks_to_lines(looks: Sequence[Look]) -> list[str]:
+def looks_to_lines(looks: Sequence[SealedAccess]) -> list[str]:
     """One line for each look, the earliest first, and their number."""
     arm = max((len(look.arm) for look in looks), default=0)
     who = max((len(look.who) for look in looks), default=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from harness.records import ExperimentRecord, Look, Question, WinnerRule
+from harness.records import ExperimentRecord, Question, SealedAccess, WinnerRule
 
 SEEDS_OF_A_METHOD = 3
 """Fewer seeds say nothing about a method."""
@@ -30,7 +30,7 @@ def declare(record: ExperimentRecord, stored: ExperimentRecord | None, now: str)
     return replace(stored, spec={**stored.spec, "winner": rule, "winner_rules": [*rules, {**rule, "declared": now}]})
 
 
-def declaration(record: ExperimentRecord, looks: Sequence[Look], evaluations: Iterable[str]) -> str:
+def declaration(record: ExperimentRecord, looks: Sequence[SealedAccess], evaluations: Iterable[str]) -> str:
     """When the rule in force was declared, against the looks at this test split, in words.
 
     `evaluations` are those of this experiment's arms, `looks` all looks at its test split.
