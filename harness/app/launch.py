@@ -101,7 +101,7 @@ def serve(
     if not is_loopback(host) and not (public_url or "").startswith("https://"):
         print(
             f"harness: {host} is reached by others, and without TLS they can read every link on the way; see the "
-            "README for a proxy, and give its address with --public-url https://…",
+            "docs/review.md for a proxy, and give its address with --public-url https://…",
             file=sys.stderr,
         )
     environment = {**os.environ, "HARNESS_HOME": str(home.absolute()), "HARNESS_HOST": host}

@@ -105,6 +105,7 @@ def test_the_commands_work_in_turn(world: Path, shell: Shell, monkeypatch: pytes
     assert all(said.values())
     _gate(shell)
     _query()
+    _interface()
 
 
 def _gate(shell: Shell) -> None:
@@ -123,3 +124,13 @@ def _query() -> None:
     exec(block.text, scope)
     frame = scope["predictions"]("tables")
     assert {"eval_id", "text"} <= set(frame.columns) and len(frame)
+
+
+def _interface() -> None:
+    """Blocks that use the Python interface, over the finished experiment."""
+    used = [block for block in blocks("python") if "import harness as h" in block.text]
+    for block in used:
+        scope: dict[str, Any] = {}
+        exec(block.text, scope)
+        assert len(scope["board"].to_pandas()) and "<table>" in scope["board"]._repr_html_()
+    assert used
