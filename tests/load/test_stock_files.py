@@ -11,7 +11,7 @@ from harness import metrics
 from harness.load import check, stock_folder
 
 ROOT = Path(__file__).parents[2]
-SKIPPED = {"lm_eval", "node_modules", "shared"}
+SKIPPED = {"lm_eval", "node_modules", "shared", "mkdocs.yml"}
 
 
 def files(lm_eval: bool) -> list[Path]:
