@@ -42,7 +42,7 @@ rules:
   - {metric: exact_match, floor: 0.2}
 """
 RUN = ("run", "plan", "check", "leaderboard", "compare", "ledger", "looks", "score", "sentinel", "appendix", "report")
-RUN += ("bundle", "store", "release", "gate", "figures")
+RUN += ("bundle", "store", "release", "gate")
 """Commands that take little time over toy arms."""
 NAMES = ("my_experiment", "my_task", "gates.yaml")
 """What of the manual's names stands in the small world; commands on other names are left to their parser's test."""
