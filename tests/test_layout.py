@@ -34,10 +34,6 @@ BELOW = {
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "stock" not in path.parts)
 
 
-def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
 def allowed(name: str) -> set[str]:
     return {name, *(OPEN if name not in OPEN else OPEN[:2])}.union(*map(allowed, BELOW[name].split()))
 
@@ -52,12 +48,12 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     parts = [name.split(".") for name in names]
-    return {part[1] for part in parts if part[0] == "harness" and len(part) > 1} & (set(BELOW) | {"__version__"})
+    return {part[1] for part in parts if part[0] == "harness" and len(part) > 1} & set(BELOW)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_run_down(path: Path) -> None:
-    assert imported(path) <= allowed(room(path)) | {"__version__"}
+    assert imported(path) <= allowed(path.relative_to(PACKAGE).parts[0].removesuffix(".py"))
 
 
 def test_command_line_is_light() -> None:

@@ -16,7 +16,7 @@ REVIEW = ("duckdb", "pandas", "pyarrow", "harness.app.entrance")
 """What a reviewer's session would otherwise load at its first page."""
 EVERYTHING = (
     *REVIEW,
-    "harness.records.live",
+    "harness.experiments.running.live",
     "harness.app.charts",
     "harness.review",
     "harness.stats.votes",

@@ -21,6 +21,7 @@ from harness.experiments.running import ingest, preflight, worker
 from harness.experiments.running.context import RunContext
 from harness.experiments.running.executors import forking, opened
 from harness.experiments.running.executors.admission import Memory
+from harness.experiments.running.live import LiveFile
 from harness.experiments.running.plans import (
     Planner,
     TrainingDraw,
@@ -38,7 +39,6 @@ from harness.models.engines import endpoint
 from harness.models.transformers import base_cache
 from harness.progress import Reporter
 from harness.records import ExperimentRecord, ResolvedExperiment, RunPlan, digest
-from harness.records.live import LiveFile
 from harness.results import queries
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness import metrics, redaction
 from harness.errors import UsageError
+from harness.experiments import upkeep
 from harness.experiments.running import ingest
 from harness.metrics.user_metrics import declaration, known_metric
 from harness.records import ExperimentRecord, Score
@@ -68,6 +69,11 @@ def rebuild(home: Path) -> str:
     """Make the store again from run folders and journal, and say what was added."""
     if not (home / "runs").exists() and not database(home).exists():
         raise UsageError(f"{home} holds neither runs nor a store", hint="Give another --home")
-    added = ingest.rebuild(Store(database(home)), home.absolute())
+    store, home = Store(database(home)), home.absolute()
+    upkeep.recall(store, home)  # deletions first: what was deleted stays so
+    before = store.counts()
+    ingest.rebuild(store, home)
+    upkeep.resume(store, home)
+    added = {name: count - before.get(name, 0) for name, count in store.counts().items()}
     summary = ", ".join(f"{count} {name}" for name, count in added.items() if count)
     return f"added {summary}" if summary else "nothing was missing"

@@ -20,8 +20,8 @@ from typing import Any
 from harness import environment
 from harness.arms.artefacts import FOLDER
 from harness.errors import UsageError
-from harness.experiments.running import ingest
-from harness.records import from_json, live
+from harness.experiments.running import ingest, live
+from harness.records import from_json
 from harness.records.files import read_json, write_json
 from harness.results import queries
 from harness.store import Store, deletion

@@ -323,9 +323,9 @@ def score_predictions(
         for metric_ in chosen:
             scores.append(_record(metric_, eval_id, example.id, metric_.score(answer) if answer else None))
     if answers:
-        example_id = named(next(iter(answers)))
         raise DataError(
-            f"predictions for {len(answers)} examples that the test split does not hold, such as {example_id}",
+            f"predictions for {len(answers)} examples that the test split does not hold,"
+            f" such as {named(next(iter(answers)))}",
             hint="Score with the task that the predictions were made for",
         )
     return scores

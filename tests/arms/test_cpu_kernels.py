@@ -37,10 +37,11 @@ def test_anything_else_is_refused(value: Any) -> None:
 
 def test_only_the_environment_of_scores_moves_and_only_when_off(make_plan: Plans, data: TrainingData) -> None:
     on, off = make_plan(LORA), make_plan(LORA, **OFF)
-    train_ids = [
-        plans.train_identity(plan.experiment, plan.files, plan.arm, (0, None, 1.0, "base")) for plan in (on, off)
-    ]
-    assert train_ids[0] == train_ids[1]
+    first, second = (
+        plans.Planner(plan.files, plan.home, "base").identity(plan.experiment, plan.arm, plans.TrainingDraw(0))
+        for plan in (on, off)
+    )
+    assert first == second
     artefact = sft.train(on, data, lambda phase, done, total: None).artefact
     assert evaluate.subject(on, artefact) == evaluate.subject(off, artefact)
     assert evaluate.environment_of(on) == environment.scoring_environment("cpu")

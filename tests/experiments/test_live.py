@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from shell_calls import Shell
 
+from harness.experiments.running import live
 from harness.progress import Reporter
-from harness.records import live
 
 
 def test_progress_is_there_while_it_goes_on_and_gone_afterwards(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_it_is_written_about_once_a_second(tmp_path: Path) -> None:
 
 
 def test_the_file_of_a_process_that_is_gone_says_nothing(tmp_path: Path) -> None:
-    lines = ("import sys", "from pathlib import Path", "from harness.records.live import LiveFile")
+    lines = ("import sys", "from pathlib import Path", "from harness.experiments.running.live import LiveFile")
     code = "; ".join((*lines, "LiveFile(Path(sys.argv[1]), 'x')"))
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
     assert (tmp_path / "live" / "x.json").exists()

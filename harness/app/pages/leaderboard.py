@@ -7,7 +7,8 @@ import time
 import streamlit as st
 
 from harness.app import charts, frame
-from harness.records import WinnerVerdict, live
+from harness.experiments.running import live
+from harness.records import WinnerVerdict
 from harness.results import Leaderboard, render_markdown
 from harness.results.render.leaderboard import sections
 from harness.store import Store

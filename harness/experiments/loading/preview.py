@@ -109,9 +109,9 @@ def _prompt(prompter: Prompter, example: Example, row: Encoded) -> PreviewPrompt
 def render(preview: Preview) -> list[str]:
     """A preview as lines; tokens that carry loss stand between ⟦ and ⟧."""
     out: list[str] = []
-    for number, prompt in enumerate(preview.prompts, 1):
-        cut = f", {prompt.truncated} tokens cut on the left" if prompt.truncated else ""
-        out += [f"--- {number}. example {redaction.named(prompt.example)}{cut}", _masked(prompt), ""]
+    for number, shown in enumerate(preview.prompts, 1):
+        cut = f", {shown.truncated} tokens cut on the left" if shown.truncated else ""
+        out += [f"--- {number}. example {redaction.named(shown.example)}{cut}", _masked(shown), ""]
     out.append(
         f"{preview.examples} examples (train and validation), context {preview.context} tokens,"
         f" {'chat template' if preview.uses_chat else 'plain text'}; loss on what stands between ⟦ and ⟧"

@@ -186,12 +186,8 @@ def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
     return {task.metrics.primary, *task.metrics.also} - stored
 
 
-def rebuild(store: Store, home: Path) -> dict[str, int]:
+def rebuild(store: Store, home: Path) -> None:
     """Ingest every experiment, run and evaluation folder under `home` again; what is stored already stays as it is."""
-    from harness.experiments import upkeep
-
-    upkeep.recall(store, home)
-    before = store.counts()
 
     def read(kind: type[R], pattern: str) -> list[R]:
         return [from_json(kind, read_json(path)) for path in home.glob(pattern)]
@@ -215,8 +211,6 @@ def rebuild(store: Store, home: Path) -> dict[str, int]:
     for path in sorted((home / "evals").glob(f"*/{evaluate.DONE}")):
         store.ingest(evaluation_rows(path.parent))
     store.rebuild_journal()
-    upkeep.resume(store, home)
-    return {name: count - before.get(name, 0) for name, count in store.counts().items()}
 
 
 def prune(

@@ -8,7 +8,7 @@ vain. Nothing here is needed for a result: with `off` the libraries' own layers 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,15 @@ def scorer(model: Any, cpu_kernels: str) -> CpuScorer | None:
 
     decoder = Decoder.of(model)
     return None if decoder is None else CpuScorer(decoder)
+
+
+def greedy(
+    scorer: CpuScorer, prompts: Sequence[Sequence[int]], limit: int, ended: Callable[[list[int]], bool]
+) -> list[list[int]]:
+    """Greedy answers; see `decoding.greedy`."""
+    from harness.models.cpu import decoding
+
+    return decoding.greedy(scorer, prompts, limit, ended)
 
 
 def fused_layers(device: str, cpu_kernels: str) -> Callable[[Any], AbstractContextManager[None]]:

@@ -8,7 +8,7 @@ a causal mask hides.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,20 +153,12 @@ class PrefixAttention:
 
 
 class CpuScorer:
-    """Scoring and greedy decoding through `Decoder`; keys and values of the last common prefix are kept."""
+    """Scoring through `Decoder`; keys and values of the last common prefix are kept."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.decoder = decoder
         self._causal = CausalMasks()
         self._prefix: tuple[tuple[int, ...], KeyValues, tuple[Any, ...]] | None = None
-
-    def greedy(
-        self, prompts: Sequence[Sequence[int]], limit: int, ended: Callable[[list[int]], bool]
-    ) -> list[list[int]]:
-        """Greedy answers; see `decoding.greedy`."""
-        from harness.models.cpu import decoding
-
-        return decoding.greedy(self, prompts, limit, ended)
 
     def score_all(self, rows: Sequence[Row]) -> list[Logprob]:
         """Results of `rows`, from parts of at most PART_TOKENS tokens."""

@@ -155,7 +155,7 @@ class CausalModel:
         eos = self.eos_ids if stops is not None else ()
         ended = greedy.ends(eos, self._stopping(stops) if stops else None)
         if (quick := self.cpu_scorer) is not None:
-            return quick.greedy(prompts, limit, ended)
+            return cpu.greedy(quick, prompts, limit, ended)
         common = passes.worth_sharing([prompt[:-1] for prompt in prompts])
         common = common if common and self.grows_trees else 0
         ids, mask = passes.padded([prompt[common:] for prompt in prompts], self._pad, True, self.model.device)

@@ -46,16 +46,16 @@ def chosen_settings(report: TuningReport) -> Table:
     fields = list(dict.fromkeys(name for arm in report.arms for trial in arm.trials for name in trial.values))
     rows = []
     for arm in report.arms:
-        chosen = arm.chosen
+        best = arm.chosen
         stock = next((trial.values for trial in arm.trials if trial.stock), {})
         cells = [
-            f"{setting(chosen.values[name])} ({setting(stock[name]) if name in stock else '-'})"
-            if chosen is not None and name in chosen.values
+            f"{setting(best.values[name])} ({setting(stock[name]) if name in stock else '-'})"
+            if best is not None and name in best.values
             else numbers.ABSENT
             for name in fields
         ]
-        mark = "none ended well" if chosen is None else f"edge: {', '.join(chosen.edge)}" if chosen.edge else ""
-        value = _trial_value(chosen, report.primary) if chosen else numbers.ABSENT
+        mark = "none ended well" if best is None else f"edge: {', '.join(best.edge)}" if best.edge else ""
+        value = _trial_value(best, report.primary) if best else numbers.ABSENT
         rows.append([arm.arm, *cells, value, str(arm.settings), numbers.seconds(arm.seconds), mark])
     heads = ["chosen", *(f"{name} (recipe)" for name in fields), report.primary, "trials", "seconds", ""]
     return table(heads, rows, title="What was chosen, and in brackets what the recipe says")
