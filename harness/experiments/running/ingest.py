@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness import environment
 from harness.arms.artefacts import FOLDER
-from harness.experiments.evaluation import evaluate
-from harness.experiments.running import worker
 from harness.records import (
     Entry,
     ExperimentRecord,
@@ -38,7 +36,8 @@ from harness.records import (
 from harness.records.files import read_json, read_records, write_json
 from harness.results.winner import rules
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a gate stores its verdict through this file and needs no worker
+    from harness.experiments.running import worker
     from harness.store import Store
 
 R = TypeVar("R")
@@ -115,6 +114,8 @@ def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str
 
     An experiment that takes over an evaluation of another one sees its scores, so that counts too.
     """
+    from harness.experiments.evaluation import evaluate
+
     folder = plan.home / "evals" / eval_id
     if not store.has_evaluation(eval_id):
         return evaluation_rows(folder), "harness run"
@@ -170,6 +171,8 @@ def training_log(folder: Path, run: RunRecord) -> list[TrainLog]:
 
 def evaluation_rows(folder: Path) -> list[Any]:
     """Every record of a complete evaluation folder."""
+    from harness.experiments.evaluation import evaluate
+
     return [
         *read_records(folder / "predictions.jsonl", Prediction),
         *read_records(folder / "likelihoods.jsonl", Likelihood),
@@ -180,6 +183,8 @@ def evaluation_rows(folder: Path) -> list[Any]:
 
 def missing_metrics(store: Store, plan: RunPlan, eval_id: str) -> set[str]:
     """Metrics that the task declares now and that the stored evaluation lacks, or has from another source file."""
+    from harness.experiments.evaluation import evaluate
+
     task = plan.experiment.task
     versions = {name: metric.version for name, metric in evaluate.own_metrics(plan).items()}
     stored = {row.metric for row in store.scores([eval_id]) if versions.get(row.metric, row.version) == row.version}
@@ -208,6 +213,8 @@ def rebuild(store: Store, home: Path) -> None:
     rows += sorted(calls, key=lambda call: (call.when, call.id))
     rows += sorted(read(ParityCheck, "experiments/*/parity/*.json"), key=lambda row: (row.when, row.arm))
     store.ingest(rows)
+    from harness.experiments.evaluation import evaluate
+
     for path in sorted((home / "evals").glob(f"*/{evaluate.DONE}")):
         store.ingest(evaluation_rows(path.parent))
     store.rebuild_journal()
@@ -221,6 +228,8 @@ def prune(
     `best` is the name of the arm that leads on the primary metric. Of what was trained for a learning curve and of
     tuning `trials` nothing stays, unless all does.
     """
+    from harness.experiments.running import worker
+
     keep = experiment.spec.keep
     if keep == "all":
         return

@@ -9,16 +9,14 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-
-from rich import box
-from rich.console import Console, RenderableType
-from rich.padding import Padding
-from rich.table import Table as RichTable
-from rich.text import Text
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.results.numbers import ABSENT, printable
 from harness.results.render.table import Table
+
+if TYPE_CHECKING:  # rich is imported by what prints: a gate that writes JSON needs none of it
+    from rich.console import RenderableType
+    from rich.table import Table as RichTable
 
 T = TypeVar("T")
 WIDTH = 110
@@ -47,6 +45,8 @@ def printed(view: Callable[[T], Sequence[Part]]) -> tuple[Callable[[T], None], C
 
     def to_terminal(shown: T) -> None:
         if sys.stdout.isatty():
+            from rich.console import Console
+
             console = Console()
             console.print(*renderables(view(shown), console.width), sep="\n")
         else:
@@ -60,6 +60,8 @@ def printed(view: Callable[[T], Sequence[Part]]) -> tuple[Callable[[T], None], C
 
 def plain(parts: Iterable[Part], width: int = WIDTH) -> str:
     """Parts as lines of at most `width` columns, without colour and without control codes."""
+    from rich.console import Console
+
     target = io.StringIO()
     console = Console(file=target, width=width, color_system=None, force_terminal=False, highlight=False, emoji=False)
     for part in renderables(parts, width):
@@ -69,6 +71,9 @@ def plain(parts: Iterable[Part], width: int = WIDTH) -> str:
 
 def renderables(parts: Iterable[Part], width: int) -> list[RenderableType]:
     """Parts as rich has them, in `width` columns; the notes of a table stand below it."""
+    from rich.padding import Padding
+    from rich.text import Text
+
     lines: list[RenderableType] = []
     for part in parts:
         if isinstance(part, str):
@@ -115,6 +120,10 @@ def _fitted(table: Table, width: int) -> list[Table]:
 
 def _rich(table: Table) -> RichTable:
     """Numbers to the right; a table of words without lines, its last column wrapped."""
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
     if not any(table.numeric) and len(table.heads) == 2:
         made = RichTable(box=None, show_header=False, padding=(0, GAP, 0, 0), pad_edge=False)
         made.add_column(no_wrap=True)
