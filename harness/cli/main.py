@@ -47,7 +47,6 @@ def main() -> None:
     Leaves without taking the interpreter apart: with torch and DuckDB in one process that prints pages about leaked
     objects, and takes seconds. Everything is written and closed by then.
     """
-    gc.set_threshold(50_000, 20, 20)  # most of what a command makes lives until it ends: imports, records
     code = call(sys.argv[1:])
     atexit._run_exitfuncs()
     sys.stdout.flush()
@@ -57,6 +56,7 @@ def main() -> None:
 
 def call(words: Sequence[str]) -> int:
     """The exit code of `harness WORDS…`, with every error turned into one line on standard error."""
+    gc.set_threshold(50_000, 20, 20)  # most of what a command makes lives until it ends: imports, records
     return _guarded(lambda: app(list(words), standalone_mode=False))
 
 
