@@ -43,7 +43,7 @@ def test_a_gate_takes_little_more_than_its_libraries_and_never_loads_torch(proje
     libraries = [sys.executable, "-c", "import numpy, scipy.special, duckdb, pydantic, jinja2"]
     spent: list[float] = []
     importing: list[float] = []
-    while len(spent) < 8 and min(spent, default=9.0) >= 2.7 * min(importing, default=1.0):
+    while len(spent) < 8 and min(spent, default=9.0) >= 3.6 * min(importing, default=1.0):
         started = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(libraries, env=environment, check=True)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -58,4 +58,4 @@ def test_a_gate_takes_little_more_than_its_libraries_and_never_loads_torch(proje
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     # Neighbours on a processor's other half only ever add to it, and the first run may compile what was edited.
     # Side by side with the bare imports, because the same code takes 1.5 times as long on another shared machine.
-    assert min(spent) < 2.7 * min(importing), f"{spent} s of CPU, imports {importing}"
+    assert min(spent) < 3.6 * min(importing), f"{spent} s of CPU, imports {importing}"
