@@ -30,7 +30,7 @@ print(json.dumps([code, sorted(set(sys.argv[1].split(",")) & set(sys.modules))])
 """
 
 
-def test_a_gate_takes_little_more_than_its_libraries_and_never_loads_torch(project: Path) -> None:
+def test_a_gate_takes_less_than_two_seconds_of_cpu_and_never_loads_torch(project: Path) -> None:
     (project / "gates.yaml").write_text(
         (project / "gates.yaml").read_text()
         + "  - {metric: exact_match, margin: 0.4, slice: {group: ward-1}, tier: supporting}\n"
@@ -40,12 +40,8 @@ def test_a_gate_takes_little_more_than_its_libraries_and_never_loads_torch(proje
     )
     words = [sys.executable, "-c", SCRIPT, ",".join(HEAVY), "gate", "gates.yaml", "--candidate", "toys/better"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    libraries = [sys.executable, "-c", "import numpy, scipy.special, duckdb, pydantic, jinja2"]
-    spent: list[float] = []
-    importing: list[float] = []
-    while len(spent) < 8 and min(spent, default=9.0) >= 3.6 * min(importing, default=1.0):
-        started = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(libraries, env=environment, check=True)
+    spent = []
+    while len(spent) < 8 and min(spent, default=2.0) >= 2.0:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         found = subprocess.run(
             [*words, "--junit", "j.xml"], capture_output=True, text=True, env=environment, check=True
@@ -54,8 +50,6 @@ def test_a_gate_takes_little_more_than_its_libraries_and_never_loads_torch(proje
         code, loaded = json.loads(found.stderr.splitlines()[-1])
         assert loaded == []
         assert code == 0 and found.stdout.splitlines()[-1] == "PASS", found.stdout + found.stderr
-        importing.append(before.ru_utime + before.ru_stime - started.ru_utime - started.ru_stime)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     # Neighbours on a processor's other half only ever add to it, and the first run may compile what was edited.
-    # Side by side with the bare imports, because the same code takes 1.5 times as long on another shared machine.
-    assert min(spent) < 3.6 * min(importing), f"{spent} s of CPU, imports {importing}"
+    assert min(spent) < 2.0, f"{spent} s of CPU"
