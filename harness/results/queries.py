@@ -68,8 +68,9 @@ def find_run(home: Path, name: str) -> tuple[Store, ExperimentRecord, Entry]:
     arm, _, seed = rest.partition("@")
     if not slash:
         raise UsageError(f"{name!r} is no run", hint="A run is EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED")
-    record = find(store, experiment)
-    entries = [entry for entry in store.entries(record.experiment_id) if entry.fraction == 1]
+    with store.opened() as opened:
+        record = find(opened, experiment)
+        entries = [entry for entry in opened.entries(record.experiment_id) if entry.fraction == 1]
     mine = [entry for entry in entries if entry.arm == arm and (not seed or str(entry.seed) == seed)]
     if not mine:
         known = ", ".join(dict.fromkeys(f"{entry.arm}" for entry in entries))

@@ -44,8 +44,8 @@ def find_run(home: Path, name: str) -> CandidateRun:
     Raises UsageError for a name that is none, and for a run without a result.
     """
     store, record, entry = queries.find_run(home, name)
-    run = next(one for one in store.runs([entry.train_id]) if one.attempt == entry.attempt)
-    return CandidateRun(store, home, record, entry, run)
+    attempts = store.runs([entry.train_id])
+    return CandidateRun(store, home, record, entry, next(run for run in attempts if run.attempt == entry.attempt))
 
 
 def release(home: Path, name: str, called: str, *, folder: Path = RELEASES, anyway: str = "") -> list[str]:
@@ -155,12 +155,14 @@ def _judged(
     spec: GateSpec, baseline: Release, run: CandidateRun, compared: Scored
 ) -> tuple[GateVerdict, dict[str, str]]:
     """The verdict on a run before waivers and earlier verdicts, and the fingerprint of each rule's evidence."""
-    candidate = inputs.scored(run)
-    if baseline.sensitive:
-        candidate = baselines.hidden(candidate)
-    sensitive = baseline.sensitive or bool(run.experiment.task.get("sensitive"))
     rules = at_each_look(spec)
-    given = inputs.with_lookups(GateInputs(candidate, compared, sensitive), run, rules, hide=baseline.sensitive)
+    sensitive = baseline.sensitive or bool(run.experiment.task.get("sensitive"))
+    with run.store.opened() as store:  # once for all that is read of the candidate
+        run = replace(run, store=store)
+        candidate = inputs.scored(run)
+        if baseline.sensitive:
+            candidate = baselines.hidden(candidate)
+        given = inputs.with_lookups(GateInputs(candidate, compared, sensitive), run, rules, hide=baseline.sensitive)
     asked = [ask(rule, given) for rule in rules]
     questions, evidence = [question for question, _ in asked], [each for _, each in asked]
     data = looks.fingerprints([candidate.eval_id, compared.eval_id], questions, evidence)
