@@ -185,8 +185,9 @@ def scratch() -> Iterator[Path]:
 
 def board(size: Size, repeats: int) -> list[str]:
     """Fill a store, compute its leaderboard warm and cold, and say what missed."""
-    from harness import results as report
     from harness.results import cache
+    from harness.results.collect import collect
+    from harness.results.leaderboard.board import leaderboard
 
     with scratch() as folder:
         home, started = folder / ".harness", time.perf_counter()
@@ -201,9 +202,9 @@ def board(size: Size, repeats: int) -> list[str]:
         for number in range(repeats + 1):
             store, started = Store(home / "harness.duckdb"), time.perf_counter()
             with store.opened() as held:
-                results = report.collect(held, "many", columns=True)
+                results = collect(held, "many", columns=True)
             read = time.perf_counter() - started
-            made = report.leaderboard(results)
+            made = leaderboard(results)
             took = time.perf_counter() - started
             if number:  # the first one loads libraries
                 warm.append(took)

@@ -20,7 +20,7 @@ import yaml
 from harness.experiments import pipeline
 from harness.experiments.loading.load import stock_folder
 from harness.progress import Reporter
-from harness.results import Leaderboard
+from harness.results.leaderboard.rows import Leaderboard
 
 SEED = 2
 """Of the visits that trials are trained and compared on; the stock task draws with another."""

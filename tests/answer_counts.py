@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from harness.records import Prediction
-from harness.results import AnswerCounts
+from harness.results.collect import AnswerCounts
 
 
 def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:

@@ -16,7 +16,7 @@ from harness.records import (
     TrainLogRow,
     Trial,
 )
-from harness.results import Results
+from harness.results.collect import Results
 
 ARMS = {"untrained": 0.05, "full": 0.82, "lora": 0.8, "qlora $x_1$": 0.79}
 """Arm → share of right answers; one name would be a formula to matplotlib."""

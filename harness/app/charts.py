@@ -12,9 +12,10 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from harness.results import CostView, HumanReview, HumanTable, Leaderboard, TrainingCurve
+from harness.results.human.records import HumanReview, HumanTable
+from harness.results.leaderboard.rows import Leaderboard
 from harness.results.render.colours import PALETTE, Looks, arm_looks
-from harness.results.studies.figure_data import CostPoint
+from harness.results.studies.figure_data import CostPoint, CostView, TrainingCurve
 
 LAYOUT: Mapping[str, Any] = {"margin": {"l": 10, "r": 10, "t": 30, "b": 10}, "hoverlabel": {"namelength": -1}}
 SYMBOLS: Mapping[str, str] = {

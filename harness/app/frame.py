@@ -16,7 +16,9 @@ import streamlit as st
 
 from harness.errors import HarnessError
 from harness.records import Example, ExperimentRecord
-from harness.results import Leaderboard, Results, cache, collect, queries, with_logs
+from harness.results import cache, queries
+from harness.results.collect import Results, collect, with_logs
+from harness.results.leaderboard.rows import Leaderboard
 from harness.store import Store
 
 Look = Literal["large", "scroll", "code"]

@@ -40,13 +40,13 @@ def run(
     from harness.experiments.loading import suites
 
     if suites.is_suite(Path(experiment)):
-        from harness import results
         from harness.experiments import pipeline
         from harness.progress import Reporter
+        from harness.results.studies.suite import suite_table
 
         with Reporter() as reporter:
             outcomes = pipeline.run_suite(Path(experiment), home, reporter, retry=retry, rescore=rescore)
-        show_suite(results.suite_table([outcome.board for outcome in outcomes]), as_json)
+        show_suite(suite_table([outcome.board for outcome in outcomes]), as_json)
         return 6 if any(outcome.failed for outcome in outcomes) else 0
     result = harness.run(experiment, home=home, retry=retry, rescore=rescore)
     show_board(result.leaderboard.board, as_json)
@@ -120,16 +120,17 @@ def serving(
     With the settings of the experiment's `serving:`, or the defaults. Prompts are validation examples: no look is
     taken.
     """
-    from harness import results
     from harness.experiments.speed import on_demand
     from harness.progress import Reporter
+    from harness.results.render.json import serving_to_json
+    from harness.results.render.speed import print_serving
 
     with Reporter() as reporter:
         board = on_demand.serve(Path(experiment), home, reporter, again=again)
     if as_json:
-        print_json(results.serving_to_json(board))
+        print_json(serving_to_json(board))
     else:
-        results.print_serving(board)
+        print_serving(board)
 
 
 def sentinel(
@@ -142,16 +143,17 @@ def sentinel(
 
     Exit code 1: it moved by more than its interval. A counted look at the test split.
     """
-    from harness import results
     from harness.experiments import drift
     from harness.progress import Reporter
+    from harness.results.leaderboard.environments import sentinel_lines
+    from harness.results.render.json import sentinel_to_json
 
     with Reporter() as reporter:
         checks = drift.check(Path(experiment), home, reporter, arm)
     if as_json:
-        print_json(results.sentinel_to_json(checks))
+        print_json(sentinel_to_json(checks))
     else:
-        for line in results.sentinel_lines(checks):
+        for line in sentinel_lines(checks):
             print(line)
     return 0 if all(made.accepted for made in checks) else 1
 

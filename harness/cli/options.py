@@ -38,19 +38,21 @@ def show(view: View, as_json: bool) -> None:
 
 def show_board(board: Any, as_json: bool) -> None:
     """Print a leaderboard, or its JSON."""
-    from harness import results
+    from harness.results.render.json import to_json
+    from harness.results.render.leaderboard import print_board
 
     if as_json:
-        print_json(results.to_json(board))
+        print_json(to_json(board))
     else:
-        results.print_board(board)
+        print_board(board)
 
 
 def show_suite(table: Any, as_json: bool) -> None:
     """Print the table of a suite, or its JSON."""
-    from harness import results
+    from harness.results.render.json import suite_to_json
+    from harness.results.render.studies import print_suite
 
     if as_json:
-        print_json(results.suite_to_json(table))
+        print_json(suite_to_json(table))
     else:
-        results.print_suite(table)
+        print_suite(table)

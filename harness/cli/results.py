@@ -37,13 +37,13 @@ def leaderboard(
     bundle: Bundle = None,
 ) -> None:
     """Print the verdict and the leaderboard of a stored experiment, with paired intervals against the reference arm."""
-    from harness import results
+    from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
 
     forms = {
-        "text": results.to_text,
-        "markdown": results.render_markdown,
-        "csv": results.to_csv,
-        "latex": results.to_latex,
+        "text": to_text,
+        "markdown": render_markdown,
+        "csv": to_csv,
+        "latex": to_latex,
     }
     if form not in forms:
         raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(forms)}")
@@ -63,13 +63,13 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Paired difference of two arms (a minus b) per metric, and the examples where they differ most."""
-    from harness import results
+    from harness.results.render.studies import print_comparison
 
     found = harness.compare(a, b, experiment=experiment, samples=samples, home=home)
     if as_json:
         print_json(found.to_dict())
     else:
-        results.print_comparison(found.comparison)
+        print_comparison(found.comparison)
 
 
 def predictions(
@@ -86,51 +86,55 @@ def predictions(
 
 def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = False, bundle: Bundle = None) -> None:
     """Print what every run was given and what it cost."""
-    from harness import results
     from harness.results import queries
+    from harness.results.render.json import ledger_to_json
+    from harness.results.render.ledger import print_ledger
 
     board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
     if as_json:
-        print_json(results.ledger_to_json(board))
+        print_json(ledger_to_json(board))
     else:
-        results.print_ledger(board)
+        print_ledger(board)
 
 
 def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
     """List every look at the sealed test split: when, who, which arm, and why."""
-    from harness import results
     from harness.results import queries
+    from harness.results.render.json import looks_to_json
+    from harness.results.render.studies import looks_to_lines
 
     found = queries.looks(home, experiment)
     if as_json:
-        print_json(results.looks_to_json(found))
+        print_json(looks_to_json(found))
     else:
-        for line in results.looks_to_lines(found):
+        for line in looks_to_lines(found):
             print(line)
 
 
 def tuning(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
     """Print every arm's tuning trials, what was chosen on validation, and what lies at the edge of its space."""
-    from harness import results
     from harness.results import queries
+    from harness.results.render.json import tuning_to_json
+    from harness.results.render.studies import print_tuning
 
     found = queries.tuning(home, experiment)
     if as_json:
-        print_json(results.tuning_to_json(found))
+        print_json(tuning_to_json(found))
     else:
-        results.print_tuning(found)
+        print_tuning(found)
 
 
 def curve(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
     """Print the learning curve: each arm by share of the train split, and whether more data would help."""
-    from harness import results
     from harness.results import queries
+    from harness.results.render.json import curve_to_json
+    from harness.results.render.studies import print_curve
 
     found = queries.curve(home, experiment)
     if as_json:
-        print_json(results.curve_to_json(found))
+        print_json(curve_to_json(found))
     else:
-        results.print_curve(found)
+        print_curve(found)
 
 
 def suite(
@@ -194,12 +198,13 @@ def appendix(
     bundle: Bundle = None,
 ) -> None:
     """Print every setting that was in force, arm by arm, and what differs from the libraries' own defaults."""
-    from harness import results
     from harness.results import queries
+    from harness.results.render.studies import APPENDIX_FORMS
+    from harness.results.studies.appendix import appendix as appendix_of
 
-    if form not in results.APPENDIX_FORMS:
-        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(results.APPENDIX_FORMS)}")
-    sys.stdout.write(results.APPENDIX_FORMS[form](results.appendix(queries.results(home, experiment, bundle))))
+    if form not in APPENDIX_FORMS:
+        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(APPENDIX_FORMS)}")
+    sys.stdout.write(APPENDIX_FORMS[form](appendix_of(queries.results(home, experiment, bundle))))
 
 
 def bundle_command(

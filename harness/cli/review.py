@@ -234,7 +234,7 @@ def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
 
 
 def _show_results(round_id: str, home: Path, as_json: bool = False) -> None:
-    from harness.results import print_human
+    from harness.results.render.human import print_human
 
     found = harness.review_results(round_id, home=home)
     if as_json:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness import environment, metrics, results as report
+from harness import environment, metrics
 from harness.errors import UsageError
 from harness.experiments import pipeline
 from harness.experiments.evaluation import evaluate
@@ -20,6 +20,7 @@ from harness.experiments.running import ingest, plans as run_plans, worker
 from harness.experiments.running.context import RunContext
 from harness.progress import Reporter
 from harness.records import Entry, Estimate, ExperimentRecord, Move, Prediction, RunPlan, Score, SentinelCheck, digest
+from harness.results.collect import collect
 from harness.results.estimator import Estimator, series, tabulate
 from harness.results.leaderboard.environments import examine, fingerprint
 
@@ -41,7 +42,7 @@ def check(path: Path, home: Path, reporter: Reporter, arm: str | None = None) ->
 
 def _frozen(context: RunContext, here: str, arm: str | None) -> list[Entry]:
     """One run for each environment that is neither the present one nor linked to it by an accepted check."""
-    results = report.collect(context.store, context.record.experiment_id)
+    results = collect(context.store, context.record.experiment_id)
     environments = examine(results)
     accepted = [check for check in environments.checks if check.accepted]
     linked = {here}

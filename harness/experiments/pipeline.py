@@ -42,7 +42,7 @@ from harness.records import ExperimentRecord, ResolvedExperiment, RunPlan, diges
 from harness.results import queries
 
 if TYPE_CHECKING:
-    from harness.results import Leaderboard
+    from harness.results.leaderboard.rows import Leaderboard
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
 
-    from harness.results import Comparison, HumanReview, Leaderboard
+    from harness.results.human.records import HumanReview
+    from harness.results.leaderboard.rows import Leaderboard
+    from harness.results.studies.comparison import Comparison
 
 PREDICTIONS = "harness.predictions/1"
 SHOWN_ROWS = 20
@@ -75,9 +77,9 @@ class LeaderboardView(View):
 
     def to_dict(self) -> dict[str, Any]:
         """As `harness leaderboard --json`."""
-        from harness import results
+        from harness.results.render.json import to_json
 
-        return results.to_json(self.board)
+        return to_json(self.board)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row for each arm and metric, as `harness leaderboard --format csv`.
@@ -87,13 +89,12 @@ class LeaderboardView(View):
         """
         import pandas
 
-        from harness import results
-        from harness.results.render.leaderboard import CSV_FIELDS
+        from harness.results.render.leaderboard import CSV_FIELDS, to_csv
 
         counted = {"value", "low", "high", "level", "n", "clusters", "seeds", "difference", "difference_low"}
         counted |= {"difference_high", "p", "p_holm", "missing", "primary"}
         texts: dict[Any, Any] = {name: str for name in CSV_FIELDS if name not in counted}
-        source = io.StringIO(results.to_csv(self.board))
+        source = io.StringIO(to_csv(self.board))
         return pandas.read_csv(source, dtype=texts, keep_default_na=False, na_values=[""])
 
     def parts(self) -> Sequence[Part]:
@@ -151,9 +152,9 @@ class ComparisonView(View):
 
     def to_dict(self) -> dict[str, Any]:
         """As `harness compare --json`."""
-        from harness import results
+        from harness.results.render.json import comparison_to_json
 
-        return results.comparison_to_json(self.comparison)
+        return comparison_to_json(self.comparison)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row for each metric: the value of a, of b, and a minus b, with intervals, in the metric's own unit."""
@@ -232,9 +233,9 @@ class ReviewView(View):
 
     def to_dict(self) -> dict[str, Any]:
         """As `harness review results --json`."""
-        from harness import results
+        from harness.results.render.json import human_to_json
 
-        return results.human_to_json(self.review)
+        return human_to_json(self.review)
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row for each arm: win rate and its interval (shares; ties are half wins), votes, first and last rank."""

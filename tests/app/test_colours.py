@@ -10,9 +10,11 @@ from made_experiment import made
 from matplotlib.colors import to_hex
 
 from harness.app import charts
-from harness.results import Results, cost_views, leaderboard, training_curves
+from harness.results.collect import Results
+from harness.results.leaderboard.board import leaderboard
 from harness.results.render import figures
 from harness.results.render.colours import GREYS, PALETTE, arm_looks
+from harness.results.studies.figure_data import cost_views, training_curves
 
 ARMS = [{"method": "lora"}, {"method": "untrained"}, {"method": "full"}, {"name": "qlora $x_1$", "method": "qlora"}]
 

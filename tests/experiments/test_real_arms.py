@@ -42,15 +42,15 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def board(visits: Path) -> dict[str, Any]:
     """The leaderboard of one run, shared by the tests below."""
-    from harness import results
     from harness.experiments import pipeline
     from harness.progress import Reporter
+    from harness.results.render.json import to_json
 
     with Reporter() as reporter, pytest.MonkeyPatch.context() as patch:
         patch.chdir(visits)
         result = pipeline.run(Path("run.yaml"), Path(".harness"), reporter)
     assert not result.failed
-    return dict(json.loads(json.dumps(results.to_json(result.board), allow_nan=False)))
+    return dict(json.loads(json.dumps(to_json(result.board), allow_nan=False)))
 
 
 def rows(board: dict[str, Any]) -> dict[str, dict[str, Any]]:

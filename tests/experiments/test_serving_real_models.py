@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from harness import results
 from harness.experiments import pipeline, speed
 from harness.experiments.running import plans as run_plans
 from harness.experiments.running.context import RunContext
@@ -19,6 +18,7 @@ from harness.progress import Reporter
 from harness.records import ServingProbe, ServingVisit
 from harness.results import queries
 from harness.results.leaderboard.serving import MEASURES
+from harness.results.render.json import serving_to_json
 
 EXPERIMENT = """
 task: task
@@ -83,4 +83,4 @@ def test_figures_of_real_models(base: Path) -> None:
     assert set(plain.figures) == set(few.ratios) == set(MEASURES)
     assert all(one.value == 1.0 for one in plain.ratios.values())
     assert store.looks() == looks and len(looks) == 2
-    assert json.loads(json.dumps(results.serving_to_json(queries.board(home, None))))["pass"]["pass_id"] == made.pass_id
+    assert json.loads(json.dumps(serving_to_json(queries.board(home, None))))["pass"]["pass_id"] == made.pass_id

@@ -23,7 +23,7 @@ from harness.records import (
     Score,
     SealedAccess,
 )
-from harness.results import Results
+from harness.results.collect import Results
 
 TEXT = "the patient has a cough and fever since three days takes 200 mg of ibuprofen no allergies returns monday"
 WORDS = TEXT.split()

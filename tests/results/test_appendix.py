@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from harness.records import Evaluation, LibraryConfig, Trial, to_json
-from harness.results import APPENDIX_FORMS, Appendix, Results, appendix
+from harness.results.collect import Results
+from harness.results.render.studies import APPENDIX_FORMS
+from harness.results.studies.appendix import Appendix, appendix
 
 LORA = LibraryConfig("peft", "LoraConfig", {"r": 16, "bias": "none", "target_modules": ["q", "v"]}, {"r": 8})
 LOADING = LibraryConfig("transformers", "Model.from_pretrained", {"dtype": "float32"}, has_default=False)

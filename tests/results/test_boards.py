@@ -10,7 +10,10 @@ import pytest
 
 import harness
 from harness.records import SealedAccess
-from harness.results import Leaderboard, cache, collect, leaderboard
+from harness.results import cache
+from harness.results.collect import collect
+from harness.results.leaderboard.board import leaderboard
+from harness.results.leaderboard.rows import Leaderboard
 from harness.store import Store
 
 

@@ -14,8 +14,10 @@ import pytest
 
 from harness.errors import DataError
 from harness.records import Artefact
-from harness.results import leaderboard, to_json, to_text
+from harness.results.leaderboard.board import leaderboard
 from harness.results.render import bundle
+from harness.results.render.json import to_json
+from harness.results.render.leaderboard import to_text
 
 
 def members(data: bytes) -> dict[str, bytes]:

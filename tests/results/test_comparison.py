@@ -10,7 +10,11 @@ from answer_counts import count_answers
 
 from harness.errors import UsageError
 from harness.records import Message
-from harness.results import Texts, collect, compare, comparison_to_json, comparison_to_text, leaderboard
+from harness.results.collect import collect
+from harness.results.leaderboard.board import leaderboard
+from harness.results.render.json import comparison_to_json
+from harness.results.render.studies import comparison_to_text
+from harness.results.studies.comparison import Texts, compare
 
 
 def texts_of(maker):

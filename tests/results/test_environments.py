@@ -10,8 +10,9 @@ from hypothesis import given, strategies as st
 from harness.experiments import drift
 from harness.experiments.running import worker
 from harness.records import Estimate, Evaluation, Provenance, SentinelCheck
-from harness.results import leaderboard, to_json
+from harness.results.leaderboard.board import leaderboard
 from harness.results.leaderboard.environments import examine
+from harness.results.render.json import to_json
 
 ENVIRONMENTS = [{"device": "cpu", "torch": str(number)} for number in range(3)]
 

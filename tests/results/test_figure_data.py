@@ -9,9 +9,9 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from harness.results import cost_views, figure_tables, leaderboard
+from harness.results.leaderboard.board import leaderboard
 from harness.results.studies import figure_data
-from harness.results.studies.figure_data import CostPoint
+from harness.results.studies.figure_data import CostPoint, cost_views, figure_tables
 
 POINT = st.tuples(st.integers(0, 9), st.integers(0, 9))
 

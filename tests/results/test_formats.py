@@ -12,8 +12,9 @@ from hypothesis import given, strategies as st
 
 from harness import stats
 from harness.records import WinnerRule
-from harness.results import leaderboard, render_markdown, to_csv, to_latex, to_text
+from harness.results.leaderboard.board import leaderboard
 from harness.results.render import writers
+from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
 from harness.results.render.words import verdict_lines
 
 

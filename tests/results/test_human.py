@@ -17,22 +17,16 @@ from statsmodels.stats.proportion import proportion_confint
 
 from harness.errors import ReviewError
 from harness.records import Assignment, ExclusionRule, Guess, Judgment, Round, Stamp, from_json, to_json
-from harness.results import (
-    HumanReview,
-    Results,
-    cache,
-    human_to_text,
-    leaderboard,
-    render_markdown,
-    to_csv,
-    to_json as board_to_json,
-    to_latex,
-    to_text,
-    with_human,
-)
+from harness.results import cache
+from harness.results.collect import Results, with_human
+from harness.results.human.records import HumanReview
 from harness.results.human.statistics import exact_upper, human_review
 from harness.results.human.votes import RoundVotes, open_votes, pair_counts
+from harness.results.leaderboard.board import leaderboard
 from harness.results.render import bundle
+from harness.results.render.human import human_to_text
+from harness.results.render.json import to_json as board_to_json
+from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
 from harness.review.lifecycle import preferred
 from harness.stats.votes import confidence_sequence
 from harness.store import Store

@@ -13,17 +13,11 @@ from harness import stats
 from harness.errors import UsageError
 from harness.metrics import METRICS
 from harness.records import Likelihood
-from harness.results import (
-    leaderboard,
-    ledger_to_json,
-    ledger_to_text,
-    numbers,
-    print_board,
-    print_ledger,
-    render_markdown,
-    to_json,
-    to_text,
-)
+from harness.results import numbers
+from harness.results.leaderboard.board import leaderboard
+from harness.results.render.json import ledger_to_json, to_json
+from harness.results.render.leaderboard import print_board, render_markdown, to_text
+from harness.results.render.ledger import ledger_to_text, print_ledger
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,12 @@ import pytest
 from harness import stats
 from harness.metrics import METRICS
 from harness.records import Ledger, RunEvent, Score
-from harness.results import leaderboard, ledger_to_json, ledger_to_text, numbers, render_markdown, to_json, to_text
+from harness.results import numbers
+from harness.results.leaderboard.board import leaderboard
 from harness.results.leaderboard.costs import against_budget, cost_of
+from harness.results.render.json import ledger_to_json, to_json
+from harness.results.render.leaderboard import render_markdown, to_text
+from harness.results.render.ledger import ledger_to_text
 
 SPIKES = (
     RunEvent(12, "loss_spike", "the loss jumped to 3 at step 12 (running median 0.9)", 3.0, 1.4),

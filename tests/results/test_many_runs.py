@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.records import ScoreColumns
-from harness.results import collect, leaderboard
+from harness.results.collect import collect
+from harness.results.leaderboard.board import leaderboard
 from harness.results.score_table import ColumnTable, series, tabulate
 from harness.results.winner import contest
 from harness.results.winner.pairs import ManyComparer

@@ -13,23 +13,17 @@ import pytest
 
 from harness.errors import UsageError
 from harness.records import TrainLog, TrainLogRow, Trial
-from harness.results import (
-    GENERATOR,
-    Page,
-    ReportContext,
-    SampleAnswers,
-    Texts,
-    leaderboard,
-    queries,
-    report_page,
-    shown_samples,
-    to_page_html,
-    to_page_markdown,
-)
+from harness.results import queries
+from harness.results.leaderboard.board import leaderboard
 from harness.results.render.board import short_ranking
 from harness.results.render.colours import arm_looks
 from harness.results.render.page import charts
+from harness.results.render.page.forms import GENERATOR, to_page_html, to_page_markdown
+from harness.results.render.page.page import report_page
+from harness.results.render.page.records import Page, ReportContext
 from harness.results.render.table import table
+from harness.results.studies.comparison import Texts
+from harness.results.studies.samples import SampleAnswers, shown_samples
 
 TOLD = ReportContext("harness run short.yaml")
 HOSTILE = (

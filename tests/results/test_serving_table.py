@@ -8,18 +8,13 @@ from typing import Any
 import pytest
 
 from harness.records import Artefact, BatchTry, ServedArm, ServingPass, ServingProbe, ServingVisit, WinnerRule
-from harness.results import (
-    Results,
-    ServingTable,
-    cost_views,
-    leaderboard,
-    render_markdown,
-    serving_to_text,
-    to_json,
-    to_latex,
-    to_text,
-)
-from harness.results.leaderboard.serving import serving_costs
+from harness.results.collect import Results
+from harness.results.leaderboard.board import leaderboard
+from harness.results.leaderboard.serving import ServingTable, serving_costs
+from harness.results.render.json import to_json
+from harness.results.render.leaderboard import render_markdown, to_latex, to_text
+from harness.results.render.speed import serving_to_text
+from harness.results.studies.figure_data import cost_views
 from harness.results.winner.contest import Entrant
 
 MODEL = Artefact("adapter", "b", "b", "artefact", "f", None, "c", "", hash="model")

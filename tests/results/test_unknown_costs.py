@@ -10,19 +10,13 @@ from typing import Any
 
 import pytest
 
-from harness.results import (
-    Leaderboard,
-    Results,
-    cost_views,
-    leaderboard,
-    ledger_to_json,
-    ledger_to_text,
-    render_markdown,
-    to_csv,
-    to_json,
-    to_latex,
-    to_text,
-)
+from harness.results.collect import Results
+from harness.results.leaderboard.board import leaderboard
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.render.json import ledger_to_json, to_json
+from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
+from harness.results.render.ledger import ledger_to_text
+from harness.results.studies.figure_data import cost_views
 
 OPEN = (
     *("examples", "tokens", "optimiser_steps", "train_seconds", "total_seconds", "all_examples", "all_tokens"),

@@ -9,7 +9,7 @@ from answer_counts import count_answers
 from hypothesis import given, settings, strategies as st
 
 from harness.records import Prediction, Score, ScoreColumns
-from harness.results import AnswerCounts
+from harness.results.collect import AnswerCounts
 from harness.store import Store, scores as scores_module
 
 ITEMS = ("a", "b'; --", "ü", "\x00", "")

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from harness.app import frame
-from harness.results import Comparison, Sample, Slice, Texts, compare as compare_arms, numbers, slices, word_diff
+from harness.results import numbers
+from harness.results.studies.comparison import Comparison, Sample, Texts, compare as compare_arms, word_diff
+from harness.results.studies.slices import Slice, slices
 from harness.store import Store
 
 PER_PAGE = 5

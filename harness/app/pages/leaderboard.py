@@ -9,8 +9,8 @@ import streamlit as st
 from harness.app import charts, frame
 from harness.experiments.running import live
 from harness.records import WinnerVerdict
-from harness.results import Leaderboard, render_markdown
-from harness.results.render.leaderboard import sections
+from harness.results.leaderboard.rows import Leaderboard
+from harness.results.render.leaderboard import render_markdown, sections
 from harness.store import Store
 
 REFRESH_SECONDS = 5.0

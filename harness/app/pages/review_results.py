@@ -15,7 +15,8 @@ from harness import review
 from harness.app import charts, entrance, frame
 from harness.errors import HarnessError
 from harness.records import ExperimentRecord, Round
-from harness.results import HumanReview, HumanTable, cache
+from harness.results import cache
+from harness.results.human.records import HumanReview, HumanTable
 from harness.results.render import human
 from harness.results.render.colours import Looks, arm_looks
 from harness.results.render.table import Table

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from harness.app import charts, frame
-from harness.results import cost_views
+from harness.results.studies.figure_data import cost_views
 from harness.store import Store
 
 MISSING = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from harness.app import charts, frame
-from harness.results import training_curves
 from harness.results.render.colours import arm_looks
+from harness.results.studies.figure_data import training_curves
 from harness.store import Store
 
 QUANTITIES = ("loss", "validation_loss", "gradient_norm", "learning_rate")

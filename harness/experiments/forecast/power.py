@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from harness import results as report, stats
+from harness import stats
 from harness.arms import is_trained
 from harness.metrics import Metric
 from harness.metrics.user_metrics import known_metric
 from harness.records import ExperimentRecord, Question, ResolvedExperiment, WinnerRule
-from harness.results.collect import by_arm, scored
+from harness.results.collect import by_arm, collect, scored
 from harness.results.estimator import Estimator, Series, series, tabulate
 from harness.results.winner import rules
 
@@ -162,7 +162,7 @@ def _from_history(
 
 
 def _series(store: Store, record: ExperimentRecord, metric: Metric) -> list[Series]:
-    results = report.collect(store, record.experiment_id)
+    results = collect(store, record.experiment_id)
     table = tabulate(results.scores)
     result = []
     for entries in by_arm(results.entries).values():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import results
 from harness.config import ServingSpec
 from harness.experiments import pipeline, speed
 from harness.progress import Reporter
 from harness.results import queries
+from harness.results.leaderboard.rows import Leaderboard
 
 
-def serve(path: Path, home: Path, reporter: Reporter, *, again: bool = False) -> results.Leaderboard:
+def serve(path: Path, home: Path, reporter: Reporter, *, again: bool = False) -> Leaderboard:
     """Measure the finished arms of the experiment in `path` on this machine, unless that is stored or `again`.
 
     With the settings of its `serving:`, or the defaults. The test split is not evaluated.

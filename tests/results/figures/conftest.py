@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from made_experiment import made
 
-from harness.results import Results
+from harness.results.collect import Results
 
 
 @pytest.fixture(scope="session")

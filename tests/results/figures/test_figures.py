@@ -16,11 +16,13 @@ from shell_calls import Shell
 
 from harness.errors import UsageError
 from harness.records import Estimate
-from harness.results import Results, leaderboard, learning_curve
+from harness.results.collect import Results
+from harness.results.leaderboard.board import leaderboard
 from harness.results.numbers import with_interval
 from harness.results.render import figures
 from harness.results.render.colours import GREYS, arm_looks
 from harness.results.render.figures import labels, style, windows
+from harness.results.studies.curve import learning_curve
 
 NAMES = ("forest", "metrics", "cost", "training", "curve", "tuning")
 
