@@ -143,10 +143,11 @@ def _spec(kind: Any, path: str) -> Iterator[str]:
     method = kind.model_fields.get("method")
     title = f"`{path}`" if path else f"`method: {get_args(method.annotation)[0]}`" if method is not None else "Fields"
     yield f"### {title} {{ #{kind.__name__.lower()} }}\n\n{_unwrapped(kind.__doc__)}\n"
+    docs = kind.field_docs()
     yield from _table(
         ("field", "value", "default", "meaning"),
         [
-            (f"`{name}`", _annotation(field), _field_default(field), field.description)
+            (f"`{name}`", _annotation(field), _field_default(field), docs.get(name))
             for name, field in sorted(kind.model_fields.items(), key=lambda item: item[0] != "method")
         ],
     )

@@ -7,9 +7,13 @@ SpecError: `FILE:LINE: field.path: what is wrong. What to do`.
 
 from __future__ import annotations
 
+import ast
 import difflib
+import inspect
+import itertools
 import math
 import re
+import textwrap
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +35,20 @@ MAX_NODES = 50_000
 class Spec(BaseModel):
     """Base of every spec: frozen, no unknown fields, documented fields, no silent type conversion of text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, protected_namespaces=())
+
+    @classmethod
+    def field_docs(cls) -> dict[str, str]:
+        """Field → the docstring under it, of base classes too. Reads the source, so only who shows them asks."""
+        docs: dict[str, str] = {}
+        for base in cls.__bases__:
+            docs |= base.field_docs() if issubclass(base, Spec) else {}
+        [definition] = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in itertools.pairwise(definition.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+                docs[field.target.id] = inspect.cleandoc(str(ast.literal_eval(text.value)))
+        return docs
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,8 +107,8 @@ def test_every_field_stands_in_the_reference_with_its_meaning(hooks: Any) -> Non
     assert {kind.__name__ for kind in kinds} - {kind.__name__ for kind in shown} == bases
     for kind in shown:
         [section] = re.findall(rf"{{ #{kind.__name__.lower()} }}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
-        for name, field in kind.model_fields.items():
-            assert field.description, f"{kind.__name__}.{name} has no docstring"
+        for name in kind.model_fields:
+            assert kind.field_docs().get(name), f"{kind.__name__}.{name} has no docstring"
             assert f"| `{name}` |" in section, f"{kind.__name__}.{name}"
 
 

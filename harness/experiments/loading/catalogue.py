@@ -125,6 +125,7 @@ def _field_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _fields(spec: type[Spec], start: str = "") -> Iterator[dict[str, Any]]:
     """A row for each field, those of a group of settings by their dotted names."""
+    docs = spec.field_docs()
     for name, field in spec.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, Spec):
@@ -136,7 +137,7 @@ def _fields(spec: type[Spec], start: str = "") -> Iterator[dict[str, Any]]:
             "type": type_name(inner) + _limits(field),
             "required": default is PydanticUndefined,
             "default": None if default is PydanticUndefined else to_json(default),
-            "description": _one_line(field.description),
+            "description": _one_line(docs.get(name)),
         }
 
 
