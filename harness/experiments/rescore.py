@@ -13,7 +13,7 @@ from harness.experiments.running import ingest
 from harness.metrics.user_metrics import declaration, known_metric
 from harness.records import ExperimentRecord, Score
 from harness.records.files import read_json
-from harness.results.queries import database, find, open_store, sealed_examples
+from harness.results.stored import database, find, open_store, sealed_examples
 from harness.store import Store
 
 

@@ -23,7 +23,7 @@ from harness.errors import UsageError
 from harness.experiments.running import ingest, live
 from harness.records import from_json
 from harness.records.files import read_json, write_json
-from harness.results import queries
+from harness.results import stored as stored_results
 from harness.store import Store, deletion
 from harness.store.deletion import Deletion, Needed
 
@@ -54,10 +54,10 @@ def delete(
         UsageError: the experiment runs at the moment, or a baseline was pinned from one of its runs.
     """
     home = home.absolute()
-    store = queries.open_store(home)
+    store = stored_results.open_store(home)
     if not dry_run:
         resume(store, home)
-    record = queries.find(store, name)
+    record = stored_results.find(store, name)
     kept = _kept(store, home, record.experiment_id)
     entries = store.entries(record.experiment_id)
     trained = {entry.train_id for entry in entries} | {one.train_id for one in store.trials(record.experiment_id)}
@@ -178,7 +178,7 @@ class Garbage:
 def garbage(home: Path) -> list[Garbage]:
     """Checkpoints of trainings that are not under way, and artefacts of runs that no stored experiment has."""
     home = home.absolute()
-    kept = _kept(queries.open_store(home), home)
+    kept = _kept(stored_results.open_store(home), home)
     found = []
     for run in sorted((home / "runs").glob("*")):
         if _claimed(run):
@@ -199,7 +199,7 @@ def collect_garbage(home: Path) -> list[Garbage]:
     running = [path.stem for path in (home / "live").glob("*.json") if live.read(home, path.stem) is not None]
     if running:
         raise UsageError(f"an experiment is running in {home}", hint="Wait for it or stop it")
-    resume(queries.open_store(home), home)
+    resume(stored_results.open_store(home), home)
     gone = garbage(home)
     for one in gone:
         shutil.rmtree(one.path, ignore_errors=True)
@@ -230,7 +230,7 @@ def sizes(home: Path) -> dict[str, Any]:
     What several experiments share is counted for each of them, as `shared`.
     """
     home = home.absolute()
-    store = queries.open_store(home)
+    store = stored_results.open_store(home)
     kinds: dict[str, int] = defaultdict(int)
     of_run: dict[str, int] = {}
     for run in (home / "runs").glob("*"):
@@ -241,7 +241,7 @@ def sizes(home: Path) -> dict[str, Any]:
     of_evaluation = {folder.name: _bytes(folder) for folder in (home / "evals").glob("*")}
     kinds["evaluations"] = sum(of_evaluation.values()) + _bytes(home / "validations")
     kinds["sealed"] = _bytes(home / "sealed")
-    kinds["database"] = sum(path.stat().st_size for path in home.glob(f"{queries.DATABASE}*"))
+    kinds["database"] = sum(path.stat().st_size for path in home.glob(f"{stored_results.DATABASE}*"))
     kinds["other"] = _bytes(home) - sum(kinds.values())
     every, rows = {**of_run, **of_evaluation}, []
     names: dict[str, set[str | None]] = {}

@@ -17,9 +17,6 @@ from harness.errors import UsageError
 from harness.records import Entry, ExperimentRecord, Prediction, to_json as plain
 from harness.redaction import SENSITIVE
 from harness.results import numbers
-from harness.results.render.human import human_view
-from harness.results.render.leaderboard import board_view
-from harness.results.render.studies import comparison_view
 from harness.results.render.table import table
 from harness.results.render.writers import Part, html, plain as plain_text
 
@@ -99,6 +96,8 @@ class LeaderboardView(View):
 
     def parts(self) -> Sequence[Part]:
         """As `harness leaderboard` prints it."""
+        from harness.results.render.leaderboard import board_view
+
         return board_view(self.board)
 
     def figure(self, name: str = "forest") -> Figure:
@@ -170,6 +169,8 @@ class ComparisonView(View):
 
     def parts(self) -> Sequence[Part]:
         """As `harness compare` prints it."""
+        from harness.results.render.studies import comparison_view
+
         return comparison_view(self.comparison)
 
 
@@ -251,4 +252,6 @@ class ReviewView(View):
 
     def parts(self) -> Sequence[Part]:
         """As `harness review results` prints it."""
+        from harness.results.render.human import human_view
+
         return human_view(self.review)

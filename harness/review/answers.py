@@ -40,7 +40,7 @@ from harness.records import (
     digest,
 )
 from harness.records.files import read_records, write_records
-from harness.results import queries
+from harness.results import stored
 
 DONE = "predictions.jsonl"
 
@@ -74,10 +74,10 @@ class AnswerRequest:
 
 def stored_answers(home: Path, experiment: str, request: AnswerRequest) -> Answers:
     """The stored answers of arms to the sealed test split; `count_looks` counts them once people will read them."""
-    store = queries.open_store(home)
-    record = queries.find(store, experiment)
+    store = stored.open_store(home)
+    record = stored.find(store, experiment)
     entries = _entries(store.entries(record.experiment_id), request)
-    examples = queries.sealed_examples(home.absolute(), record)
+    examples = stored.sealed_examples(home.absolute(), record)
     if not examples:
         raise UsageError(f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again")
     texts = {}
@@ -90,7 +90,7 @@ def stored_answers(home: Path, experiment: str, request: AnswerRequest) -> Answe
 
 def count_looks(home: Path, answers: Answers) -> None:
     """Count a test-set evaluation for every arm whose answers to the test split people are going to read."""
-    store, record = queries.open_store(home), answers.record
+    store, record = stored.open_store(home), answers.record
     chosen = {(arm, eval_id) for arm, eval_id in answers.evaluations.items()}
     entries = [entry for entry in store.entries(record.experiment_id) if (entry.arm, entry.eval_id) in chosen]
     looks = [ingest.look(record, entry, "harness review open") for entry in entries]
@@ -132,7 +132,7 @@ def _generated_answers(
         examples = tuple(read_records(prepared.files.folder / "validation.jsonl", Example))
     else:
         examples = fresh_prompts(request.prompts, experiment)
-        test = {normalise(prompt_text(e)) for e in queries.sealed_examples(home, record).values()}
+        test = {normalise(prompt_text(e)) for e in stored.sealed_examples(home, record).values()}
         for number, example in enumerate(examples, 1):
             if normalise(prompt_text(example)) in test:
                 raise LeakageError(f"{request.prompts}: prompt {number} is one of the test split", hint="Remove it")
@@ -190,7 +190,7 @@ def _answer(
         created=environment.now(),
         subject=digest(subject),
     )
-    store = Store(queries.database(home))
+    store = Store(stored.database(home))
     store.ingest([*predictions, *([] if store.has_evaluation(name) else [evaluation])])
     return name, predictions
 

@@ -17,7 +17,7 @@ from harness.experiments.loading.load import find_experiment, load_experiment
 from harness.experiments.loading.suites import is_suite
 from harness.progress import Reporter
 from harness.records import Example, ExclusionRule, Practice, ReviewText, Round, Stamp, to_json
-from harness.results import queries
+from harness.results import stored
 from harness.results.human.votes import BAD, GOOD
 from harness.review.answers import AnswerRequest, Answers, count_looks, generated_answers, stored_answers
 from harness.review.blind import DEFAULT_INSTRUCTIONS, DEFAULT_QUESTION, iso, utc_now
@@ -109,7 +109,7 @@ def open_experiment(home: Path, experiment: str, request: Request, who: str, rep
     texts = [ReviewText(round_id, *parts) for parts in [*_texts(answers), *gold.texts] if parts[0] in needed]
     if round_.split == "test":
         count_looks(home, answers)
-    open_round(queries.open_store(home), round_, assignments, texts)
+    open_round(stored.open_store(home), round_, assignments, texts)
     return round_
 
 

@@ -20,7 +20,7 @@ from harness.experiments.running import ingest
 from harness.records import GateCall, GateVerdict, SealedAccess, from_json
 from harness.records.files import read_json, write_json
 from harness.release.gate import looks
-from harness.results.queries import database
+from harness.results.stored import database
 from harness.store import Store
 
 UNSETTLED = "the store could not be asked for earlier looks"

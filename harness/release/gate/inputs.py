@@ -14,7 +14,7 @@ from harness.records.release import Scored
 from harness.release import baselines
 from harness.release.gate.evidence import GateInputs
 from harness.release.gate.measures import measures
-from harness.results import queries
+from harness.results import stored
 from harness.results.human.votes import RoundVotes, joined
 from harness.store import Store
 
@@ -72,7 +72,7 @@ def with_lookups(
 
 
 def _with_columns(inputs: GateInputs, candidate: CandidateRun, hide: bool) -> GateInputs:
-    examples = queries.sealed_examples(candidate.home.absolute(), candidate.experiment)
+    examples = stored.sealed_examples(candidate.home.absolute(), candidate.experiment)
     columns = {example.id: example.fields for example in examples.values()}
     if hide:
         suite = inputs.candidate.suite

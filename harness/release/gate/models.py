@@ -25,7 +25,7 @@ from harness.records import Entry, ResolvedExperiment, RunPlan, RunRecord
 from harness.records.files import read_json
 from harness.records.release import Release, Scored
 from harness.release import baselines
-from harness.results import queries
+from harness.results import stored
 from harness.store import Store
 
 
@@ -80,7 +80,7 @@ def rescore(context: ScoringContext) -> Scored:
     except ArmFailed as error:
         raise UsageError(error.message, hint=_train_again(experiment)) from None
     entry = Entry(record.experiment_id, plan.arm_name, plan.seed, plan.train_id, run.attempt, "ok", eval_id)
-    store = Store(queries.database(context.home))
+    store = Store(stored.database(context.home))
     if not store.has_evaluation(eval_id):
         look = ingest.look(record, entry, f"harness gate --rescore-baseline: {context.baseline.name}")
         ingest.keep_looks(context.home, [look])
@@ -126,7 +126,7 @@ def score_folder(context: ScoringContext, folder: Path, *, untrained: bool) -> s
     result = pipeline.run_experiment(derived, context.home, context.reporter)
     name = f"{derived.name}/{derived.arms[-1].name}"
     if result.failed:
-        store = queries.open_store(context.home)
+        store = stored.open_store(context.home)
         entries = store.entries(store.experiment(derived.name).experiment_id)
         entry = next(each for each in entries if each.arm == derived.arms[-1].name)
         errors = [run.error for run in store.runs([entry.train_id]) if run.attempt == entry.attempt]

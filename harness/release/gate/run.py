@@ -23,7 +23,7 @@ from harness.release.gate.checks import check_rules
 from harness.release.gate.evidence import GateInputs, ask
 from harness.release.gate.history import GateResult
 from harness.release.gate.inputs import CandidateRun
-from harness.results import queries
+from harness.results import stored
 
 RELEASES = Path("baselines") / "released"
 
@@ -43,7 +43,7 @@ def find_run(home: Path, name: str) -> CandidateRun:
 
     Raises UsageError for a name that is none, and for a run without a result.
     """
-    store, record, entry = queries.find_run(home, name)
+    store, record, entry = stored.find_run(home, name)
     attempts = store.runs([entry.train_id])
     return CandidateRun(store, home, record, entry, next(run for run in attempts if run.attempt == entry.attempt))
 

@@ -29,7 +29,7 @@ from harness.records import (
 from harness.release.shipping import judge, shipped
 from harness.release.shipping.judge import MetricDifference, ModelAnswers
 from harness.release.shipping.runs import Shippable, find
-from harness.results import queries
+from harness.results import stored
 from harness.results.estimator import Estimator, Series, series, tabulate
 from harness.store import Store
 
@@ -66,7 +66,7 @@ def run_check(home: Path, name: str, request: ParityRequest, reporter: Reporter)
 def _checked(home: Path, run: Shippable, request: ParityRequest, reporter: Reporter) -> ParityCheck:
     metric, margin = _rule(run, request)
     artefact = shipped.artefact_at(request.location, run, request.server)
-    store = queries.open_store(home)
+    store = stored.open_store(home)
     blank = _blank(run, artefact, metric, margin, request.confidence)
     if artefact.problem:
         result = replace(blank, outcome="INVALID", words=artefact.problem)

@@ -15,7 +15,7 @@ from harness.experiments.running import plans
 from harness.records import Artefact, Entry, ExperimentRecord, ResolvedExperiment, RunPlan, RunRecord, Score, TaskFiles
 from harness.records.files import read_json
 from harness.release.gate import inputs, run as gates
-from harness.results import queries
+from harness.results import stored
 
 S = TypeVar("S", ExperimentSpec, TaskSpec)
 ADAPTER: TypeAdapter[ArmSpec] = TypeAdapter(ArmSpec)
@@ -79,7 +79,7 @@ def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | 
         raise UsageError(f"{file} is gone, and with it how {entry.arm} was run", hint=f"`harness run {record.file}`")
     plain: dict[str, Any] = read_json(file)
     inner = plain["experiment"]
-    sealed = queries.sealed_file(home, record).parent
+    sealed = stored.sealed_file(home, record).parent
     if not sealed.is_dir():
         raise UsageError(
             f"the sealed test split of {record.name} is not under {home}", hint=f"`harness run {record.file}` makes it"

@@ -266,7 +266,7 @@ def hold(path: str, held: Any, done: Any) -> None:
 def test_a_store_that_another_process_holds_is_exit_code_5(
     project: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.results.queries.open_store", lambda home: Store(queries.database(home), timeout=0.3))
+    monkeypatch.setattr("harness.results.stored.open_store", lambda home: Store(queries.database(home), timeout=0.3))
     context = multiprocessing.get_context("spawn")
     held, done = context.Event(), context.Event()
     other = context.Process(target=hold, args=(f"{queries.database(project / '.harness')}.lock", held, done))
