@@ -1,0 +1,77 @@
+"""Finds what is stored: the database of a home folder, an experiment by its name, a run, the sealed test examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UsageError
+from harness.records import Entry, Example, ExperimentRecord
+from harness.records.files import read_records
+
+if TYPE_CHECKING:
+    from harness.store import Store
+
+DATABASE = "harness.duckdb"
+
+
+def database(home: Path) -> Path:
+    """The database file of a home folder."""
+    return home.absolute() / DATABASE
+
+
+def open_store(home: Path) -> Store:
+    """The store of a home folder that has one."""
+    from harness.store import Store
+
+    if not database(home).exists():
+        raise UsageError(
+            f"{home} holds no results yet", hint="Run `harness run EXPERIMENT.yaml`, or give another --home"
+        )
+    return Store(database(home))
+
+
+def find(store: Store, experiment: str | None) -> ExperimentRecord:
+    """The experiment called by file, name or id; the newest one without a name."""
+    if experiment is not None:
+        name = Path(experiment).stem if experiment.endswith((".yaml", ".yml")) else experiment
+        return store.experiment(name)
+    stored = store.experiments()
+    if not stored:
+        raise UsageError("the store holds no experiment", hint="Run `harness run EXPERIMENT.yaml`")
+    return stored[-1]
+
+
+def find_run(home: Path, name: str) -> tuple[Store, ExperimentRecord, Entry]:
+    """The run called `EXPERIMENT/ARM`, or `EXPERIMENT/ARM@SEED` where the arm has several; its entry has an `eval_id`.
+
+    Raises UsageError for a name that is none, and for a run without a result.
+    """
+    store = open_store(home)
+    experiment, slash, rest = name.rpartition("/")
+    arm, _, seed = rest.partition("@")
+    if not slash:
+        raise UsageError(f"{name!r} is no run", hint="A run is EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED")
+    with store.opened() as opened:
+        record = find(opened, experiment)
+        entries = [entry for entry in opened.entries(record.experiment_id) if entry.fraction == 1]
+    mine = [entry for entry in entries if entry.arm == arm and (not seed or str(entry.seed) == seed)]
+    if not mine:
+        known = ", ".join(dict.fromkeys(f"{entry.arm}" for entry in entries))
+        raise UsageError(f"{record.name} has no arm {rest!r}", hint=f"Arms: {known}")
+    if len(mine) > 1:
+        seeds = ", ".join(f"{arm}@{entry.seed}" for entry in mine)
+        raise UsageError(f"{arm!r} has {len(mine)} seeds, and one of them is meant", hint=f"Give one of {seeds}")
+    if mine[0].eval_id is None:
+        raise UsageError(f"{name} has no result: it ended {mine[0].status}", hint="`harness run` tries again")
+    return store, record, mine[0]
+
+
+def sealed_file(home: Path, record: ExperimentRecord) -> Path:
+    """Where the test examples of an experiment lie."""
+    return home / "sealed" / f"{record.task['name']}-{record.suite}" / "test.jsonl"
+
+
+def sealed_examples(home: Path, record: ExperimentRecord) -> dict[str, Example]:
+    """Test examples of an experiment by id; empty when the sealed folder is gone."""
+    return {example.id: example for example in read_records(sealed_file(home, record), Example)}
