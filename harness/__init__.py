@@ -200,9 +200,10 @@ def predictions(run: str, *, home: str | Path | None = None) -> PredictionsView:
         UsageError: no such run, or one without a result.
         StoreError: no experiment of this name.
     """
-    from harness.results import queries, views
+    from harness.results import stored, views
 
-    store, record, entry = queries.find_run(_home(home), run)
+    store = stored.open_store(_home(home))
+    record, entry = stored.find_run(store, run)
     assert entry.eval_id is not None
     return views.PredictionsView(record, entry, tuple(store.predictions([entry.eval_id])))
 

@@ -332,8 +332,8 @@ def _explain(kind: type[Spec], path: FieldPath, detail: ErrorDetails, same: Sequ
         close = difflib.get_close_matches(str(path[-1]), known, n=1)
         return "unknown field", f"Did you mean {close[0]!r}?" if close else f"Fields here: {list_names(known)}"
     if problem == "missing":
-        field = owner.model_fields.get(str(path[-1])) if owner else None
-        return "this field is required and missing", (field.description or "").split("\n")[0] if field else ""
+        documented = owner.field_docs().get(str(path[-1]), "") if owner else ""
+        return "this field is required and missing", documented.split("\n")[0]
     if problem in _KINDS:
         kinds = list(dict.fromkeys(_KINDS[other["type"]] for other in same if other["type"] in _KINDS))
         return f"must be {' or '.join(kinds)}, found {describe(found)}", ""

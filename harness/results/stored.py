@@ -42,19 +42,17 @@ def find(store: Store, experiment: str | None) -> ExperimentRecord:
     return stored[-1]
 
 
-def find_run(home: Path, name: str) -> tuple[Store, ExperimentRecord, Entry]:
+def find_run(store: Store, name: str) -> tuple[ExperimentRecord, Entry]:
     """The run called `EXPERIMENT/ARM`, or `EXPERIMENT/ARM@SEED` where the arm has several; its entry has an `eval_id`.
 
     Raises UsageError for a name that is none, and for a run without a result.
     """
-    store = open_store(home)
     experiment, slash, rest = name.rpartition("/")
     arm, _, seed = rest.partition("@")
     if not slash:
         raise UsageError(f"{name!r} is no run", hint="A run is EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED")
-    with store.opened() as opened:
-        record = find(opened, experiment)
-        entries = [entry for entry in opened.entries(record.experiment_id) if entry.fraction == 1]
+    record = find(store, experiment)
+    entries = [entry for entry in store.entries(record.experiment_id) if entry.fraction == 1]
     mine = [entry for entry in entries if entry.arm == arm and (not seed or str(entry.seed) == seed)]
     if not mine:
         known = ", ".join(dict.fromkeys(f"{entry.arm}" for entry in entries))
@@ -64,7 +62,7 @@ def find_run(home: Path, name: str) -> tuple[Store, ExperimentRecord, Entry]:
         raise UsageError(f"{arm!r} has {len(mine)} seeds, and one of them is meant", hint=f"Give one of {seeds}")
     if mine[0].eval_id is None:
         raise UsageError(f"{name} has no result: it ended {mine[0].status}", hint="`harness run` tries again")
-    return store, record, mine[0]
+    return record, mine[0]
 
 
 def sealed_file(home: Path, record: ExperimentRecord) -> Path:

@@ -43,8 +43,10 @@ def find_run(home: Path, name: str) -> CandidateRun:
 
     Raises UsageError for a name that is none, and for a run without a result.
     """
-    store, record, entry = stored.find_run(home, name)
-    attempts = store.runs([entry.train_id])
+    store = stored.open_store(home)
+    with store.opened() as opened:
+        record, entry = stored.find_run(opened, name)
+        attempts = opened.runs([entry.train_id])
     return CandidateRun(store, home, record, entry, next(run for run in attempts if run.attempt == entry.attempt))
 
 
