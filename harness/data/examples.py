@@ -7,20 +7,21 @@ in a row is an error of the data (DataError with the row's place).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from harness.config import TaskSpec, templates
-from harness.config.documents import find_field, list_names, nearest, shown
+from harness.config.cells import as_text
+from harness.config.documents import find_field, list_names, shown
 from harness.data import rows
+from harness.data.conversations import TURNS, read_turns, split_answer, with_system
 from harness.data.rows import Row
 from harness.errors import DataError, SpecError
 from harness.records import Example, Message, PreferencePair, RetentionText, SourceData, Split, digest
 from harness.redaction import quoted
-
-TURNS = "[{role, content}, …]"
 
 
 @dataclass(slots=True)
@@ -43,7 +44,9 @@ class _Reader:
         if column in row.values:
             return row.values[column]
         if column not in self.columns:
-            raise self.spec_error(name, f"the data has no column {column!r}", self._columns_hint(column))
+            raise self.spec_error(
+                name, f"the data has no column {column!r}", templates.columns_hint(column, self.columns)
+            )
         raise DataError(f"{row.where}: this row has no {column!r}", hint=f"It has {list_names(list(row.values))}")
 
     def render(self, row: Row, name: str, template: str) -> str:
@@ -54,15 +57,18 @@ class _Reader:
             broken = templates.problem(template)
             if broken is not None:
                 raise self.spec_error(name, broken.message, "", broken.line) from None
-            missing = sorted(templates.names(template) - set(self.columns))
+            names = templates.names(template)
+            missing = sorted(names - set(self.columns))
             if missing:
                 message = f"the template names {missing[0]!r}, which is no column"
-                raise self.spec_error(name, message, self._columns_hint(missing[0])) from None
+                raise self.spec_error(name, message, templates.columns_hint(missing[0], self.columns)) from None
+            absent = sorted(names - set(row.values))
+            if absent:
+                raise DataError(
+                    f"{row.where}: {name}: this row has no {absent[0]!r}, which other rows have",
+                    hint=f"Add it to the row (null is no text), or write {{{{ {absent[0]} | default('') }}}}",
+                ) from None
             raise
-
-    def _columns_hint(self, name: str) -> str:
-        close = nearest(name, self.columns)
-        return f"{close + ' ' if close.startswith('Did') else ''}Columns: {list_names(self.columns)}"
 
 
 def read_examples(task: TaskSpec, task_dir: Path) -> SourceData:
@@ -78,6 +84,12 @@ def read_examples(task: TaskSpec, task_dir: Path) -> SourceData:
             f"{shown(task_dir)}: the data of task {task.name!r} has no rows", hint="Check the files it names"
         )
     reader = _Reader(task, task_dir, tuple(dict.fromkeys(name for row in every for name in row.values)))
+    rewritten = [row for row in every if row.rewritten]
+    if rewritten:
+        reader.notes.append(
+            f"{len(rewritten)} rows hold numbers that read otherwise than they are written"
+            f" ({quoted(rewritten[0].rewritten)} in {rewritten[0].where}): write them as text to keep them"
+        )
     examples: dict[Split | None, tuple[Example, ...]] = {}
     parsed: list[tuple[Row, Example]] = []
     for split, part in by_split.items():
@@ -110,13 +122,14 @@ def read_retention(task: TaskSpec, task_dir: Path) -> list[RetentionText]:
         text = row.values.get("text")
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"{row.where}: a retention text needs a `text` column that is not empty")
-        name = str(row.values.get("id") or number)
+        id_ = row.values.get("id")
+        name = as_text(number if id_ is None else id_)
         if name in seen:
             raise DataError(
                 f"{row.where}: the id {quoted(name)} stands in {seen[name]} too", hint="Retention ids must differ"
             )
         seen[name] = row.where
-        texts.append(RetentionText(name, text, str(row.values.get("domain") or "")))
+        texts.append(RetentionText(name, text, as_text(row.values.get("domain"))))
     if not texts:
         raise DataError(f"{shown(task_dir)}: the retention text of task {task.name!r} has no rows")
     return texts
@@ -197,9 +210,9 @@ def _examples(reader: _Reader, part: Sequence[Row], split: Split | None) -> list
 def _name(reader: _Reader, row: Row, field: str, column: str) -> str:
     """The value of a column that names something."""
     value = reader.column(row, field, column)
-    if value is None or isinstance(value, (list, dict)) or not str(value).strip():
+    if isinstance(value, (list, dict)) or not as_text(value).strip():
         raise DataError(f"{row.where}: the {field} column {column!r} is empty or no plain value")
-    return str(value)
+    return as_text(value)
 
 
 def _example(reader: _Reader, row: Row, name: str, prefix: str) -> Example:
@@ -236,7 +249,7 @@ def _conversation(reader: _Reader, row: Row, column: str) -> tuple[tuple[Message
     """Turns before the target, and the target."""
     value = _from_json(reader.column(row, "messages", column))
     where = f"{row.where}: {column}"
-    turns = read_turns(value, where)
+    turns = with_system(read_turns(value, where), value, row.values, row.where)
     if len(turns) < 2:
         raise DataError(f"{where}: must be a list of two or more turns", hint=f"{TURNS}, the last the target")
     if turns[-1].role != "assistant":
@@ -248,19 +261,6 @@ def _conversation(reader: _Reader, row: Row, column: str) -> tuple[tuple[Message
     if not any(turn.content.strip() for turn in turns[:-1] if turn.role != "system"):
         raise DataError(f"{where}: the prompt is empty: no text before the last turn")
     return turns[:-1], turns[-1].content
-
-
-def read_turns(value: Any, where: str) -> tuple[Message, ...]:
-    """The turns of a conversation. Raises DataError, beginning with `where`, for a value that is none."""
-    if not isinstance(value, list) or not value:
-        raise DataError(f"{where}: must be a list of turns", hint=TURNS)
-    turns = []
-    for number, turn in enumerate(value, 1):
-        role, content = (turn.get("role"), turn.get("content")) if isinstance(turn, Mapping) else (None, None)
-        if not isinstance(role, str) or not isinstance(content, str):
-            raise DataError(f"{where}: turn {number} has no text in `role` and `content`")
-        turns.append(Message(role, content))
-    return tuple(turns)
 
 
 def _facts(reader: _Reader, row: Row, column: str) -> list[dict[str, Any]]:
@@ -287,10 +287,10 @@ def _pairs(reader: _Reader, parsed: Sequence[tuple[Row, Example]]) -> tuple[Pref
     pairs = []
     equal = 0
     for row, example in parsed:
-        rejected = reader.render(row, "preferences.rejected", preferences.rejected)
+        rejected = _side(reader, row, example, "rejected")
         if not rejected.strip():
             continue
-        chosen = reader.render(row, "preferences.chosen", preferences.chosen)
+        chosen = _side(reader, row, example, "chosen")
         if not chosen.strip():
             raise DataError(f"{row.where}: the chosen answer is empty and the rejected one is not")
         if chosen == rejected:
@@ -302,6 +302,28 @@ def _pairs(reader: _Reader, parsed: Sequence[tuple[Row, Example]]) -> tuple[Pref
     if not pairs:
         raise reader.spec_error("preferences.rejected", "no row has a rejected answer", "Check the template's column")
     return tuple(pairs)
+
+
+_ONE_COLUMN = re.compile(r"\s*\{\{-?\s*(\w+)\s*-?\}\}\s*")
+
+
+def _side(reader: _Reader, row: Row, example: Example, side: str) -> str:
+    """The chosen or rejected answer: what the template writes, or the last turn of a column that holds turns."""
+    template = str(getattr(reader.task.preferences, side))
+    column = _ONE_COLUMN.fullmatch(template)
+    value = _from_json(row.values.get(column[1])) if column else None
+    if not isinstance(value, list) or not value:
+        return reader.render(row, f"preferences.{side}", template)
+    where = f"{row.where}: {side}"
+    before, answer = split_answer(value, where)
+    system = [Message("system", example.system)] if example.system else []
+    turns = example.messages or (*system, Message("user", example.prompt or ""))
+    if before and tuple(turn for turn in before if turn.role != "system") != tuple(
+        turn for turn in turns if turn.role != "system"
+    ):
+        hint = "What stands before the answer must be the example's own prompt, or be left out"
+        raise DataError(f"{where}: the turns before the answer are not the prompt of this row", hint=hint)
+    return answer
 
 
 def _texts(reader: _Reader, parsed: Sequence[tuple[Row, Example]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import csv
 import datetime
 import decimal
 import glob
+import gzip
 import hashlib
 import inspect
 import io
@@ -17,6 +18,7 @@ import json
 import math
 import platform
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from typing import Any
 
 from harness import redaction
 from harness.config import DataSpec, user_code
-from harness.config.documents import nearest, shown
+from harness.config.documents import list_names, nearest, shown
 from harness.errors import DataError
 
 SPLIT_NAMES = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
@@ -37,6 +39,8 @@ class Row:
 
     where: str
     values: Mapping[str, Any]
+    rewritten: str = ""
+    """A number of the file that reads and prints otherwise than it is written there: `1.10` as 1.1."""
 
 
 # -------------------------------------------------------------------------------------------------------- files
@@ -62,16 +66,18 @@ def find_files(patterns: str | Sequence[str], folder: Path) -> list[Path]:
 
 def read_file(path: Path) -> list[Row]:
     """Rows of one file, by its suffix. Raises DataError with file and line."""
-    suffix = path.suffix.lower()
-    readers = {
-        ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _jsonl, ".csv": _csv, ".tsv": _csv, ".parquet": _parquet,
-    }  # fmt: skip
-    if suffix not in readers:
-        raise DataError(f"{shown(path)}: unknown kind of file {suffix!r}", hint="Use .jsonl, .csv, .tsv or .parquet")
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes[-1:] == [".gz"]
+    suffix = next(iter(suffixes[-2:-1] if packed else suffixes[-1:]), "")
+    if suffix not in _READERS:
+        kinds = list_names(_READERS)
+        raise DataError(f"{shown(path)}: unknown kind of file {suffix!r}", hint=f"Use {kinds}, as it is or as .gz")
     try:
-        return list(readers[suffix](path))
-    except OSError as error:
-        raise DataError(f"{shown(path)}: cannot be read: {error.strerror or error}") from None
+        raw = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
+        return list(_READERS[suffix](raw, shown(path)))
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{shown(path)}: cannot be read: {reason}") from None
 
 
 def file_hash(path: Path) -> str:
@@ -80,47 +86,78 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _jsonl(path: Path) -> Iterator[Row]:
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            where = f"{shown(path)}:{number}"
-            text = _decoded(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw, where)
-            if not text.strip():
-                continue
-            try:
-                value = json.loads(text.rstrip(), parse_constant=_no_constant)
-            except json.JSONDecodeError as error:
-                array = number == 1 and text.lstrip().startswith("[")
-                hint = "This is a JSON array: write one object a line" if array else "Each line is one JSON object"
-                raise DataError(f"{where}: broken JSON: {error.msg} at column {error.colno}", hint=hint) from None
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{where}: broken JSON: {redaction.reason(error, str(error))}") from None
-            if not isinstance(value, dict):
-                kind = "a list" if isinstance(value, list) else redaction.quoted(value)[:40]
-                raise DataError(f"{where}: found {kind} in place of a JSON object", hint="Each line is one JSON object")
-            yield make_row(value, where)
+def _jsonl(raw: bytes, file: str) -> Iterator[Row]:
+    """One object a line, or the objects of one JSON array."""
+    raw = raw.removeprefix(b"\xef\xbb\xbf")
+    array = raw.lstrip()[:1] == b"["
+    parts = [raw] if array else raw.split(b"\n")
+    values: list[tuple[str, Any]] = []
+    for number, part in enumerate(parts, 1):
+        where = file if array else f"{file}:{number}"
+        text = _decoded(part, where).rstrip()
+        if not text.strip():
+            continue
+        try:
+            value = json.loads(text, parse_constant=_no_constant, parse_float=_Float)
+        except json.JSONDecodeError as error:
+            hint = "Each line is one JSON object, or the file is one JSON array of objects"
+            line = f"{file}:{error.lineno}" if array else where
+            raise DataError(f"{line}: broken JSON: {error.msg} at column {error.colno}", hint=hint) from None
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: broken JSON: {redaction.reason(error, str(error))}") from None
+        values += [(f"{file} item {place}", item) for place, item in enumerate(value, 1)] if array else [(where, value)]
+    for where, value in values:
+        if not isinstance(value, dict):
+            kind = "a list" if isinstance(value, list) else redaction.quoted(value)[:40]
+            raise DataError(f"{where}: found {kind} in place of a JSON object", hint="A row is an object of columns")
+    if len(values) == 1:
+        _refuse_wrapped(*values[0])
+    yield from (make_row(value, where) for where, value in values)
+
+
+def _refuse_wrapped(where: str, only: Mapping[str, Any]) -> None:
+    """Raise DataError where the one object of a file holds all rows: under a key, or column by column."""
+    lists = {name: value for name, value in only.items() if isinstance(value, list) and len(value) > 1}
+    key = next((name for name, rows in lists.items() if all(isinstance(row, dict) for row in rows)), None)
+    if any("role" in item or "from" in item for value in lists.values() for item in value if isinstance(item, dict)):
+        return
+    if len(lists) == len(only) > 1 and len({len(value) for value in lists.values()}) == 1:
+        raise DataError(f"{where}: each column is one list", hint="Write one object for each row: a line, or an item")
+    if key is not None:
+        hint = "Save that list as the file: one JSON array of objects, or one object a line"
+        raise DataError(f"{where}: the rows stand in a list under {key!r}", hint=hint)
+
+
+class _Float(float):
+    """A JSON number, with the text that it has in the file."""
+
+    text: str
+
+    def __new__(cls, text: str) -> _Float:
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON value; write null")
 
 
-def _csv(path: Path) -> Iterator[Row]:
-    text = _decoded(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), shown(path))
+def _csv(raw: bytes, file: str, delimiter: str = ",") -> Iterator[Row]:
+    text = _decoded(raw.removeprefix(b"\xef\xbb\xbf"), file)
     limit = csv.field_size_limit(2**31 - 1)
     try:
-        reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
-        )
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         header = next(reader, None)
         if not header:
-            raise DataError(f"{shown(path)}:1: the file has no header line", hint="The first line names the columns")
+            raise DataError(f"{file}:1: the file has no header line", hint="The first line names the columns")
+        _check_delimiter(header, delimiter, file)
         twice = sorted({name for name in header if header.count(name) > 1})
         if twice:
-            raise DataError(f"{shown(path)}:1: column {twice[0]!r} stands twice in the header")
+            raise DataError(f"{file}:1: column {twice[0]!r} stands twice in the header")
         line = reader.line_num + 1
         for cells in reader:
-            where, line = f"{shown(path)}:{line}", reader.line_num + 1
+            where, line = f"{file}:{line}", reader.line_num + 1
             if not cells:
                 continue
             if len(cells) != len(header):
@@ -130,23 +167,46 @@ def _csv(path: Path) -> Iterator[Row]:
                 )
             yield make_row(dict(zip(header, cells, strict=True)), where)
     except csv.Error as error:
-        raise DataError(f"{shown(path)}:{reader.line_num}: broken CSV: {error}") from None
+        raise DataError(f"{file}:{reader.line_num}: broken CSV: {error}") from None
     finally:
         csv.field_size_limit(limit)
 
 
-def _parquet(path: Path) -> Iterator[Row]:
+def _check_delimiter(header: Sequence[str], delimiter: str, file: str) -> None:
+    """Raise DataError for a header that another delimiter would split, so that no column gets a list of names."""
+    if len(header) > 1:
+        return
+    names = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+    told = header[0].removeprefix("sep=") if header[0].startswith("sep=") else ""
+    other = next((mark for mark in names if mark != delimiter and (mark in header[0] or mark == told)), None)
+    if other is not None:
+        raise DataError(
+            f"{file}:1: the columns are separated by {names[other]}, not by {names[delimiter]}",
+            hint="A .csv file is separated by commas and a .tsv file by tabs: save it as one of them"
+            + (", without the line `sep=`" if told else ""),
+        )
+
+
+def _tsv(raw: bytes, file: str) -> Iterator[Row]:
+    return _csv(raw, file, "\t")
+
+
+def _parquet(raw: bytes, file: str) -> Iterator[Row]:
     import pyarrow
     import pyarrow.parquet
 
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.read_table(pyarrow.BufferReader(raw))
     except (pyarrow.ArrowException, ValueError) as error:
-        raise DataError(
-            f"{shown(path)}: not a readable parquet file: {redaction.reason(error, user_code.one_line(error))}"
-        ) from None
+        reason = redaction.reason(error, user_code.one_line(error))
+        raise DataError(f"{file}: not a readable parquet file: {reason}") from None
     for number, values in enumerate(table.to_pylist(), 1):
-        yield make_row(values, f"{shown(path)} row {number}")
+        yield make_row(values, f"{file} row {number}")
+
+
+_READERS = {
+    ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _jsonl, ".csv": _csv, ".tsv": _tsv, ".parquet": _parquet,
+}  # fmt: skip
 
 
 def _decoded(raw: bytes, where: str) -> str:
@@ -174,17 +234,18 @@ def read_hub(data: DataSpec, folder: Path) -> dict[str, list[Row]]:
     datasets.disable_progress_bars()
     try:
         if local and any((local / mark).is_file() for mark in ("dataset_dict.json", "dataset_info.json", "state.json")):
-            loaded = datasets.load_from_disk(str(local))
+            by_split = _by_split(datasets.load_from_disk(str(local)))
         else:
-            revision = None if local else data.revision
-            loaded = datasets.load_dataset(str(local or name), name=data.subset, revision=revision)
-        by_split = dict(loaded.items()) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+            by_split = _load_files(str(local or name), data, local is not None)
         if split is not None and split not in by_split:
             raise DataError(f"data.hub_split: {name!r} has no split {split!r}", hint=f"Splits: {', '.join(by_split)}")
         selected = {split: by_split[split]} if split is not None else by_split
         return {
-            part: [make_row(values, f"{name} ({part}) row {number}") for number, values in enumerate(rows, 1)]
-            for part, rows in selected.items()
+            part: [
+                row if isinstance(row, Row) else make_row(row, f"{name} ({part}) row {number}")
+                for number, row in enumerate(_with_label_names(part_rows), 1)
+            ]
+            for part, part_rows in selected.items()
         }
     except DataError:
         raise
@@ -194,6 +255,50 @@ def read_hub(data: DataSpec, folder: Path) -> dict[str, list[Row]]:
             hint="Check the id; if it is private or gated, log in with `hf auth login` or set HF_TOKEN; "
             "without a network, give a local folder",
         ) from None
+
+
+def _by_split(loaded: Any) -> dict[str, Any]:
+    import datasets
+
+    return dict(loaded.items()) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+
+
+def _load_files(path: str, data: DataSpec, local: bool) -> dict[str, Any]:
+    """Rows by split of a data set of files, with the text that `path:` would give its cells.
+
+    datasets reads csv through pandas, which makes 007 a 7 and `NA` nothing, and numbers of one JSON column alike.
+    """
+    import datasets
+
+    revision = None if local else data.revision
+    builder = datasets.load_dataset_builder(path, name=data.subset, revision=revision)
+    kind = type(builder).__module__.rpartition(".")[2]
+    if kind == "json" and local:
+        return {
+            str(part): [row for file in files for row in read_file(Path(str(file)))]
+            for part, files in (builder.config.data_files or {}).items()
+        }
+    by_split = _by_split(datasets.load_dataset(path, name=data.subset, revision=revision))
+    if kind != "csv":
+        return by_split
+    texts = datasets.Features({name: datasets.Value("string") for name in next(iter(by_split.values())).features})
+    return _by_split(datasets.load_dataset(path, name=data.subset, revision=revision, features=texts, na_filter=False))
+
+
+def _with_label_names(part_rows: Any) -> Iterator[Any]:
+    """Rows of one split, where a column of class labels holds their names; the number of no label is null."""
+    import datasets
+
+    features = getattr(part_rows, "features", None) or {}
+    labels = {name: kind for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)}
+    for row in part_rows:
+        if labels:
+            values = {name: row[name] for name in labels}
+            row = row | {
+                name: None if value is None or value < 0 else labels[name].int2str(value)
+                for name, value in values.items()
+            }
+        yield row
 
 
 def own_splits(by_name: Mapping[str, list[Row]], name: str) -> dict[str, list[Row]]:
@@ -287,7 +392,9 @@ def _builder_error(error: BaseException, file: Path, what: str) -> DataError:
 
 def make_row(values: Mapping[Any, Any], where: str) -> Row:
     """A row of plain JSON values. Raises DataError for values that have no plain form and for unpaired surrogates."""
-    return Row(where, {str(name): _plain(value, f"{where}: column {str(name)!r}") for name, value in values.items()})
+    numbers = (value for value in values.values() if isinstance(value, _Float) and str(float(value)) != value.text)
+    plain = {str(name): _plain(value, f"{where}: column {str(name)!r}") for name, value in values.items()}
+    return Row(where, plain, next((number.text for number in numbers), ""))
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -302,7 +409,7 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, float):
         if math.isinf(value):
             raise DataError(f"{where}: holds an infinite number")
-        return None if math.isnan(value) else value
+        return None if math.isnan(value) else float(value)
     if isinstance(value, Mapping):
         return {str(name): _plain(item, where) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

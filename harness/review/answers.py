@@ -18,7 +18,7 @@ from typing import Any
 from harness import arms, environment, redaction
 from harness.config import TaskSpec, templates
 from harness.data import rows, sealing
-from harness.data.examples import read_turns
+from harness.data.conversations import read_turns, with_system
 from harness.data.near_duplicates import normalise
 from harness.data.prepare import prepare
 from harness.data.splits import prompt_text
@@ -225,6 +225,5 @@ def _references(task: TaskSpec, row: rows.Row) -> tuple[str, ...]:
 
 def _turns(task: TaskSpec, row: rows.Row) -> tuple[Message, ...]:
     value = row.values.get(task.messages or "")
-    if isinstance(value, list) and value and isinstance(value[-1], dict) and value[-1].get("role") == "assistant":
-        value = value[:-1]
-    return read_turns(value, f"{row.where}: {task.messages}")
+    turns = with_system(read_turns(value, f"{row.where}: {task.messages}"), value, row.values, row.where)
+    return turns[:-1] if turns[-1].role == "assistant" else turns

@@ -100,11 +100,17 @@ def find_task(path: Path, folder: Path | None) -> Path | None:
 
 
 def _check_template(document: Document, field_path: FieldPath, template: str | None) -> None:
-    broken = templates.problem(template) if template is not None else None
+    if template is None:
+        return
+    broken = templates.problem(template)
     if broken is not None:
         line = document.template_line(field_path, broken.line)
         field = ".".join(str(part) for part in field_path)
         raise SpecError(broken.message, file=shown(document.file), line=line, field=field)
+    if not templates.names(template):
+        column = template.strip() if template.strip().isidentifier() else "column"
+        hint = f"A column is written {{{{ {column} }}}}"
+        raise document.error(field_path, "this template names no column, so that every row has the same text", hint)
 
 
 # ---------------------------------------------------------------------------------------------------------- arms

@@ -57,8 +57,8 @@ def line(**changes: Any) -> str:
     ("replace", "data", "message"),
     [
         (None, line() + '{"key": 1,\n', "notes/data.jsonl:2: broken JSON: Expecting property name enclosed in double "),
-        (None, line() + "\n" + "[1]\n", "notes/data.jsonl:3: found a list in place of a JSON object. Each line is one"),
-        (None, '[{"key": 1},\n{"key": 2}]', "notes/data.jsonl:1: broken JSON: Expecting value at column 13. This is a"),
+        (None, line() + "\n" + "[1]\n", "notes/data.jsonl:3: found a list in place of a JSON object"),
+        (None, '[{"key": 1},\n{"key": 2]', "notes/data.jsonl:2: broken JSON: Expecting ',' delimiter at column 10"),
         (None, '{"key": NaN}\n', "notes/data.jsonl:1: broken JSON: NaN is no JSON value; write null"),
         (None, '{"key": ' + "[" * 100000, "notes/data.jsonl:1: broken JSON: maximum recursion depth exceeded"),
         (None, line(talk="\ud800"), "notes/data.jsonl:1: column 'talk': holds half of a Unicode surrogate pair"),
@@ -86,7 +86,7 @@ def line(**changes: Any) -> str:
             "notes/task.yaml:6: prompt: the template names 'tolk', which is no column. Did you mean 'talk'? Columns: k",
         ),
         (("{{ note }}", "{{ not_e }}"), None, "notes/task.yaml:10: target: the template names 'not_e', which is no co"),
-        (None, line() + '{"key": 1, "patient": "p"}\n', "notes/data.jsonl:2: prompt: the template names 'talk', which"),
+        (None, line() + '{"key": 1, "patient": "p"}\n', "notes/data.jsonl:2: prompt: this row has no 'talk', which ot"),
         (None, line() + '{"key": 1, "talk": "t"}\n', "notes/data.jsonl:2: this row has no 'patient'. It has key, talk"),
         (
             ('target: "{{ note }}"', "references: note"),
@@ -94,7 +94,7 @@ def line(**changes: Any) -> str:
             "notes/data.jsonl:1: the column 'note' must hold a list of one or more texts that are not empty",
         ),
         (("data.jsonl", "other/*.jsonl"), None, "notes: no data file matches 'other/*.jsonl'. Paths are relative to"),
-        (("data.jsonl", "task.yaml"), None, "notes/task.yaml: unknown kind of file '.yaml'. Use .jsonl, .csv"),
+        (("data.jsonl", "task.yaml"), None, "notes/task.yaml: unknown kind of file '.yaml'. Use .jsonl, "),
         (("id: key", "facts: note"), None, "notes/data.jsonl:1: the column 'note' must hold a list of facts"),
         (
             ("id: key", 'preferences: {chosen: "{{ note }}", rejected: "{{ wrong }}"}'),
@@ -102,7 +102,7 @@ def line(**changes: Any) -> str:
             "notes/task.yaml:4: preferences.rejected: the template names 'wrong', which is no column. Columns: key",
         ),
         (
-            ("id: key", 'preferences: {chosen: "{{ note }}", rejected: ""}'),
+            ("id: key", 'preferences: {chosen: "{{ note }}", rejected: "{{ note if false }}"}'),
             None,
             "notes/task.yaml:4: preferences.rejected: no row has a rejected answer",
         ),
@@ -204,8 +204,10 @@ def test_messages(make_task: Callable[..., Path]) -> None:
         ),
         (chat(("user", "q"), ("assistant", " ")), "conversation: the target (the last turn) is empty"),
         (chat(("user", ""), ("assistant", "a")), "conversation: the prompt is empty: no text before the last turn"),
-        ([{"from": "human", "value": "q"}] * 2, "conversation: turn 1 has no text in `role` and `content`"),
-        ([{"role": "user", "content": ["q"]}] * 2, "conversation: turn 1 has no text in `role` and `content`"),
+        ([{"from": "alien", "value": "q"}] * 2, "conversation: turn 1 is from 'alien'"),
+        ([{"role": "user", "content": 5}] * 2, "conversation: turn 1 has no text in `role` and `content`"),
+        ([{"role": "user", "content": [{"type": "image"}]}] * 2, "turn 1 has a part that is no text ('image')"),
+        ([{"role": "user", "content": "q", "tool_calls": [1]}] * 2, "turn 1 has 'tool_calls', which would be left out"),
     ],
 )
 def test_bad_messages(make_task: Callable[..., Path], conversation: Any, message: str) -> None:
