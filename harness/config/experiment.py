@@ -56,6 +56,8 @@ class ChatSpec(Spec):
     """Jinja2 chat template (or a path to one) that replaces the tokenizer's."""
     kwargs: dict[str, Any] = {}
     """Arguments of the template, for example `enable_thinking: false`."""
+    date: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")] = "2026-01-01"
+    """The day that a template which writes today's date writes in its place, so that all arms get the same prompts."""
 
 
 class BudgetSpec(Spec):

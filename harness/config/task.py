@@ -208,6 +208,9 @@ class TaskSpec(Spec):
     """Column holding a list of right answers, where there are several; the first is trained on."""
     messages: str | None = None
     """Column holding a conversation ([{role, content}, …]) whose last turn is the assistant's target."""
+    special_tokens: Literal["text", "control"] | None = None
+    """What the text of a special token of the model (`<|endoftext|>`) is that stands in the data: `text` to be read
+    like any other, or `control` where the data is formatted already. Without it such an example is refused."""
     splits: SplitsSpec | None = None
     """How to split; not with data that came in split files."""
     leakage: LeakageSpec | None = None

@@ -1,20 +1,27 @@
 """Turns an example into token ids and a label mask: the only place that tokenises and truncates.
 
-Text mode: prompt and target are tokenised apart and joined (what a model sees when it starts to generate), the
-beginning-of-sequence token stands first if the tokenizer adds one, the end-of-sequence token last.
+Text mode: prompt and target are tokenised as one text, as TRL and lm-eval do, wherever the prompt alone gives the
+beginning of that (else apart); the beginning-of-sequence token stands first if the tokenizer adds one, the
+end-of-sequence token last.
 
-Chat mode: the prompt is the conversation so far through `apply_chat_template(…, add_generation_prompt=True)`, the
-target is what the template adds for the last assistant turn. Earlier turns and system text carry no loss. A template
-that knows no system role (it raises, or leaves the text out) gets the system text before the first user turn,
-separated by a blank line, as Gemma's own later templates do. Text mode has no system role: system text is not used.
+Chat mode: the prompt is the conversation so far through `apply_chat_template(…, add_generation_prompt=True)`, and what
+the template writes between that and every answer (an empty `<think>` block, say) belongs to it. The target is the
+answer up to the template's end of turn; a template without one gets the end-of-sequence token. Earlier turns and system
+text carry no loss, and each must be found in what was rendered. A template that knows no system role (it raises, or
+leaves the text out) gets the system text before the first user turn, separated by a blank line, as Gemma's own later
+templates do. Text mode has no system role: system text is not used.
+
+The text of a special token that stands in the data (`<|endoftext|>`) is refused unless the task declares what it is.
 
 A prompt that is too long is truncated on the left (behind the beginning-of-sequence token); a target is never cut.
 """
 
 from __future__ import annotations
 
+import datetime
 import functools
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +38,15 @@ IGNORED = -100
 """Label of a token that carries no loss (the value that torch's cross-entropy ignores)."""
 SEPARATOR = "\n\n"
 """Stands between few-shot examples in text mode, and between folded system text and the first user turn."""
+_PROBE = "text-probe-"
+"""Stands for a turn or an answer where only the template's own words around it are asked for."""
+_OPEN, _CLOSE = "\ue0f0", "\ue0f1"
+_MARKED = re.compile(f"{_OPEN}([0-9a-f]*){_CLOSE}")
+"""A special token of the data that is to be read as plain text: its UTF-8 bytes in hexadecimal digits."""
+
+
+def _unmarked(text: str) -> str:
+    return _MARKED.sub(lambda match: bytes.fromhex(match[1]).decode(), text)
 
 
 class Tokenizer(Protocol):
@@ -40,7 +56,9 @@ class Tokenizer(Protocol):
     eos_token_id: int | None
     chat_template: Any
 
-    def encode(self, text: str, *, add_special_tokens: bool = ..., verbose: bool = ...) -> list[int]:
+    def encode(
+        self, text: str, *, add_special_tokens: bool = ..., split_special_tokens: bool = ..., verbose: bool = ...
+    ) -> list[int]:
         """Token ids of a text."""
         ...
 
@@ -51,7 +69,7 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of one example. `target` ends with the end-of-sequence token, and is empty for generation."""
+    """Token ids of one example. `target` ends with the token that ends the turn, and is empty for generation."""
 
     prompt: tuple[int, ...]
     target: tuple[int, ...]
@@ -61,6 +79,13 @@ class Encoded:
     """Hash of the prompt's token ids."""
     dropped_shots: int = 0
     """Few-shot examples that did not fit."""
+    ending: int = 0
+    """How many of the last tokens of `target` are no text of the answer but end it."""
+
+    @property
+    def answer(self) -> tuple[int, ...]:
+        """The tokens of the answer's text."""
+        return self.target[: len(self.target) - self.ending]
 
     @property
     def input_ids(self) -> tuple[int, ...]:
@@ -136,7 +161,17 @@ class Prompter:
         """Hash of chat template, system text and template arguments; empty in text mode."""
         if not self.uses_chat:
             return ""
-        return digest({"template": self.template, "system": self.chat.system, "kwargs": self.chat.kwargs})
+        dated = {"date": self.chat.date} if self.dated else {}
+        return digest({"template": self.template, "system": self.chat.system, "kwargs": self.chat.kwargs, **dated})
+
+    @property
+    def dated(self) -> bool:
+        """Whether the template writes today's date, in place of which it gets the one of the experiment."""
+        return "strftime_now" in (self.template or "")
+
+    @functools.cached_property
+    def _date(self) -> datetime.date:
+        return datetime.date.fromisoformat(self.chat.date)
 
     def encode(self, example: Example, answer: str | None = None) -> Encoded:
         """Prompt, target and end of sequence; `answer` takes the place of the example's first reference.
@@ -147,7 +182,7 @@ class Prompter:
         dropped = 0
         while True:
             shots = self.override.shots[dropped:]
-            prompt, target = self._pair(example, text, shots)
+            prompt, target, ending = self._pair(example, text, shots)
             if len(prompt) + len(target) <= self.context or not shots:
                 break
             dropped += 1
@@ -158,7 +193,7 @@ class Prompter:
                 hint="Raise base_model.context if the model allows it, or shorten or remove the example",
             )
         kept = self._cut(prompt, self.context - len(target))
-        return Encoded(kept, target, len(prompt) - len(kept), prompt_hash(kept), dropped)
+        return Encoded(kept, target, len(prompt) - len(kept), prompt_hash(kept), dropped, ending)
 
     def encode_prompt(self, example: Example, reserve: int) -> Encoded:
         """The prompt alone, leaving room for `reserve` generated tokens. Raises SpecError where there is none."""
@@ -181,11 +216,7 @@ class Prompter:
         """The prompt that `encode_prompt` encodes, as text and as turns; cut where that cuts."""
         encoded = self.encode_prompt(example, reserve)
         shots = self.override.shots[encoded.dropped_shots :]
-        if self.uses_chat:
-            text = self._render(self._conversation(example, shots), generation=True)
-        else:
-            before = [self._text(shot) + shot.references[0] + SEPARATOR for shot in shots]
-            text = "".join([*before, self._text(example)])
+        text = _unmarked(self._prompt_text(example, shots))
         prefix = _special_prefix(self.tokenizer)
         if encoded.truncated:
             text = str(self.tokenizer.decode(list(encoded.prompt[len(prefix) if not self.uses_chat else 0 :])))
@@ -194,7 +225,8 @@ class Prompter:
             text = text.removeprefix(str(self.tokenizer.decode(list(prefix))))
         system, turns = self._with_shots(example, shots)
         whole = [Message("system", system), *turns] if system else turns
-        return Rendered(text, tuple(whole), encoded.truncated, encoded.prompt_hash)
+        plain = tuple(Message(turn.role, _unmarked(turn.content)) for turn in whole)
+        return Rendered(text, plain, encoded.truncated, encoded.prompt_hash)
 
     # ------------------------------------------------------------------------------------------------------- parts
 
@@ -208,41 +240,160 @@ class Prompter:
             return prompt[len(prompt) - room :]
         return head + prompt[len(prompt) - (room - len(head)) :]
 
-    def _pair(self, example: Example, answer: str, shots: Sequence[Example]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Prompt and target ids, before truncation."""
-        prompt = self._prompt_ids(example, shots)
+    def _pair(
+        self, example: Example, answer: str, shots: Sequence[Example]
+    ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        """Prompt and target ids before truncation, and how many of the last target ids end the answer."""
+        answer = self._marked(answer, example)
+        before = self._prompt_text(example, shots)
+        trail = ""
+        if self.uses_chat:
+            answer, trail = self._answered(example, answer, shots, before)
+        prompt, target = self._joined(before, answer + trail)
         if not self.uses_chat:
-            return prompt, (*self._ids(answer), self._eos)
-        so_far = self._conversation(example, shots)
-        before = self._render(so_far, generation=True)
-        after = self._render([*so_far, Message("assistant", answer)], generation=False)
-        if not after.startswith(before):
+            return prompt, (*target, self._eos), 1
+        ending = self._encoded(trail)
+        end = next((place for place, token in enumerate(ending) if token in self._special_ids), None)
+        if end is None or target[len(target) - len(ending) :] != ending:
+            kept = target if end is None else target[: target.index(ending[end]) + 1]
+            return prompt, (kept if end is not None else (*kept, self._eos)), 1
+        surplus = len(ending) - end - 1
+        return prompt, target[: len(target) - surplus], end + 1
+
+    def _joined(self, before: str, after: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Ids of two texts that are read as one; of each alone where their border is no border of tokens."""
+        prompt, whole = self._prompt_encoded(before), self._prompt_encoded(before + after)
+        if whole[: len(prompt)] == prompt:
+            return prompt, whole[len(prompt) :]
+        # Generation begins behind the prompt as it is tokenised alone. The line break keeps away the space that
+        # SentencePiece puts before a text.
+        line, target = self._encoded("\n"), self._encoded("\n" + after)
+        return prompt, target[len(line) :] if target[: len(line)] == line else self._encoded(after)
+
+    def _answered(self, example: Example, answer: str, shots: Sequence[Example], before: str) -> tuple[str, str]:
+        """The answer as the chat template writes it behind `before`, and what the template writes after it."""
+        turns = self._conversation(example, shots)
+        after = self._render([*turns, Message("assistant", answer)], generation=False)
+        probe = self._render([*turns, Message("assistant", _PROBE)], generation=False)
+        if not after.startswith(before) or not probe.startswith(before) or _PROBE not in probe:
             raise ModelError(
                 f"the chat template writes example {named(example.id)} differently once it is answered, so that its"
                 " prompt is no beginning of the whole conversation and no label mask can be drawn",
                 hint="Set chat.kwargs (such as enable_thinking: false) or give another chat.template",
             )
-        whole = self._ids(after)
-        # Tokens may merge across the border; then the answer is tokenised apart, as generation would meet it.
-        joins = whole[: len(prompt)] == prompt
-        target = whole[len(prompt) :] if joins else self._ids(after[len(before) :])
-        return prompt, target if self._eos in target else (*target, self._eos)
+        lead, _, trail = probe[len(before) :].partition(_PROBE)
+        for written in (answer, answer.strip()):
+            if after[len(before) :] == lead + written + trail:
+                return lead + written, trail
+        raise ModelError(
+            f"the chat template does not write the answer of example {named(example.id)} as it stands",
+            hint="It may move reasoning or other marks; give the answer without them, or another chat.template",
+        )
 
     def _prompt_ids(self, example: Example, shots: Sequence[Example]) -> tuple[int, ...]:
-        if self.uses_chat:
-            return self._ids(self._render(self._conversation(example, shots), generation=True))
-        ids = list(self._prefix)
-        for shot in shots:
-            ids += [*self._ids(self._text(shot)), *self._ids(shot.references[0]), *self._ids(SEPARATOR)]
-        return (*ids, *self._ids(self._text(example)))
+        return self._prompt_encoded(self._prompt_text(example, shots))
+
+    def _prompt_encoded(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that begins a sequence, with one beginning-of-sequence token."""
+        ids = (*self._prefix, *self._encoded(text))
+        twice = self._prefix and ids[len(self._prefix) : 2 * len(self._prefix)] == self._prefix
+        return ids[len(self._prefix) :] if twice else ids
+
+    def _prompt_text(self, example: Example, shots: Sequence[Example]) -> str:
+        """Everything before the answer, special tokens of the data marked."""
+        if not self.uses_chat:
+            parts = [self._text(shot) + self._marked(shot.references[0], shot) + SEPARATOR for shot in shots]
+            return "".join([*parts, self._text(example)])
+        turns = self._conversation(example, shots)
+        text = self._render(turns, generation=True)
+        return text + self._lead(tuple(turn.role for turn in turns))
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019  a prompter lives as long as its task
+    def _lead(self, roles: tuple[str, ...]) -> str:
+        """What the template writes before every answer to a conversation of `roles`, beyond white space.
+
+        Raises ModelError where the template leaves out a turn.
+        """
+        turns = [Message(role, f"{_PROBE}{place}.") for place, role in enumerate(roles)]
+        before = self._render(turns, generation=True)
+        lost = next((turn for turn in turns if turn.content not in before), None)
+        if lost is not None:
+            raise ModelError(
+                f"the chat template leaves out turn {turns.index(lost) + 1} of a conversation, of role"
+                f" {named(lost.role)}",
+                hint="Give another chat.template, or conversations without such turns",
+            )
+        after = self._render([*turns, Message("assistant", _PROBE + "answer")], generation=False)
+        if not after.startswith(before):
+            return ""  # said where an answer is encoded
+        lead = after[len(before) :].partition(_PROBE + "answer")[0]
+        return lead if lead.strip() else ""
+
+    def _marked(self, text: str, example: Example) -> str:
+        """`text` of the data with special tokens in it marked, by the policy that the task declares.
+
+        Raises DataError for a special token in it where the task declares none.
+        """
+        policy, specials = self.task.special_tokens, self._specials
+        if policy == "control" or specials is None or not specials.search(text):
+            return text
+        if policy == "text":
+            return specials.sub(lambda match: f"{_OPEN}{match[0].encode().hex()}{_CLOSE}", text)
+        token = (specials.search(text) or [""])[0]
+        raise DataError(
+            f"example {named(example.id)} holds the text of a special token of this model ({token})",
+            hint="Remove it, or declare in the task what it is: `special_tokens: text`, or `control` where the data is"
+            " formatted already",
+        )
+
+    def _encoded(self, text: str) -> tuple[int, ...]:
+        """Ids of a text, marked special tokens as plain text."""
+        if _OPEN not in text:
+            return self._ids(text)
+        ids: list[int] = []
+        for number, part in enumerate(_MARKED.split(text)):
+            if number % 2:
+                plain = bytes.fromhex(part).decode()
+                ids += self.tokenizer.encode(plain, add_special_tokens=False, split_special_tokens=True, verbose=False)
+            elif part:
+                ids += self._ids(part)
+        return tuple(ids)
+
+    @functools.cached_property
+    def _specials(self) -> re.Pattern[str] | None:
+        """Matches the texts of the tokenizer's special tokens."""
+        texts = sorted({text for _, text in self._special_tokens}, key=lambda text: (-len(text), text))
+        return re.compile("|".join(map(re.escape, texts))) if texts else None
+
+    @functools.cached_property
+    def _special_ids(self) -> frozenset[int]:
+        """Ids that can end a turn: special tokens, and the end of sequence."""
+        return frozenset({token for token, _ in self._special_tokens} | {self._eos})
+
+    @functools.cached_property
+    def _special_tokens(self) -> tuple[tuple[int, str], ...]:
+        """Id and text of each special token."""
+        decoder = getattr(self.tokenizer, "added_tokens_decoder", {})
+        return tuple((int(token), str(entry.content)) for token, entry in decoder.items() if entry.special)
+
+    @functools.cached_property
+    def stops(self) -> tuple[str, ...]:
+        """The template's end of turn, where it is not the end of sequence, which ends answers anyway."""
+        if not self.uses_chat:
+            return ()
+        turns = [Message("user", _PROBE)]
+        trail = self._render([*turns, Message("assistant", _PROBE + "a")], generation=False).partition(_PROBE + "a")[2]
+        end = next((token for token in self._encoded(trail) if token in self._special_ids), self._eos)
+        return () if end == self._eos else (dict(self._special_tokens)[end],)
 
     def _text(self, example: Example) -> str:
         """The prompt of a text example, through the override's template where there is one."""
         if self.override.prompt is not None:
-            return templates.render(self.override.prompt, example.fields, f"prompt of example {named(example.id)}")
+            where = f"prompt of example {named(example.id)}"
+            return self._marked(templates.render(self.override.prompt, example.fields, where), example)
         if example.prompt is None:
             raise DataError(f"example {named(example.id)} has messages but no prompt", hint="Use a chat template")
-        return example.prompt
+        return self._marked(example.prompt, example)
 
     def _conversation(self, example: Example, shots: Sequence[Example]) -> list[Message]:
         """System text, few-shot examples as earlier turns, and the example's own turns without its answer."""
@@ -262,12 +413,12 @@ class Prompter:
         system, turns = self._turns(example)
         earlier: list[Message] = []
         for shot in shots:
-            earlier += [*self._turns(shot)[1], Message("assistant", shot.references[0])]
+            earlier += [*self._turns(shot)[1], Message("assistant", self._marked(shot.references[0], shot))]
         return system, earlier + turns
 
     def _turns(self, example: Example) -> tuple[str | None, list[Message]]:
         """The system text that applies, and the turns after it."""
-        turns = list(example.messages or ())
+        turns = [Message(turn.role, self._marked(turn.content, example)) for turn in example.messages or ()]
         system = example.system
         if turns and turns[0].role == "system":
             system, turns = turns[0].content, turns[1:]
@@ -287,9 +438,14 @@ class Prompter:
     def _render(self, messages: Sequence[Message], generation: bool) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         tokenizer: Any = self.tokenizer
+        dated = {"strftime_now": self._date.strftime} if self.dated else {}
         try:
             text = tokenizer.apply_chat_template(
-                turns, chat_template=self.template, tokenize=False, add_generation_prompt=generation, **self.chat.kwargs
+                turns,
+                chat_template=self.template,
+                tokenize=False,
+                add_generation_prompt=generation,
+                **{**dated, **self.chat.kwargs},
             )
         except Exception as error:  # a template is somebody's program: it may raise anything
             roles = ", ".join(named(message.role) for message in messages)

@@ -100,9 +100,8 @@ def target_requests(prompter: Prompter, examples: Sequence[Example]) -> list[Lik
     requests = []
     for example in examples:
         row = prompter.encode(example)
-        target = truncate_at_eos(row.target, prompter.tokenizer.eos_token_id, include_eos=False)
         size = len(example.references[0].encode())
-        requests.append(LikelihoodRequest("test", example.id, 0, "target", row.prompt, target, size))
+        requests.append(LikelihoodRequest("test", example.id, 0, "target", row.prompt, row.answer, size))
     return requests
 
 
@@ -121,10 +120,8 @@ def preference_requests(
         item = pair.example if seen[pair.example] == 1 else f"{pair.example}#{seen[pair.example]}"
         for index, (role, answer) in enumerate((("chosen", pair.chosen), ("rejected", pair.rejected))):
             row = prompter.encode(examples[pair.example], answer)
-            target = truncate_at_eos(row.target, prompter.tokenizer.eos_token_id, include_eos=True)
-            requests.append(
-                LikelihoodRequest("preferences", item, index, role, row.prompt, target, len(answer.encode()))
-            )
+            size = len(answer.encode())
+            requests.append(LikelihoodRequest("preferences", item, index, role, row.prompt, row.target, size))
     return requests
 
 
@@ -143,13 +140,6 @@ def retention_requests(model: Model, texts: Sequence[RetentionText], context: in
             window = ids[start : start + context]
             requests.append(LikelihoodRequest("retention", text.id, 0, "text", before, window, size))
     return requests
-
-
-def truncate_at_eos(tokens: tuple[int, ...], eos: int | None, *, include_eos: bool) -> tuple[int, ...]:
-    """`tokens` up to the first end-of-sequence token; chat templates may add more behind it."""
-    if eos is None or eos not in tokens:
-        return tokens
-    return tokens[: tokens.index(eos) + include_eos]
 
 
 # -------------------------------------------------------------------------------------------------------- running
