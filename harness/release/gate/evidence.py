@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import stats
 from harness.config import GateRule
@@ -21,9 +22,8 @@ from harness.config.documents import nearest
 from harness.config.gates import HUMAN, shown
 from harness.metrics import Metric, metric
 from harness.records import Estimate, Evidence, ExampleDrop, ParityCheck, Score, differences
-from harness.records.gates import Question
 from harness.records.release import Scored
-from harness.release.gate.measures import measure_rule, parity_rule
+from harness.release.gate.measures import measure_rule, parity_rule, with_test
 from harness.release.gate.votes import flag_rule, win_rate_rule
 from harness.results.estimator import name_of
 from harness.results.human.votes import RoundVotes
@@ -72,8 +72,8 @@ class GateInputs:
         return f"scored in another environment than the {who} ({', '.join(changed)}); {hint}" if changed else ""
 
 
-def question_of(rule: GateRule, higher: bool) -> Question:
-    """What a rule about a metric asks, in the metric's own direction."""
+def _asked(rule: GateRule, higher: bool) -> Evidence:
+    """What a rule about a metric asks, in the metric's own direction, before anything is known."""
     if rule.margin is not None:
         limit, better = (-rule.margin if higher else rule.margin), higher
     elif rule.floor is not None:
@@ -81,19 +81,20 @@ def question_of(rule: GateRule, higher: bool) -> Question:
     else:
         assert rule.ceiling is not None
         limit, better = rule.ceiling, False
-    return Question(rule.title, rule.tier, limit, better, rule.confidence, rule.least)
+    return Evidence(rule.title, rule.tier, limit, better, rule.confidence, rule.least)
 
 
-def ask(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
-    """A rule's question and its evidence."""
-    question, evidence = _ask(rule, inputs)
+def evidence_on(rule: GateRule, inputs: GateInputs) -> Evidence:
+    """What a rule asks, and what is known of it."""
+    evidence = _evidence_on(rule, inputs)
     if inputs.candidate.suite != inputs.baseline.suite:
         # Whatever a rule is about, a baseline of other data is not the one it was written for.
-        return question, Evidence(None, problem=inputs.other_question())
-    return question, evidence
+        asked = evidence.rule, evidence.tier, evidence.limit, evidence.higher_is_better, evidence.confidence
+        return Evidence(*asked, evidence.minimum_examples, problem=inputs.other_question())
+    return evidence
 
 
-def _ask(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
+def _evidence_on(rule: GateRule, inputs: GateInputs) -> Evidence:
     if rule.measure is not None:
         return measure_rule(rule, inputs.candidate, inputs.baseline)
     if rule.parity is not None:
@@ -103,8 +104,8 @@ def _ask(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
         if votes is None:
             higher, limit = rule.flag is None, rule.floor if rule.ceiling is None else rule.ceiling
             assert limit is not None
-            question = Question(rule.title, rule.tier, limit, higher, rule.confidence, rule.least)
-            return question, Evidence(None, problem=inputs.no_votes)
+            asked = Evidence(rule.title, rule.tier, limit, higher, rule.confidence, rule.least)
+            return replace(asked, problem=inputs.no_votes)
         judged = flag_rule if rule.flag is not None else win_rate_rule
         return judged(rule, votes, inputs.candidate.arm)
     return _metric_rule(rule, inputs)
@@ -113,29 +114,30 @@ def _ask(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
 # ---------------------------------------------------------------------------------------------------------- metrics
 
 
-def _metric_rule(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
+def _metric_rule(rule: GateRule, inputs: GateInputs) -> Evidence:
     assert rule.metric is not None
     metric = _metric(rule.metric, inputs)
-    question = question_of(rule, metric.direction == "higher")
+    asked = _asked(rule, metric.direction == "higher")
     other = inputs.untrained if rule.against == "untrained" else inputs.baseline
     wrong, ours, theirs = _comparable(rule, inputs, metric)
     if wrong:
-        return question, Evidence(None, problem=wrong)
+        return replace(asked, problem=wrong)
     if rule.slice is not None:
         items, wrong = _in_slice(rule.slice, ours, inputs)
         if wrong:
-            return question, Evidence(None, problem=wrong)
+            return replace(asked, problem=wrong)
         ours = {item: ours[item] for item in items}
         theirs = {item: theirs[item] for item in items} if theirs is not None else None
     if rule.margin is None:
-        return question, _evidence(metric, question, _Paired(ours, None, inputs.candidate.groups))
+        return _evidence(metric, asked, ours, None, inputs.candidate.groups)
     assert theirs is not None and other is not None
     if inputs.candidate.artefact == other.artefact and _same(ours, theirs):
         words = "the candidate is the baseline's own artefact, with the same score on every example"
         groups = {inputs.candidate.groups.get(item, item) for item in ours}
-        return question, Evidence(Estimate(0.0, 0.0, 0.0, len(ours), len(groups), 1, words, 1.0), 1.0, 0)
-    evidence = _evidence(metric, question, _Paired(ours, theirs, inputs.candidate.groups))
-    return question, _with_worst(evidence, ours, theirs, question.higher_is_better, inputs.sensitive)
+        same = Estimate(0.0, 0.0, 0.0, len(ours), len(groups), 1, words, 1.0)
+        return replace(asked, estimate=same, p_fail=1.0, more_examples=0)
+    evidence = _evidence(metric, asked, ours, theirs, inputs.candidate.groups)
+    return _with_worst(evidence, ours, theirs, inputs.sensitive)
 
 
 def _metric(name: str, inputs: GateInputs) -> Metric:
@@ -246,52 +248,36 @@ def _usable(score: Score, corpus: bool) -> bool:
 # -------------------------------------------------------------------------------------------------------- estimates
 
 
-@dataclass(frozen=True, slots=True)
-class _Paired:
-    """Scores of the same items, and their groups."""
-
-    ours: Values
-    theirs: Values | None
-    groups: Mapping[str, str]
-
-
-def _evidence(metric: Metric, question: Question, paired: _Paired) -> Evidence:
-    items = sorted(paired.ours)
-    groups = [paired.groups.get(item, item) for item in items]
-    ours = [paired.ours[item] for item in items]
-    theirs = [paired.theirs[item] for item in items] if paired.theirs is not None else None
-    if metric.combine is not None:
-        return _corpus(metric, question, (ours, theirs), groups)
-    values = np.array([score.value for score in ours], dtype=np.float64)
-    bounds = metric.bounds
-    if theirs is not None:
-        values, bounds = values - np.array([score.value for score in theirs], dtype=np.float64), span(bounds)
-    test = stats.side_test(values, question.limit, groups, bounds=bounds, confidence=question.confidence)
-    wrong_side = test.p_below if question.higher_is_better else test.p_above
-    return Evidence(test.estimate, wrong_side, test.more_examples)
-
-
-def _corpus(
-    metric: Metric, question: Question, sides: tuple[Sequence[Score], Sequence[Score] | None], groups: list[str]
+def _evidence(
+    metric: Metric, asked: Evidence, ours: Values, theirs: Values | None, grouped: Mapping[str, str]
 ) -> Evidence:
-    """Corpus metrics: the bootstrap interval of `stats`; no p-value, so the interval alone decides."""
-    assert metric.combine is not None
-    ours, theirs = sides
-    level, rng = 2 * question.confidence - 1, np.random.default_rng(0)
-    ours_statistics = np.array([score.statistics for score in ours], dtype=np.float64)
+    """From scores of the same items. Of corpus metrics the bootstrap interval alone decides, without a p-value."""
+    items = sorted(ours)
+    groups = [grouped.get(item, item) for item in items]
+
+    def column(side: Values) -> NDArray[np.float64]:
+        numbers = [side[item].value if metric.combine is None else side[item].statistics for item in items]
+        return np.array(numbers, dtype=np.float64)
+
+    if metric.combine is None:
+        values, bounds = column(ours), metric.bounds
+        if theirs is not None:
+            values, bounds = values - column(theirs), span(bounds)
+        test = stats.side_test(values, asked.limit, groups, bounds=bounds, confidence=asked.confidence)
+        return with_test(asked, test)
+    level, rng = 2 * asked.confidence - 1, np.random.default_rng(0)
     if theirs is None:
-        estimate = stats.corpus_estimate(ours_statistics[None], metric.combine, groups, rng, level)
+        estimate = stats.corpus_estimate(column(ours)[None], metric.combine, groups, rng, level)
     else:
-        theirs_statistics = np.array([score.statistics for score in theirs], dtype=np.float64)
-        estimate = stats.corpus_paired_difference(
-            ours_statistics[None], theirs_statistics[None], metric.combine, groups, rng, level
-        )
-    return Evidence(estimate, None, stats.more_to_settle(estimate, question.limit, question.confidence))
+        sides = column(ours)[None], column(theirs)[None]
+        estimate = stats.corpus_paired_difference(*sides, metric.combine, groups, rng, level)
+    more = stats.more_to_settle(estimate, asked.limit, asked.confidence)
+    return replace(asked, estimate=estimate, more_examples=more)
 
 
-def _with_worst(evidence: Evidence, ours: Values, theirs: Values, higher: bool, sensitive: bool) -> Evidence:
+def _with_worst(evidence: Evidence, ours: Values, theirs: Values, sensitive: bool) -> Evidence:
     """With the examples on which the candidate drops most; of corpus metrics each example's own value."""
-    sign = 1.0 if higher else -1.0
+    sign = 1.0 if evidence.higher_is_better else -1.0
     drops = []
     for item, score in ours.items():
         value, other = score.value, theirs[item].value

@@ -20,7 +20,7 @@ from harness.records.release import Release, Scored
 from harness.release import baselines
 from harness.release.gate import history, inputs, judge, looks
 from harness.release.gate.checks import check_rules
-from harness.release.gate.evidence import GateInputs, ask
+from harness.release.gate.evidence import GateInputs, evidence_on
 from harness.release.gate.history import GateResult
 from harness.release.gate.inputs import CandidateRun
 from harness.results import stored
@@ -165,10 +165,9 @@ def _judged(
         if baseline.sensitive:
             candidate = baselines.hidden(candidate)
         given = inputs.with_lookups(GateInputs(candidate, compared, sensitive), run, rules, hide=baseline.sensitive)
-    asked = [ask(rule, given) for rule in rules]
-    questions, evidence = [question for question, _ in asked], [each for _, each in asked]
-    data = looks.fingerprints([candidate.eval_id, compared.eval_id], questions, evidence)
-    return judge(questions, evidence, spec.on_inconclusive), data
+    evidence = [evidence_on(rule, given) for rule in rules]
+    data = looks.fingerprints([candidate.eval_id, compared.eval_id], evidence)
+    return judge(evidence, spec.on_inconclusive), data
 
 
 def at_each_look(spec: GateSpec) -> Sequence[GateRule]:
