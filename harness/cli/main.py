@@ -14,7 +14,7 @@ import typer
 
 import harness
 from harness.cli import experiments, release, results, review, store
-from harness.cli.options import HOME, Home, Json, print_json
+from harness.cli.options import HOME, Home, Json, print_lines, show_as
 from harness.errors import DiskFull, HarnessError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -108,13 +108,9 @@ def doctor(home: Home = HOME, as_json: Json = False) -> int:
     """Show hardware and versions, what is missing and how to get it."""
     from harness.cli import doctor as checks
 
-    report = checks.examine(home)
-    if as_json:
-        print_json(checks.to_json(report))
-    else:
-        for line in checks.lines(report):
-            print(line)
-    return 0 if report.ready else 1
+    diagnosis = checks.examine(home)
+    show_as(diagnosis, as_json, checks.to_json, lambda diagnosis: print_lines(checks.lines(diagnosis)))
+    return 0 if diagnosis.ready else 1
 
 
 @app.command(name="app")

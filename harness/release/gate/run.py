@@ -21,8 +21,8 @@ from harness.release import baselines
 from harness.release.gate import history, inputs, judge, looks
 from harness.release.gate.checks import check_rules
 from harness.release.gate.evidence import GateInputs, evidence_on
-from harness.release.gate.history import GateResult
 from harness.release.gate.inputs import CandidateRun
+from harness.release.views import GateView
 from harness.results import stored
 
 RELEASES = Path("baselines") / "released"
@@ -109,7 +109,7 @@ def _check_waivers(document: Document, spec: GateSpec) -> None:
 
 def gate(
     home: Path, file: Path, candidate: str, scoring: Scoring | None = None, reporter: Reporter | None = None
-) -> GateResult:
+) -> GateView:
     """Hold a candidate against a gates file, and keep the verdict.
 
     The candidate is a stored run or a folder with a PEFT adapter or a model, which is scored first.
@@ -150,7 +150,7 @@ def gate(
         waivers=uses,
         rescored=rescored,
     )
-    return history.record_call(home, call)
+    return GateView(*history.record_call(home, call), candidate)
 
 
 def _judged(
