@@ -14,7 +14,7 @@ import typer
 
 import harness
 from harness.cli import experiments, release, results, review, store
-from harness.cli.options import HOME, Home, Json, print_lines, show_as
+from harness.cli.options import HOME, Home, Host, Json, Port, PublicUrl, print_lines, show_as
 from harness.errors import DiskFull, HarnessError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -116,11 +116,9 @@ def doctor(home: Home = HOME, as_json: Json = False) -> int:
 @app.command(name="app")
 def app_command(
     home: Home = HOME,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8501,
-    public_url: Annotated[
-        str | None, typer.Option("--public-url", help="Where others reach it, behind a proxy with TLS.")
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8501,
+    public_url: PublicUrl = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page here.")] = True,
 ) -> int:
     """Open leaderboard and review in a browser, and print the owner's link."""

@@ -22,6 +22,9 @@ Experiment = Annotated[
     str | None, typer.Argument(help="Experiment file or name; without it the newest one.", show_default=False)
 ]
 Bundle = Annotated[Path | None, typer.Option("--bundle", help="Read this bundle in place of the store.")]
+Host = Annotated[str, typer.Option("--host", help="Address to listen on.")]
+Port = Annotated[int, typer.Option("--port", help="Port to listen on.")]
+PublicUrl = Annotated[str | None, typer.Option("--public-url", help="Where others reach it, behind a proxy with TLS.")]
 HOME = Path(".harness")
 
 

@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -227,8 +226,3 @@ def _read_table(file: Path, text: str) -> tuple[tuple[Score, ...], dict[str, str
         if suite == "test":
             groups[item] = group
     return tuple(scores), groups
-
-
-def now() -> str:
-    """The present, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

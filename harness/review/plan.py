@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import ReviewError
 from harness.records import Assignment, AssignmentKind
+from harness.results.human.votes import BAD, GOOD
 
 TOKEN_BYTES = 24
 """192 random bits."""
@@ -31,15 +32,6 @@ Item = tuple[str, str, str]
 """Example, first arm's source, second arm's source."""
 Cell = tuple[Hashable, Hashable]
 """Rater and arm pair."""
-
-
-@dataclass(frozen=True, slots=True)
-class GoldPair:
-    """An example with the sources of a good answer and of one that is clearly worse."""
-
-    example: str
-    good: str
-    bad: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,8 @@ class Material:
     """Sources of the arms' answers (evaluation ids)."""
     same: frozenset[Item] = frozenset()
     """Items whose answers are the same text, arms in the order of `arms`."""
-    gold: Sequence[GoldPair] = ()
+    gold: Sequence[str] = ()
+    """Examples with a good answer and one that is clearly worse, of the sources GOOD and BAD."""
 
 
 @dataclass(slots=True)
@@ -218,12 +211,12 @@ def _gold(queue: int, material: Material, design: Design, draw: _Drawing) -> lis
     if not design.gold:
         return []
     rounds = -(-design.gold // len(material.gold))
-    pool = [pair for _ in range(rounds) for pair in draw.rng.sample(list(material.gold), len(material.gold))]
+    pool = [name for _ in range(rounds) for name in draw.rng.sample(list(material.gold), len(material.gold))]
     first = draw.rng.randrange(2)
     slots = []
-    for number, pair in enumerate(pool[: design.gold]):
-        left, right = (pair.good, pair.bad) if (number + first) % 2 else (pair.bad, pair.good)
-        slots.append(_Slot("gold", draw.name((pair.example, f"gold {queue} {number}", "")), pair.example, left, right))
+    for number, example in enumerate(pool[: design.gold]):
+        sides = (GOOD, BAD) if (number + first) % 2 else (BAD, GOOD)
+        slots.append(_Slot("gold", draw.name((example, f"gold {queue} {number}", "")), example, *sides))
     return slots
 
 

@@ -9,8 +9,6 @@ under one lock: two calls at once cannot both be the first look.
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +22,6 @@ from harness.results.stored import database
 from harness.store import Store
 
 UNSETTLED = "the store could not be asked for earlier looks"
-
-
-def who() -> str:
-    """Who runs this."""
-    return os.environ.get("USER") or getpass.getuser()
 
 
 def folder(home: Path, call: GateCall) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import getpass
 import hashlib
 import re
 import secrets
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness import environment
 from harness.config import GateRule, GateSpec
 from harness.config.documents import Document, nearest, read_document, validate
 from harness.errors import UsageError
@@ -62,8 +62,8 @@ def release(home: Path, name: str, called: str, *, folder: Path = RELEASES, anyw
         raise UsageError(wrong, hint=again if candidate.entry.status == "ok" else "`harness run` tries again")
     pinned = Release(
         name=called,
-        pinned=baselines.now(),
-        who=getpass.getuser(),
+        pinned=environment.now(),
+        who=environment.user(),
         experiment=candidate.experiment.name,
         task=str(candidate.experiment.task.get("name", "?")),
         seed=candidate.entry.seed,
@@ -130,7 +130,7 @@ def gate(
     call = GateCall(
         id=secrets.token_hex(8),
         when=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-        who=history.who(),
+        who=environment.user(),
         gates_file=file.name,
         gates_digest=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
         rules_digest=digest([rule.model_dump(mode="json", exclude_defaults=True) for rule in spec.rules]),
