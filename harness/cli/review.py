@@ -162,11 +162,10 @@ def status(
     """Print how far every reviewer is, and of open rounds of two arms how clear it is by now. No arm is named."""
     from harness import review
     from harness.records import to_json
-    from harness.review.lifecycle import preferred
 
     store = _store(home)
     known = [review.find_round(store, round_id)] if round_id is not None else review.rounds(store)
-    found = [review.status(store, there.id, preferred) for there in known]
+    found = [review.status(store, round_.id, monitor=True) for round_ in known]
     if as_json:
         print_json({"schema": "harness.review-status/1", "rounds": to_json(found)})
         return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
 from harness.records import Assignment, Invitation, ReviewText, Round, Stamp
@@ -13,14 +13,12 @@ from harness.review.blind import iso, make_token, matches, utc_now
 
 if TYPE_CHECKING:
     from harness.store import Store
-    from harness.store.rounds import Standing, Tally
     from harness.store.session import Session
+    from harness.store.states import Standing, Tally
 
 LONGEST_NAME = 60
 LEVEL = 0.95
 """Of the interval that may be seen while a round is open."""
-Monitor = Callable[[RoundVotes], Any]
-"""An open round of two arms with its votes in the order they were cast → what may be shown of it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,8 @@ class RoundStatus:
     free_queues: int
     """Queues that nobody has taken yet."""
     raters: tuple[RaterProgress, ...]
-    monitor: Any = None
-    """What the monitor makes of the votes so far; None without one, after closing, and with more than two arms."""
+    monitor: Monitored | None = None
+    """What may be shown of the votes so far; None unless asked for, after closing, and with more than two arms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,15 +216,15 @@ def unblind(store: Store, round_id: str, who: str, why: str) -> Round:
         return opened
 
 
-def status(store: Store, round_id: str, monitor: Monitor | None = None) -> RoundStatus:
-    """How far every reviewer is. Results are shown only as `monitor` allows: an anytime-valid interval, or nothing."""
+def status(store: Store, round_id: str, *, monitor: bool = False) -> RoundStatus:
+    """How far every reviewer is. With `monitor` also an anytime-valid interval, the only result that may be shown."""
     with store.session() as session:
         round_ = round_of(session, round_id)
         people = session.read(Invitation, "round = $1", [round_id])
     counted = store.tally(round_id)
     ordinary = [row for row in counted.standing if row.kind == "ordinary"]
     state = "unblinded" if round_.unblinded else "closed" if round_.closed else "open"
-    watched = monitor is not None and state == "open" and len(round_.arms) == 2
+    watched = monitor and state == "open" and len(round_.arms) == 2
     return RoundStatus(
         id=round_.id,
         state=state,
@@ -241,7 +239,7 @@ def status(store: Store, round_id: str, monitor: Monitor | None = None) -> Round
         automatic_ties=sum(row.number for row in counted.standing if row.kind == "automatic"),
         free_queues=round_.queues - len({person.queue for person in people} - {None}),
         raters=tuple(_progress(person, counted) for person in people),
-        monitor=monitor(_in_order(store, round_)) if monitor is not None and watched else None,
+        monitor=preferred(_in_order(store, round_)) if watched else None,
     )
 
 

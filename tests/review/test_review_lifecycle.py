@@ -13,6 +13,7 @@ from harness import review
 from harness.errors import ReviewError
 from harness.records import ExclusionRule, to_json
 from harness.results.human import statistics
+from harness.review import lifecycle
 from harness.review.blind import BlindItem, Thanks
 from harness.review.plan import Design
 from harness.store import Store
@@ -194,16 +195,17 @@ def test_the_blinding_index_is_from_minus_one_to_one(store: Store) -> None:
     assert found is not None and (found.value, found.n) == (pytest.approx(1 / 3), 3)
 
 
-def test_a_monitor_sees_votes_in_the_order_they_were_cast(store: Store) -> None:
+def test_a_monitor_sees_votes_in_the_order_they_were_cast(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def order(found: Any) -> list[str]:
         return [found.votes[a.token].when for a in found.assignments if a.token in found.votes]
 
+    monkeypatch.setattr(lifecycle, "preferred", order)
     open_sample(store, Design(4, 1, 1))
     work(store, person(store), careful)
     assert review.status(store, "r1").monitor is None
-    seen = review.status(store, "r1", monitor=order).monitor
+    seen = review.status(store, "r1", monitor=True).monitor
     assert len(seen) == 4 and seen == sorted(seen)
     review.close(store, "r1", "boss")
-    assert review.status(store, "r1", monitor=order).monitor is None, "closed"
+    assert review.status(store, "r1", monitor=True).monitor is None, "closed"
     open_sample(store, Design(4, 1, 1), arms=("canary-full", "canary-lora", "canary-dpo"), id="r2")
-    assert review.status(store, "r2", monitor=order).monitor is None, "three arms"
+    assert review.status(store, "r2", monitor=True).monitor is None, "three arms"
