@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,15 +42,12 @@ class GateInputs:
     baseline: Scored
     sensitive: bool = False
     """No id of an example may stand in a report."""
-    untrained: Scored | None = None
-    """The untrained arm of the same experiment."""
-    no_untrained: str = "the untrained arm was not looked up"
-    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Test example → its row, for slices."""
-    no_columns: str = "the sealed test split was not read"
-    votes: RoundVotes | None = None
-    """The newest unblinded round with this very artefact."""
-    no_votes: str = "no review round was looked up"
+    untrained: Scored | str = "the untrained arm was not looked up"
+    """The untrained arm of the same experiment, or why there is none."""
+    columns: Mapping[str, Mapping[str, Any]] | str = "the sealed test split was not read"
+    """Test example → its row, for slices; or why they are not known."""
+    votes: RoundVotes | str = "no review round was looked up"
+    """The newest unblinded round with this very artefact, or why there is none."""
     parities: tuple[ParityCheck, ...] = ()
     """Checks of what ships of it, in the order they were made."""
 
@@ -101,11 +98,11 @@ def _evidence_on(rule: GateRule, inputs: GateInputs) -> Evidence:
         return parity_rule(rule, inputs.parities)
     if rule.flag is not None or rule.metric == HUMAN:
         votes = inputs.votes
-        if votes is None:
+        if isinstance(votes, str):
             higher, limit = rule.flag is None, rule.floor if rule.ceiling is None else rule.ceiling
             assert limit is not None
             asked = Evidence(rule.title, rule.tier, limit, higher, rule.confidence, rule.least)
-            return replace(asked, problem=inputs.no_votes)
+            return replace(asked, problem=votes)
         judged = flag_rule if rule.flag is not None else win_rate_rule
         return judged(rule, votes, inputs.candidate.arm)
     return _metric_rule(rule, inputs)
@@ -130,7 +127,7 @@ def _metric_rule(rule: GateRule, inputs: GateInputs) -> Evidence:
         theirs = {item: theirs[item] for item in items} if theirs is not None else None
     if rule.margin is None:
         return _evidence(metric, asked, ours, None, inputs.candidate.groups)
-    assert theirs is not None and other is not None
+    assert theirs is not None and not isinstance(other, str)
     if inputs.candidate.artefact == other.artefact and _same(ours, theirs):
         words = "the candidate is the baseline's own artefact, with the same score on every example"
         groups = {inputs.candidate.groups.get(item, item) for item in ours}
@@ -167,8 +164,8 @@ def _comparable(rule: GateRule, inputs: GateInputs, metric: Metric) -> tuple[str
     if compared:
         return inputs.other_environment(inputs.baseline, "--rescore-baseline"), ours, pinned
     untrained = inputs.untrained
-    if untrained is None:
-        return inputs.no_untrained, ours, None
+    if isinstance(untrained, str):
+        return untrained, ours, None
     if _suite(ours) == "test" and untrained.prompts != inputs.candidate.prompts:
         return "the untrained arm was asked with other prompts", ours, None
     theirs, problem = _values(untrained, name, metric)
@@ -201,8 +198,8 @@ def _suite(values: Values) -> str:
 def _in_slice(slice_: Mapping[str, object], ours: Values, inputs: GateInputs) -> tuple[list[str], str]:
     """The items whose columns hold the values that are wanted, and what is wrong."""
     columns = inputs.columns
-    if not columns:
-        return [], inputs.no_columns
+    if isinstance(columns, str):
+        return [], columns
     lost = sum(item not in columns for item in ours)
     if lost:
         return [], f"the columns of {lost} test examples are not known"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import environment, metrics, redaction
+from harness import metrics, redaction
 from harness.errors import UsageError
 from harness.experiments.evaluation import evaluate
 from harness.experiments.running import ingest, worker
@@ -27,7 +27,7 @@ from harness.records import (
     to_json,
 )
 from harness.release.shipping import judge, shipped
-from harness.release.shipping.judge import MetricDifference, ModelAnswers
+from harness.release.shipping.judge import ModelAnswers
 from harness.release.shipping.runs import Shippable, find
 from harness.results import stored
 from harness.results.estimator import Estimator, Series, series, tabulate
@@ -69,7 +69,7 @@ def _checked(home: Path, run: Shippable, request: ParityRequest, reporter: Repor
     store = stored.open_store(home)
     blank = _blank(run, artefact, metric, margin, request.confidence)
     if artefact.problem:
-        result = replace(blank, outcome="INVALID", words=artefact.problem)
+        result = replace(blank, words=artefact.problem)
         ingest.check(store, home, result, [])
         return result
     worker.set_threads(artefact.plan)
@@ -121,17 +121,6 @@ def _blank(
         primary=metric.name == run.record.task["metrics"]["primary"],
         margin=margin,
         confidence=confidence,
-        difference=None,
-        p_value=None,
-        more_examples=None,
-        answers=0,
-        same_answers=0,
-        closeness=(),
-        outcome="INVALID",
-        impostor="",
-        words="",
-        notes=(),
-        when=environment.now(),
     )
 
 
@@ -145,24 +134,14 @@ def judged(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[Any]
     own = _side(store, "run", blank.eval_id)
     wrong = judge.mismatch(own, shipped_)
     if wrong:
-        return replace(blank, outcome="INVALID", words=wrong)
+        return replace(blank, words=wrong)
     bases, siblings = _others(store, run, own)
     near = _closeness(run, (own, shipped_), bases, siblings, blank.confidence)
     measured = _measured(store, run, blank, rows, judge.same_function(own, shipped_))
-    answer = judge.judge(measured, near, blank.margin, judge.twin(own, shipped_, [*bases, *siblings]))
-    return replace(
-        blank,
-        difference=measured.estimate,
-        p_value=measured.p_value,
-        more_examples=measured.more_examples if answer.outcome == "INCONCLUSIVE" else None,
-        answers=len(own.answers),
-        same_answers=judge.same_answers(own, shipped_),
-        closeness=near,
-        outcome=answer.outcome,
-        impostor=answer.impostor,
-        words=answer.words,
-        notes=(*_notes(store, blank, rows), *_unresolved(near, answer)),
-    )
+    same = sum(row.text == shipped_.answers[name].text for name, row in own.answers.items())
+    check = replace(measured, answers=len(own.answers), same_answers=same, closeness=near)
+    check = judge.judge(check, judge.twin(own, shipped_, [*bases, *siblings]))
+    return replace(check, notes=(*_notes(store, blank, rows), *_unresolved(check)))
 
 
 def _side(store: Store, name: str, eval_id: str) -> ModelAnswers:
@@ -207,7 +186,7 @@ def _closeness(
     return tuple(results)
 
 
-def _measured(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[Any], same: bool) -> MetricDifference:
+def _measured(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[Any], same: bool) -> ParityCheck:
     metric = metrics.of_task(blank.metric, run.record.task)
     scores = [*store.scores([blank.eval_id]), *(row for row in rows if isinstance(row, Score))]
     table = tabulate(scores)
@@ -215,15 +194,15 @@ def _measured(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[A
     for who, eval_id in (("what ships", blank.after), ("the run", blank.eval_id)):
         values = series(table, [eval_id], blank.metric)
         if isinstance(values, str):
-            return MetricDifference(None, problem=f"{who} has no value of {blank.metric}: {values}")
+            return replace(blank, words=f"{who} has no value of {blank.metric}: {values}")
         sides.append(values)
     ours, theirs = sides
     estimator = Estimator(run.record.groups, int(digest([blank.eval_id, blank.after]), 16))
     if same and ours.items == theirs.items and not ours.missing and metric.kind == "example":
         clusters = len(set(estimator.clusters(ours.items)))
         if (ours.data == theirs.data).all():
-            return judge.unchanged(ours, clusters, 2 * blank.confidence - 1)
-    return judge.measure(metric, (ours, theirs), estimator, blank.margin, blank.confidence)
+            return judge.unchanged(blank, len(ours.items), clusters)
+    return judge.measure(blank, metric, (ours, theirs), estimator)
 
 
 def _notes(store: Store, blank: ParityCheck, rows: Sequence[Any]) -> tuple[str, ...]:
@@ -238,8 +217,8 @@ def _notes(store: Store, blank: ParityCheck, rows: Sequence[Any]) -> tuple[str, 
     return (f"scored in another environment than the run: {', '.join(changed)}; that is part of the difference",)
 
 
-def _unresolved(near: Sequence[Closeness], answer: judge.Judgement) -> tuple[str, ...]:
-    names = [] if answer.impostor else judge.unresolved(near)
+def _unresolved(check: ParityCheck) -> tuple[str, ...]:
+    names = [] if check.impostor else judge.unresolved(check.closeness)
     if not names:
         return ()
     others = " and ".join(names)

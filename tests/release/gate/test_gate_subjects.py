@@ -128,7 +128,7 @@ def test_forgetting_without_a_comparable_untrained_arm_is_invalid() -> None:
     assert "transformers" in forgetting(0.0, 0.5, environment={"transformers": "1"}).words
     assert forgetting(0.0, 0.5, scores=()).words == "untrained arm: retention_perplexity was not scored"
     assert forgetting(0.0, 0.5, prompts="others").outcome == "PASS", "retention texts have no prompt of the task"
-    both = sides([1.0] * 4, [1.0] * 4, untrained=None, no_untrained="there is no untrained arm")
+    both = sides([1.0] * 4, [1.0] * 4, untrained="there is no untrained arm")
     found = said(both, metric="exact_match", margin=0.5, against="untrained")
     assert (found.outcome, found.words) == ("INVALID", "there is no untrained arm")
 
@@ -429,7 +429,7 @@ def test_a_flag_that_the_round_did_not_ask_for_is_invalid() -> None:
 
 
 def test_without_a_round_the_rule_says_what_to_do() -> None:
-    both = sides([1.0], [1.0], no_votes="the round r1 is still open: `harness review unblind r1`")
+    both = sides([1.0], [1.0], votes="the round r1 is still open: `harness review unblind r1`")
     for fields in ({"flag": "fabrication", "ceiling": 0.1}, {"metric": "human_win_rate", "floor": 0.5}):
         found = said(both, **fields)
-        assert (found.outcome, found.words) == ("INVALID", both.no_votes)
+        assert (found.outcome, found.words) == ("INVALID", both.votes)
