@@ -56,7 +56,11 @@ def scored(
         newest[score.metric] = max(newest.get(score.metric, 0), score.version)
     kept = tuple(score for score in scores if score.version == newest[score.metric])
     table = {**METRICS, **(own or {})}
-    facts = {name: _fact(table[name], version) for name, version in sorted(newest.items()) if name in table}
+    facts = {
+        name: MetricFact(name, version, metric.direction, metric.suite, metric.bounds, metric.unit)
+        for name, version in sorted(newest.items())
+        if (metric := table.get(name)) is not None
+    }
     return Scored(
         suite=evaluation.suite_fingerprint,
         prompts=digest(sorted((row.example, row.prompt_hash) for row in predictions)),
@@ -72,10 +76,6 @@ def scored(
         artefact_bytes=run.ledger.artefact_bytes,
         examples=experiment.split_sizes.get("test"),
     )
-
-
-def _fact(metric: Metric, version: int) -> MetricFact:
-    return MetricFact(metric.name, version, metric.direction, metric.suite, metric.bounds, metric.unit)
 
 
 def hidden(subject: Scored) -> Scored:
@@ -183,19 +183,8 @@ def _table(scores: Iterable[Score], groups: Mapping[str, str]) -> str:
         value = "" if score.value is None else repr(score.value)
         statistics = "" if score.statistics is None else json.dumps(list(score.statistics))
         group = groups.get(score.item, score.item) if score.suite == "test" else ""
-        rows.append(
-            (
-                score.suite,
-                score.item,
-                group,
-                score.metric,
-                score.filter,
-                str(score.version),
-                score.status,
-                value,
-                statistics,
-            )
-        )
+        about = score.suite, score.item, group, score.metric, score.filter, str(score.version), score.status
+        rows.append((*about, value, statistics))
     writer.writerows(sorted(rows))
     return out.getvalue()
 
@@ -207,20 +196,11 @@ def _read_table(file: Path, text: str) -> tuple[tuple[Score, ...], dict[str, str
     scores, groups = [], {}
     for line, row in enumerate(reader, 2):
         try:
-            suite, item, group, metric, kind, version, status, value, statistics = row
-            scores.append(
-                Score(
-                    "",
-                    suite,
-                    item,
-                    metric,
-                    kind,
-                    int(version),
-                    "ok" if status == "ok" else "missing",
-                    float(value) if value else None,
-                    tuple(json.loads(statistics)) if statistics else None,
-                )
-            )
+            suite, item, group, metric, kind, version, status, text_value, text_statistics = row
+            value = float(text_value) if text_value else None
+            statistics = tuple(json.loads(text_statistics)) if text_statistics else None
+            known = "ok" if status == "ok" else "missing"
+            scores.append(Score("", suite, item, metric, kind, int(version), known, value, statistics))
         except (ValueError, TypeError) as error:
             raise DataError(f"{file}:{line}: {error}", hint="Take the file from the repository again") from None
         if suite == "test":

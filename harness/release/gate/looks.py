@@ -207,8 +207,13 @@ def apply_waivers(
         return verdict, ()
     by_rule = {rule.rule: rule for rule in verdict.rules}
     uses = tuple(WaiverUse(w.rule, w.owner, w.reason, w.expires, _state(w, by_rule[w.rule], today)) for w in waivers)
-    used = {use.rule: use for use in uses if use.state == "used"}
-    rules = [_waived(rule, used[rule.rule]) if rule.rule in used else rule for rule in verdict.rules]
+    notes = {use.rule: _note(use) for use in uses if use.state == "used"}
+    rules = [
+        replace(rule, waived=notes[rule.rule], words=f"{rule.words}; {notes[rule.rule]}")
+        if rule.rule in notes
+        else rule
+        for rule in verdict.rules
+    ]
     waived = conclude(rules, on_inconclusive)
     return replace(waived, warnings=(*_warnings(uses, by_rule), *waived.warnings)), uses
 
@@ -219,11 +224,6 @@ def _state(waiver: WaiverSpec, rule: RuleVerdict, today: datetime.date) -> Waive
     if rule.tier != "critical" or rule.outcome == "PASS":
         return "not needed"
     return "powerless" if rule.outcome == "INVALID" else "used"
-
-
-def _waived(rule: RuleVerdict, use: WaiverUse) -> RuleVerdict:
-    note = _note(use)
-    return replace(rule, waived=note, words=f"{rule.words}; {note}")
 
 
 def _note(use: WaiverUse) -> str:

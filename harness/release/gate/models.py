@@ -78,7 +78,8 @@ def rescore(context: ScoringContext) -> Scored:
     try:
         eval_id = worker.rescore(plan, context.reporter)
     except ArmFailed as error:
-        raise UsageError(error.message, hint=_train_again(experiment)) from None
+        hint = f"`harness run {experiment.file.name}` trains it again, to the same bits"
+        raise UsageError(error.message, hint=hint) from None
     entry = Entry(record.experiment_id, plan.arm_name, plan.seed, plan.train_id, run.attempt, "ok", eval_id)
     store = Store(stored.database(context.home))
     if not store.has_evaluation(eval_id):
@@ -87,10 +88,6 @@ def rescore(context: ScoringContext) -> Scored:
         store.ingest([*ingest.evaluation_rows(context.home / "evals" / eval_id), look])
     [evaluation] = store.evaluations([eval_id])
     return baselines.scored(record, entry, evaluation, run, (store.scores([eval_id]), store.predictions([eval_id])))
-
-
-def _train_again(experiment: ResolvedExperiment) -> str:
-    return f"`harness run {experiment.file.name}` trains it again, to the same bits"
 
 
 def _own_run(context: ScoringContext) -> RunRecord:

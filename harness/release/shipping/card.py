@@ -7,8 +7,8 @@ prompt, text or id; paths of this machine are in no card.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,8 @@ from harness.records import Estimate, Ledger, digest
 from harness.release.shipping.runs import Shippable
 from harness.results import numbers
 from harness.results.estimator import Estimator, series, tabulate
+from harness.results.leaderboard.costs import cost_of
+from harness.results.render.ledger import QUANTITIES
 
 HIDDEN = {"name", "path", "search", "method", "prompt", "pairs"}
 """Fields of an arm that its recipe leaves out: where something lay, or text."""
@@ -207,27 +209,12 @@ def _ledger(run: Shippable) -> str:
     own: Ledger = run.run.ledger
     if run.run.method == "imported":
         return "It was trained elsewhere: its data and cost are not known here."
-    columns = [own] if own.parent is None else [own, own.parent]
+    ledgers = [own] if own.parent is None else [own, own.parent]
+    costs = [cost_of([replace(ledger, parent=None)]) for ledger in ledgers]
     head = ("", "this arm") if own.parent is None else ("", "this arm", "its parent, before")
-    lines: list[tuple[str, Callable[[Ledger], str]]] = [
-        ("examples", lambda ledger: numbers.exact(ledger.examples)),
-        ("tokens", lambda ledger: numbers.exact(ledger.tokens)),
-        ("tokens with loss", lambda ledger: numbers.exact(ledger.target_tokens)),
-        ("optimiser steps", lambda ledger: numbers.exact(ledger.optimiser_steps)),
-        ("train steps s", lambda ledger: numbers.seconds(ledger.train_seconds)),
-        (
-            "preparation and validation s",
-            lambda ledger: numbers.seconds(ledger.prepare_seconds + ledger.validation_seconds),
-        ),
-        ("prediction and scoring s", lambda ledger: numbers.seconds(ledger.predict_seconds + ledger.score_seconds)),
-        ("peak memory MB", lambda ledger: numbers.megabytes(ledger.peak_memory_bytes)),
-        ("trained parameters", lambda ledger: numbers.count(ledger.trainable_parameters)),
-        ("parameters", lambda ledger: numbers.count(ledger.total_parameters)),
-        ("files MB", lambda ledger: numbers.megabytes(ledger.artefact_bytes)),
-        ("tuning trials", lambda ledger: numbers.exact(ledger.trials)),
-        ("estimated FLOPs", lambda ledger: numbers.operations(ledger.flops)),
-    ]
-    return _rows(head, [(name, *(show(ledger) for ledger in columns)) for name, show in lines])
+    # What the arm's trials took is in no run's own ledger.
+    shown = [(name, show) for name, show in QUANTITIES if name != "tuning s"]
+    return _rows(head, [(name, *(show(cost) for cost in costs if cost is not None)) for name, show in shown])
 
 
 def _serving(run: Shippable, manifest: ExportManifest) -> list[str]:

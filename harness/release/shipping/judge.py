@@ -124,7 +124,7 @@ def closeness(
     results = []
     ways: tuple[Literal["answers", "likelihoods"], ...] = ("answers", "likelihoods") if base else ("answers",)
     for by in ways:
-        rows = _by_answers(run, shipped, other) if by == "answers" else _by_likelihoods(run, shipped, other)
+        rows = _nearness(run, shipped, other, by)
         if rows:
             values = np.array(list(rows.values()), dtype=np.float64)
             clusters = [groups.get(name, name) for name in rows]
@@ -133,26 +133,24 @@ def closeness(
     return tuple(results)
 
 
-def _by_answers(run: ModelAnswers, shipped: ModelAnswers, other: ModelAnswers) -> dict[str, float]:
-    rows = {}
-    for name in sorted(run.answers.keys() & other.answers.keys() & shipped.answers.keys()):
-        text, own, theirs = shipped.answers[name].text, run.answers[name].text, other.answers[name].text
-        if own != theirs:
-            rows[name] = _nearer(distance(text, theirs), distance(text, own))
+def _nearness(run: ModelAnswers, shipped: ModelAnswers, other: ModelAnswers, by: str) -> dict[str, float]:
+    """Example → (distance to the other - distance to the run) / (their sum), where run and other differ."""
+    rows: dict[str, float] = {}
+
+    def add(name: str, to_run: float, to_other: float) -> None:
+        rows[name] = (to_other - to_run) / (to_other + to_run)  # not both 0: run and other differ
+
+    if by == "answers":
+        for name in sorted(run.answers.keys() & other.answers.keys() & shipped.answers.keys()):
+            text, own, theirs = (side.answers[name].text for side in (shipped, run, other))
+            if own != theirs:
+                add(name, distance(text, own), distance(text, theirs))
+    else:
+        for name in sorted(run.targets.keys() & other.targets.keys() & shipped.targets.keys()):
+            value, own_value, their_value = (side.targets[name].logprob for side in (shipped, run, other))
+            if own_value != their_value:
+                add(name, abs(value - own_value), abs(value - their_value))
     return rows
-
-
-def _by_likelihoods(run: ModelAnswers, shipped: ModelAnswers, other: ModelAnswers) -> dict[str, float]:
-    rows = {}
-    for name in sorted(run.targets.keys() & other.targets.keys() & shipped.targets.keys()):
-        value, own, theirs = (side.targets[name].logprob for side in (shipped, run, other))
-        if own != theirs:
-            rows[name] = _nearer(abs(value - theirs), abs(value - own))
-    return rows
-
-
-def _nearer(to_other: float, to_run: float) -> float:
-    return (to_other - to_run) / (to_other + to_run)  # not both 0: run and other differ
 
 
 def distance(a: str, b: str) -> float:
@@ -162,11 +160,6 @@ def distance(a: str, b: str) -> float:
     alike = difflib.SequenceMatcher(None, a.split(), b.split(), autojunk=False).ratio()
     # Texts that differ in white space alone are not the same.
     return max(1e-9, 1.0 - alike)
-
-
-def unresolved(near: Sequence[Closeness]) -> list[str]:
-    """Siblings that what ships is not shown to be nearer to the run than to."""
-    return [each.other for each in near if not each.base and (each.estimate.low is None or each.estimate.low <= 0)]
 
 
 def twin(run: ModelAnswers, shipped: ModelAnswers, others: Sequence[ModelAnswers]) -> str:

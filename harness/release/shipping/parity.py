@@ -218,8 +218,10 @@ def _notes(store: Store, blank: ParityCheck, rows: Sequence[Any]) -> tuple[str, 
 
 
 def _unresolved(check: ParityCheck) -> tuple[str, ...]:
-    names = [] if check.impostor else judge.unresolved(check.closeness)
-    if not names:
+    """A note on siblings that what ships is not shown to be nearer to the run than to."""
+    siblings = [each for each in check.closeness if not each.base]
+    names = [each.other for each in siblings if each.estimate.low is None or each.estimate.low <= 0]
+    if check.impostor or not names:
         return ()
     others = " and ".join(names)
     return (f"its answers do not tell it from {others}: whose it is can only be checked against export.json",)
