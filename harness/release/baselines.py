@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.errors import DataError, HarnessError, UsageError
 from harness.metrics import METRICS, Metric
@@ -199,7 +199,7 @@ def _read_table(file: Path, text: str) -> tuple[tuple[Score, ...], dict[str, str
             suite, item, group, metric, kind, version, status, text_value, text_statistics = row
             value = float(text_value) if text_value else None
             statistics = tuple(json.loads(text_statistics)) if text_statistics else None
-            known = "ok" if status == "ok" else "missing"
+            known: Literal["ok", "missing"] = "ok" if status == "ok" else "missing"
             scores.append(Score("", suite, item, metric, kind, int(version), known, value, statistics))
         except (ValueError, TypeError) as error:
             raise DataError(f"{file}:{line}: {error}", hint="Take the file from the repository again") from None

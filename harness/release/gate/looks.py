@@ -209,9 +209,7 @@ def apply_waivers(
     uses = tuple(WaiverUse(w.rule, w.owner, w.reason, w.expires, _state(w, by_rule[w.rule], today)) for w in waivers)
     notes = {use.rule: _note(use) for use in uses if use.state == "used"}
     rules = [
-        replace(rule, waived=notes[rule.rule], words=f"{rule.words}; {notes[rule.rule]}")
-        if rule.rule in notes
-        else rule
+        replace(rule, waived=note, words=f"{rule.words}; {note}") if (note := notes.get(rule.rule)) else rule
         for rule in verdict.rules
     ]
     waived = conclude(rules, on_inconclusive)
