@@ -136,7 +136,7 @@ def owner(
     """Print a link that opens the whole app, for where it is served to others."""
     from harness import review
 
-    print(f"{url.rstrip('/')}/?token={review.invite_owner(_store(home), name)}")
+    print(f"{url.rstrip('/')}/?token={review.invite(_store(home), None, name)}")
 
 
 @_commands.command()
@@ -286,12 +286,13 @@ def export(
         raise UsageError(f"--as {form!r} is unknown", hint="Give votes-csv, votes-jsonl or preferences")
     from harness import review
     from harness.records.files import write_text
+    from harness.results.human.votes import excluded_raters
     from harness.review import exchange
 
     store, found_id = _round(home, round_id)
     votes = review.round_votes(store, found_id)
     if form == "preferences":
-        without = () if all_raters else tuple(review.excluded_raters(votes))
+        without = () if all_raters else tuple(excluded_raters(votes))
         rows = exchange.preferences(store, votes, without=without)
     else:
         rows = exchange.vote_rows(votes)

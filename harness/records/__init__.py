@@ -1,7 +1,8 @@
 """What the program produces: frozen, slotted records that travel between rooms and into the store.
 
-Absent is None with a status beside it, never a magic number. Every record turns into plain JSON with `to_json` and
-back with `from_json`, which is how workers hand results to the driver. All of them are imported from here.
+Absent is None with a status beside it, never a magic number; a moment is a text, ISO 8601 in UTC. Every record turns
+into plain JSON with `to_json` and back with `from_json`, which is how workers hand results to the driver. All of them
+are imported from here.
 """
 
 from harness.records.data import *

@@ -109,7 +109,6 @@ class GateCall:
 
     id: str
     when: str
-    """ISO 8601, UTC."""
     who: str
     gates_file: str
     gates_digest: str

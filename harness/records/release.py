@@ -75,7 +75,6 @@ class Release:
 
     name: str
     pinned: str
-    """ISO 8601, UTC."""
     who: str
     experiment: str
     task: str
@@ -143,4 +142,3 @@ class ParityCheck:
     """One line."""
     notes: tuple[str, ...] = ()
     when: str = field(default_factory=environment.now)
-    """ISO 8601, UTC."""

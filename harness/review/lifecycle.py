@@ -113,39 +113,26 @@ def find_round(store: Store, name: str) -> Round:
 # ---------------------------------------------------------------------------------------------------- invitations
 
 
-def invite(store: Store, round_id: str, name: str) -> str:
+def invite(store: Store, round_id: str | None, name: str) -> str:
     """A new link's token for the reviewer `name`; the one they had before stops working, their votes stay theirs.
 
-    The token is returned once and stored nowhere. Raises ReviewError for a closed round.
+    With `round_id` None the link opens everything, for whoever owns the results. The token is returned once and stored
+    nowhere. Raises ReviewError for a closed round.
     """
     with store.session() as session:
-        round_ = round_of(session, round_id)
-        if round_.closed is not None:
+        if round_id is not None and round_of(session, round_id).closed is not None:
             raise ReviewError(f"the round {round_id} is closed", hint="Open another one")
-        return _invite(session, round_.id, _checked(name), iso(utc_now()))
-
-
-def invite_owner(store: Store, name: str) -> str:
-    """A new token that opens everything, for whoever owns the results."""
-    with store.session() as session:
-        return _invite(session, None, _checked(name), iso(utc_now()))
-
-
-def _invite(session: Session, round_id: str | None, name: str, when: str) -> str:
-    before = session.read(Invitation, "round IS NOT DISTINCT FROM $1 AND name = $2", [round_id, name])
-    token, salt, hashed = make_token()
-    if before:
-        session.write(replace(before[0], salt=salt, token_hash=hashed, created=when, revoked=False))
-    else:
-        session.write(Invitation(name, round_id, "reviewer" if round_id else "owner", salt, hashed, when))
-    return token
-
-
-def _checked(name: str) -> str:
-    name = " ".join(name.split())
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise ReviewError(f"a name has 1 to {LONGEST_NAME} printable characters", hint="Give another name")
-    return name
+        name = " ".join(name.split())
+        if not name or len(name) > LONGEST_NAME or not name.isprintable():
+            raise ReviewError(f"a name has 1 to {LONGEST_NAME} printable characters", hint="Give another name")
+        before = session.read(Invitation, "round IS NOT DISTINCT FROM $1 AND name = $2", [round_id, name])
+        token, salt, hashed = make_token()
+        when = iso(utc_now())
+        if before:
+            session.write(replace(before[0], salt=salt, token_hash=hashed, created=when, revoked=False))
+        else:
+            session.write(Invitation(name, round_id, "reviewer" if round_id else "owner", salt, hashed, when))
+        return token
 
 
 def revoke(store: Store, round_id: str | None, name: str) -> None:

@@ -9,14 +9,27 @@ from pathlib import Path
 from harness.config import GateRule
 from harness.config.gates import HUMAN
 from harness.metrics.external import own_metric
+from harness.progress import Reporter
 from harness.records import Entry, Evaluation, ExperimentRecord, Prediction, Round, RunRecord, Score, ServingPass
-from harness.records.release import Scored
+from harness.records.release import Release, Scored
 from harness.release import baselines
 from harness.release.gate.evidence import GateInputs
 from harness.release.gate.measures import measures
 from harness.results import stored
 from harness.results.human.votes import RoundVotes, joined
 from harness.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringContext:
+    """Where models are scored before a gate judges, and by which experiment file."""
+
+    home: Path
+    """Absolute."""
+    baseline: Release
+    experiment: Path | None
+    """The experiment file that was named; None: the one that the baseline's run was made with."""
+    reporter: Reporter
 
 
 @dataclass(frozen=True, slots=True)

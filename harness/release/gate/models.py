@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,13 @@ from harness.errors import ArmFailed, DataError, ModelError, UsageError
 from harness.experiments import pipeline
 from harness.experiments.loading.load import find_experiment
 from harness.experiments.running import ingest, plans as run_plans, worker
-from harness.progress import Reporter
 from harness.records import Entry, ResolvedExperiment, RunPlan, RunRecord
 from harness.records.files import read_json
-from harness.records.release import Release, Scored
+from harness.records.release import Scored
 from harness.release import baselines
+from harness.release.gate.inputs import ScoringContext
 from harness.results import stored
 from harness.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class ScoringContext:
-    """Where models are scored, and by which experiment file."""
-
-    home: Path
-    baseline: Release
-    experiment: Path | None
-    """The experiment file that the command line names; None: the one that the baseline's run was made with."""
-    reporter: Reporter
 
 
 def _experiment(context: ScoringContext) -> ResolvedExperiment:
