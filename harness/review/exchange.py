@@ -58,9 +58,6 @@ class Imported:
     messages: tuple[str, ...] = ()
 
 
-# --------------------------------------------------------------------------------------------------------- export
-
-
 def vote_rows(round_votes: RoundVotes) -> list[dict[str, Any]]:
     """Standing votes, skips too, as plain rows; with arms, kinds and examples only once the round is unblinded."""
     arm = {source: name for name, source in round_votes.round.evaluations.items()}
@@ -93,9 +90,6 @@ def as_csv(votes: Sequence[Mapping[str, Any]], unblinded: bool) -> str:
         cells = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in row.items()}
         table.writerow(cells)
     return out.getvalue()
-
-
-# ---------------------------------------------------------------------------------------------------- preferences
 
 
 def preferences(store: Store, round_votes: RoundVotes, *, without: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -160,9 +154,6 @@ def _pair(
             "votes": {"chosen": counts[better], "rejected": counts[worse], "tie": counts[""]},
         },
     }
-
-
-# --------------------------------------------------------------------------------------------------------- import
 
 
 def import_file(store: Store, path: Path, who: str) -> Imported:

@@ -110,9 +110,6 @@ def find_round(store: Store, name: str) -> Round:
     return matching[0]
 
 
-# ---------------------------------------------------------------------------------------------------- invitations
-
-
 def invite(store: Store, round_id: str | None, name: str) -> str:
     """A new link's token for the reviewer `name`; the one they had before stops working, their votes stay theirs.
 
@@ -168,9 +165,6 @@ def invitations(store: Store, round_id: str | None) -> list[Invitation]:
     """Everybody invited to a round, revoked ones too; of None the owners."""
     with store.session() as session:
         return session.read(Invitation, "round IS NOT DISTINCT FROM $1", [round_id])
-
-
-# ------------------------------------------------------------------------------------------------ closing, status
 
 
 def close(store: Store, round_id: str, who: str, why: str = "") -> Round:
@@ -261,9 +255,6 @@ def round_of(session: Session, round_id: str) -> Round:
     if not matching:
         raise ReviewError(f"no round is called {round_id!r}", hint="`harness review status` lists the rounds")
     return matching[0]
-
-
-# ---------------------------------------------------------------------------------------------- votes so far
 
 
 def round_votes(store: Store, round_id: str) -> RoundVotes:

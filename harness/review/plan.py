@@ -143,9 +143,6 @@ def _check(material: Material, design: Design) -> None:
         raise ReviewError("there is nothing to make gold pairs of", hint="Give --gold-file, or --gold 0")
 
 
-# ---------------------------------------------------------------------------------------------------------- items
-
-
 def choose_items(examples: Sequence[str], arms: Sequence[str], count: int, rng: random.Random) -> list[Item]:
     """`count` different items: arm pairs, and examples, come up equally often to within one.
 
@@ -203,9 +200,6 @@ def deal(items: Sequence[Item], design: Design, rng: random.Random) -> list[tupl
     return dealt
 
 
-# -------------------------------------------------------------------------------------------------------- fillers
-
-
 def _gold(queue: int, material: Material, design: Design, draw: _Drawing) -> list[_Slot]:
     """Gold pairs of a queue, the good answer on either side equally often to within one."""
     if not design.gold:
@@ -258,9 +252,6 @@ def fillers_for(ordinary: int) -> tuple[int, int, int]:
     """Gold pairs, identical pairs and repeats that suit a queue of `ordinary` pairs: about a fifth on top."""
     gold = max(min(3, ordinary // 4), ordinary // 12)
     return gold, max(min(1, ordinary // 8), ordinary // 25), max(min(2, ordinary // 5), ordinary // 15)
-
-
-# ---------------------------------------------------------------------------------------------------------- sides
 
 
 def balanced(cells: Sequence[Cell], rng: random.Random) -> list[bool]:

@@ -108,9 +108,6 @@ def _evidence_on(rule: GateRule, inputs: GateInputs) -> Evidence:
     return _metric_rule(rule, inputs)
 
 
-# ---------------------------------------------------------------------------------------------------------- metrics
-
-
 def _metric_rule(rule: GateRule, inputs: GateInputs) -> Evidence:
     assert rule.metric is not None
     metric = _metric(rule.metric, inputs)
@@ -240,9 +237,6 @@ def _usable(score: Score, corpus: bool) -> bool:
         return False
     numbers: Sequence[float | None] = (score.statistics or (None,)) if corpus else (score.value,)
     return all(number is not None and np.isfinite(number) for number in numbers)
-
-
-# -------------------------------------------------------------------------------------------------------- estimates
 
 
 def _evidence(

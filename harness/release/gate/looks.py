@@ -185,9 +185,6 @@ def other_rules(earlier: Sequence[GateCall], now: GateCall) -> list[str]:
     ]
 
 
-# ---------------------------------------------------------------------------------------------------------- waivers
-
-
 def expires_too_late(waiver: WaiverSpec, today: datetime.date) -> bool:
     """Whether the waiver expires more than 90 days after `today`."""
     return datetime.date.fromisoformat(waiver.expires) > today + LONGEST_WAIVER

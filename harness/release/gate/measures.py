@@ -183,9 +183,6 @@ def _ends(estimate: Estimate) -> tuple[float, float]:
     return estimate.low, estimate.high
 
 
-# ------------------------------------------------------------------------------------------------- parity of what ships
-
-
 def parity_rule(rule: GateRule, checks: Sequence[ParityCheck]) -> Evidence:
     """The size of the difference between what ships and the candidate, held below the margin.
 

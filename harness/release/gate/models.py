@@ -45,9 +45,6 @@ def _experiment(context: ScoringContext) -> ResolvedExperiment:
     )
 
 
-# ------------------------------------------------------------------------------------------------ the baseline again
-
-
 def rescore(context: ScoringContext) -> Scored:
     """The baseline's own model scored in this environment, on the suite of its experiment as it is here now.
 
@@ -92,9 +89,6 @@ def _own_run(context: ScoringContext) -> RunRecord:
         f"the model of {context.baseline.name} (artefact {pinned.artefact}) is not in {context.home}",
         hint="Give the --home it was trained in, run its experiment here, or pin a baseline again in this environment",
     )
-
-
-# ------------------------------------------------------------------------------------------- a folder as a candidate
 
 
 def score_folder(context: ScoringContext, folder: Path, *, untrained: bool) -> str:

@@ -74,9 +74,6 @@ def base_name(run: Shippable) -> str:
     return Path(base.path).name if Path(base.path).is_absolute() else str(base.path)
 
 
-# ----------------------------------------------------------------------------------------------------- front matter
-
-
 def _front(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estimate]) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -117,9 +114,6 @@ def _front(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estim
 def _number(value: float | None) -> float | None:
     """Six digits carry all that an interval leaves."""
     return None if value is None else float(f"{value:.6g}")
-
-
-# ------------------------------------------------------------------------------------------------------------ body
 
 
 def _body(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estimate]) -> str:

@@ -227,9 +227,6 @@ def _unresolved(check: ParityCheck) -> tuple[str, ...]:
     return (f"its answers do not tell it from {others}: whose it is can only be checked against export.json",)
 
 
-# ------------------------------------------------------------------------------------------------ as lines and JSON
-
-
 def as_json(check: ParityCheck, name: str) -> dict[str, Any]:
     """The whole check, with a versioned schema; no text or id of an example."""
     return {"schema": SCHEMA, "run": name, "exit_code": PARITY_CODES[check.outcome], **to_json(check)}
