@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.results.leaderboard.rows import Leaderboard
@@ -50,6 +52,13 @@ def show_as(result: R, as_json: bool, to_json: Callable[[R], Any], print_text: C
         print_json(to_json(result))
     else:
         print_text(result)
+
+
+def chosen(forms: Mapping[str, R], form: str) -> R:
+    """The form that `--format` names. Raises UsageError."""
+    if form not in forms:
+        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(forms)}")
+    return forms[form]
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -9,8 +9,19 @@ from typing import Annotated
 import typer
 
 import harness
-from harness.cli.options import HOME, Bundle, Experiment, Home, Json, print_lines, show, show_as, show_board, show_suite
-from harness.errors import UsageError
+from harness.cli.options import (
+    HOME,
+    Bundle,
+    Experiment,
+    Home,
+    Json,
+    chosen,
+    print_lines,
+    show,
+    show_as,
+    show_board,
+    show_suite,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,13 +42,12 @@ def leaderboard(
     from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
 
     forms = {"text": to_text, "markdown": render_markdown, "csv": to_csv, "latex": to_latex}
-    if form not in forms:
-        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(forms)}")
+    write = chosen(forms, form)
     board = harness.leaderboard(experiment, home=home, bundle=bundle).board
     if as_json or form == "text":
         show_board(board, as_json)
     else:
-        sys.stdout.write(forms[form](board))
+        sys.stdout.write(write(board))
 
 
 def compare(
@@ -168,9 +178,7 @@ def appendix(
     from harness.results.render.studies import APPENDIX_FORMS
     from harness.results.studies.appendix import appendix as appendix_of
 
-    if form not in APPENDIX_FORMS:
-        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(APPENDIX_FORMS)}")
-    sys.stdout.write(APPENDIX_FORMS[form](appendix_of(queries.results(home, experiment, bundle))))
+    sys.stdout.write(chosen(APPENDIX_FORMS, form)(appendix_of(queries.results(home, experiment, bundle))))
 
 
 def bundle_command(

@@ -38,6 +38,7 @@ from harness.records.release import MetricFact, Release, Scored
 
 SCHEMA = "harness.release/1"
 COLUMNS = ("suite", "item", "group", "metric", "filter", "version", "status", "value", "statistics")
+AGAIN = "Take both files from the repository again"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -146,20 +147,15 @@ def read(folder: Path) -> Release:
             f"{error.filename}: no such file", hint="`harness release RUN --as NAME` pins a baseline"
         ) from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read: {error}", hint="Take it from the repository again") from None
+        raise DataError(f"{file}: cannot be read: {error}", hint=AGAIN) from None
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
         raise DataError(f"{file}: schema: this is no release that can be read here ({SCHEMA})", hint="Pin it again")
     try:
         release = from_json(Release, {**plain, "scored": {**plain["scored"], "scores": [], "groups": {}}})
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{file}: {error}: missing or of another kind", hint="Take it from the repository again"
-        ) from None
+        raise DataError(f"{file}: {error}: missing or of another kind", hint=AGAIN) from None
     if hashlib.sha256(text.encode()).hexdigest() != release.digest:
-        raise DataError(
-            f"{table}: its digest is not the one in release.json: the scores were changed",
-            hint="Take both files from the repository again",
-        )
+        raise DataError(f"{table}: its digest is not the one in release.json: the scores were changed", hint=AGAIN)
     scores, groups = _read_table(table, text)
     return replace(release, scored=replace(release.scored, scores=scores, groups=groups))
 
@@ -202,7 +198,7 @@ def _read_table(file: Path, text: str) -> tuple[tuple[Score, ...], dict[str, str
             known: Literal["ok", "missing"] = "ok" if status == "ok" else "missing"
             scores.append(Score("", suite, item, metric, kind, int(version), known, value, statistics))
         except (ValueError, TypeError) as error:
-            raise DataError(f"{file}:{line}: {error}", hint="Take the file from the repository again") from None
+            raise DataError(f"{file}:{line}: {error}", hint=AGAIN) from None
         if suite == "test":
             groups[item] = group
     return tuple(scores), groups

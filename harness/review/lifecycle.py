@@ -14,7 +14,7 @@ from harness.review.blind import iso, make_token, matches, utc_now
 if TYPE_CHECKING:
     from harness.store import Store
     from harness.store.session import Session
-    from harness.store.states import Standing, Tally
+    from harness.store.states import Tally
 
 LONGEST_NAME = 60
 LEVEL = 0.95
@@ -235,18 +235,13 @@ def _in_order(store: Store, round_: Round) -> RoundVotes:
 def _progress(person: Invitation, counted: Tally) -> RaterProgress:
     """How far one reviewer is: their queue, and what they judged of others' queues."""
 
-    def own(row: Standing) -> bool:
-        return row.rater == person.name and row.winner != "undone" and row.kind != "practice"
-
-    def queued(row: Standing) -> bool:
-        return person.queue is not None and row.queue == person.queue
-
-    def closed(row: Standing) -> bool:
-        return counts(row.winner) or (row.winner == "skip" and row.rater == person.name)
-
-    done = sum(row.number for row in counted.standing if own(row) or (queued(row) and closed(row)))
-    total = sum(row.number for row in counted.standing if own(row) or queued(row)) if person.arrived else None
-    skipped = sum(row.number for row in counted.standing if own(row) and row.winner == "skip")
+    rows = counted.standing
+    own = {row for row in rows if row.rater == person.name and row.winner != "undone" and row.kind != "practice"}
+    queued = {row for row in rows if person.queue is not None and row.queue == person.queue}
+    closed = {row for row in queued if counts(row.winner) or (row.winner == "skip" and row.rater == person.name)}
+    done = sum(row.number for row in own | closed)
+    total = sum(row.number for row in own | queued) if person.arrived else None
+    skipped = sum(row.number for row in own if row.winner == "skip")
     return RaterProgress(person.name, done, total, skipped, counted.last.get(person.name), person.revoked)
 
 

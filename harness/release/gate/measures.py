@@ -70,11 +70,7 @@ def measures(
 
 
 def _serving(pass_: ServingPass, arm: ServedArm) -> dict[str, MeasureFact]:
-    circumstances = {
-        "hardware": dict(pass_.hardware),
-        "settings": dict(pass_.settings),
-        "environment": dict(pass_.environment),
-    }
+    circumstances = {name: dict(getattr(pass_, name)) for name in ("hardware", "settings", "environment")}
     facts: dict[str, MeasureFact] = {}
     probe = arm.probe
     if probe is not None:
@@ -82,9 +78,8 @@ def _serving(pass_: ServingPass, arm: ServedArm) -> dict[str, MeasureFact]:
         if probe.weights_bytes is not None:
             facts["weights_bytes"] = MeasureFact(float(probe.weights_bytes))
         if first is not None:
-            facts["serving_memory_bytes"] = MeasureFact(
-                float(first), place={**circumstances, "memory": probe.memory_kind}
-            )
+            where = {**circumstances, "memory": probe.memory_kind}
+            facts["serving_memory_bytes"] = MeasureFact(float(first), place=where)
     for name in TIMED:
         timed = {visit.round: value_in(name, visit, probe.batch if probe is not None else None) for visit in arm.visits}
         rounds = {str(number): value for number, value in timed.items() if value is not None}

@@ -20,7 +20,7 @@ from harness.errors import ArmFailed, DataError, ModelError, UsageError
 from harness.experiments import pipeline
 from harness.experiments.loading.load import find_experiment
 from harness.experiments.running import ingest, plans as run_plans, worker
-from harness.records import Entry, ResolvedExperiment, RunPlan, RunRecord
+from harness.records import Entry, ResolvedExperiment, RunRecord
 from harness.records.files import read_json
 from harness.records.release import Scored
 from harness.release import baselines
@@ -124,7 +124,11 @@ def _derived(
     called = f"{plain}-{files_hash(folder)[:8]}"
     candidate = ImportedSpec(method="imported", name=called, path=str(folder.resolve()))
     base = next((arm for arm in experiment.arms if isinstance(arm, UntrainedSpec)), None)
-    others = (base,) if base is not None and (untrained or _is_scored(experiment, str(base.name), context.home)) else ()
+    if base is not None and not untrained:
+        plans = run_plans.plan_runs(experiment, prepare(experiment, context.home), context.home)
+        scored = any(plan.arm_name == base.name and worker.finished(plan) is not None for plan in plans)
+        base = base if scored else None
+    others = (base,) if base is not None else ()
     arms = (*others, candidate)
     spec = experiment.spec.model_copy(
         update={
@@ -138,11 +142,6 @@ def _derived(
         }
     )
     return replace(experiment, name=f"{experiment.name}.{called}", spec=spec, arms=arms)
-
-
-def _is_scored(experiment: ResolvedExperiment, arm: str, home: Path) -> bool:
-    plans: list[RunPlan] = run_plans.plan_runs(experiment, prepare(experiment, home), home)
-    return any(plan.arm_name == arm and worker.finished(plan) is not None for plan in plans)
 
 
 def _base(context: ScoringContext, experiment: ResolvedExperiment) -> str:

@@ -51,7 +51,7 @@ def render(run: Shippable, manifest: ExportManifest) -> str:
 
 def results_of(run: Shippable) -> dict[str, Estimate]:
     """Every metric of the stored evaluation with its interval, as the leaderboard has it for one seed."""
-    record, eval_id = run.record, str(run.entry.eval_id)
+    record, eval_id = run.experiment, str(run.entry.eval_id)
     table = tabulate(run.scores)
     seed = int(record.seeds.get("bootstrap") or int(digest(record.experiment_id), 16))
     estimator = Estimator(record.groups, seed)
@@ -77,7 +77,7 @@ def base_name(run: Shippable) -> str:
 def _front(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estimate]) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    record = run.record
+    record = run.experiment
     task = record.task
     shared: dict[str, Any] = {
         "task_type": "text-generation",
@@ -135,7 +135,7 @@ def _body(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estima
 
 
 def _what(run: Shippable, manifest: ExportManifest) -> str:
-    task = run.record.task
+    task = run.experiment.task
     whole = {
         "adapter": f"An adapter for {base_name(run)}",
         "merged": "A whole model",
@@ -152,7 +152,7 @@ def _what(run: Shippable, manifest: ExportManifest) -> str:
 def _results(run: Shippable, results: Mapping[str, Estimate]) -> str:
     rows = []
     for name, estimate in results.items():
-        metric = metrics.of_task(name, run.record.task)
+        metric = metrics.of_task(name, run.experiment.task)
         arrow = "↑" if metric.direction == "higher" else "↓"
         rows.append(
             (f"{name} {arrow}", numbers.with_interval(estimate, metric.bounds), f"{estimate.n} ({estimate.clusters})")
@@ -166,7 +166,7 @@ def _results(run: Shippable, results: Mapping[str, Estimate]) -> str:
 
 
 def _training(run: Shippable) -> list[str]:
-    record, plan = run.record, run.plan
+    record, plan = run.experiment, run.plan
     task, spec, sizes = record.task, record.spec, record.split_sizes
     recipe = {name: value for name, value in plan.arm.model_dump(mode="json").items() if name not in HIDDEN}
     licence = (task.get("data") or {}).get("licence", "unknown")
@@ -212,7 +212,7 @@ def _ledger(run: Shippable) -> str:
 
 
 def _serving(run: Shippable, manifest: ExportManifest) -> list[str]:
-    task = run.record.task
+    task = run.experiment.task
     limit = (task.get("generate") or {}).get("max_new_tokens")
     chat = manifest.uses_chat
     api = "`/v1/chat/completions`" if chat else "`/v1/completions`, with the prompt as text"
@@ -236,14 +236,14 @@ def fingerprints(run: Shippable) -> dict[str, str]:
     names = ("torch", "transformers", "peft", "bitsandbytes")
     return {
         "run": run.name,
-        "experiment": run.record.experiment_id,
+        "experiment": run.experiment.experiment_id,
         "training": run.entry.train_id,
         "evaluation": str(run.entry.eval_id),
         "artefact": run.artefact.hash,
         "files of the artefact": run.artefact.files_hash,
         "base model": run.artefact.base_hash,
-        "sealed suite": run.record.suite,
-        "train and test splits": run.record.task_fingerprint,
+        "sealed suite": run.experiment.suite,
+        "train and test splits": run.experiment.task_fingerprint,
         "harness": f"{run.run.provenance.harness_version}, commit {run.run.provenance.commit or 'unknown'}",
         "packages": ", ".join(f"{name} {packages[name]}" for name in names if name in packages),
     }

@@ -12,6 +12,7 @@ from harness.experiments.running import plans
 from harness.records import Artefact, Entry, ExperimentRecord, RunPlan, RunRecord, Score, from_json
 from harness.records.files import read_json
 from harness.release.gate import inputs, run as gates
+from harness.release.gate.inputs import CandidateRun
 from harness.results import stored
 
 NO_WEIGHTS = {
@@ -23,14 +24,9 @@ NO_WEIGHTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shippable:
+class Shippable(CandidateRun):
     """A finished run with weights of its own."""
 
-    name: str
-    """EXPERIMENT/ARM, with @SEED where it was trained."""
-    record: ExperimentRecord
-    entry: Entry
-    run: RunRecord
     scores: tuple[Score, ...]
     """Of the newest version of each metric."""
     plan: RunPlan
@@ -64,7 +60,8 @@ def find(home: Path, name: str, base: str | None = None) -> Shippable:
             hint=f"`harness run {record.file}` trains it again, to the same bits; with `keep: all` it stays",
         )
     _check_base(plan, run, record)
-    return Shippable(candidate.name, record, entry, run, inputs.scored(candidate).scores, plan, artefact)
+    scores = inputs.scored(candidate).scores
+    return Shippable(candidate.store, home, record, entry, run, scores, plan, artefact)
 
 
 def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | None = None) -> RunPlan:
