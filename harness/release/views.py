@@ -54,14 +54,9 @@ class GateView(View):
 
     def to_pandas(self) -> pandas.DataFrame:
         """One row for each rule: outcome, estimate with its interval, and limit, in the unit of the rule's number."""
-        rows = []
-        for rule in self.verdict.rules:
-            estimate = rule.estimate
-            row: dict[str, Any] = {"rule": rule.rule, "tier": rule.tier, "outcome": rule.outcome}
-            row |= {"value": estimate.value if estimate else None, "low": estimate.low if estimate else None}
-            row |= {"high": estimate.high if estimate else None, "limit": rule.limit}
-            rows.append({**row, "more_examples": rule.more_examples, "words": rule.words})
-        return frame(rows)
+        names = ("rule", "tier", "outcome", "value", "low", "high", "limit", "more_examples", "words")
+        rules = [{**to_json(rule), **(to_json(rule.estimate) or {})} for rule in self.verdict.rules]
+        return frame([{name: rule.get(name) for name in names} for rule in rules])
 
     def parts(self) -> Sequence[Part]:
         """One row for each rule, the worst first."""

@@ -9,11 +9,12 @@ sealed test split cannot be opened meanwhile.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness import arms, environment, redaction
 from harness.config import TaskSpec, templates
@@ -43,6 +44,7 @@ from harness.records import (
 from harness.records.files import read_records, write_records
 from harness.results import stored
 
+T = TypeVar("T", Entry, RunPlan)
 DONE = "predictions.jsonl"
 SPARE = 12
 """Examples answered beyond the items, for gold and identical pairs."""
@@ -91,7 +93,11 @@ def stored_answers(home: Path, experiment: str, request: Request) -> Answers:
     """The stored answers of arms to the sealed test split; `count_looks` counts them once people will read them."""
     store = stored.open_store(home)
     record = stored.find(store, experiment)
-    entries = _entries(store.entries(record.experiment_id), request)
+    scored: dict[str, list[Entry]] = defaultdict(list)
+    for entry in store.entries(record.experiment_id):
+        if entry.eval_id is not None:
+            scored[entry.arm].append(entry)
+    entries = {arm: _of_seed(arm, scored, request) for arm in request.arms}
     examples = stored.sealed_examples(home.absolute(), record)
     if not examples:
         raise UsageError(f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again")
@@ -113,19 +119,14 @@ def count_looks(home: Path, answers: Answers) -> None:
     store.ingest(looks)
 
 
-def _entries(entries: Sequence[Entry], request: Request) -> dict[str, Entry]:
-    """The entry that answers for each arm."""
-    chosen: dict[str, Entry] = {}
-    for arm in request.arms:
-        scored = [e for e in entries if e.arm == arm and e.fraction == 1 and e.eval_id is not None]
-        fitting = [e for e in scored if request.training_seed is None or e.seed in (None, request.training_seed)]
-        if not fitting:
-            answering = ", ".join(dict.fromkeys(e.arm for e in entries if e.eval_id is not None)) or "none"
-            raise UsageError(
-                f"there are no answers of an arm {arm!r} with that seed", hint=f"Arms with answers: {answering}"
-            )
-        chosen[arm] = min(fitting, key=lambda e: e.seed or 0)
-    return chosen
+def _of_seed(arm: str, candidates: Mapping[str, Sequence[T]], request: Request) -> T:
+    """The entry or plan that answers for an arm: of the seed that is asked for, else of the first."""
+    whole = [each for each in candidates.get(arm, ()) if each.fraction == 1]
+    fitting = [each for each in whole if request.training_seed is None or each.seed in (None, request.training_seed)]
+    if not fitting:
+        names = ", ".join(candidates) or "none"
+        raise UsageError(f"there are no answers of an arm {arm!r} with that seed", hint=f"Arms with answers: {names}")
+    return min(fitting, key=lambda each: each.seed or 0)
 
 
 def generated_answers(path: Path, home: Path, request: Request, seed: int, reporter: Reporter) -> Answers:
@@ -156,21 +157,15 @@ def _generated_answers(
         drawn = set(random.Random(seed).sample(range(len(examples)), request.items + SPARE))
         examples = tuple(example for number, example in enumerate(examples) if number in drawn)
     texts, evaluations = {}, {}
+    planned: dict[str, list[RunPlan]] = defaultdict(list)
+    for plan in plans:
+        planned[plan.arm_name].append(plan)
     for arm in request.arms:
-        plan = _plan(plans, arm, request)
+        plan = _of_seed(arm, planned, request)
         evaluations[arm], predictions = _answer(plan, examples, home, reporter)
         texts[arm] = {row.example: row.text for row in predictions}
     split: RoundSplit = "validation" if request.prompts is None else "prompts"
     return Answers(record, experiment.task.model_dump(mode="json"), split, examples, evaluations, texts)
-
-
-def _plan(plans: Sequence[RunPlan], arm: str, request: Request) -> RunPlan:
-    named = [plan for plan in plans if plan.arm_name == arm and plan.fraction == 1]
-    fitting = [plan for plan in named if request.training_seed is None or plan.seed in (None, request.training_seed)]
-    if not fitting:
-        names = ", ".join(dict.fromkeys(plan.arm_name for plan in plans))
-        raise UsageError(f"the experiment has no arm {arm!r} with that seed", hint=f"Arms: {names}")
-    return min(fitting, key=lambda plan: plan.seed or 0)
 
 
 def _answer(
