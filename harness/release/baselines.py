@@ -104,15 +104,6 @@ def identity(release: Release) -> str:
     return digest([*about, release.digest])
 
 
-def check_releasable(run: RunRecord, entry: Entry) -> str:
-    """Why this run must not be pinned; empty when it may."""
-    if entry.status != "ok" or run.status != "ok":
-        return f"the run of {entry.arm} ended {entry.status}: {run.error or 'without a result'}"
-    if run.provenance.dirty:
-        return f"{entry.arm} was trained from a working tree with uncommitted changes"
-    return ""
-
-
 def pin(release: Release, folder: Path) -> list[str]:
     """Write a release into `folder`/NAME, which must not be there; what was written, a line each.
 

@@ -75,23 +75,17 @@ def with_lookups(
             untrained = baselines.hidden(untrained)
         inputs = replace(inputs, untrained=untrained)
     if any(rule.slice is not None for rule in rules):
-        inputs = _with_columns(inputs, candidate, hide)
+        examples = stored.sealed_examples(candidate.home.absolute(), candidate.experiment)
+        columns = {example.id: example.fields for example in examples.values()}
+        if hide:
+            columns = {baselines.hidden_name(inputs.candidate.suite, "item", k): v for k, v in columns.items()}
+        why = f"the sealed test split is not under {candidate.home.name}, so no slice can be made"
+        inputs = replace(inputs, columns=columns or f"{why}; run the experiment again")
     if any(rule.flag is not None or rule.metric == HUMAN for rule in rules):
         inputs = replace(inputs, votes=_votes(candidate))
     if any(rule.parity is not None for rule in rules):
         inputs = replace(inputs, parities=tuple(candidate.store.parities(str(candidate.entry.eval_id))))
     return inputs
-
-
-def _with_columns(inputs: GateInputs, candidate: CandidateRun, hide: bool) -> GateInputs:
-    examples = stored.sealed_examples(candidate.home.absolute(), candidate.experiment)
-    columns = {example.id: example.fields for example in examples.values()}
-    if hide:
-        suite = inputs.candidate.suite
-        columns = {baselines.hidden_name(suite, "item", k): v for k, v in columns.items()}
-    home = candidate.home.name
-    why = f"the sealed test split is not under {home}, so no slice can be made; run the experiment again"
-    return replace(inputs, columns=columns or why)
 
 
 def _untrained(candidate: CandidateRun) -> Scored | str:

@@ -16,7 +16,6 @@ from harness import stats
 from harness.config import GateRule
 from harness.config.gates import SPEEDS
 from harness.records import (
-    Closeness,
     Entry,
     Estimate,
     Evidence,
@@ -218,7 +217,8 @@ def _size(difference: Estimate, words: str) -> Estimate:
 def _identity(check: ParityCheck, asked: Evidence) -> list[Evidence]:
     """Whether it is the candidate's model at all: nearer to its run than to the base, and not another arm's."""
     bases = [closeness for closeness in check.closeness if closeness.base]
-    nearest = max(bases, key=_low, default=None)
+    lows = [-1.0 if closeness.estimate.low is None else closeness.estimate.low for closeness in bases]
+    nearest = bases[lows.index(max(lows))] if bases else None
     parts = []
     if nearest is not None:
         parts.append((f"nearer to the run than to {nearest.other}", nearest.estimate))
@@ -227,7 +227,3 @@ def _identity(check: ParityCheck, asked: Evidence) -> list[Evidence]:
         estimate = Estimate(-1.0, -1.0, -1.0, check.answers, check.answers, 1, words)
         parts.append((f"not the model of {check.impostor}", estimate))
     return [Evidence(name, asked.tier, 0.0, True, asked.confidence, estimate=estimate) for name, estimate in parts]
-
-
-def _low(closeness: Closeness) -> float:
-    return -1.0 if closeness.estimate.low is None else closeness.estimate.low

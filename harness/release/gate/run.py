@@ -6,12 +6,11 @@ import datetime
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness import environment
-from harness.config import GateRule, GateSpec
+from harness.config import GateSpec
 from harness.config.documents import Document, nearest, read_document, validate
 from harness.errors import UsageError
 from harness.progress import Reporter
@@ -46,7 +45,11 @@ def release(home: Path, name: str, called: str, *, folder: Path = RELEASES, anyw
     Raises UsageError for a failed run, and without a reason for one from a dirty working tree.
     """
     candidate = find_run(home, name)
-    wrong = baselines.check_releasable(candidate.run, candidate.entry)
+    run, entry, wrong = candidate.run, candidate.entry, ""
+    if entry.status != "ok" or run.status != "ok":
+        wrong = f"the run of {entry.arm} ended {entry.status}: {run.error or 'without a result'}"
+    elif run.provenance.dirty:
+        wrong = f"{entry.arm} was trained from a working tree with uncommitted changes"
     if wrong and (not anyway.strip() or candidate.entry.status != "ok"):
         again = 'Commit and run it again; or --anyway "REASON", which is recorded'
         raise UsageError(wrong, hint=again if candidate.entry.status == "ok" else "`harness run` tries again")
@@ -154,7 +157,8 @@ def _judged(
     spec: GateSpec, baseline: Release, run: CandidateRun, compared: Scored
 ) -> tuple[GateVerdict, dict[str, str]]:
     """The verdict on a run before waivers and earlier verdicts, and the fingerprint of each rule's evidence."""
-    rules = at_each_look(spec)
+    each_look = [looks.confidence(rule.confidence, spec.looks) for rule in spec.rules]
+    rules = [rule.model_copy(update={"confidence": level}) for rule, level in zip(spec.rules, each_look, strict=True)]
     sensitive = baseline.sensitive or bool(run.experiment.task.get("sensitive"))
     with run.store.opened() as store:  # once for all that is read of the candidate
         run = replace(run, store=store)
@@ -165,13 +169,6 @@ def _judged(
     evidence = [evidence_on(rule, given) for rule in rules]
     data = looks.fingerprints([candidate.eval_id, compared.eval_id], evidence)
     return judge(evidence, spec.on_inconclusive), data
-
-
-def at_each_look(spec: GateSpec) -> Sequence[GateRule]:
-    """The rules at the confidence that one of the declared looks is made at."""
-    return [
-        rule.model_copy(update={"confidence": looks.confidence(rule.confidence, spec.looks)}) for rule in spec.rules
-    ]
 
 
 def _scored_first(context: ScoringContext, candidate: str, spec: GateSpec) -> str:

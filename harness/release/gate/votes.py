@@ -39,8 +39,14 @@ def win_rate_rule(rule: GateRule, round_votes: RoundVotes, arm: str) -> Evidence
 
     parts = _without(round_votes, of)
     if rule.minimum_agreement is not None:
+        alpha = votes.agreement(2 * rule.confidence - 1)
         agreement = Evidence("agreement (alpha)", rule.tier, rule.minimum_agreement, True, rule.confidence)
-        parts.append(_agreement(votes, replace(agreement, counted="comparisons")))
+        agreement = replace(agreement, counted="comparisons", estimate=alpha.estimate)
+        if alpha.estimate is None:  # then the raters' agreement is open
+            parts.append(replace(agreement, waiting=alpha.why))
+        else:
+            more = stats.more_to_settle(alpha.estimate, agreement.limit, agreement.confidence)
+            parts.append(replace(agreement, more_examples=more))
     return replace(first, parts=tuple(parts))
 
 
@@ -109,12 +115,3 @@ def _p_value(votes: ArmVotes, limit: float) -> float:
         end = estimate.high if estimate is not None else None
         low, high = (low, tail) if end is not None and end < limit else (tail, high)
     return high
-
-
-def _agreement(votes: ArmVotes, asked: Evidence) -> Evidence:
-    """Alpha's percentile interval; where there is none the raters' agreement is open."""
-    alpha = votes.agreement(2 * asked.confidence - 1)
-    if alpha.estimate is None:
-        return replace(asked, waiting=alpha.why)
-    more = stats.more_to_settle(alpha.estimate, asked.limit, asked.confidence)
-    return replace(asked, estimate=alpha.estimate, more_examples=more)

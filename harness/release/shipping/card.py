@@ -171,6 +171,8 @@ def _training(run: Shippable) -> list[str]:
     recipe = {name: value for name, value in plan.arm.model_dump(mode="json").items() if name not in HIDDEN}
     licence = (task.get("data") or {}).get("licence", "unknown")
     budget = ", ".join(f"{value} {name}" for name, value in (spec.get("budget") or {}).items() if value is not None)
+    generate = (task.get("generate") or {}).items()
+    settings = ", ".join(f"{name} {value}" for name, value in generate if value not in (None, [], ()))
     rows = [
         ("method", run.run.method),
         ("seed", "none" if run.entry.seed is None else str(run.entry.seed)),
@@ -179,7 +181,7 @@ def _training(run: Shippable) -> list[str]:
         ("budget", budget),
         ("examples", ", ".join(f"{count} {name}" for name, count in sizes.items())),
         ("licence of the data", licence),
-        ("generation when scored", f"greedy, {_plain(task.get('generate') or {})}"),
+        ("generation when scored", f"greedy, {settings}"),
     ]
     parts = [_rows(("", ""), rows), f"```json\n{json.dumps(recipe, indent=1, ensure_ascii=False)}\n```"]
     if not task.get("sensitive") and task.get("prompt"):
@@ -193,10 +195,6 @@ def _fenced(text: str) -> str:
     while fence in text:
         fence += "`"
     return f"{fence}text\n{text}\n{fence}"
-
-
-def _plain(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value not in (None, [], ()))
 
 
 def _ledger(run: Shippable) -> str:
