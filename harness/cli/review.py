@@ -164,27 +164,28 @@ def status(
     from harness.records import to_json
 
     store = _store(home)
-    known = [review.find_round(store, round_id)] if round_id is not None else review.rounds(store)
-    found = [review.status(store, round_.id, monitor=True) for round_ in known]
+    listed = [review.find_round(store, round_id)] if round_id is not None else review.rounds(store)
+    statuses = [review.status(store, round_.id, monitor=True) for round_ in listed]
     if as_json:
-        print_json({"schema": "harness.review-status/1", "rounds": to_json(found)})
+        print_json({"schema": "harness.review-status/1", "rounds": to_json(statuses)})
         return
-    for one in found:
-        print(f"{one.id}  {one.state}  {one.votes} of {one.wanted} votes  {one.items} items over {one.split} prompts")
-        if one.automatic_ties:
-            print(f"  {one.automatic_ties} items with the same text on both sides count as ties")
-        if one.monitor is not None:
-            print(f"  {one.monitor.words}")
-        for stamp, what in ((one.closed, "closed"), (one.unblinded, "unblinded")):
+    for each in statuses:
+        votes, prompts = f"{each.votes} of {each.wanted} votes", f"{each.items} items over {each.split} prompts"
+        print(f"{each.id}  {each.state}  {votes}  {prompts}")
+        if each.automatic_ties:
+            print(f"  {each.automatic_ties} items with the same text on both sides count as ties")
+        if each.monitor is not None:
+            print(f"  {each.monitor.words}")
+        for stamp, what in ((each.closed, "closed"), (each.unblinded, "unblinded")):
             if stamp is not None:
                 print(f"  {what} {stamp.when} by {stamp.who}" + (f": {stamp.why}" if stamp.why else ""))
-        for rater in one.raters:
+        for rater in each.raters:
             far = f"{rater.done} of {rater.total}" if rater.total is not None else "not here yet"
             more = f", {rater.skipped} skipped" if rater.skipped else ""
             print(f"  {rater.name}: {far}{more}" + (" (revoked)" if rater.revoked else ""))
-        if one.state == "open" and one.free_queues:
-            print(f"  {one.free_queues} queues are free: harness review invite {one.id} NAME")
-    if not found:
+        if each.state == "open" and each.free_queues:
+            print(f"  {each.free_queues} queues are free: harness review invite {each.id} NAME")
+    if not statuses:
         print("no rounds yet; `harness review open EXPERIMENT --arms a,b` makes one")
 
 
