@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from harness import stats
 from harness.records import Evidence
-from harness.records.gates import Question
 from harness.release import gate
+from harness.release.gate.measures import with_test
 
 Floats = NDArray[np.float64]
 RELEASES, CONFIDENCE, RULES, POWER = 1000, 0.95, 5, 0.95
@@ -141,13 +141,13 @@ def kinds() -> list[Kind]:
     ]
 
 
-def release(kind: Kind, n: int, drop: float, rng: np.random.Generator) -> tuple[Question, Evidence, float]:
-    """One candidate: the question, what is known, and the plain difference."""
+def release(kind: Kind, n: int, drop: float, rng: np.random.Generator) -> tuple[Evidence, float]:
+    """One candidate: the evidence, and the plain difference."""
     values = kind.draw(n, drop, rng)
     groups = codes(n).tolist() if kind.draw is clustered else None
     found = stats.side_test(values, -kind.margin, groups, bounds=kind.bounds, confidence=CONFIDENCE)
-    question = Question("score", "critical", -kind.margin, True, CONFIDENCE)
-    return question, Evidence(found.estimate, found.p_below, found.more_examples), found.estimate.value
+    asked = Evidence("score", "critical", -kind.margin, True, CONFIDENCE)
+    return with_test(asked, found), found.estimate.value
 
 
 def rates(kind: Kind, n: int, drop: float, rng: np.random.Generator, rules: int = 1) -> tuple[Counter[str], float]:
@@ -155,15 +155,13 @@ def rates(kind: Kind, n: int, drop: float, rng: np.random.Generator, rules: int 
     outcomes: Counter[str] = Counter()
     naive = 0
     for _ in range(RELEASES):
-        asked: list[Question] = []
         known: list[Evidence] = []
         lower = False
         for place in range(rules):
-            question, evidence, value = release(kind, n, drop if place == 0 else 0.0, rng)
-            asked.append(question)
+            evidence, value = release(kind, n, drop if place == 0 else 0.0, rng)
             known.append(evidence)
             lower |= value < 0
-        outcomes[gate.judge(asked, known).outcome] += 1
+        outcomes[gate.judge(known).outcome] += 1
         naive += lower
     return outcomes, naive / RELEASES
 

@@ -236,11 +236,12 @@ def gate(
     """
     from harness.progress import reporter
     from harness.release.gate import run as gate_runs
-    from harness.release.views import GateView
 
-    scoring = gate_runs.Scoring(rescore_baseline, Path(experiment) if experiment is not None else None)
+    file = Path(experiment) if experiment is not None else None
     with reporter(progress) as shown:
-        return GateView(gate_runs.gate(_home(home), Path(gates), candidate, scoring, shown), candidate)
+        return gate_runs.gate(
+            _home(home), Path(gates), candidate, shown, rescore_baseline=rescore_baseline, experiment=file
+        )
 
 
 def review_results(round: str, *, home: str | Path | None = None) -> ReviewView:

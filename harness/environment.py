@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import getpass
 import importlib.metadata
 import os
 import platform
@@ -35,6 +36,11 @@ TRAINING = (*SCORING[:-1], "accelerate", "numpy")
 """Packages whose version may move a training."""
 REMOTE = {"device": "remote"}
 """Environment of what a server answered: the server's own, which its probe answers stand for."""
+
+
+def user() -> str:
+    """The name of the user who runs this."""
+    return os.environ.get("USER") or getpass.getuser()
 
 
 def now() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from harness import review
 from harness.records import Assignment, Invitation, Practice, ReviewText, Round, Stamp
 from harness.review.blind import Ballot, BlindItem, Thanks
-from harness.review.plan import Design, GoldPair, Material, plan_round
+from harness.review.plan import Design, Material, plan_round
 from harness.store import Store
 
 ARMS = ("canary-full", "canary-lora")
@@ -62,8 +62,7 @@ def open_sample(
     design = design or Design(items=6, raters=2, queues=2)
     there = sample_round(design, arms, **changes)
     names = [f"x{number}" for number in range(12)]
-    gold = [GoldPair(name, "gold:good", "gold:bad") for name in names[:4]]
-    material = Material(names, [EVALUATIONS[arm] for arm in arms], same, gold)
+    material = Material(names, [EVALUATIONS[arm] for arm in arms], same, names[:4])
     assignments = plan_round(there.id, material, design, there.seed or 0)
     texts = []
     for name in names:

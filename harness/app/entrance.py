@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from typing import Literal, cast
 
 import streamlit as st
 
+from harness import environment
 from harness.app import access, frame
 from harness.records import Invitation
 from harness.review import authenticate, invited
@@ -45,7 +45,7 @@ def invitation() -> Invitation:
 
 def who() -> str:
     """Who an owner is: by invitation, or else whoever runs the server."""
-    return str(st.session_state.get("owner") or os.environ.get("USER") or getpass.getuser())
+    return str(st.session_state.get("owner") or environment.user())
 
 
 def sign_in_offered() -> bool:

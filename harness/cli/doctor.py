@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -43,16 +44,7 @@ class Diagnosis:
 
 def examine(home: Path) -> Diagnosis:
     """Look at packages, accelerator, disk, embedded base, home folder and hub log-in; changes nothing."""
-    findings = [
-        *_packages(),
-        _accelerator(),
-        *_bfloat16(),
-        _memory(),
-        _disk(home),
-        _embedded_base(),
-        _home(home),
-        _hub(),
-    ]
+    findings = [*_packages(), *_machine(), *_folders(home), _hub()]
     return Diagnosis(__version__, environment.hardware(), environment.packages(), tuple(findings))
 
 
@@ -76,56 +68,50 @@ def _packages() -> list[Finding]:
     return [Finding("packages", "ok", "every dependency is installed")]
 
 
-def _accelerator() -> Finding:
-    found = environment.accelerators()
-    if not found:
-        return Finding(
-            "accelerator", "note", "none: training runs on the processor", "models of 1 B parameters want a GPU"
-        )
+def _machine() -> Iterator[Finding]:
+    """Accelerator, number format and memory."""
+    accelerators = environment.accelerators()
     torch = environment.packages().get("torch", "")
-    if torch.endswith("+cpu"):
-        return Finding("accelerator", "note", f"{found[0]}, unused by torch {torch}", "pip install torch==2.13.0")
-    return Finding("accelerator", "ok", "; ".join(found))
+    if not accelerators:
+        words = "none: training runs on the processor"
+        yield Finding("accelerator", "note", words, "models of 1 B parameters want a GPU")
+    elif torch.endswith("+cpu"):
+        unused = f"{accelerators[0]}, unused by torch {torch}"
+        yield Finding("accelerator", "note", unused, "pip install torch==2.13.0")
+    else:
+        yield Finding("accelerator", "ok", "; ".join(accelerators))
+    if environment.multiplies("bfloat16") is False and not accelerators:
+        words = "not in this processor: many times as slow"
+        yield Finding("bfloat16", "note", words, "base_model: {dtype: float32}")
+    memory = environment.hardware()["memory_bytes"] / 2**30
+    if memory >= 6:
+        yield Finding("memory", "ok", f"{memory:.0f} GiB")
+    else:
+        yield Finding("memory", "note", f"{memory:.0f} GiB", "the embedded job wants 6 GiB")
 
 
-def _bfloat16() -> list[Finding]:
-    if environment.multiplies("bfloat16") is not False or environment.accelerators():
-        return []
-    return [Finding("bfloat16", "note", "not in this processor: many times as slow", "base_model: {dtype: float32}")]
-
-
-def _memory() -> Finding:
-    free = environment.hardware()["memory_bytes"] / 2**30
-    state: Literal["ok", "note"] = "ok" if free >= 6 else "note"
-    return Finding("memory", state, f"{free:.0f} GiB", "" if state == "ok" else "the embedded job wants 6 GiB")
-
-
-def _disk(home: Path) -> Finding:
-    place = home.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free / 2**30
-    if free < 2:
-        return Finding("disk", "missing", f"{free:.1f} GiB free under {place}", "free 2 GiB, or give another --home")
-    return Finding("disk", "ok", f"{free:.0f} GiB free for the home folder")
-
-
-def _embedded_base() -> Finding:
+def _folders(home: Path) -> Iterator[Finding]:
+    """Disk, embedded base and home folder."""
     from harness.experiments.loading.load import stock_folder
 
-    folder = stock_folder() / "baselines" / "base"
-    if not (folder / "model.safetensors").exists():
-        return Finding("embedded base", "missing", f"no model.safetensors in {folder}", "check out again")
-    size = (folder / "model.safetensors").stat().st_size / 1e6
-    return Finding("embedded base", "ok", f"{folder} ({size:.1f} MB)")
-
-
-def _home(home: Path) -> Finding:
+    existing = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free / 2**30
+    if free < 2:
+        remedy = "free 2 GiB, or give another --home"
+        yield Finding("disk", "missing", f"{free:.1f} GiB free under {existing}", remedy)
+    else:
+        yield Finding("disk", "ok", f"{free:.0f} GiB free for the home folder")
+    weights = stock_folder() / "baselines" / "base" / "model.safetensors"
+    if weights.exists():
+        yield Finding("embedded base", "ok", f"{weights.parent} ({weights.stat().st_size / 1e6:.1f} MB)")
+    else:
+        yield Finding("embedded base", "missing", f"no model.safetensors in {weights.parent}", "check out again")
     if not home.exists():
-        return Finding("home folder", "note", f"{home} does not exist yet", "`harness run` makes it")
-    if not os.access(home, os.W_OK):
-        return Finding("home folder", "missing", f"{home} cannot be written", "give another --home")
-    return Finding("home folder", "ok", str(home))
+        yield Finding("home folder", "note", f"{home} does not exist yet", "`harness run` makes it")
+    elif not os.access(home, os.W_OK):
+        yield Finding("home folder", "missing", f"{home} cannot be written", "give another --home")
+    else:
+        yield Finding("home folder", "ok", str(home))
 
 
 def _hub() -> Finding:

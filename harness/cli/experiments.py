@@ -8,20 +8,24 @@ from typing import Annotated
 import typer
 
 import harness
-from harness.cli.options import HOME, Experiment, Home, Json, print_json, show, show_board, show_suite
+from harness.cli.options import (
+    HOME,
+    Experiment,
+    Home,
+    Json,
+    print_json,
+    print_lines,
+    show,
+    show_as,
+    show_board,
+    show_suite,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    app.command()(run)
-    app.command()(check)
-    app.command()(preview)
-    app.command()(plan)
-    app.command()(serving)
-    app.command()(sentinel)
-    app.command()(score)
-    app.command()(metrics)
-    app.command()(arms)
+    for command in (run, check, preview, plan, serving, sentinel, score, metrics, arms):
+        app.command()(command)
 
 
 def run(
@@ -64,8 +68,7 @@ def check(
         from harness.release.gate import run as gates
 
         gates.load(path)  # its rules' and waivers' names, too
-    for line in checking.check(path or Path(), known_metrics=METRICS):
-        print(line)
+    print_lines(checking.check(path or Path(), known_metrics=METRICS))
 
 
 def preview(
@@ -77,8 +80,7 @@ def preview(
     """Print three rendered prompts with their label masks, length percentiles and truncation counts."""
     from harness.experiments.loading import preview as previews
 
-    for line in previews.lines(task, model, context, seed):
-        print(line)
+    print_lines(previews.lines(task, model, context, seed))
 
 
 def plan(
@@ -101,10 +103,7 @@ def plan(
         from harness.results.render import writers
 
         plans = forecast.forecast_suite(path, home, calibration=calibrate, margin=margin)
-        if as_json:
-            print_json(text.suite_to_json(plans))
-        else:
-            print(writers.plain(text.suite_view(plans)), end="")
+        show_as(plans, as_json, text.suite_to_json, lambda plans: print(writers.plain(text.suite_view(plans)), end=""))
         return
     show(harness.plan(path, home=home, calibrate=calibrate, margin=margin), as_json)
 
@@ -127,10 +126,7 @@ def serving(
 
     with Reporter() as reporter:
         board = on_demand.serve(Path(experiment), home, reporter, again=again)
-    if as_json:
-        print_json(serving_to_json(board))
-    else:
-        print_serving(board)
+    show_as(board, as_json, serving_to_json, print_serving)
 
 
 def sentinel(
@@ -150,12 +146,8 @@ def sentinel(
 
     with Reporter() as reporter:
         checks = drift.check(Path(experiment), home, reporter, arm)
-    if as_json:
-        print_json(sentinel_to_json(checks))
-    else:
-        for line in sentinel_lines(checks):
-            print(line)
-    return 0 if all(made.accepted for made in checks) else 1
+    show_as(checks, as_json, sentinel_to_json, lambda checks: print_lines(sentinel_lines(checks)))
+    return 0 if all(check.accepted for check in checks) else 1
 
 
 def score(
@@ -166,8 +158,7 @@ def score(
     """Add a metric to a stored experiment from its stored predictions and likelihoods; loads no model."""
     from harness.experiments import rescore
 
-    for line in rescore.score(home, experiment, metric):
-        print(line)
+    print_lines(rescore.score(home, experiment, metric))
 
 
 def metrics(as_json: Json = False) -> None:

@@ -14,7 +14,7 @@ import typer
 
 import harness
 from harness.cli import experiments, release, results, review, store
-from harness.cli.options import HOME, Home, Json, print_json
+from harness.cli.options import HOME, Home, Host, Json, Port, PublicUrl, print_lines, show_as
 from harness.errors import DiskFull, HarnessError, Interrupted, UsageError
 
 app = typer.Typer(
@@ -108,23 +108,17 @@ def doctor(home: Home = HOME, as_json: Json = False) -> int:
     """Show hardware and versions, what is missing and how to get it."""
     from harness.cli import doctor as checks
 
-    report = checks.examine(home)
-    if as_json:
-        print_json(checks.to_json(report))
-    else:
-        for line in checks.lines(report):
-            print(line)
-    return 0 if report.ready else 1
+    diagnosis = checks.examine(home)
+    show_as(diagnosis, as_json, checks.to_json, lambda diagnosis: print_lines(checks.lines(diagnosis)))
+    return 0 if diagnosis.ready else 1
 
 
 @app.command(name="app")
 def app_command(
     home: Home = HOME,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8501,
-    public_url: Annotated[
-        str | None, typer.Option("--public-url", help="Where others reach it, behind a proxy with TLS.")
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8501,
+    public_url: PublicUrl = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page here.")] = True,
 ) -> int:
     """Open leaderboard and review in a browser, and print the owner's link."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import Annotated, Literal, cast
 
 import typer
 
 import harness
-from harness.cli.options import HOME, Home, Json, print_json, show
+from harness.cli.options import HOME, Home, Json, print_lines, show, show_as
 from harness.errors import UsageError
-
-if TYPE_CHECKING:
-    from harness.release.views import GateView
 
 Run = Annotated[str, typer.Argument(help="EXPERIMENT/ARM, or EXPERIMENT/ARM@SEED.")]
 Base = Annotated[str | None, typer.Option("--base", help="Where the base model lies now, if it has moved.")]
@@ -21,10 +18,8 @@ Base = Annotated[str | None, typer.Option("--base", help="Where the base model l
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    app.command()(release)
-    app.command()(gate)
-    app.command()(export)
-    app.command()(parity)
+    for command in (release, gate, export, parity):
+        app.command()(command)
 
 
 def release(
@@ -37,8 +32,7 @@ def release(
     """Pin a finished run as the baseline that candidates are held against."""
     from harness.release.gate import run as gates
 
-    for line in gates.release(home, run, called, folder=folder, anyway=anyway):
-        print(line)
+    print_lines(gates.release(home, run, called, folder=folder, anyway=anyway))
 
 
 def gate(
@@ -58,26 +52,20 @@ def gate(
     ] = None,
 ) -> int:
     """Say whether a candidate may be released: exit code 0 pass, 1 fail, 3 inconclusive, 4 invalid, 5 not stored."""
-    found = harness.gate(file, candidate, home=home, rescore_baseline=rescore_baseline, experiment=experiment)
-    _report(found, (junit, markdown), as_json)
-    if found.problem is not None:
-        raise found.problem
-    return found.exit_code
-
-
-def _report(found: GateView, files: tuple[Path | None, Path | None], as_json: bool) -> None:
-    """Print the verdict and write it to `files` (JUnit XML, Markdown)."""
     from harness.records.files import write_text
     from harness.release.gate import reports
 
-    verdict, (junit, markdown) = found.result.verdict, files
+    view = harness.gate(file, candidate, home=home, rescore_baseline=rescore_baseline, experiment=experiment)
     if junit is not None:
-        write_text(junit, reports.as_junit(verdict, found.title))
+        write_text(junit, reports.as_junit(view.verdict, view.title))
     if markdown is not None:
-        write_text(markdown, reports.as_markdown(verdict, found.title))
-    show(found, as_json)
+        write_text(markdown, reports.as_markdown(view.verdict, view.title))
+    show(view, as_json)
     if os.environ.get("GITHUB_ACTIONS") == "true" and not as_json:
-        print("\n".join(reports.as_annotations(verdict)))
+        print("\n".join(reports.as_annotations(view.verdict)))
+    if view.problem is not None:
+        raise view.problem
+    return view.exit_code
 
 
 def export(
@@ -97,8 +85,7 @@ def export(
     if quantise not in (None, "nf4", "int8"):
         raise UsageError(f"--quantise {quantise!r} is unknown", hint="Give nf4 or int8")
     kind = cast(Literal["nf4", "int8"] | None, quantise)
-    for line in write(home, run, ExportRequest(to, merge, kind, dockerfile, base)):
-        print(line)
+    print_lines(write(home, run, ExportRequest(to, merge, kind, dockerfile, base)))
 
 
 def parity(
@@ -129,8 +116,5 @@ def parity(
     request = checks.ParityRequest(artefact, margin, metric, confidence, Server(model, api, key_env), base)
     with Reporter() as reporter:
         check = checks.run_check(home, run, request, reporter)
-    if as_json:
-        print_json(checks.as_json(check, run))
-    else:
-        print("\n".join(checks.as_lines(check, run)))
+    show_as(check, as_json, lambda _: checks.as_json(check, run), lambda _: print_lines(checks.as_lines(check, run)))
     return PARITY_CODES[check.outcome]

@@ -9,23 +9,25 @@ from typing import Annotated
 import typer
 
 import harness
-from harness.cli.options import HOME, Bundle, Experiment, Home, Json, print_json, show, show_board, show_suite
-from harness.errors import UsageError
+from harness.cli.options import (
+    HOME,
+    Bundle,
+    Experiment,
+    Home,
+    Json,
+    chosen,
+    print_lines,
+    show,
+    show_as,
+    show_board,
+    show_suite,
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    app.command()(leaderboard)
-    app.command()(compare)
-    app.command()(predictions)
-    app.command()(ledger)
-    app.command()(looks)
-    app.command()(tuning)
-    app.command()(curve)
-    app.command()(suite)
-    app.command(name="report")(report_command)
-    app.command()(figures)
-    app.command()(appendix)
+    for command in (leaderboard, compare, predictions, ledger, looks, tuning, curve, suite, report, figures, appendix):
+        app.command()(command)
     app.command(name="bundle")(bundle_command)
 
 
@@ -39,19 +41,13 @@ def leaderboard(
     """Print the verdict and the leaderboard of a stored experiment, with paired intervals against the reference arm."""
     from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
 
-    forms = {
-        "text": to_text,
-        "markdown": render_markdown,
-        "csv": to_csv,
-        "latex": to_latex,
-    }
-    if form not in forms:
-        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(forms)}")
+    forms = {"text": to_text, "markdown": render_markdown, "csv": to_csv, "latex": to_latex}
+    write = chosen(forms, form)
     board = harness.leaderboard(experiment, home=home, bundle=bundle).board
     if as_json or form == "text":
         show_board(board, as_json)
     else:
-        sys.stdout.write(forms[form](board))
+        sys.stdout.write(write(board))
 
 
 def compare(
@@ -65,11 +61,8 @@ def compare(
     """Paired difference of two arms (a minus b) per metric, and the examples where they differ most."""
     from harness.results.render.studies import print_comparison
 
-    found = harness.compare(a, b, experiment=experiment, samples=samples, home=home)
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        print_comparison(found.comparison)
+    view = harness.compare(a, b, experiment=experiment, samples=samples, home=home)
+    show_as(view.comparison, as_json, lambda _: view.to_dict(), print_comparison)
 
 
 def predictions(
@@ -91,10 +84,7 @@ def ledger(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fal
     from harness.results.render.ledger import print_ledger
 
     board = queries.bundled_board(bundle) if bundle else queries.board(home, experiment)
-    if as_json:
-        print_json(ledger_to_json(board))
-    else:
-        print_ledger(board)
+    show_as(board, as_json, ledger_to_json, print_ledger)
 
 
 def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
@@ -103,12 +93,8 @@ def looks(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fals
     from harness.results.render.json import looks_to_json
     from harness.results.render.studies import looks_to_lines
 
-    found = queries.looks(home, experiment)
-    if as_json:
-        print_json(looks_to_json(found))
-    else:
-        for line in looks_to_lines(found):
-            print(line)
+    accesses = queries.looks(home, experiment)
+    show_as(accesses, as_json, looks_to_json, lambda accesses: print_lines(looks_to_lines(accesses)))
 
 
 def tuning(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
@@ -117,11 +103,7 @@ def tuning(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fal
     from harness.results.render.json import tuning_to_json
     from harness.results.render.studies import print_tuning
 
-    found = queries.tuning(home, experiment)
-    if as_json:
-        print_json(tuning_to_json(found))
-    else:
-        print_tuning(found)
+    show_as(queries.tuning(home, experiment), as_json, tuning_to_json, print_tuning)
 
 
 def curve(experiment: Experiment = None, home: Home = HOME, as_json: Json = False) -> None:
@@ -130,11 +112,7 @@ def curve(experiment: Experiment = None, home: Home = HOME, as_json: Json = Fals
     from harness.results.render.json import curve_to_json
     from harness.results.render.studies import print_curve
 
-    found = queries.curve(home, experiment)
-    if as_json:
-        print_json(curve_to_json(found))
-    else:
-        print_curve(found)
+    show_as(queries.curve(home, experiment), as_json, curve_to_json, print_curve)
 
 
 def suite(
@@ -149,7 +127,7 @@ def suite(
     show_suite(queries.suite(home, suites.suite_names(file)), as_json)
 
 
-def report_command(
+def report(
     experiment: Experiment = None,
     to: Annotated[Path, typer.Option("--to", help="Folder for the two files; made if need be.")] = Path("reports"),
     samples: Annotated[
@@ -168,8 +146,7 @@ def report_command(
     """
     from harness.results import queries
 
-    for line in queries.write_report(home, experiment, to, samples, bundle):
-        print(line)
+    print_lines(queries.write_report(home, experiment, to, samples, bundle))
 
 
 def figures(
@@ -187,8 +164,7 @@ def figures(
     from harness.results.render import figures
 
     figures.check(form)
-    for line in figures.write(queries.results(home, experiment, bundle), out, form):
-        print(line)
+    print_lines(figures.write(queries.results(home, experiment, bundle), out, form))
 
 
 def appendix(
@@ -202,9 +178,7 @@ def appendix(
     from harness.results.render.studies import APPENDIX_FORMS
     from harness.results.studies.appendix import appendix as appendix_of
 
-    if form not in APPENDIX_FORMS:
-        raise UsageError(f"--format {form!r} is unknown", hint=f"Give one of {', '.join(APPENDIX_FORMS)}")
-    sys.stdout.write(APPENDIX_FORMS[form](appendix_of(queries.results(home, experiment, bundle))))
+    sys.stdout.write(chosen(APPENDIX_FORMS, form)(appendix_of(queries.results(home, experiment, bundle))))
 
 
 def bundle_command(
@@ -220,8 +194,7 @@ def bundle_command(
     if check is not None:
         from harness.results.render import bundle
 
-        for line in bundle.check(check):
-            print(line)
+        print_lines(bundle.check(check))
     else:
         from harness.results import queries
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import harness
-from harness.cli.options import HOME, Home, Json, print_json
+from harness import environment
+from harness.cli.options import HOME, Home, Host, Json, Port, PublicUrl, print_json, print_lines, show_as
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
 
 _commands = typer.Typer(no_args_is_help=True, help="Blind review: people judge answers side by side.")
 
+Url = Annotated[str, typer.Option("--url", help="Where the app is reached.")]
 Round = Annotated[str, typer.Argument(help="Round, as `harness review open` and `status` print it.")]
 
 
@@ -28,14 +27,18 @@ def register(app: typer.Typer) -> None:
     app.add_typer(_commands, name="review")
 
 
-def _who() -> str:
-    return os.environ.get("USER") or getpass.getuser()
-
-
 def _store(home: Path) -> Store:
     from harness.results import queries
 
     return queries.open_store(home)
+
+
+def _round(home: Path, name: str) -> tuple[Store, str]:
+    """The store, and the id of the round that is called so there."""
+    from harness import review
+
+    store = _store(home)
+    return store, review.find_round(store, name).id
 
 
 @_commands.command(name="open")
@@ -86,8 +89,9 @@ def open_command(
     from harness.progress import Reporter
     from harness.records import Assignment, ExclusionRule
     from harness.review import opening
+    from harness.review.answers import Request
 
-    request = opening.Request(
+    request = Request(
         arms=tuple(name.strip() for name in arms.split(",") if name.strip()),
         items=items,
         raters=raters,
@@ -105,45 +109,34 @@ def open_command(
         minutes=minutes,
     )
     with Reporter() as reporter:
-        there = opening.open_experiment(home, experiment, request, _who(), reporter)
+        round_ = opening.open_experiment(home, experiment, request, environment.user(), reporter)
     with _store(home).session() as session:
-        found = session.read(Assignment, "round = $1", [there.id])
-    queues = Counter(a.queue for a in found if a.queue is not None)
-    lengths = [queues.get(number, 0) for number in range(there.queues)]
-    facts = {
-        "shortest": min(lengths),
-        "longest": max(lengths),
-        "automatic": sum(a.kind == "automatic" for a in found),
-    }
-    for line in opening.summary(there, facts):
-        print(line)
+        print_lines(opening.summary(round_, session.read(Assignment, "round = $1", [round_.id])))
 
 
 @_commands.command()
 def invite(
     round_id: Round,
     name: Annotated[str, typer.Argument(help="Who is invited.")],
-    url: Annotated[str, typer.Option("--url", help="Where the app is reached.")] = "http://127.0.0.1:8501",
+    url: Url = "http://127.0.0.1:8501",
     home: Home = HOME,
 ) -> None:
     """Print a link for one reviewer. It is shown once; inviting the same name again replaces it."""
     from harness import review
 
-    store = _store(home)
-    there = review.find_round(store, round_id)
-    print(f"{url.rstrip('/')}/?token={review.invite(store, there.id, name)}")
+    print(f"{url.rstrip('/')}/?token={review.invite(*_round(home, round_id), name)}")
 
 
 @_commands.command()
 def owner(
     name: Annotated[str, typer.Argument(help="Who may see everything.")],
-    url: Annotated[str, typer.Option("--url", help="Where the app is reached.")] = "http://127.0.0.1:8501",
+    url: Url = "http://127.0.0.1:8501",
     home: Home = HOME,
 ) -> None:
     """Print a link that opens the whole app, for where it is served to others."""
     from harness import review
 
-    print(f"{url.rstrip('/')}/?token={review.invite_owner(_store(home), name)}")
+    print(f"{url.rstrip('/')}/?token={review.invite(_store(home), None, name)}")
 
 
 @_commands.command()
@@ -155,8 +148,8 @@ def revoke(
     """End a link. Votes stay; what is left of the queue goes to the other reviewers."""
     from harness import review
 
-    store = _store(home)
-    review.revoke(store, None if round_id == "owner" else review.find_round(store, round_id).id, name)
+    store, found_id = (_store(home), None) if round_id == "owner" else _round(home, round_id)
+    review.revoke(store, found_id, name)
     print(f"the link of {name} is revoked")
 
 
@@ -169,30 +162,30 @@ def status(
     """Print how far every reviewer is, and of open rounds of two arms how clear it is by now. No arm is named."""
     from harness import review
     from harness.records import to_json
-    from harness.review.lifecycle import preferred
 
     store = _store(home)
-    known = [review.find_round(store, round_id)] if round_id is not None else review.rounds(store)
-    found = [review.status(store, there.id, preferred) for there in known]
+    listed = [review.find_round(store, round_id)] if round_id is not None else review.rounds(store)
+    statuses = [review.status(store, round_.id, monitor=True) for round_ in listed]
     if as_json:
-        print_json({"schema": "harness.review-status/1", "rounds": to_json(found)})
+        print_json({"schema": "harness.review-status/1", "rounds": to_json(statuses)})
         return
-    for one in found:
-        print(f"{one.id}  {one.state}  {one.votes} of {one.wanted} votes  {one.items} items over {one.split} prompts")
-        if one.automatic_ties:
-            print(f"  {one.automatic_ties} items with the same text on both sides count as ties")
-        if one.monitor is not None:
-            print(f"  {one.monitor.words}")
-        for stamp, what in ((one.closed, "closed"), (one.unblinded, "unblinded")):
+    for each in statuses:
+        votes, prompts = f"{each.votes} of {each.wanted} votes", f"{each.items} items over {each.split} prompts"
+        print(f"{each.id}  {each.state}  {votes}  {prompts}")
+        if each.automatic_ties:
+            print(f"  {each.automatic_ties} items with the same text on both sides count as ties")
+        if each.monitor is not None:
+            print(f"  {each.monitor.words}")
+        for stamp, what in ((each.closed, "closed"), (each.unblinded, "unblinded")):
             if stamp is not None:
                 print(f"  {what} {stamp.when} by {stamp.who}" + (f": {stamp.why}" if stamp.why else ""))
-        for rater in one.raters:
+        for rater in each.raters:
             far = f"{rater.done} of {rater.total}" if rater.total is not None else "not here yet"
             more = f", {rater.skipped} skipped" if rater.skipped else ""
             print(f"  {rater.name}: {far}{more}" + (" (revoked)" if rater.revoked else ""))
-        if one.state == "open" and one.free_queues:
-            print(f"  {one.free_queues} queues are free: harness review invite {one.id} NAME")
-    if not found:
+        if each.state == "open" and each.free_queues:
+            print(f"  {each.free_queues} queues are free: harness review invite {each.id} NAME")
+    if not statuses:
         print("no rounds yet; `harness review open EXPERIMENT --arms a,b` makes one")
 
 
@@ -205,9 +198,8 @@ def close(
     """End the voting. Which arm is which stays sealed."""
     from harness import review
 
-    store = _store(home)
-    there = review.close(store, review.find_round(store, round_id).id, _who(), reason)
-    print(f"closed {there.id}; `harness review unblind {there.id} --reason …` shows the results")
+    closed = review.close(*_round(home, round_id), environment.user(), reason)
+    print(f"closed {closed.id}; `harness review unblind {closed.id} --reason …` shows the results")
 
 
 @_commands.command()
@@ -220,27 +212,20 @@ def unblind(
     from harness import review
     from harness.results import cache
 
-    store = _store(home)
-    there = review.unblind(store, review.find_round(store, round_id).id, _who(), reason)
-    _show_results(there.id, home)
-    if there.experiment in {record.experiment_id for record in store.experiments()}:
-        cache.board(store, home, there.experiment)  # so that nobody waits for it in the app
+    store, found_id = _round(home, round_id)
+    unblinded = review.unblind(store, found_id, environment.user(), reason)
+    results(unblinded.id, home)
+    if unblinded.experiment in {record.experiment_id for record in store.experiments()}:
+        cache.board(store, home, unblinded.experiment)  # so that nobody waits for it in the app
 
 
 @_commands.command()
 def results(round_id: Round, home: Home = HOME, as_json: Json = False) -> None:
     """Print what an unblinded round says, with and without the raters that its rule leaves out."""
-    _show_results(round_id, home, as_json)
-
-
-def _show_results(round_id: str, home: Path, as_json: bool = False) -> None:
     from harness.results.render.human import print_human
 
-    found = harness.review_results(round_id, home=home)
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        print_human(found.review)
+    view = harness.review_results(round_id, home=home)
+    show_as(view.review, as_json, lambda _: view.to_dict(), print_human)
 
 
 @_commands.command()
@@ -252,19 +237,16 @@ def bundle(
     """Write what is not judged yet as a blinded folder: no arm, run, seed, latency or token count in it."""
     from harness import review
 
-    store = _store(home)
-    count = review.write_bundle(store, review.find_round(store, round_id).id, out)
+    count = review.write_bundle(*_round(home, round_id), out)
     print(f"wrote {out}: {count} items; bring its votes back with `harness review import FILE`")
 
 
 @_commands.command()
 def serve(
     folder: Annotated[Path, typer.Argument(help="Folder that `harness review bundle` wrote.")],
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = 8501,
-    public_url: Annotated[
-        str | None, typer.Option("--public-url", help="Where others reach it, behind a proxy with TLS.")
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8501,
+    public_url: PublicUrl = None,
 ) -> int:
     """Serve a bundle to its reviewers, on a machine without models. Their links are those of `invite`."""
     from harness.app import launch as serve
@@ -284,10 +266,10 @@ def import_command(
     from harness.review import exchange
     from harness.store import Store
 
-    found = exchange.import_file(Store(queries.database(home)), file, _who())
-    for message in found.messages:
+    imported = exchange.import_file(Store(queries.database(home)), file, environment.user())
+    for message in imported.messages:
         print(f"harness: {message}", file=sys.stderr)
-    print(f"round {found.round}: {found.new} votes taken in, {found.already_stored} were there already")
+    print(f"round {imported.round}: {imported.new} votes taken in, {imported.already_stored} were there already")
 
 
 @_commands.command()
@@ -305,16 +287,17 @@ def export(
         raise UsageError(f"--as {form!r} is unknown", hint="Give votes-csv, votes-jsonl or preferences")
     from harness import review
     from harness.records.files import write_text
+    from harness.results.human.votes import excluded_raters
     from harness.review import exchange
 
-    store = _store(home)
-    found = review.round_votes(store, review.find_round(store, round_id).id)
+    store, found_id = _round(home, round_id)
+    votes = review.round_votes(store, found_id)
     if form == "preferences":
-        without = () if all_raters else tuple(review.excluded_raters(found))
-        rows = exchange.preferences(store, found, without=without)
+        without = () if all_raters else tuple(excluded_raters(votes))
+        rows = exchange.preferences(store, votes, without=without)
     else:
-        rows = exchange.vote_rows(found)
-    unblinded = found.round.unblinded is not None
+        rows = exchange.vote_rows(votes)
+    unblinded = votes.round.unblinded is not None
     text = exchange.as_csv(rows, unblinded) if form == "votes-csv" else exchange.as_jsonl(rows)
     if out is None:
         sys.stdout.write(text)

@@ -7,18 +7,14 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.options import HOME, Home, Json, print_json
+from harness.cli.options import HOME, Home, Json, print_json, print_lines, show_as
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the command line."""
     store = typer.Typer(no_args_is_help=True, help="Look after the database and what lies beside it.")
-    store.command()(info)
-    store.command()(rebuild)
-    store.command()(export)
-    store.command()(du)
-    store.command()(gc)
-    store.command()(delete)
+    for command in (info, rebuild, export, du, gc, delete):
+        store.command()(command)
     app.add_typer(store, name="store")
 
 
@@ -56,11 +52,7 @@ def du(home: Home = HOME, as_json: Json = False) -> None:
     """Print what the home folder holds: bytes by kind, by experiment, and of runs that were interrupted or are old."""
     from harness.experiments import upkeep
 
-    sizes = upkeep.sizes(home)
-    if as_json:
-        print_json(sizes)
-    else:
-        print("\n".join(upkeep.size_lines(sizes)))
+    show_as(upkeep.sizes(home), as_json, lambda sizes: sizes, lambda sizes: print_lines(upkeep.size_lines(sizes)))
 
 
 def gc(
@@ -95,5 +87,4 @@ def delete(
     from harness.experiments import upkeep
     from harness.release import baselines
 
-    for line in upkeep.delete(home, experiment, pinned=baselines.pinned(folder), anyway=anyway, dry_run=dry_run):
-        print(line)
+    print_lines(upkeep.delete(home, experiment, pinned=baselines.pinned(folder), anyway=anyway, dry_run=dry_run))

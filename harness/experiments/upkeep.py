@@ -20,7 +20,7 @@ from typing import Any
 from harness import environment
 from harness.arms.artefacts import FOLDER
 from harness.errors import UsageError
-from harness.experiments.running import ingest, live
+from harness.experiments.running import live
 from harness.records import from_json
 from harness.records.files import read_json, write_json
 from harness.results import stored as stored_results
@@ -66,7 +66,7 @@ def delete(
         name=record.name,
         task_fingerprint=record.task_fingerprint,
         when=environment.now(),
-        who=ingest.who(),
+        who=environment.user(),
         why=anyway.strip(),
         train_ids=tuple(sorted(trained - kept.train_ids)),
         eval_ids=tuple(sorted({entry.eval_id for entry in entries if entry.eval_id} - kept.eval_ids)),

@@ -17,18 +17,6 @@ WaiverState = Literal["used", "not needed", "powerless", "expired"]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a rule asks of one number: that it lie above `limit` (or below it, where lower is better)."""
-
-    rule: str
-    tier: Tier
-    limit: float
-    higher_is_better: bool
-    confidence: float = 0.95
-    minimum_examples: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class ExampleDrop:
     """An example on which the candidate is worse than what it is held against; values are the metric's."""
 
@@ -40,22 +28,30 @@ class ExampleDrop:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of it. `problem` says why nothing of this can be believed; it makes the rule INVALID."""
+    """What a rule asks of one number, that it lie above `limit` (or below it, where lower is better), and what is
+    known of that number."""
 
-    estimate: Estimate | None
+    rule: str
+    tier: Tier
+    limit: float
+    higher_is_better: bool
+    confidence: float = 0.95
+    minimum_examples: int = 0
+    estimate: Estimate | None = None
     """Of the number, each end a one-sided limit at the rule's confidence."""
     p_fail: float | None = None
     """One-sided p-value of a number that is not on the wrong side of the limit."""
     more_examples: int | None = None
     """About how many more settle it; examples, or what `counted` says."""
     problem: str = ""
+    """Why nothing of this can be believed; it makes the rule INVALID."""
     waiting: str = ""
     """Why nothing can be said yet; it makes the rule INCONCLUSIVE."""
     counted: str = "examples"
     """What is counted: examples, answers, votes or rounds."""
     count: int | None = None
-    """How many there are, held against the question's minimum; None: the estimate's n."""
-    parts: tuple[tuple[Question, Evidence], ...] = ()
+    """How many there are, held against the minimum; None: the estimate's n."""
+    parts: tuple[Evidence, ...] = ()
     """What the same rule asks besides; the worst answer is the rule's."""
     worst: tuple[ExampleDrop, ...] = ()
     """Examples with the largest drops, the largest first; at most ten."""
@@ -113,7 +109,6 @@ class GateCall:
 
     id: str
     when: str
-    """ISO 8601, UTC."""
     who: str
     gates_file: str
     gates_digest: str

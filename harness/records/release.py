@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from harness import environment
 from harness.records.scoring import Estimate, Score
 
 ParityOutcome = Literal["EQUIVALENT", "DIFFERENT", "INCONCLUSIVE", "INVALID"]
@@ -74,7 +75,6 @@ class Release:
 
     name: str
     pinned: str
-    """ISO 8601, UTC."""
     who: str
     experiment: str
     task: str
@@ -125,21 +125,20 @@ class ParityCheck:
     margin: float
     confidence: float
     """Of each of the two one-sided tests."""
-    difference: Estimate | None
+    difference: Estimate | None = None
     """What ships minus the run, paired by example; each end is a one-sided limit at the confidence."""
-    p_value: float | None
+    p_value: float | None = None
     """Of a difference as large as the margin: the larger one of the two one-sided tests; None for corpus metrics."""
-    more_examples: int | None
+    more_examples: int | None = None
     """About how many more examples would settle an INCONCLUSIVE."""
-    answers: int
-    same_answers: int
+    answers: int = 0
+    same_answers: int = 0
     """Answers whose text is the run's to the last character."""
-    closeness: tuple[Closeness, ...]
-    outcome: ParityOutcome
-    impostor: str
+    closeness: tuple[Closeness, ...] = ()
+    outcome: ParityOutcome = "INVALID"
+    impostor: str = ""
     """Whose model it is instead; empty where the run's own adapter is there, or nothing shows the contrary."""
-    words: str
+    words: str = ""
     """One line."""
-    notes: tuple[str, ...]
-    when: str
-    """ISO 8601, UTC."""
+    notes: tuple[str, ...] = ()
+    when: str = field(default_factory=environment.now)

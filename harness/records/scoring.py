@@ -112,7 +112,6 @@ class Judgment:
     seconds: float
     """From showing the pair to the vote."""
     when: str
-    """ISO 8601, UTC."""
     flags: tuple[str, ...] = ()
     """`left:FLAG` or `right:FLAG`."""
     comment: str | None = None
@@ -168,7 +167,6 @@ class SentinelCheck:
     """Answers whose text differs."""
     accepted: bool
     when: str
-    """ISO 8601, UTC."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -133,7 +133,6 @@ class Race:
     seconds: float
     """Wall seconds that scoring at the rungs took, all arms."""
     created: str
-    """ISO 8601, UTC."""
     scored: Mapping[str, int] = field(default_factory=dict)
     """Arm-groups scored at each rung, by its share."""
 

@@ -132,7 +132,6 @@ class Provenance:
     packages: Mapping[str, str]
     hardware: Mapping[str, Any]
     started: str
-    """ISO 8601, UTC."""
     configs: tuple[LibraryConfig, ...] = ()
     """What its training handed to libraries; empty for arms without training and for runs of an older harness."""
 

@@ -18,7 +18,6 @@ class WinnerRule:
     cost: str = "total_seconds"
     estimand: Literal["auto", "checkpoints", "method"] = "auto"
     declared: str | None = None
-    """ISO 8601, UTC."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness.errors import DataError, HarnessError, UsageError
 from harness.metrics import METRICS, Metric
@@ -39,6 +38,7 @@ from harness.records.release import MetricFact, Release, Scored
 
 SCHEMA = "harness.release/1"
 COLUMNS = ("suite", "item", "group", "metric", "filter", "version", "status", "value", "statistics")
+AGAIN = "Take both files from the repository again"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -57,7 +57,11 @@ def scored(
         newest[score.metric] = max(newest.get(score.metric, 0), score.version)
     kept = tuple(score for score in scores if score.version == newest[score.metric])
     table = {**METRICS, **(own or {})}
-    facts = {name: _fact(table[name], version) for name, version in sorted(newest.items()) if name in table}
+    facts = {
+        name: MetricFact(name, version, metric.direction, metric.suite, metric.bounds, metric.unit)
+        for name, version in sorted(newest.items())
+        if (metric := table.get(name)) is not None
+    }
     return Scored(
         suite=evaluation.suite_fingerprint,
         prompts=digest(sorted((row.example, row.prompt_hash) for row in predictions)),
@@ -73,10 +77,6 @@ def scored(
         artefact_bytes=run.ledger.artefact_bytes,
         examples=experiment.split_sizes.get("test"),
     )
-
-
-def _fact(metric: Metric, version: int) -> MetricFact:
-    return MetricFact(metric.name, version, metric.direction, metric.suite, metric.bounds, metric.unit)
 
 
 def hidden(subject: Scored) -> Scored:
@@ -102,15 +102,6 @@ def identity(release: Release) -> str:
     scored = release.scored
     about = [scored.artefact, scored.suite, scored.prompts, dict(scored.generation), dict(scored.environment)]
     return digest([*about, release.digest])
-
-
-def check_releasable(run: RunRecord, entry: Entry) -> str:
-    """Why this run must not be pinned; empty when it may."""
-    if entry.status != "ok" or run.status != "ok":
-        return f"the run of {entry.arm} ended {entry.status}: {run.error or 'without a result'}"
-    if run.provenance.dirty:
-        return f"{entry.arm} was trained from a working tree with uncommitted changes"
-    return ""
 
 
 def pin(release: Release, folder: Path) -> list[str]:
@@ -147,20 +138,15 @@ def read(folder: Path) -> Release:
             f"{error.filename}: no such file", hint="`harness release RUN --as NAME` pins a baseline"
         ) from None
     except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read: {error}", hint="Take it from the repository again") from None
+        raise DataError(f"{file}: cannot be read: {error}", hint=AGAIN) from None
     if not isinstance(plain, dict) or plain.get("schema") != SCHEMA:
         raise DataError(f"{file}: schema: this is no release that can be read here ({SCHEMA})", hint="Pin it again")
     try:
         release = from_json(Release, {**plain, "scored": {**plain["scored"], "scores": [], "groups": {}}})
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{file}: {error}: missing or of another kind", hint="Take it from the repository again"
-        ) from None
+        raise DataError(f"{file}: {error}: missing or of another kind", hint=AGAIN) from None
     if hashlib.sha256(text.encode()).hexdigest() != release.digest:
-        raise DataError(
-            f"{table}: its digest is not the one in release.json: the scores were changed",
-            hint="Take both files from the repository again",
-        )
+        raise DataError(f"{table}: its digest is not the one in release.json: the scores were changed", hint=AGAIN)
     scores, groups = _read_table(table, text)
     return replace(release, scored=replace(release.scored, scores=scores, groups=groups))
 
@@ -184,19 +170,8 @@ def _table(scores: Iterable[Score], groups: Mapping[str, str]) -> str:
         value = "" if score.value is None else repr(score.value)
         statistics = "" if score.statistics is None else json.dumps(list(score.statistics))
         group = groups.get(score.item, score.item) if score.suite == "test" else ""
-        rows.append(
-            (
-                score.suite,
-                score.item,
-                group,
-                score.metric,
-                score.filter,
-                str(score.version),
-                score.status,
-                value,
-                statistics,
-            )
-        )
+        about = score.suite, score.item, group, score.metric, score.filter, str(score.version), score.status
+        rows.append((*about, value, statistics))
     writer.writerows(sorted(rows))
     return out.getvalue()
 
@@ -208,27 +183,13 @@ def _read_table(file: Path, text: str) -> tuple[tuple[Score, ...], dict[str, str
     scores, groups = [], {}
     for line, row in enumerate(reader, 2):
         try:
-            suite, item, group, metric, kind, version, status, value, statistics = row
-            scores.append(
-                Score(
-                    "",
-                    suite,
-                    item,
-                    metric,
-                    kind,
-                    int(version),
-                    "ok" if status == "ok" else "missing",
-                    float(value) if value else None,
-                    tuple(json.loads(statistics)) if statistics else None,
-                )
-            )
+            suite, item, group, metric, kind, version, status, text_value, text_statistics = row
+            value = float(text_value) if text_value else None
+            statistics = tuple(json.loads(text_statistics)) if text_statistics else None
+            known: Literal["ok", "missing"] = "ok" if status == "ok" else "missing"
+            scores.append(Score("", suite, item, metric, kind, int(version), known, value, statistics))
         except (ValueError, TypeError) as error:
-            raise DataError(f"{file}:{line}: {error}", hint="Take the file from the repository again") from None
+            raise DataError(f"{file}:{line}: {error}", hint=AGAIN) from None
         if suite == "test":
             groups[item] = group
     return tuple(scores), groups
-
-
-def now() -> str:
-    """The present, UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="seconds")

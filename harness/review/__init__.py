@@ -11,12 +11,6 @@ answers.py      arms' answers to read: stored ones, or generated for other promp
 opening.py      an experiment's answers → a round (the same)
 """
 
-from harness.results.human.votes import (
-    excluded_raters as excluded_raters,
-    open_votes as open_votes,
-    pair_counts as pair_counts,
-    qualities as qualities,
-)
 from harness.review.blind import (
     Answer as Answer,
     Ballot as Ballot,
@@ -33,7 +27,6 @@ from harness.review.lifecycle import (
     find_round as find_round,
     invitations as invitations,
     invite as invite,
-    invite_owner as invite_owner,
     invited as invited,
     open_round as open_round,
     revoke as revoke,

@@ -9,11 +9,12 @@ sealed test split cannot be opened meanwhile.
 from __future__ import annotations
 
 import random
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness import arms, environment, redaction
 from harness.config import TaskSpec, templates
@@ -31,6 +32,7 @@ from harness.records import (
     Entry,
     Evaluation,
     Example,
+    ExclusionRule,
     ExperimentRecord,
     Message,
     Prediction,
@@ -42,7 +44,10 @@ from harness.records import (
 from harness.records.files import read_records, write_records
 from harness.results import stored
 
+T = TypeVar("T", Entry, RunPlan)
 DONE = "predictions.jsonl"
+SPARE = 12
+"""Examples answered beyond the items, for gold and identical pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +65,39 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerRequest:
-    """Which arms' answers to collect, of which training seed (None: the first), and to how many examples at most."""
+class Request:
+    """What is asked of `harness review open`; None where the harness chooses."""
 
     arms: tuple[str, ...]
-    training_seed: int | None = None
+    items: int | None = None
+    raters: int = 2
+    reviewers: int | None = None
+    """Queues; None: as many as each item has raters."""
+    validation: bool = False
     prompts: Path | None = None
-    """A file of fresh prompts; None: the validation split."""
-    most: int | None = None
-    seed: int = 0
-    """Draws the examples where there are more than `most`."""
+    """A file of fresh prompts."""
+    training_seed: int | None = None
+    """None: the first."""
+    instructions: str | None = None
+    gold_file: Path | None = None
+    gold: int | None = None
+    identical: int | None = None
+    repeats: int | None = None
+    ask_identical: bool = False
+    """Also ask about pairs whose answers are the same text."""
+    exclusion: ExclusionRule = field(default_factory=ExclusionRule)
+    minutes: float = 30.0
 
 
-def stored_answers(home: Path, experiment: str, request: AnswerRequest) -> Answers:
+def stored_answers(home: Path, experiment: str, request: Request) -> Answers:
     """The stored answers of arms to the sealed test split; `count_looks` counts them once people will read them."""
     store = stored.open_store(home)
     record = stored.find(store, experiment)
-    entries = _entries(store.entries(record.experiment_id), request)
+    scored: dict[str, list[Entry]] = defaultdict(list)
+    for entry in store.entries(record.experiment_id):
+        if entry.eval_id is not None:
+            scored[entry.arm].append(entry)
+    entries = {arm: _of_seed(arm, scored, request) for arm in request.arms}
     examples = stored.sealed_examples(home.absolute(), record)
     if not examples:
         raise UsageError(f"the sealed test split of {record.name} is not under {home}", hint="Run the experiment again")
@@ -98,33 +119,29 @@ def count_looks(home: Path, answers: Answers) -> None:
     store.ingest(looks)
 
 
-def _entries(entries: Sequence[Entry], request: AnswerRequest) -> dict[str, Entry]:
-    """The entry that answers for each arm."""
-    chosen: dict[str, Entry] = {}
-    for arm in request.arms:
-        scored = [e for e in entries if e.arm == arm and e.fraction == 1 and e.eval_id is not None]
-        fitting = [e for e in scored if request.training_seed is None or e.seed in (None, request.training_seed)]
-        if not fitting:
-            answering = ", ".join(dict.fromkeys(e.arm for e in entries if e.eval_id is not None)) or "none"
-            raise UsageError(
-                f"there are no answers of an arm {arm!r} with that seed", hint=f"Arms with answers: {answering}"
-            )
-        chosen[arm] = min(fitting, key=lambda e: e.seed or 0)
-    return chosen
+def _of_seed(arm: str, candidates: Mapping[str, Sequence[T]], request: Request) -> T:
+    """The entry or plan that answers for an arm: of the seed that is asked for, else of the first."""
+    whole = [each for each in candidates.get(arm, ()) if each.fraction == 1]
+    fitting = [each for each in whole if request.training_seed is None or each.seed in (None, request.training_seed)]
+    if not fitting:
+        names = ", ".join(candidates) or "none"
+        raise UsageError(f"there are no answers of an arm {arm!r} with that seed", hint=f"Arms with answers: {names}")
+    return min(fitting, key=lambda each: each.seed or 0)
 
 
-def generated_answers(path: Path, home: Path, request: AnswerRequest, reporter: Reporter) -> Answers:
+def generated_answers(path: Path, home: Path, request: Request, seed: int, reporter: Reporter) -> Answers:
     """Answers of finished arms of the experiment file `path` to validation examples or fresh prompts.
 
-    What was answered before is read back. Raises UsageError for an arm without a finished model.
+    What was answered before is read back. `seed` draws the examples where there are more than the items need. Raises
+    UsageError for an arm without a finished model.
     """
     experiment = pipeline.load(path)
     with redaction.texts(experiment.task.sensitive):
-        return _generated_answers(experiment, home.absolute(), request, reporter)
+        return _generated_answers(experiment, home.absolute(), request, seed, reporter)
 
 
 def _generated_answers(
-    experiment: ResolvedExperiment, home: Path, request: AnswerRequest, reporter: Reporter
+    experiment: ResolvedExperiment, home: Path, request: Request, seed: int, reporter: Reporter
 ) -> Answers:
     prepared = prepare(experiment, home)
     record, plans = pipeline.stored_plans(experiment, prepared, home)
@@ -136,25 +153,19 @@ def _generated_answers(
         for number, example in enumerate(examples, 1):
             if normalise(prompt_text(example)) in test:
                 raise LeakageError(f"{request.prompts}: prompt {number} is one of the test split", hint="Remove it")
-    if request.most is not None and len(examples) > request.most:
-        drawn = set(random.Random(request.seed).sample(range(len(examples)), request.most))
+    if request.items is not None and len(examples) > request.items + SPARE:
+        drawn = set(random.Random(seed).sample(range(len(examples)), request.items + SPARE))
         examples = tuple(example for number, example in enumerate(examples) if number in drawn)
     texts, evaluations = {}, {}
+    planned: dict[str, list[RunPlan]] = defaultdict(list)
+    for plan in plans:
+        planned[plan.arm_name].append(plan)
     for arm in request.arms:
-        plan = _plan(plans, arm, request)
+        plan = _of_seed(arm, planned, request)
         evaluations[arm], predictions = _answer(plan, examples, home, reporter)
         texts[arm] = {row.example: row.text for row in predictions}
     split: RoundSplit = "validation" if request.prompts is None else "prompts"
     return Answers(record, experiment.task.model_dump(mode="json"), split, examples, evaluations, texts)
-
-
-def _plan(plans: Sequence[RunPlan], arm: str, request: AnswerRequest) -> RunPlan:
-    named = [plan for plan in plans if plan.arm_name == arm and plan.fraction == 1]
-    fitting = [plan for plan in named if request.training_seed is None or plan.seed in (None, request.training_seed)]
-    if not fitting:
-        names = ", ".join(dict.fromkeys(plan.arm_name for plan in plans))
-        raise UsageError(f"the experiment has no arm {arm!r} with that seed", hint=f"Arms: {names}")
-    return min(fitting, key=lambda plan: plan.seed or 0)
 
 
 def _answer(

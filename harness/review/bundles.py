@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,24 +112,18 @@ def load_bundle(store: Store | Callable[[], Store], folder: Path) -> Round:
             **{name: about[name] for name in _SHOWN},
         },
     )
-    people = [Invitation(round=round_.id, role="reviewer", **invitation) for invitation in about["invitations"]]
-    with (store() if callable(store) else store).session() as session:
-        if not session.read(Round, "id = $1", [round_.id]):
-            session.write(round_, *_assignments(round_, lines), *_texts(round_, lines), *people)
-    return round_
-
-
-def _assignments(round_: Round, lines: Sequence[dict[str, Any]]) -> list[Assignment]:
-    """Every pair as an ordinary one: a bundle does not know which are gold, identical or repeated."""
-    return [
+    # Every pair as an ordinary one: a bundle does not know which are gold, identical or repeated.
+    pairs = [
         Assignment(x["token"], round_.id, "ordinary", x["item"], x["token"], "left", "right", x["queue"], x["place"])
         for x in lines
     ]
-
-
-def _texts(round_: Round, lines: Sequence[dict[str, Any]]) -> list[ReviewText]:
     sources = ("prompt", "left", "right", "reference")
-    return [ReviewText(round_.id, x["token"], source, x[source]) for x in lines for source in sources if source in x]
+    texts = [ReviewText(round_.id, x["token"], source, x[source]) for x in lines for source in sources if source in x]
+    people = [Invitation(round=round_.id, role="reviewer", **invitation) for invitation in about["invitations"]]
+    with (store() if callable(store) else store).session() as session:
+        if not session.read(Round, "id = $1", [round_.id]):
+            session.write(round_, *pairs, *texts, *people)
+    return round_
 
 
 def _read(path: Path) -> str:

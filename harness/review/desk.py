@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
@@ -146,16 +147,13 @@ def sit_down(session: Session, who: Invitation) -> Desk:
     tokens = {a.token for a in own}
     rows = session.read(Reservation, _NEAR, [list(tokens), invitation.name], all_rows=True)
     touched = dict.fromkeys(row.assignment for row in rows if row.assignment not in tokens)
-    helped = [a for token in touched if (a := _assignment(session, token)) is not None and a.round == round_.id]
+    helped: list[Assignment] = []
+    for token in touched:  # of whatever round: reviewers of one name may work in several
+        helped += session.remember(("assignment", token), partial(session.read, Assignment, "token = $1", [token]))
+    helped = [a for a in helped if a.round == round_.id]
     tokens |= {a.token for a in helped}
     votes = session.read(Judgment, f"assignment {AMONG}", [list(tokens)], all_rows=True)
     return Desk(session, round_, invitation, own, helped, votes, [row for row in rows if row.assignment in tokens])
-
-
-def _assignment(session: Session, token: str) -> Assignment | None:
-    """The assignment with this token, of whatever round (reviewers of one name may work in several)."""
-    assignments = session.remember(("assignment", token), lambda: session.read(Assignment, "token = $1", [token]))
-    return assignments[0] if assignments else None
 
 
 def ordinary(session: Session, round_: Round) -> list[Assignment]:

@@ -15,7 +15,18 @@ from harness.config.documents import shown
 from harness.data import rows
 from harness.data.rows import Row
 from harness.errors import ReviewError
-from harness.records import Assignment, ExclusionRule, Guess, Invitation, Judgment, ReviewText, Round, Stamp, digest
+from harness.records import (
+    Assignment,
+    ExclusionRule,
+    Guess,
+    Invitation,
+    Judgment,
+    ReviewText,
+    Round,
+    Stamp,
+    digest,
+    to_json,
+)
 from harness.results.human.votes import RoundVotes, require_unblinded
 from harness.review.blind import CHOICES, iso, utc_now
 from harness.review.bundles import VOTES
@@ -47,9 +58,6 @@ class Imported:
     messages: tuple[str, ...] = ()
 
 
-# --------------------------------------------------------------------------------------------------------- export
-
-
 def vote_rows(round_votes: RoundVotes) -> list[dict[str, Any]]:
     """Standing votes, skips too, as plain rows; with arms, kinds and examples only once the round is unblinded."""
     arm = {source: name for name, source in round_votes.round.evaluations.items()}
@@ -58,18 +66,8 @@ def vote_rows(round_votes: RoundVotes) -> list[dict[str, Any]]:
         vote = round_votes.votes.get(a.token)
         if vote is None or vote.winner == "undone" or a.kind == "practice":
             continue
-        row = {
-            "token": a.token,
-            "rater": vote.rater,
-            "winner": vote.winner,
-            "seconds": vote.seconds,
-            "when": vote.when,
-            "revision": vote.revision,
-            "id": vote.id,
-            "flags": list(vote.flags),
-            "criteria": dict(vote.criteria),
-            "comment": None if round_votes.round.sensitive else vote.comment,
-        }
+        plain = {"token": a.token, **to_json(vote), "comment": None if round_votes.round.sensitive else vote.comment}
+        row = {name: plain[name] for name in BLIND_COLUMNS}
         if round_votes.round.unblinded is not None:
             left, right = arm.get(a.left, a.left), arm.get(a.right, a.right)
             shown = digest([round_votes.round.id, a.example]) if round_votes.round.sensitive else a.example
@@ -92,9 +90,6 @@ def as_csv(votes: Sequence[Mapping[str, Any]], unblinded: bool) -> str:
         cells = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in row.items()}
         table.writerow(cells)
     return out.getvalue()
-
-
-# ---------------------------------------------------------------------------------------------------- preferences
 
 
 def preferences(store: Store, round_votes: RoundVotes, *, without: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -159,9 +154,6 @@ def _pair(
             "votes": {"chosen": counts[better], "rejected": counts[worse], "tie": counts[""]},
         },
     }
-
-
-# --------------------------------------------------------------------------------------------------------- import
 
 
 def import_file(store: Store, path: Path, who: str) -> Imported:
@@ -254,15 +246,18 @@ def _take_in(
         stored = session.read(Judgment, f"assignment {AMONG}", [list(of_token)], all_rows=True)
         stored_ids = {vote.id for vote in stored} | {(vote.assignment, vote.revision) for vote in stored}
         fresh = [(w, v) for w, v in judged if v.id not in stored_ids and (v.assignment, v.revision) not in stored_ids]
-        bad = [f"{where}: {text}" for where, vote in fresh if (text := _wrong(vote, round_, of_token, people))]
-        if bad:
-            more = f"; and {len(bad) - SHOWN_PROBLEMS} more" if len(bad) > SHOWN_PROBLEMS else ""
-            raise ReviewError("; ".join(bad[:SHOWN_PROBLEMS]) + more, hint="Nothing was taken in; mend the file")
+        _refuse([f"{where}: {text}" for where, vote in fresh if (text := _wrong(vote, round_, of_token, people))])
         stamp = iso(utc_now())
         new = session.write(*[replace(vote, when=vote.when or stamp) for _, vote in fresh])
         _queues(session, round_, others, people)
         session.write(*[row for row in others if isinstance(row, Guess) and row.round == round_.id])
         return Imported(round_.id, new, len(judged) - new, tuple(problems))
+
+
+def _refuse(problems: Sequence[str]) -> None:
+    if problems:
+        more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
+        raise ReviewError("; ".join(problems[:SHOWN_PROBLEMS]) + more, hint="Nothing was taken in; mend the file")
 
 
 def _wrong(
@@ -307,10 +302,7 @@ def _queues(session: Session, round_: Round, others: Sequence[Any], people: Mapp
 
 def _annotations(store: Store, file_rows: Sequence[Row], who: str, path: Path) -> Imported:
     """A round out of a finished annotation file; the same file again is the same round."""
-    problems = [f"{row.where}: {text}" for row in file_rows if (text := _bad_annotation(row))]
-    if problems:
-        more = f"; and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        raise ReviewError("; ".join(problems[:SHOWN_PROBLEMS]) + more, hint="Nothing was taken in; mend the file")
+    _refuse([f"{row.where}: {text}" for row in file_rows if (text := _bad_annotation(row))])
     name = f"i{digest([row.values for row in file_rows], 10)}"
     stamp = Stamp(iso(utc_now()), who, f"imported from {path.name}")
     assignments, votes = [], []

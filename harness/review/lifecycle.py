@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from harness.errors import ReviewError
 from harness.records import Assignment, Invitation, ReviewText, Round, Stamp
@@ -13,14 +13,12 @@ from harness.review.blind import iso, make_token, matches, utc_now
 
 if TYPE_CHECKING:
     from harness.store import Store
-    from harness.store.rounds import Standing, Tally
     from harness.store.session import Session
+    from harness.store.states import Tally
 
 LONGEST_NAME = 60
 LEVEL = 0.95
 """Of the interval that may be seen while a round is open."""
-Monitor = Callable[[RoundVotes], Any]
-"""An open round of two arms with its votes in the order they were cast → what may be shown of it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,8 @@ class RoundStatus:
     free_queues: int
     """Queues that nobody has taken yet."""
     raters: tuple[RaterProgress, ...]
-    monitor: Any = None
-    """What the monitor makes of the votes so far; None without one, after closing, and with more than two arms."""
+    monitor: Monitored | None = None
+    """What may be shown of the votes so far; None unless asked for, after closing, and with more than two arms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,42 +110,26 @@ def find_round(store: Store, name: str) -> Round:
     return matching[0]
 
 
-# ---------------------------------------------------------------------------------------------------- invitations
-
-
-def invite(store: Store, round_id: str, name: str) -> str:
+def invite(store: Store, round_id: str | None, name: str) -> str:
     """A new link's token for the reviewer `name`; the one they had before stops working, their votes stay theirs.
 
-    The token is returned once and stored nowhere. Raises ReviewError for a closed round.
+    With `round_id` None the link opens everything, for whoever owns the results. The token is returned once and stored
+    nowhere. Raises ReviewError for a closed round.
     """
     with store.session() as session:
-        round_ = round_of(session, round_id)
-        if round_.closed is not None:
+        if round_id is not None and round_of(session, round_id).closed is not None:
             raise ReviewError(f"the round {round_id} is closed", hint="Open another one")
-        return _invite(session, round_.id, _checked(name), iso(utc_now()))
-
-
-def invite_owner(store: Store, name: str) -> str:
-    """A new token that opens everything, for whoever owns the results."""
-    with store.session() as session:
-        return _invite(session, None, _checked(name), iso(utc_now()))
-
-
-def _invite(session: Session, round_id: str | None, name: str, when: str) -> str:
-    before = session.read(Invitation, "round IS NOT DISTINCT FROM $1 AND name = $2", [round_id, name])
-    token, salt, hashed = make_token()
-    if before:
-        session.write(replace(before[0], salt=salt, token_hash=hashed, created=when, revoked=False))
-    else:
-        session.write(Invitation(name, round_id, "reviewer" if round_id else "owner", salt, hashed, when))
-    return token
-
-
-def _checked(name: str) -> str:
-    name = " ".join(name.split())
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise ReviewError(f"a name has 1 to {LONGEST_NAME} printable characters", hint="Give another name")
-    return name
+        name = " ".join(name.split())
+        if not name or len(name) > LONGEST_NAME or not name.isprintable():
+            raise ReviewError(f"a name has 1 to {LONGEST_NAME} printable characters", hint="Give another name")
+        before = session.read(Invitation, "round IS NOT DISTINCT FROM $1 AND name = $2", [round_id, name])
+        token, salt, hashed = make_token()
+        when = iso(utc_now())
+        if before:
+            session.write(replace(before[0], salt=salt, token_hash=hashed, created=when, revoked=False))
+        else:
+            session.write(Invitation(name, round_id, "reviewer" if round_id else "owner", salt, hashed, when))
+        return token
 
 
 def revoke(store: Store, round_id: str | None, name: str) -> None:
@@ -185,9 +167,6 @@ def invitations(store: Store, round_id: str | None) -> list[Invitation]:
         return session.read(Invitation, "round IS NOT DISTINCT FROM $1", [round_id])
 
 
-# ------------------------------------------------------------------------------------------------ closing, status
-
-
 def close(store: Store, round_id: str, who: str, why: str = "") -> Round:
     """End the voting. Raises ReviewError when it is closed already."""
     with store.session() as session:
@@ -218,15 +197,15 @@ def unblind(store: Store, round_id: str, who: str, why: str) -> Round:
         return opened
 
 
-def status(store: Store, round_id: str, monitor: Monitor | None = None) -> RoundStatus:
-    """How far every reviewer is. Results are shown only as `monitor` allows: an anytime-valid interval, or nothing."""
+def status(store: Store, round_id: str, *, monitor: bool = False) -> RoundStatus:
+    """How far every reviewer is. With `monitor` also an anytime-valid interval, the only result that may be shown."""
     with store.session() as session:
         round_ = round_of(session, round_id)
         people = session.read(Invitation, "round = $1", [round_id])
     counted = store.tally(round_id)
     ordinary = [row for row in counted.standing if row.kind == "ordinary"]
     state = "unblinded" if round_.unblinded else "closed" if round_.closed else "open"
-    watched = monitor is not None and state == "open" and len(round_.arms) == 2
+    watched = monitor and state == "open" and len(round_.arms) == 2
     return RoundStatus(
         id=round_.id,
         state=state,
@@ -241,7 +220,7 @@ def status(store: Store, round_id: str, monitor: Monitor | None = None) -> Round
         automatic_ties=sum(row.number for row in counted.standing if row.kind == "automatic"),
         free_queues=round_.queues - len({person.queue for person in people} - {None}),
         raters=tuple(_progress(person, counted) for person in people),
-        monitor=monitor(_in_order(store, round_)) if monitor is not None and watched else None,
+        monitor=preferred(_in_order(store, round_)) if watched else None,
     )
 
 
@@ -256,18 +235,13 @@ def _in_order(store: Store, round_: Round) -> RoundVotes:
 def _progress(person: Invitation, counted: Tally) -> RaterProgress:
     """How far one reviewer is: their queue, and what they judged of others' queues."""
 
-    def own(row: Standing) -> bool:
-        return row.rater == person.name and row.winner != "undone" and row.kind != "practice"
-
-    def queued(row: Standing) -> bool:
-        return person.queue is not None and row.queue == person.queue
-
-    def closed(row: Standing) -> bool:
-        return counts(row.winner) or (row.winner == "skip" and row.rater == person.name)
-
-    done = sum(row.number for row in counted.standing if own(row) or (queued(row) and closed(row)))
-    total = sum(row.number for row in counted.standing if own(row) or queued(row)) if person.arrived else None
-    skipped = sum(row.number for row in counted.standing if own(row) and row.winner == "skip")
+    rows = counted.standing
+    own = {row for row in rows if row.rater == person.name and row.winner != "undone" and row.kind != "practice"}
+    queued = {row for row in rows if person.queue is not None and row.queue == person.queue}
+    closed = {row for row in queued if counts(row.winner) or (row.winner == "skip" and row.rater == person.name)}
+    done = sum(row.number for row in own | closed)
+    total = sum(row.number for row in own | queued) if person.arrived else None
+    skipped = sum(row.number for row in own if row.winner == "skip")
     return RaterProgress(person.name, done, total, skipped, counted.last.get(person.name), person.revoked)
 
 
@@ -276,9 +250,6 @@ def round_of(session: Session, round_id: str) -> Round:
     if not matching:
         raise ReviewError(f"no round is called {round_id!r}", hint="`harness review status` lists the rounds")
     return matching[0]
-
-
-# ---------------------------------------------------------------------------------------------- votes so far
 
 
 def round_votes(store: Store, round_id: str) -> RoundVotes:

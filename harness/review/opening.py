@@ -6,8 +6,8 @@ import itertools
 import json
 import random
 import secrets
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,48 +16,16 @@ from harness.errors import ReviewError
 from harness.experiments.loading.load import find_experiment, load_experiment
 from harness.experiments.loading.suites import is_suite
 from harness.progress import Reporter
-from harness.records import Example, ExclusionRule, Practice, ReviewText, Round, Stamp, to_json
+from harness.records import Assignment, Example, Practice, ReviewText, Round, Stamp, to_json
 from harness.results import stored
 from harness.results.human.votes import BAD, GOOD
-from harness.review.answers import AnswerRequest, Answers, count_looks, generated_answers, stored_answers
+from harness.review.answers import Answers, Request, count_looks, generated_answers, stored_answers
 from harness.review.blind import DEFAULT_INSTRUCTIONS, DEFAULT_QUESTION, iso, utc_now
 from harness.review.lifecycle import open_round
-from harness.review.plan import Design, GoldPair, Item, Material, fillers_for, plan_round
+from harness.review.plan import Design, Item, Material, fillers_for, plan_round
 
-SPARE = 12
-"""Examples answered beyond the items, for gold and identical pairs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is asked of `harness review open`; None where the harness chooses."""
-
-    arms: tuple[str, ...]
-    items: int | None = None
-    raters: int = 2
-    reviewers: int | None = None
-    """Queues; None: as many as each item has raters."""
-    validation: bool = False
-    prompts: Path | None = None
-    training_seed: int | None = None
-    instructions: str | None = None
-    gold_file: Path | None = None
-    gold: int | None = None
-    identical: int | None = None
-    repeats: int | None = None
-    ask_identical: bool = False
-    """Also ask about pairs whose answers are the same text."""
-    exclusion: ExclusionRule = field(default_factory=ExclusionRule)
-    minutes: float = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _GoldPairs:
-    """Gold pairs, from the owner's file or made of references, with their texts."""
-
-    pairs: tuple[GoldPair, ...]
-    texts: tuple[tuple[str, str, str], ...]
-    """Example, source, text."""
+Text = tuple[str, str, str]
+"""Example, source, text."""
 
 
 def open_experiment(home: Path, experiment: str, request: Request, who: str, reporter: Reporter) -> Round:
@@ -78,7 +46,9 @@ def open_experiment(home: Path, experiment: str, request: Request, who: str, rep
         raise ReviewError("two of these arms are the same model, with the same answers", hint="Name other arms")
     same = frozenset() if request.ask_identical else _same(answers, request.arms, examples)
     round_id = f"r{secrets.token_hex(4)}"
-    material = Material([example.id for example in examples], sources, same, gold.pairs)
+    material = Material(
+        [example.id for example in examples], sources, same, list(dict.fromkeys(example for example, _, _ in gold))
+    )
     assignments = plan_round(round_id, material, design, seed)
     practice = asked.get("practice")
     round_ = Round(
@@ -106,7 +76,7 @@ def open_experiment(home: Path, experiment: str, request: Request, who: str, rep
         sensitive=bool(answers.task.get("sensitive")),
     )
     needed = {a.example for a in assignments}
-    texts = [ReviewText(round_id, *parts) for parts in [*_texts(answers), *gold.texts] if parts[0] in needed]
+    texts = [ReviewText(round_id, *parts) for parts in [*_texts(answers), *gold] if parts[0] in needed]
     if round_.split == "test":
         count_looks(home, answers)
     open_round(stored.open_store(home), round_, assignments, texts)
@@ -115,15 +85,13 @@ def open_experiment(home: Path, experiment: str, request: Request, who: str, rep
 
 def _answers(home: Path, experiment: str, request: Request, seed: int, reporter: Reporter) -> Answers:
     if not request.validation and request.prompts is None:
-        return stored_answers(home, experiment, AnswerRequest(request.arms, request.training_seed))
+        return stored_answers(home, experiment, request)
     if not experiment.endswith((".yaml", ".yml")):
         raise ReviewError(
             "for other prompts than the test split's the models must answer anew",
             hint="Give the experiment's file in place of its name",
         )
-    most = request.items + SPARE if request.items is not None else None
-    answer_request = AnswerRequest(request.arms, request.training_seed, request.prompts, most, seed)
-    return generated_answers(Path(experiment), home, answer_request, reporter)
+    return generated_answers(Path(experiment), home, request, seed, reporter)
 
 
 def _asked(experiment: str, answers: Answers) -> Mapping[str, Any]:
@@ -138,8 +106,8 @@ def _asked(experiment: str, answers: Answers) -> Mapping[str, Any]:
     return answers.task.get("review") or {}
 
 
-def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[Design, _GoldPairs, tuple[Example, ...]]:
-    """How much is judged, the gold pairs, and the examples that are left for items.
+def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[Design, list[Text], tuple[Example, ...]]:
+    """How much is judged, the texts of gold pairs, and the examples that are left for items.
 
     Gold pairs are made of examples that are needed for no item, where there are enough.
     """
@@ -148,13 +116,11 @@ def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[De
     queues = request.reviewers if request.reviewers is not None else request.raters
     suits = fillers_for(items * request.raters // max(1, queues))
     asked = (request.gold, request.identical, request.repeats)
-    gold, identical, repeats = (
-        owner_pairs if owner_pairs is not None else own for owner_pairs, own in zip(asked, suits, strict=True)
-    )
+    gold, identical, repeats = (count if count is not None else own for count, own in zip(asked, suits, strict=True))
     if request.gold_file is not None:
-        owner_pairs = read_gold(request.gold_file)
         gold = gold if request.gold is not None else max(gold, 1)
-        return Design(items, request.raters, queues, gold, identical, repeats), owner_pairs, answers.examples
+        design = Design(items, request.raters, queues, gold, identical, repeats)
+        return design, read_gold(request.gold_file), answers.examples
     usable = [example for example in answers.examples if example.references]
     if gold and not usable:
         if request.gold is not None:
@@ -167,14 +133,13 @@ def _design(request: Request, answers: Answers, draw: random.Random) -> tuple[De
     if len(answers.examples) - len(chosen) >= max(needed, 2):
         set_aside = {example.id for example in chosen}
         kept = tuple(example for example in answers.examples if example.id not in set_aside)
-    made_pairs = make_gold(chosen, answers, request.arms, draw)
-    gold = gold if made_pairs.pairs else 0
-    return Design(items, request.raters, queues, gold, identical, repeats), made_pairs, kept
+    texts = make_gold(chosen, answers, request.arms, draw)
+    return Design(items, request.raters, queues, gold if texts else 0, identical, repeats), texts, kept
 
 
-def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], draw: random.Random) -> _GoldPairs:
+def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], draw: random.Random) -> list[Text]:
     """The reference of each chosen example against what some arm answered to another prompt: clearly wrong."""
-    pairs, texts = [], []
+    texts: list[Text] = []
     for example in chosen:
         good = example.references[0].strip()
         others = [
@@ -184,28 +149,26 @@ def make_gold(chosen: Sequence[Example], answers: Answers, arms: Sequence[str], 
             if name != example.id and text.strip() and text.strip() != good
         ]
         if others:
-            pairs.append(GoldPair(example.id, GOOD, BAD))
             texts += [(example.id, GOOD, example.references[0]), (example.id, BAD, draw.choice(others))]
-    return _GoldPairs(tuple(pairs), tuple(texts))
+    return texts
 
 
-def read_gold(path: Path) -> _GoldPairs:
+def read_gold(path: Path) -> list[Text]:
     """The owner's gold pairs: csv or jsonl with `prompt`, `good` and `bad`. Raises ReviewError with the line."""
+    gold_columns = {"prompt": "prompt", GOOD: "good", BAD: "bad"}
     if not path.is_file():
         raise ReviewError(f"no such file: {path}", hint="A gold file has the columns prompt, good and bad")
-    pairs, texts = [], []
+    texts: list[Text] = []
     for number, row in enumerate(rows.read_file(path), 1):
-        cells = {name: row.values.get(name) for name in ("prompt", "good", "bad")}
+        cells = {name: row.values.get(name) for name in gold_columns.values()}
         for name, value in cells.items():
             if not isinstance(value, str) or not value.strip():
                 raise ReviewError(f"{row.where}: {name} is missing or empty", hint="A gold pair has prompt, good, bad")
         example = f"gold/{number}"
-        pairs.append(GoldPair(example, GOOD, BAD))
-        texts += [(example, "prompt", str(cells["prompt"])), (example, GOOD, str(cells["good"]))]
-        texts.append((example, BAD, str(cells["bad"])))
-    if not pairs:
+        texts += [(example, source, str(cells[name])) for source, name in gold_columns.items()]
+    if not texts:
         raise ReviewError(f"{path}: holds no gold pair", hint="A gold pair has prompt, good and bad")
-    return _GoldPairs(tuple(pairs), tuple(texts))
+    return texts
 
 
 def _same(answers: Answers, arms: Sequence[str], examples: Sequence[Example]) -> frozenset[Item]:
@@ -218,8 +181,8 @@ def _same(answers: Answers, arms: Sequence[str], examples: Sequence[Example]) ->
     )
 
 
-def _texts(answers: Answers) -> list[tuple[str, str, str]]:
-    """Example, source and text of everything that may be shown."""
+def _texts(answers: Answers) -> list[Text]:
+    """Everything that may be shown."""
     shown = []
     for example in answers.examples:
         shown.append((example.id, "prompt", shown_prompt(example)))
@@ -240,12 +203,15 @@ def shown_prompt(example: Example) -> str:
     return "\n\n".join(f"{names.get(turn.role, turn.role)}: {turn.content}" for turn in example.messages)
 
 
-def summary(round_: Round, sizes: Mapping[str, Any]) -> list[str]:
+def summary(round_: Round, assignments: Sequence[Assignment]) -> list[str]:
     """What `open` prints: nothing that a reviewer must not see."""
+    queues = Counter(a.queue for a in assignments if a.queue is not None)
+    lengths = [queues.get(number, 0) for number in range(round_.queues)]
+    automatic = sum(a.kind == "automatic" for a in assignments)
     extra = f"{round_.gold} gold, {round_.identical} identical and {round_.repeats} repeated pairs"
     return [
         f"opened round {round_.id}: {round_.items} items over the {round_.split} prompts, {round_.raters} raters each",
-        f"{round_.queues} queues of {sizes['shortest']} to {sizes['longest']} pairs, {extra} in each",
-        f"{sizes['automatic']} items have the same text on both sides: counted as ties, asked of nobody",
+        f"{round_.queues} queues of {min(lengths)} to {max(lengths)} pairs, {extra} in each",
+        f"{automatic} items have the same text on both sides: counted as ties, asked of nobody",
         f"next: harness review invite {round_.id} NAME",
     ]

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 
 from harness.errors import ReviewError
 from harness.records import Assignment, AssignmentKind
+from harness.results.human.votes import BAD, GOOD
 
 TOKEN_BYTES = 24
 """192 random bits."""
@@ -31,15 +32,6 @@ Item = tuple[str, str, str]
 """Example, first arm's source, second arm's source."""
 Cell = tuple[Hashable, Hashable]
 """Rater and arm pair."""
-
-
-@dataclass(frozen=True, slots=True)
-class GoldPair:
-    """An example with the sources of a good answer and of one that is clearly worse."""
-
-    example: str
-    good: str
-    bad: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,8 @@ class Material:
     """Sources of the arms' answers (evaluation ids)."""
     same: frozenset[Item] = frozenset()
     """Items whose answers are the same text, arms in the order of `arms`."""
-    gold: Sequence[GoldPair] = ()
+    gold: Sequence[str] = ()
+    """Examples with a good answer and one that is clearly worse, of the sources GOOD and BAD."""
 
 
 @dataclass(slots=True)
@@ -150,9 +143,6 @@ def _check(material: Material, design: Design) -> None:
         raise ReviewError("there is nothing to make gold pairs of", hint="Give --gold-file, or --gold 0")
 
 
-# ---------------------------------------------------------------------------------------------------------- items
-
-
 def choose_items(examples: Sequence[str], arms: Sequence[str], count: int, rng: random.Random) -> list[Item]:
     """`count` different items: arm pairs, and examples, come up equally often to within one.
 
@@ -210,20 +200,17 @@ def deal(items: Sequence[Item], design: Design, rng: random.Random) -> list[tupl
     return dealt
 
 
-# -------------------------------------------------------------------------------------------------------- fillers
-
-
 def _gold(queue: int, material: Material, design: Design, draw: _Drawing) -> list[_Slot]:
     """Gold pairs of a queue, the good answer on either side equally often to within one."""
     if not design.gold:
         return []
     rounds = -(-design.gold // len(material.gold))
-    pool = [pair for _ in range(rounds) for pair in draw.rng.sample(list(material.gold), len(material.gold))]
+    pool = [name for _ in range(rounds) for name in draw.rng.sample(list(material.gold), len(material.gold))]
     first = draw.rng.randrange(2)
     slots = []
-    for number, pair in enumerate(pool[: design.gold]):
-        left, right = (pair.good, pair.bad) if (number + first) % 2 else (pair.bad, pair.good)
-        slots.append(_Slot("gold", draw.name((pair.example, f"gold {queue} {number}", "")), pair.example, left, right))
+    for number, example in enumerate(pool[: design.gold]):
+        sides = (GOOD, BAD) if (number + first) % 2 else (BAD, GOOD)
+        slots.append(_Slot("gold", draw.name((example, f"gold {queue} {number}", "")), example, *sides))
     return slots
 
 
@@ -265,9 +252,6 @@ def fillers_for(ordinary: int) -> tuple[int, int, int]:
     """Gold pairs, identical pairs and repeats that suit a queue of `ordinary` pairs: about a fifth on top."""
     gold = max(min(3, ordinary // 4), ordinary // 12)
     return gold, max(min(1, ordinary // 8), ordinary // 25), max(min(2, ordinary // 5), ordinary // 15)
-
-
-# ---------------------------------------------------------------------------------------------------------- sides
 
 
 def balanced(cells: Sequence[Cell], rng: random.Random) -> list[bool]:

@@ -129,9 +129,6 @@ def pair_texts(session: Session, round_: Round, assignment: Assignment) -> dict[
     return {**named, "reference": texts["reference"]} if "reference" in texts else named
 
 
-# --------------------------------------------------------------------------------------------------------- inside
-
-
 def _texts(session: Session, assignment: Assignment, sources: tuple[str, ...]) -> dict[str, str]:
     where = f"source {AMONG} AND round = $2 AND example = $3"
     rows = session.remember(

@@ -311,33 +311,6 @@ class StoreFile:
         return StoreError(f"{error.filename or self.path} cannot be used by the store: {error.strerror or error}")
 
 
-@dataclass(frozen=True, slots=True)
-class HeldFile:
-    """An open file in place of one that is opened for every operation."""
-
-    file: StoreFile | HeldFile
-    cursor: Any
-
-    @property
-    def path(self) -> Path:
-        """The database."""
-        return self.file.path
-
-    @property
-    def kept(self) -> Kept | None:
-        """As StoreFile's."""
-        return self.file.kept
-
-    @contextmanager
-    def open(self) -> Iterator[Any]:
-        """The cursor, which stays open."""
-        yield self.cursor
-
-    def tell(self, message: str) -> None:
-        """As StoreFile's."""
-        self.file.tell(message)
-
-
 def _is_full(text: str) -> bool:
     return any(os.strerror(number) in text for number in FULL)
 

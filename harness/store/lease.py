@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -31,7 +31,7 @@ class Kept:
     def __init__(self, most: int = 2000) -> None:
         self._most = most
         self._database: object = None
-        self._values: OrderedDict[Hashable, Any] = OrderedDict()
+        self._values: dict[Hashable, Any] = {}
 
     def belongs_to(self, database: object) -> None:
         """Forget everything when the file is another database than before: put back from a copy, or made again."""
@@ -41,15 +41,16 @@ class Kept:
 
     def get(self, key: Hashable) -> Any:
         """The value under `key`, or None."""
-        if key in self._values:
-            self._values.move_to_end(key)
-        return self._values.get(key)
+        value = self._values.pop(key, None)
+        if value is not None:
+            self._values[key] = value
+        return value
 
     def put(self, key: Hashable, value: Any) -> None:
         """Remember `value`, and forget the one that was asked for the longest time ago."""
         self._values[key] = value
         if len(self._values) > self._most:
-            self._values.popitem(last=False)
+            del self._values[next(iter(self._values))]
 
 
 class Turn:

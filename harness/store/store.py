@@ -14,7 +14,7 @@ import copy
 import difflib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,7 @@ from harness.records import (
     Trial,
 )
 from harness.store import batches, journal, scores, states
-from harness.store.file import HeldFile, StoreFile, quoted, remove_database, transaction
-from harness.store.rounds import Tally, tally
+from harness.store.file import StoreFile, quoted, remove_database, transaction
 from harness.store.session import Session
 from harness.store.tables import JUDGMENTS, TABLES, TRAIN_LOG, Row, Table, columns, decode, encode
 
@@ -67,9 +66,9 @@ class Store:
         migrations: Path | None = None,
         lease: bool = False,
     ) -> None:
-        self._file: StoreFile | HeldFile = StoreFile(
-            path, timeout=timeout, lock=lock, migrations=migrations, lease=lease
-        )
+        self._file = StoreFile(path, timeout=timeout, lock=lock, migrations=migrations, lease=lease)
+        self._held: Any = None
+        """A cursor that stays open, in place of one for every operation."""
         self.path = self._file.path
         self.lock_path = self._file.lock_path
         self.journal_path = self.path.with_name(self.path.name + ".journal.jsonl")
@@ -96,8 +95,8 @@ class Store:
             raise TypeError("votes and review rounds are stored in a session, which writes the journal first")
         if not batches:
             return 0
-        with self._file.open() as cursor, transaction(cursor):
-            return sum(self._insert(cursor, table, rows) for table, rows in batches)
+        with self._open() as cursor, transaction(cursor):
+            return sum(self.insert(cursor, table, rows) for table, rows in batches)
 
     @contextmanager
     def opened(self) -> Iterator[Store]:
@@ -105,10 +104,13 @@ class Store:
 
         Keep it short: nobody else reads or writes meanwhile.
         """
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             held = copy.copy(self)
-            held._file = HeldFile(self._file, cursor)
+            held._held = cursor
             yield held
+
+    def _open(self) -> AbstractContextManager[Any]:
+        return self._file.open() if self._held is None else nullcontext(self._held)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -116,12 +118,8 @@ class Store:
 
         Keep it short, and begin no other operation of the store within it: that one would wait for the lock in vain.
         """
-        with self._file.open() as cursor, transaction(cursor):
-            session = Session(
-                lambda table, where, values, source: self._select(cursor, table, (where, source, ""), values),
-                lambda table, rows: self._insert(cursor, table, rows),
-                self._file.kept,
-            )
+        with self._open() as cursor, transaction(cursor):
+            session = Session(self, cursor, self._file.kept)
             yield session
             if session.journaled:
                 journal.append(self.journal_path, *session.journaled)
@@ -131,7 +129,7 @@ class Store:
 
         Lines that cannot be read (the last one may be cut short by a crash) are reported in `messages`.
         """
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             votes, others, problems = journal.read(self.journal_path)
             for problem in problems:
                 self._file.tell(problem)
@@ -148,7 +146,7 @@ class Store:
                 if kind.__name__ in journal.KINDS
             ]
             with transaction(cursor):
-                return sum(self._insert(cursor, table, rows) for table, rows in batches if rows)
+                return sum(self.insert(cursor, table, rows) for table, rows in batches if rows)
 
     # ----------------------------------------------------------------------------------------------------- reading
 
@@ -159,7 +157,7 @@ class Store:
     def experiments_on(self, task_fingerprint: str) -> set[str]:
         """Ids of all experiments on these splits, deleted ones too: their test-set evaluations stay counted."""
         query = "SELECT experiment_id FROM {} WHERE task_fingerprint = $1"
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             rows = cursor.execute(
                 f"{query.format('experiments')} UNION {query.format('deletions')}", [task_fingerprint]
             )
@@ -210,13 +208,13 @@ class Store:
 
     def score_columns(self, eval_ids: Sequence[str]) -> Sequence[Score]:
         """As `scores`, as columns where they fit: the same Scores, in the same order within a metric and evaluation."""
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             columns = scores.score_columns(cursor, eval_ids)
         return columns if columns is not None else self.scores(eval_ids)
 
     def answer_counts(self, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
         """Evaluation → answers, answers cut off at their length limit, and prompts whose beginning was cut off."""
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             return scores.answer_counts(cursor, eval_ids)
 
     def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
@@ -226,7 +224,7 @@ class Store:
             f"SELECT train_id, attempt, {', '.join(map(_name, names))} FROM current_{TRAIN_LOG.name} "
             "WHERE list_contains($1, train_id) ORDER BY train_id, attempt, first_seq, seq"
         )
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             rows = cursor.execute(query, [list(train_ids)]).fetchall()
         logs: dict[tuple[str, int], list[Row]] = {}
         for train_id, attempt, *values in rows:
@@ -270,38 +268,38 @@ class Store:
         """
         mine = "assignment IN (SELECT token FROM assignments WHERE round = $1)"
         lengths = "SELECT example, source, length(text) FROM current_review_texts WHERE round = $1"
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             return (
-                self._select(cursor, TABLES[Assignment], ("round = $1", "", ""), [round_id]),
-                self._select(cursor, JUDGMENTS, (mine, "judgments", "seq"), [round_id]),
-                self._select(cursor, TABLES[Guess], ("round = $1", "", ""), [round_id]),
+                self.select(cursor, TABLES[Assignment], ("round = $1", "", ""), [round_id]),
+                self.select(cursor, JUDGMENTS, (mine, "judgments", "seq"), [round_id]),
+                self.select(cursor, TABLES[Guess], ("round = $1", "", ""), [round_id]),
                 {(example, source): n for example, source, n in cursor.execute(lengths, [round_id]).fetchall()},
             )
 
-    def tally(self, round_id: str) -> Tally:
+    def tally(self, round_id: str) -> states.Tally:
         """How many assignments of a round stand how, counted by the database: a page asks for it at every vote."""
-        with self._file.open() as cursor:
-            return tally(cursor, round_id)
+        with self._open() as cursor:
+            return states.tally(cursor, round_id)
 
     def has_evaluation(self, eval_id: str) -> bool:
         """Whether this evaluation is stored; whatever was ingested with it is then stored too."""
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             return bool(cursor.execute("SELECT 1 FROM evaluations WHERE eval_id = $1 LIMIT 1", [eval_id]).fetchone())
 
     def state(self, experiment_id: str) -> str:
         """Changes whenever something is stored that a leaderboard of this experiment is made from; cheap to ask."""
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             return states.of_experiment(cursor, experiment_id)
 
     def round_state(self, round_id: str) -> str:
         """Changes whenever something is stored that belongs to this review round; cheap to ask."""
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             return states.of_round(cursor, round_id)
 
     def counts(self) -> dict[str, int]:
         """Rows per table, superseded ones included."""
         names = [table.name for table in TABLES.values()]
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             selects = ", ".join(f"(SELECT count(*) FROM {name})" for name in names)
             return dict(zip(names, cursor.execute(f"SELECT {selects}").fetchone(), strict=True))
 
@@ -312,7 +310,7 @@ class Store:
         folder = Path(folder).absolute()
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise StoreError(f"{folder} is not an empty folder", hint="Give a new folder")
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             folder.mkdir(parents=True, exist_ok=True)
             cursor.execute(f"EXPORT DATABASE {quoted(folder)} (FORMAT parquet)")
 
@@ -322,7 +320,7 @@ class Store:
         if to.exists():
             raise StoreError(f"{to} exists already", hint="Give the name of a new file")
         partial = to.with_name(f"{to.name}.partial-{os.getpid()}")
-        with self._file.open() as cursor:
+        with self._open() as cursor:
             to.parent.mkdir(parents=True, exist_ok=True)
             source = cursor.execute("SELECT current_database()").fetchone()[0]
             try:
@@ -341,10 +339,10 @@ class Store:
     def _read(
         self, table: Table, where: str = "true", values: Sequence[Any] = (), *, source: str = "", order: str = ""
     ) -> list[Any]:
-        with self._file.open() as cursor:
-            return self._select(cursor, table, (where, source, order), values)
+        with self._open() as cursor:
+            return self.select(cursor, table, (where, source, order), values)
 
-    def _select(self, cursor: Any, table: Table, query: tuple[str, str, str], values: Sequence[Any]) -> list[Any]:
+    def select(self, cursor: Any, table: Table, query: tuple[str, str, str], values: Sequence[Any]) -> list[Any]:
         """Records of `table`; `query` is (condition, table or view in place of the current one, order)."""
         where, source, order = query
         names = ", ".join(_name(name) for name in columns(table) if name not in table.outer)
@@ -352,7 +350,7 @@ class Store:
         select = f"SELECT {names} FROM {source or 'current_' + table.name} WHERE {where} ORDER BY {order}"
         return decode(table, cursor.execute(select, list(values)).fetchall())
 
-    def _insert(self, cursor: Any, table: Table, rows: list[Row]) -> int:
+    def insert(self, cursor: Any, table: Table, rows: list[Row]) -> int:
         kinds = columns(table)
         stored = table.name if table.against == "all" else f"current_{table.name}"
         anti = ""

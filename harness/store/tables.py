@@ -16,33 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness import records
 from harness.errors import StoreError
-from harness.records import (
-    Assignment,
-    Entry,
-    Evaluation,
-    ExperimentRecord,
-    GateCall,
-    Guess,
-    Invitation,
-    Judgment,
-    Likelihood,
-    ParityCheck,
-    Prediction,
-    Reservation,
-    ReviewText,
-    Round,
-    RunRecord,
-    Score,
-    SealedAccess,
-    SentinelCheck,
-    ServingPass,
-    TrainLog,
-    TrainLogRow,
-    Trial,
-    from_json,
-    to_json,
-)
+from harness.records import from_json, to_json
 
 Kind = Literal["text", "integer", "double", "boolean", "json"]
 Row = tuple[Any, ...]
@@ -73,30 +49,30 @@ class Table:
         return "current" if self.key else "all"
 
 
-TRAIN_LOG = Table("train_log", TrainLogRow, outer=("train_id", "attempt"))
-JUDGMENTS = Table("judgments", Judgment, same=(("id",), ("assignment", "revision")))
+TRAIN_LOG = Table("train_log", records.TrainLogRow, outer=("train_id", "attempt"))
+JUDGMENTS = Table("judgments", records.Judgment, same=(("id",), ("assignment", "revision")))
 TABLES: dict[type[Any], Table] = {
-    ExperimentRecord: Table("experiments", ExperimentRecord, key=("experiment_id",)),
-    Entry: Table("entries", Entry, key=("experiment_id", "arm", "seed", "fraction")),
-    Trial: Table("trials", Trial, key=("experiment_id", "arm", "number", "rung")),
-    RunRecord: Table("runs", RunRecord),
-    TrainLog: TRAIN_LOG,
-    Evaluation: Table("evaluations", Evaluation),
-    Prediction: Table("predictions", Prediction),
-    Likelihood: Table("likelihoods", Likelihood),
-    Score: Table("scores", Score),
-    SealedAccess: Table("looks", SealedAccess),
-    SentinelCheck: Table("sentinels", SentinelCheck),
-    ServingPass: Table("serving", ServingPass),
-    GateCall: Table("gates", GateCall),
-    ParityCheck: Table("parities", ParityCheck),
-    Round: Table("rounds", Round),
-    Assignment: Table("assignments", Assignment, same=(("token",),)),
-    ReviewText: Table("review_texts", ReviewText, same=(("round", "example", "source"),)),
-    Invitation: Table("invitations", Invitation),
-    Reservation: Table("reservations", Reservation),
-    Guess: Table("guesses", Guess),
-    Judgment: JUDGMENTS,
+    records.ExperimentRecord: Table("experiments", records.ExperimentRecord, key=("experiment_id",)),
+    records.Entry: Table("entries", records.Entry, key=("experiment_id", "arm", "seed", "fraction")),
+    records.Trial: Table("trials", records.Trial, key=("experiment_id", "arm", "number", "rung")),
+    records.RunRecord: Table("runs", records.RunRecord),
+    records.TrainLog: TRAIN_LOG,
+    records.Evaluation: Table("evaluations", records.Evaluation),
+    records.Prediction: Table("predictions", records.Prediction),
+    records.Likelihood: Table("likelihoods", records.Likelihood),
+    records.Score: Table("scores", records.Score),
+    records.SealedAccess: Table("looks", records.SealedAccess),
+    records.SentinelCheck: Table("sentinels", records.SentinelCheck),
+    records.ServingPass: Table("serving", records.ServingPass),
+    records.GateCall: Table("gates", records.GateCall),
+    records.ParityCheck: Table("parities", records.ParityCheck),
+    records.Round: Table("rounds", records.Round),
+    records.Assignment: Table("assignments", records.Assignment, same=(("token",),)),
+    records.ReviewText: Table("review_texts", records.ReviewText, same=(("round", "example", "source"),)),
+    records.Invitation: Table("invitations", records.Invitation),
+    records.Reservation: Table("reservations", records.Reservation),
+    records.Guess: Table("guesses", records.Guess),
+    records.Judgment: JUDGMENTS,
 }
 """In the order in which a batch is written."""
 

@@ -15,6 +15,7 @@ from harness.config import DataSpec, MetricsSpec, TaskSpec
 from harness.data.preference_files import read_pairs
 from harness.records import Assignment
 from harness.results import queries
+from harness.results.human import votes as votes_of
 
 TASK = """
 name: echo
@@ -214,7 +215,7 @@ def test_gold_pairs_of_the_owner(here: Path, shell: Shell) -> None:
     who = review.authenticate(store, review.invite(store, name, "Ann"))
     assert who is not None
     work(store, who, careful)
-    assert review.qualities(review.round_votes(store, name))[0].gold == (3, 3)
+    assert votes_of.qualities(review.round_votes(store, name))[0].gold == (3, 3)
     Path("gold.csv").write_text("prompt,good,bad\nSay: 1 2,,9 9\n")
     answer = shell("review", "open", "canary.yaml", "--arms", "canary-strong,canary-weak", "--gold-file", "gold.csv")
     assert answer.code == 2 and "gold.csv:2: good is missing or empty" in answer.err

@@ -12,7 +12,8 @@ from review_samples import ARMS, EVALUATIONS, PRACTICE, ballot, open_sample, per
 from harness import review
 from harness.errors import ReviewError
 from harness.records import ExclusionRule, to_json
-from harness.results.human import statistics
+from harness.results.human import statistics, votes as votes_of
+from harness.review import lifecycle
 from harness.review.blind import BlindItem, Thanks
 from harness.review.plan import Design
 from harness.store import Store
@@ -75,7 +76,7 @@ def test_a_token_is_known_by_its_hash_alone(store: Store) -> None:
         assert review.authenticate(store, wrong) is None
     review.revoke(store, "r1", "Ann")
     assert review.authenticate(store, token) is None
-    owner = review.authenticate(store, review.invite_owner(store, "Me"))
+    owner = review.authenticate(store, review.invite(store, None, "Me"))
     assert owner is not None and owner.role == "owner" and owner.round is None
     with pytest.raises(ReviewError, match="link is not valid"):
         review.next_item(store, owner)
@@ -94,7 +95,7 @@ def test_names_that_could_deceive_are_refused(store: Store, name: str) -> None:
 def test_closing_and_unblinding_are_logged_and_happen_once(store: Store) -> None:
     open_sample(store)
     with pytest.raises(ReviewError, match="not unblinded"):
-        review.open_votes(review.round_votes(store, "r1"))
+        votes_of.open_votes(review.round_votes(store, "r1"))
     with pytest.raises(ReviewError, match="needs a reason"):
         review.unblind(store, "r1", "boss", "  ")
     there = review.unblind(store, "r1", "boss", "the vote is over")
@@ -134,20 +135,20 @@ def test_quality_exclusion_and_counts_with_and_without(store: Store) -> None:
     work(store, ann, careful)
     work(store, bo, lambda item: "left" if item.left == "bad" or "answer B" in item.left else "right")
     found = review.round_votes(store, "r1")
-    good, bad = review.qualities(found)
+    good, bad = votes_of.qualities(found)
     assert (good.rater, good.votes, good.gold, good.identical, good.repeats) == ("Ann", 4, (3, 3), (1, 1), (2, 2))
     assert (bad.rater, bad.votes, bad.gold, bad.identical, bad.repeats) == ("Bo", 4, (0, 3), (0, 1), (2, 2))
     assert (good.left, good.decided) == (2, 4)
-    assert review.excluded_raters(found) == {"Bo": "0 of 3 gold pairs right, fewer than 70%"}
+    assert votes_of.excluded_raters(found) == {"Bo": "0 of 3 gold pairs right, fewer than 70%"}
     with pytest.raises(ReviewError):
-        review.open_votes(found)
+        votes_of.open_votes(found)
     review.unblind(store, "r1", "boss", "done")
     found = review.round_votes(store, "r1")
-    (both,) = review.pair_counts(review.open_votes(found), ARMS)
+    (both,) = votes_of.pair_counts(votes_of.open_votes(found), ARMS)
     assert (both.first, both.second, both.wins, both.losses, both.ties) == (*ARMS, 4, 4, 0) and both.share == 0.5
-    (without,) = review.pair_counts(review.open_votes(found, without=("Bo",)), ARMS)
+    (without,) = votes_of.pair_counts(votes_of.open_votes(found, without=("Bo",)), ARMS)
     assert (without.wins, without.losses, without.share) == (4, 0, 1.0)
-    one = review.open_votes(found)[0]
+    one = votes_of.open_votes(found)[0]
     assert {one.left, one.right} == set(ARMS) and one.rater in ("Ann", "Bo") and one.example.startswith("x")
 
 
@@ -156,12 +157,12 @@ def test_the_other_shares_exclude_too_and_few_pairs_do_not(store: Store) -> None
     open_sample(store, Design(3, 1, 1, gold=2, identical=2, repeats=2), exclusion=rule)
     work(store, person(store), lambda item: "left")
     found = review.round_votes(store, "r1")
-    assert review.excluded_raters(found) == {"Ann": "0 of 2 identical pairs called a tie, fewer than 50%"}
+    assert votes_of.excluded_raters(found) == {"Ann": "0 of 2 identical pairs called a tie, fewer than 50%"}
     strict = dataclasses.replace(found.round, exclusion=dataclasses.replace(rule, identical_ties=None))
-    reason = review.excluded_raters(dataclasses.replace(found, round=strict))["Ann"]
+    reason = votes_of.excluded_raters(dataclasses.replace(found, round=strict))["Ann"]
     assert reason == "0 of 2 repeats judged alike, fewer than 90%"  # always left is never the same answer twice
     late = dataclasses.replace(found.round, exclusion=dataclasses.replace(rule, at_least=3))
-    assert review.excluded_raters(dataclasses.replace(found, round=late)) == {}
+    assert votes_of.excluded_raters(dataclasses.replace(found, round=late)) == {}
 
 
 def test_answers_that_were_the_same_count_as_ties_once_for_every_rater(store: Store) -> None:
@@ -171,7 +172,7 @@ def test_answers_that_were_the_same_count_as_ties_once_for_every_rater(store: St
     end = review.next_item(store, person(store))
     assert isinstance(end, Thanks) and end.done == 0 and end.question is None
     review.unblind(store, "r1", "boss", "done")
-    votes = review.open_votes(review.round_votes(store, "r1"))
+    votes = votes_of.open_votes(review.round_votes(store, "r1"))
     assert len(votes) == 15 and all(vote.automatic and vote.winner == "tie" for vote in votes)
 
 
@@ -194,16 +195,17 @@ def test_the_blinding_index_is_from_minus_one_to_one(store: Store) -> None:
     assert found is not None and (found.value, found.n) == (pytest.approx(1 / 3), 3)
 
 
-def test_a_monitor_sees_votes_in_the_order_they_were_cast(store: Store) -> None:
+def test_a_monitor_sees_votes_in_the_order_they_were_cast(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def order(found: Any) -> list[str]:
         return [found.votes[a.token].when for a in found.assignments if a.token in found.votes]
 
+    monkeypatch.setattr(lifecycle, "preferred", order)
     open_sample(store, Design(4, 1, 1))
     work(store, person(store), careful)
     assert review.status(store, "r1").monitor is None
-    seen = review.status(store, "r1", monitor=order).monitor
+    seen = review.status(store, "r1", monitor=True).monitor
     assert len(seen) == 4 and seen == sorted(seen)
     review.close(store, "r1", "boss")
-    assert review.status(store, "r1", monitor=order).monitor is None, "closed"
+    assert review.status(store, "r1", monitor=True).monitor is None, "closed"
     open_sample(store, Design(4, 1, 1), arms=("canary-full", "canary-lora", "canary-dpo"), id="r2")
-    assert review.status(store, "r2", monitor=order).monitor is None, "three arms"
+    assert review.status(store, "r2", monitor=True).monitor is None, "three arms"

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from harness.errors import ReviewError
 from harness.records import Assignment
-from harness.review.plan import Design, GoldPair, Material, balanced, choose_items, fillers_for, plan_round
+from harness.review.plan import Design, Material, balanced, choose_items, fillers_for, plan_round
 
 
 @st.composite
@@ -30,8 +30,7 @@ def plans(draw: st.DrawFn) -> tuple[Material, Design, int]:
         identical=draw(st.integers(0, 3)),
         repeats=draw(st.integers(0, 4)),
     )
-    gold = [GoldPair(name, "gold:good", "gold:bad") for name in examples[:3]]
-    return Material(examples, arms, gold=gold), design, draw(st.integers(0, 2**63 - 1))
+    return Material(examples, arms, gold=examples[:3]), design, draw(st.integers(0, 2**63 - 1))
 
 
 def pair(a: Assignment) -> tuple[str, ...]:
@@ -115,7 +114,7 @@ def test_any_raters_and_pairs_get_balanced_sides(cells: list[tuple[int, int]], s
 
 
 def test_tokens_are_random_and_everything_else_follows_from_the_seed() -> None:
-    material = Material([f"x{n}" for n in range(20)], ["a", "b", "c"], gold=[GoldPair("x1", "gold:good", "gold:bad")])
+    material = Material([f"x{n}" for n in range(20)], ["a", "b", "c"], gold=["x1"])
     design = Design(30, 2, 3, 2, 1, 2)
 
     def bare(seed: int) -> list[Assignment]:
@@ -129,7 +128,7 @@ def test_tokens_are_random_and_everything_else_follows_from_the_seed() -> None:
 
 def test_a_side_says_nothing_of_the_arm() -> None:
     """Over many seeds the first arm stands left as often as right, and the first place is any kind's."""
-    material = Material([f"x{n}" for n in range(9)], ["a", "b"], gold=[GoldPair("x1", "gold:good", "gold:bad")])
+    material = Material([f"x{n}" for n in range(9)], ["a", "b"], gold=["x1"])
     left = [plan_round("r", material, Design(9, 1, 1), seed)[0].left for seed in range(400)]
     assert abs(left.count("a") - 200) < 60  # 6 standard deviations
     kinds = {plan_round("r", material, Design(9, 1, 1, 2, 2, 0), seed)[0].kind for seed in range(60)}

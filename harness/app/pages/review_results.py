@@ -21,7 +21,7 @@ from harness.results.render import human
 from harness.results.render.colours import Looks, arm_looks
 from harness.results.render.table import Table
 from harness.review import RoundStatus
-from harness.review.lifecycle import Monitored, preferred
+from harness.review.lifecycle import Monitored
 from harness.store import Store
 
 OPEN_FIRST = "Run `harness review open EXPERIMENT --arms a,b`, then `harness review invite ROUND NAME`"
@@ -51,7 +51,7 @@ def main(store: Store) -> None:
 
 @frame.cached(8)
 def _status(folder: str, round_id: str, state: str, _store: Store) -> RoundStatus:
-    return review.status(_store, round_id, preferred)
+    return review.status(_store, round_id, monitor=True)
 
 
 def _title(round_: Round, experiments: Mapping[str, ExperimentRecord]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -136,12 +134,7 @@ def keep_looks(home: Path, looks: Sequence[SealedAccess]) -> None:
 def look(record: ExperimentRecord, entry: Entry, why: str) -> SealedAccess:
     """A test-set evaluation, to be counted: who scored which arm on the sealed test split, when and why."""
     assert entry.eval_id is not None
-    return SealedAccess(entry.eval_id, record.experiment_id, entry.arm, who(), why, environment.now())
-
-
-def who() -> str:
-    """The user who runs this."""
-    return os.environ.get("USER") or getpass.getuser()
+    return SealedAccess(entry.eval_id, record.experiment_id, entry.arm, environment.user(), why, environment.now())
 
 
 def check(store: Store, home: Path, check: SentinelCheck | ParityCheck, rows: Sequence[Any]) -> None:

@@ -6,8 +6,7 @@ votes.py     what people said in blind review
 checks.py    a gates file against what is known of its metrics
 judge.py     questions and evidence → one verdict
 reports.py   the verdict as lines, JSON, JUnit XML, Markdown and annotations
-looks.py     how often one candidate may be judged
-waivers.py   rules that do not decide for a while
+looks.py     how often one candidate may be judged, and rules that do not decide for a while
 """
 
 from harness.release.gate.judge import judge, judge_rule

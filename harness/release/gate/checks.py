@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.config import GateRule, GateSpec
 from harness.config.documents import Document
 from harness.config.gates import HUMAN
-from harness.errors import SpecError, UsageError
+from harness.errors import UsageError
 from harness.metrics import Metric, is_own
 from harness.metrics.user_metrics import known_metric
 
@@ -23,21 +23,13 @@ def check_rules(document: Document, spec: GateSpec, folder: Path) -> None:
         try:
             metric = known_metric(rule.metric, folder)
         except UsageError as error:
-            raise document.error(("rules", number, "metric"), error.message, _hint(rule.metric, error.hint)) from None
+            people = any(word in rule.metric.lower() for word in ("win", "human"))
+            hint = f"Did you mean {HUMAN!r}?" if people else error.hint
+            raise document.error(("rules", number, "metric"), error.message, hint) from None
         wrong = _wrong_limit(rule, metric) or _wrong_slice(rule, metric)
         if wrong is not None:
             field, message, hint = wrong
-            raise _error(document, number, field, message, hint)
-
-
-def _error(document: Document, number: int, field: str, message: str, hint: str) -> SpecError:
-    return document.error(("rules", number, field), message, hint)
-
-
-def _hint(name: str, hint: str) -> str:
-    """What is near, where people's win rate is nearer than any metric."""
-    plain = name.lower().replace("-", "_")
-    return f"Did you mean {HUMAN!r}?" if "win" in plain or "human" in plain else hint
+            raise document.error(("rules", number, field), message, hint)
 
 
 def _wrong_limit(rule: GateRule, metric: Metric) -> tuple[str, str, str] | None:
@@ -45,17 +37,13 @@ def _wrong_limit(rule: GateRule, metric: Metric) -> tuple[str, str, str] | None:
     if metric.bounds is None:
         return None
     low, high = metric.bounds
+    between = f"{metric.name} lies between {low:g} and {high:g}"
     for field in ("floor", "ceiling"):
         value = getattr(rule, field)
         if value is not None and not low <= value <= high:
-            return (
-                field,
-                f"{metric.name} lies between {low:g} and {high:g}, found {value:g}",
-                "Use the metric's own unit",
-            )
+            return field, f"{between}, found {value:g}", "Use the metric's own unit"
     if rule.margin is not None and rule.margin >= high - low:
-        words = f"{metric.name} lies between {low:g} and {high:g}: a margin of {rule.margin:g} passes everything"
-        return "margin", words, "Use the metric's own unit"
+        return "margin", f"{between}: a margin of {rule.margin:g} passes everything", "Use the metric's own unit"
     return None
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness import stats
 from harness.config import GateRule
@@ -21,9 +22,8 @@ from harness.config.documents import nearest
 from harness.config.gates import HUMAN, shown
 from harness.metrics import Metric, metric
 from harness.records import Estimate, Evidence, ExampleDrop, ParityCheck, Score, differences
-from harness.records.gates import Question
 from harness.records.release import Scored
-from harness.release.gate.measures import measure_rule, parity_rule
+from harness.release.gate.measures import measure_rule, parity_rule, with_test
 from harness.release.gate.votes import flag_rule, win_rate_rule
 from harness.results.estimator import name_of
 from harness.results.human.votes import RoundVotes
@@ -42,15 +42,12 @@ class GateInputs:
     baseline: Scored
     sensitive: bool = False
     """No id of an example may stand in a report."""
-    untrained: Scored | None = None
-    """The untrained arm of the same experiment."""
-    no_untrained: str = "the untrained arm was not looked up"
-    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Test example → its row, for slices."""
-    no_columns: str = "the sealed test split was not read"
-    votes: RoundVotes | None = None
-    """The newest unblinded round with this very artefact."""
-    no_votes: str = "no review round was looked up"
+    untrained: Scored | str = "the untrained arm was not looked up"
+    """The untrained arm of the same experiment, or why there is none."""
+    columns: Mapping[str, Mapping[str, Any]] | str = "the sealed test split was not read"
+    """Test example → its row, for slices; or why they are not known."""
+    votes: RoundVotes | str = "no review round was looked up"
+    """The newest unblinded round with this very artefact, or why there is none."""
     parities: tuple[ParityCheck, ...] = ()
     """Checks of what ships of it, in the order they were made."""
 
@@ -72,8 +69,8 @@ class GateInputs:
         return f"scored in another environment than the {who} ({', '.join(changed)}); {hint}" if changed else ""
 
 
-def question_of(rule: GateRule, higher: bool) -> Question:
-    """What a rule about a metric asks, in the metric's own direction."""
+def _asked(rule: GateRule, higher: bool) -> Evidence:
+    """What a rule about a metric asks, in the metric's own direction, before anything is known."""
     if rule.margin is not None:
         limit, better = (-rule.margin if higher else rule.margin), higher
     elif rule.floor is not None:
@@ -81,61 +78,60 @@ def question_of(rule: GateRule, higher: bool) -> Question:
     else:
         assert rule.ceiling is not None
         limit, better = rule.ceiling, False
-    return Question(rule.title, rule.tier, limit, better, rule.confidence, rule.least)
+    return Evidence(rule.title, rule.tier, limit, better, rule.confidence, rule.least)
 
 
-def ask(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
-    """A rule's question and its evidence."""
-    question, evidence = _ask(rule, inputs)
+def evidence_on(rule: GateRule, inputs: GateInputs) -> Evidence:
+    """What a rule asks, and what is known of it."""
+    evidence = _evidence_on(rule, inputs)
     if inputs.candidate.suite != inputs.baseline.suite:
         # Whatever a rule is about, a baseline of other data is not the one it was written for.
-        return question, Evidence(None, problem=inputs.other_question())
-    return question, evidence
+        asked = evidence.rule, evidence.tier, evidence.limit, evidence.higher_is_better, evidence.confidence
+        return Evidence(*asked, evidence.minimum_examples, problem=inputs.other_question())
+    return evidence
 
 
-def _ask(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
+def _evidence_on(rule: GateRule, inputs: GateInputs) -> Evidence:
     if rule.measure is not None:
         return measure_rule(rule, inputs.candidate, inputs.baseline)
     if rule.parity is not None:
         return parity_rule(rule, inputs.parities)
     if rule.flag is not None or rule.metric == HUMAN:
         votes = inputs.votes
-        if votes is None:
+        if isinstance(votes, str):
             higher, limit = rule.flag is None, rule.floor if rule.ceiling is None else rule.ceiling
             assert limit is not None
-            question = Question(rule.title, rule.tier, limit, higher, rule.confidence, rule.least)
-            return question, Evidence(None, problem=inputs.no_votes)
+            asked = Evidence(rule.title, rule.tier, limit, higher, rule.confidence, rule.least)
+            return replace(asked, problem=votes)
         judged = flag_rule if rule.flag is not None else win_rate_rule
         return judged(rule, votes, inputs.candidate.arm)
     return _metric_rule(rule, inputs)
 
 
-# ---------------------------------------------------------------------------------------------------------- metrics
-
-
-def _metric_rule(rule: GateRule, inputs: GateInputs) -> tuple[Question, Evidence]:
+def _metric_rule(rule: GateRule, inputs: GateInputs) -> Evidence:
     assert rule.metric is not None
     metric = _metric(rule.metric, inputs)
-    question = question_of(rule, metric.direction == "higher")
+    asked = _asked(rule, metric.direction == "higher")
     other = inputs.untrained if rule.against == "untrained" else inputs.baseline
     wrong, ours, theirs = _comparable(rule, inputs, metric)
     if wrong:
-        return question, Evidence(None, problem=wrong)
+        return replace(asked, problem=wrong)
     if rule.slice is not None:
         items, wrong = _in_slice(rule.slice, ours, inputs)
         if wrong:
-            return question, Evidence(None, problem=wrong)
+            return replace(asked, problem=wrong)
         ours = {item: ours[item] for item in items}
         theirs = {item: theirs[item] for item in items} if theirs is not None else None
     if rule.margin is None:
-        return question, _evidence(metric, question, _Paired(ours, None, inputs.candidate.groups))
-    assert theirs is not None and other is not None
+        return _evidence(metric, asked, ours, None, inputs.candidate.groups)
+    assert theirs is not None and not isinstance(other, str)
     if inputs.candidate.artefact == other.artefact and _same(ours, theirs):
         words = "the candidate is the baseline's own artefact, with the same score on every example"
         groups = {inputs.candidate.groups.get(item, item) for item in ours}
-        return question, Evidence(Estimate(0.0, 0.0, 0.0, len(ours), len(groups), 1, words, 1.0), 1.0, 0)
-    evidence = _evidence(metric, question, _Paired(ours, theirs, inputs.candidate.groups))
-    return question, _with_worst(evidence, ours, theirs, question.higher_is_better, inputs.sensitive)
+        same = Estimate(0.0, 0.0, 0.0, len(ours), len(groups), 1, words, 1.0)
+        return replace(asked, estimate=same, p_fail=1.0, more_examples=0)
+    evidence = _evidence(metric, asked, ours, theirs, inputs.candidate.groups)
+    return _with_worst(evidence, ours, theirs, inputs.sensitive)
 
 
 def _metric(name: str, inputs: GateInputs) -> Metric:
@@ -165,8 +161,8 @@ def _comparable(rule: GateRule, inputs: GateInputs, metric: Metric) -> tuple[str
     if compared:
         return inputs.other_environment(inputs.baseline, "--rescore-baseline"), ours, pinned
     untrained = inputs.untrained
-    if untrained is None:
-        return inputs.no_untrained, ours, None
+    if isinstance(untrained, str):
+        return untrained, ours, None
     if _suite(ours) == "test" and untrained.prompts != inputs.candidate.prompts:
         return "the untrained arm was asked with other prompts", ours, None
     theirs, problem = _values(untrained, name, metric)
@@ -199,8 +195,8 @@ def _suite(values: Values) -> str:
 def _in_slice(slice_: Mapping[str, object], ours: Values, inputs: GateInputs) -> tuple[list[str], str]:
     """The items whose columns hold the values that are wanted, and what is wrong."""
     columns = inputs.columns
-    if not columns:
-        return [], inputs.no_columns
+    if isinstance(columns, str):
+        return [], columns
     lost = sum(item not in columns for item in ours)
     if lost:
         return [], f"the columns of {lost} test examples are not known"
@@ -243,55 +239,36 @@ def _usable(score: Score, corpus: bool) -> bool:
     return all(number is not None and np.isfinite(number) for number in numbers)
 
 
-# -------------------------------------------------------------------------------------------------------- estimates
-
-
-@dataclass(frozen=True, slots=True)
-class _Paired:
-    """Scores of the same items, and their groups."""
-
-    ours: Values
-    theirs: Values | None
-    groups: Mapping[str, str]
-
-
-def _evidence(metric: Metric, question: Question, paired: _Paired) -> Evidence:
-    items = sorted(paired.ours)
-    groups = [paired.groups.get(item, item) for item in items]
-    ours = [paired.ours[item] for item in items]
-    theirs = [paired.theirs[item] for item in items] if paired.theirs is not None else None
-    if metric.combine is not None:
-        return _corpus(metric, question, (ours, theirs), groups)
-    values = np.array([score.value for score in ours], dtype=np.float64)
-    bounds = metric.bounds
-    if theirs is not None:
-        values, bounds = values - np.array([score.value for score in theirs], dtype=np.float64), span(bounds)
-    test = stats.side_test(values, question.limit, groups, bounds=bounds, confidence=question.confidence)
-    wrong_side = test.p_below if question.higher_is_better else test.p_above
-    return Evidence(test.estimate, wrong_side, test.more_examples)
-
-
-def _corpus(
-    metric: Metric, question: Question, sides: tuple[Sequence[Score], Sequence[Score] | None], groups: list[str]
+def _evidence(
+    metric: Metric, asked: Evidence, ours: Values, theirs: Values | None, grouped: Mapping[str, str]
 ) -> Evidence:
-    """Corpus metrics: the bootstrap interval of `stats`; no p-value, so the interval alone decides."""
-    assert metric.combine is not None
-    ours, theirs = sides
-    level, rng = 2 * question.confidence - 1, np.random.default_rng(0)
-    ours_statistics = np.array([score.statistics for score in ours], dtype=np.float64)
+    """From scores of the same items. Of corpus metrics the bootstrap interval alone decides, without a p-value."""
+    items = sorted(ours)
+    groups = [grouped.get(item, item) for item in items]
+
+    def column(side: Values) -> NDArray[np.float64]:
+        numbers = [side[item].value if metric.combine is None else side[item].statistics for item in items]
+        return np.array(numbers, dtype=np.float64)
+
+    if metric.combine is None:
+        values, bounds = column(ours), metric.bounds
+        if theirs is not None:
+            values, bounds = values - column(theirs), span(bounds)
+        test = stats.side_test(values, asked.limit, groups, bounds=bounds, confidence=asked.confidence)
+        return with_test(asked, test)
+    level, rng = 2 * asked.confidence - 1, np.random.default_rng(0)
     if theirs is None:
-        estimate = stats.corpus_estimate(ours_statistics[None], metric.combine, groups, rng, level)
+        estimate = stats.corpus_estimate(column(ours)[None], metric.combine, groups, rng, level)
     else:
-        theirs_statistics = np.array([score.statistics for score in theirs], dtype=np.float64)
-        estimate = stats.corpus_paired_difference(
-            ours_statistics[None], theirs_statistics[None], metric.combine, groups, rng, level
-        )
-    return Evidence(estimate, None, stats.more_to_settle(estimate, question.limit, question.confidence))
+        sides = column(ours)[None], column(theirs)[None]
+        estimate = stats.corpus_paired_difference(*sides, metric.combine, groups, rng, level)
+    more = stats.more_to_settle(estimate, asked.limit, asked.confidence)
+    return replace(asked, estimate=estimate, more_examples=more)
 
 
-def _with_worst(evidence: Evidence, ours: Values, theirs: Values, higher: bool, sensitive: bool) -> Evidence:
+def _with_worst(evidence: Evidence, ours: Values, theirs: Values, sensitive: bool) -> Evidence:
     """With the examples on which the candidate drops most; of corpus metrics each example's own value."""
-    sign = 1.0 if higher else -1.0
+    sign = 1.0 if evidence.higher_is_better else -1.0
     drops = []
     for item, score in ours.items():
         value, other = score.value, theirs[item].value

@@ -9,15 +9,13 @@ under one lock: two calls at once cannot both be the first look.
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import DiskFull, NotRecorded, StoreError
 from harness.experiments.running import ingest
-from harness.records import GateCall, GateVerdict, SealedAccess, from_json
+from harness.records import GateCall, SealedAccess, from_json
 from harness.records.files import read_json, write_json
 from harness.release.gate import looks
 from harness.results.stored import database
@@ -26,31 +24,12 @@ from harness.store import Store
 UNSETTLED = "the store could not be asked for earlier looks"
 
 
-@dataclass(frozen=True, slots=True)
-class GateResult:
-    """A gate's verdict as it stands once earlier ones are known, with all that is stored of it."""
-
-    call: GateCall
-    problem: NotRecorded | None = None
-    """Why it is not in the store; a pipeline must not go on then."""
-
-    @property
-    def verdict(self) -> GateVerdict:
-        """The verdict itself."""
-        return self.call.verdict
-
-
-def who() -> str:
-    """Who runs this."""
-    return os.environ.get("USER") or getpass.getuser()
-
-
 def folder(home: Path, call: GateCall) -> Path:
     """Where the calls about one training and one baseline lie."""
     return home / "gates" / f"{call.baseline_digest}-{call.train_id}"
 
 
-def record_call(home: Path, call: GateCall) -> GateResult:
+def record_call(home: Path, call: GateCall) -> tuple[GateCall, NotRecorded | None]:
     """Store `call` as what it is among earlier ones: a look, the same scores again, or a refusal.
 
     Never raises for the store's sake: the verdict is kept as a file and comes back with the problem.
@@ -68,7 +47,7 @@ def record_call(home: Path, call: GateCall) -> GateResult:
             session.write(*(row for row in earlier if row.id not in stored), final, *looked)
     except (StoreError, DiskFull, OSError) as error:
         return _unsettled(home, call, error)
-    return GateResult(final)
+    return final, None
 
 
 def decide(earlier: Sequence[GateCall], call: GateCall) -> GateCall:
@@ -109,7 +88,7 @@ def _look(call: GateCall) -> list[SealedAccess]:
     return [SealedAccess(call.eval_id, call.experiment, arm, call.who, why, call.when)]
 
 
-def _unsettled(home: Path, call: GateCall, error: StoreError | DiskFull | OSError) -> GateResult:
+def _unsettled(home: Path, call: GateCall, error: StoreError | DiskFull | OSError) -> tuple[GateCall, NotRecorded]:
     call = replace(call, look=None, reason=UNSETTLED, settled=False)
     file = folder(home, call) / f"{call.id}.json"
     cause = str(error) if isinstance(error, OSError) else error.message
@@ -118,4 +97,4 @@ def _unsettled(home: Path, call: GateCall, error: StoreError | DiskFull | OSErro
         hint = f"It is kept in {file}; the same command settles it"
     except OSError as other:
         hint = f"It could not be kept as a file either ({other.strerror}): keep what was printed"
-    return GateResult(call, NotRecorded(f"the verdict {call.outcome} is not stored: {cause.rstrip('.')}", hint=hint))
+    return call, NotRecorded(f"the verdict {call.outcome} is not stored: {cause.rstrip('.')}", hint=hint)

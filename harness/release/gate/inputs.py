@@ -9,14 +9,27 @@ from pathlib import Path
 from harness.config import GateRule
 from harness.config.gates import HUMAN
 from harness.metrics.external import own_metric
+from harness.progress import Reporter
 from harness.records import Entry, Evaluation, ExperimentRecord, Prediction, Round, RunRecord, Score, ServingPass
-from harness.records.release import Scored
+from harness.records.release import Release, Scored
 from harness.release import baselines
 from harness.release.gate.evidence import GateInputs
 from harness.release.gate.measures import measures
 from harness.results import stored
 from harness.results.human.votes import RoundVotes, joined
 from harness.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringContext:
+    """Where models are scored before a gate judges, and by which experiment file."""
+
+    home: Path
+    """Absolute."""
+    baseline: Release
+    experiment: Path | None
+    """The experiment file that was named; None: the one that the baseline's run was made with."""
+    reporter: Reporter
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,32 +70,25 @@ def with_lookups(
 ) -> GateInputs:
     """`inputs` with what the rules ask for beside scores; with `hide` ids of examples are hashed as in a baseline."""
     if any(rule.against == "untrained" for rule in rules):
-        untrained, why = _untrained(candidate)
-        if untrained is not None and hide:
+        untrained = _untrained(candidate)
+        if hide and not isinstance(untrained, str):
             untrained = baselines.hidden(untrained)
-        inputs = replace(inputs, untrained=untrained, no_untrained=why)
+        inputs = replace(inputs, untrained=untrained)
     if any(rule.slice is not None for rule in rules):
-        inputs = _with_columns(inputs, candidate, hide)
+        examples = stored.sealed_examples(candidate.home.absolute(), candidate.experiment)
+        columns = {example.id: example.fields for example in examples.values()}
+        if hide:
+            columns = {baselines.hidden_name(inputs.candidate.suite, "item", k): v for k, v in columns.items()}
+        why = f"the sealed test split is not under {candidate.home.name}, so no slice can be made"
+        inputs = replace(inputs, columns=columns or f"{why}; run the experiment again")
     if any(rule.flag is not None or rule.metric == HUMAN for rule in rules):
-        votes, why = _votes(candidate)
-        inputs = replace(inputs, votes=votes, no_votes=why)
+        inputs = replace(inputs, votes=_votes(candidate))
     if any(rule.parity is not None for rule in rules):
         inputs = replace(inputs, parities=tuple(candidate.store.parities(str(candidate.entry.eval_id))))
     return inputs
 
 
-def _with_columns(inputs: GateInputs, candidate: CandidateRun, hide: bool) -> GateInputs:
-    examples = stored.sealed_examples(candidate.home.absolute(), candidate.experiment)
-    columns = {example.id: example.fields for example in examples.values()}
-    if hide:
-        suite = inputs.candidate.suite
-        columns = {baselines.hidden_name(suite, "item", k): v for k, v in columns.items()}
-    home = candidate.home.name
-    why = f"the sealed test split is not under {home}, so no slice can be made; run the experiment again"
-    return replace(inputs, columns=columns, no_columns=why)
-
-
-def _untrained(candidate: CandidateRun) -> tuple[Scored | None, str]:
+def _untrained(candidate: CandidateRun) -> Scored | str:
     """The untrained arm of the experiment, or why there is none. Of several the one that is called so."""
     store, experiment = candidate.store, candidate.experiment
     entries = [entry for entry in store.entries(experiment.experiment_id) if entry.fraction == 1]
@@ -91,32 +97,32 @@ def _untrained(candidate: CandidateRun) -> tuple[Scored | None, str]:
     untrained = [(entry, run) for entry, run in pairs if run is not None and run.method == "untrained"]
     named = [pair for pair in untrained if pair[0].arm == "untrained"] or untrained
     if not named:
-        return None, f"{experiment.name} has no untrained arm: add `untrained` to its arms and run it again"
+        return f"{experiment.name} has no untrained arm: add `untrained` to its arms and run it again"
     if len(named) > 1:
         arms = ", ".join(entry.arm for entry, _ in named)
-        return None, f"{experiment.name} has several untrained arms ({arms}): call one of them untrained"
+        return f"{experiment.name} has several untrained arms ({arms}): call one of them untrained"
     entry, run = named[0]
     if entry.eval_id is None:
-        return None, f"{entry.arm} has no result: it ended {entry.status}; `harness run` tries again"
-    return scored(replace(candidate, entry=entry, run=run)), ""
+        return f"{entry.arm} has no result: it ended {entry.status}; `harness run` tries again"
+    return scored(replace(candidate, entry=entry, run=run))
 
 
-def _votes(candidate: CandidateRun) -> tuple[RoundVotes | None, str]:
+def _votes(candidate: CandidateRun) -> RoundVotes | str:
     """The newest unblinded round with this very artefact, or what to do to have one."""
     arm, experiment = candidate.entry.arm, candidate.experiment
     opening = f"`harness review open {experiment.name} --arms {arm},OTHER`"
     rounds = [round_ for round_ in candidate.store.rounds(experiment.experiment_id) if arm in round_.arms]
     if not rounds:
-        return None, f"nobody has reviewed {arm}: {opening}"
+        return f"nobody has reviewed {arm}: {opening}"
     unblinded = [(round_.unblinded.when, round_) for round_ in rounds if round_.unblinded is not None]
     if not unblinded:
         last = max(rounds, key=lambda round_: round_.opened.when)
         state = "still open" if last.closed is None else "closed but still blind"
-        return None, f'the round {last.id} is {state}: `harness review unblind {last.id} --reason "…"`'
+        return f'the round {last.id} is {state}: `harness review unblind {last.id} --reason "…"`'
     newest = max(unblinded, key=lambda pair: pair[0])[1]
     if not _same_artefact(candidate, newest):
-        return None, f"the round {newest.id} judged another model or evaluation of {arm}: {opening}"
-    return joined(newest, candidate.store.ballots(newest.id)), ""
+        return f"the round {newest.id} judged another model or evaluation of {arm}: {opening}"
+    return joined(newest, candidate.store.ballots(newest.id))
 
 
 def _same_artefact(candidate: CandidateRun, round_: Round) -> bool:

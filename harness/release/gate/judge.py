@@ -1,4 +1,4 @@
-"""The verdict of a gate, from what each rule asks and the evidence on it.
+"""The verdict of a gate, from the evidence on each of its rules.
 
 A rule asks whether a number lies on the right side of a limit: the paired difference above minus the margin, a score
 above its floor, a rate below its ceiling. Both ends of the interval are one-sided limits at the rule's confidence:
@@ -23,30 +23,28 @@ from typing import Literal
 
 from harness import stats
 from harness.records import EXIT_CODES, Evidence, GateOutcome, GateVerdict, RuleVerdict
-from harness.records.gates import Question
 
 SEVERITY: tuple[GateOutcome, ...] = ("INVALID", "FAIL", "INCONCLUSIVE", "PASS")
 """The worst critical rule decides; what cannot be believed comes before everything."""
 
 
-def judge_rule(question: Question, evidence: Evidence) -> RuleVerdict:
+def judge_rule(evidence: Evidence) -> RuleVerdict:
     """One rule's answer, before the adjustment for the number of rules: the worst of what it asks."""
-    verdict = _judge_one(question, evidence)
-    for asked, given in evidence.parts:
-        part = _judge_one(asked, given)
-        words = f"{verdict.words}; {asked.rule}: {part.words}"
+    verdict = _judge_one(evidence)
+    for part in map(_judge_one, evidence.parts):
+        words = f"{verdict.words}; {part.rule}: {part.words}"
         if SEVERITY.index(part.outcome) < SEVERITY.index(verdict.outcome):
             verdict = replace(verdict, outcome=part.outcome, more_examples=part.more_examples, counted=part.counted)
         verdict = replace(verdict, words=words)
     return replace(verdict, worst=evidence.worst, dropped=evidence.dropped)
 
 
-def _judge_one(question: Question, evidence: Evidence) -> RuleVerdict:
+def _judge_one(evidence: Evidence) -> RuleVerdict:
     things = evidence.counted
 
     def answer(outcome: GateOutcome, words: str, more: int | None = None) -> RuleVerdict:
         return RuleVerdict(
-            question.rule, question.tier, outcome, words, evidence.estimate, question.limit, more, counted=things
+            evidence.rule, evidence.tier, outcome, words, evidence.estimate, evidence.limit, more, counted=things
         )
 
     if evidence.problem:
@@ -57,20 +55,19 @@ def _judge_one(question: Question, evidence: Evidence) -> RuleVerdict:
             return answer("INCONCLUSIVE", evidence.waiting + (f"; {more:,} {things} are wanted" if more else ""), more)
         return answer("INVALID", "there is nothing to judge")
     count = estimate.n if evidence.count is None else evidence.count
-    if count < question.minimum_examples:
-        words = f"{count} {things}; the rule asks for {question.minimum_examples}"
-        return answer("INCONCLUSIVE", words, question.minimum_examples - count)
+    if count < evidence.minimum_examples:
+        words = f"{count} {things}; the rule asks for {evidence.minimum_examples}"
+        return answer("INCONCLUSIVE", words, evidence.minimum_examples - count)
     if estimate.low is None or estimate.high is None:
         ending = f"; {more:,} more {things} are wanted" if more else ""
         return answer("INCONCLUSIVE", f"no interval: {estimate.method}{ending}", more)
-    sign = 1.0 if question.higher_is_better else -1.0
+    sign, side = (1.0, "at least") if evidence.higher_is_better else (-1.0, "at most")
     low, high = sorted((sign * estimate.low, sign * estimate.high))
-    limit = sign * question.limit
-    side = "at least" if question.higher_is_better else "at most"
+    limit = sign * evidence.limit
     between = (
         "" if estimate.low == estimate.value == estimate.high else f" [{number(estimate.low)}, {number(estimate.high)}]"
     )
-    words = f"{number(estimate.value)}{between}, wanted {side} {number(question.limit)}"
+    words = f"{number(estimate.value)}{between}, wanted {side} {number(evidence.limit)}"
     if low > limit or low == high == limit:
         return answer("PASS", words, 0)
     if high < limit:
@@ -87,20 +84,12 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 10_000 and float(value).is_integer() else f"{value:.4g}"
 
 
-def judge(
-    questions: Sequence[Question],
-    evidence: Sequence[Evidence],
-    on_inconclusive: Literal["fail", "warn"] = "fail",
-) -> GateVerdict:
-    """The gate's answer from what each rule asks and what is known of it, in the same order.
+def judge(evidence: Sequence[Evidence], on_inconclusive: Literal["fail", "warn"] = "fail") -> GateVerdict:
+    """The gate's answer from the evidence on each of its rules.
 
     No critical rule is INVALID: a gate that asks nothing passes everything.
-
-    Raises:
-        ValueError: not one piece of evidence for each question.
     """
-    rules = [judge_rule(question, given) for question, given in zip(questions, evidence, strict=True)]
-    return conclude(_with_holm(rules, questions, evidence), on_inconclusive)
+    return conclude(_with_holm([judge_rule(each) for each in evidence], evidence), on_inconclusive)
 
 
 def conclude(rules: Sequence[RuleVerdict], on_inconclusive: Literal["fail", "warn"] = "fail") -> GateVerdict:
@@ -130,17 +119,15 @@ def worst_outcome(outcomes: Collection[GateOutcome]) -> GateOutcome:
     return next((outcome for outcome in SEVERITY if outcome in outcomes), "PASS")
 
 
-def _with_holm(
-    rules: Sequence[RuleVerdict], questions: Sequence[Question], evidence: Sequence[Evidence]
-) -> list[RuleVerdict]:
+def _with_holm(rules: Sequence[RuleVerdict], evidence: Sequence[Evidence]) -> list[RuleVerdict]:
     """Critical rules that fail at their own level but not in their family become INCONCLUSIVE."""
     family = [index for index, rule in enumerate(rules) if rule.tier == "critical" and rule.outcome != "INVALID"]
-    p_values = [_p_fail(question, given) for question, given in zip(questions, evidence, strict=True)]
+    p_values = [_p_fail(each) for each in evidence]
     raw = [1.0 if (p := p_values[index]) is None else p for index in family]
     adjusted = dict(zip(family, stats.holm(raw), strict=True)) if family else {}
     result = list(rules)
     for index, p in adjusted.items():
-        rule, own, error = rules[index], p_values[index], 1 - questions[index].confidence
+        rule, own, error = rules[index], p_values[index], 1 - evidence[index].confidence
         # No p-value: the interval alone has decided, and there is nothing to adjust.
         if rule.outcome == "FAIL" and own is not None and p > error:
             words = f"{rule.words}; worse on its own, not among {len(family)} rules (Holm p {p:.3g})"
@@ -159,10 +146,10 @@ def _more_for_family(rule: RuleVerdict, p: float, error: float) -> int | None:
     return max(1, math.ceil(total) - rule.estimate.n)
 
 
-def _p_fail(question: Question, evidence: Evidence) -> float | None:
+def _p_fail(evidence: Evidence) -> float | None:
     """The p-value of what a rule fails by: of several parts that do, the surest, each with its share (Bonferroni)."""
-    asked = [(question, evidence), *evidence.parts]
-    failed = [given.p_fail for asking, given in asked if _judge_one(asking, given).outcome == "FAIL"]
+    asked = [evidence, *evidence.parts]
+    failed = [part.p_fail for part in asked if _judge_one(part).outcome == "FAIL"]
     if not failed:
         return evidence.p_fail
     sure = [p for p in failed if p is not None]

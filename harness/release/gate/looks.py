@@ -29,6 +29,7 @@ from typing import Any, Literal
 
 from harness.config import WaiverSpec
 from harness.records import (
+    EXIT_CODES,
     Evidence,
     GateCall,
     GateOutcome,
@@ -38,7 +39,6 @@ from harness.records import (
     WaiverUse,
     digest,
 )
-from harness.records.gates import EXIT_CODES, Question
 from harness.release.gate.judge import conclude, worst_outcome
 
 DIGITS = 6
@@ -52,28 +52,25 @@ def confidence(whole: float, looks: int) -> float:
     return 1 - (1 - whole) / looks
 
 
-def fingerprints(about: Sequence[str], questions: Sequence[Question], evidence: Sequence[Evidence]) -> dict[str, str]:
+def fingerprints(about: Sequence[str], evidence: Sequence[Evidence]) -> dict[str, str]:
     """Rule → identity of what it is judged on: the evaluations it is `about`, the number, its examples and seeds.
 
     Empty where nothing is known, or less than the rule asks for, so that it could be neither passed nor failed.
     """
-    return {
-        question.rule: digest([list(about), _number(each)]) if _is_enough(question, each) else ""
-        for question, each in zip(questions, evidence, strict=True)
-    }
+    return {each.rule: digest([list(about), _number(each)]) if _is_enough(each) else "" for each in evidence}
 
 
-def _is_enough(question: Question, evidence: Evidence) -> bool:
+def _is_enough(evidence: Evidence) -> bool:
     if evidence.problem or evidence.estimate is None:
         return False
     count = evidence.estimate.n if evidence.count is None else evidence.count
-    return count >= question.minimum_examples
+    return count >= evidence.minimum_examples
 
 
 def _number(evidence: Evidence) -> list[Any]:
     value = evidence.estimate
     number = None if value is None else [f"{value.value:.{DIGITS}g}", value.n, value.clusters, value.seeds]
-    return [evidence.problem, number, *(_number(part) for _, part in evidence.parts)]
+    return [evidence.problem, number, *map(_number, evidence.parts)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +185,6 @@ def other_rules(earlier: Sequence[GateCall], now: GateCall) -> list[str]:
     ]
 
 
-# ---------------------------------------------------------------------------------------------------------- waivers
-
-
 def expires_too_late(waiver: WaiverSpec, today: datetime.date) -> bool:
     """Whether the waiver expires more than 90 days after `today`."""
     return datetime.date.fromisoformat(waiver.expires) > today + LONGEST_WAIVER
@@ -210,8 +204,11 @@ def apply_waivers(
         return verdict, ()
     by_rule = {rule.rule: rule for rule in verdict.rules}
     uses = tuple(WaiverUse(w.rule, w.owner, w.reason, w.expires, _state(w, by_rule[w.rule], today)) for w in waivers)
-    used = {use.rule: use for use in uses if use.state == "used"}
-    rules = [_waived(rule, used[rule.rule]) if rule.rule in used else rule for rule in verdict.rules]
+    notes = {use.rule: _note(use) for use in uses if use.state == "used"}
+    rules = [
+        replace(rule, waived=note, words=f"{rule.words}; {note}") if (note := notes.get(rule.rule)) else rule
+        for rule in verdict.rules
+    ]
     waived = conclude(rules, on_inconclusive)
     return replace(waived, warnings=(*_warnings(uses, by_rule), *waived.warnings)), uses
 
@@ -222,11 +219,6 @@ def _state(waiver: WaiverSpec, rule: RuleVerdict, today: datetime.date) -> Waive
     if rule.tier != "critical" or rule.outcome == "PASS":
         return "not needed"
     return "powerless" if rule.outcome == "INVALID" else "used"
-
-
-def _waived(rule: RuleVerdict, use: WaiverUse) -> RuleVerdict:
-    note = _note(use)
-    return replace(rule, waived=note, words=f"{rule.words}; {note}")
 
 
 def _note(use: WaiverUse) -> str:

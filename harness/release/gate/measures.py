@@ -16,7 +16,6 @@ from harness import stats
 from harness.config import GateRule
 from harness.config.gates import SPEEDS
 from harness.records import (
-    Closeness,
     Entry,
     Estimate,
     Evidence,
@@ -26,7 +25,6 @@ from harness.records import (
     ServingPass,
     differences,
 )
-from harness.records.gates import Question
 from harness.records.release import MeasureFact, Scored
 from harness.records.serving import ServedArm
 from harness.results.leaderboard.costs import OUTSIDE, cost_of, unknown
@@ -36,8 +34,6 @@ COUNTED = ("artefact_bytes", "trainable_parameters", "total_parameters", "money"
 """Of the ledger, the same on any machine (money has its price)."""
 NOTED = ("train_seconds", "peak_memory_bytes")
 """Of the ledger, and only to be compared on the same hardware."""
-HELD = ("weights_bytes", "serving_memory_bytes")
-"""Of the newest serving pass, noted once."""
 HARDWARE = ("machine", "processor", "accelerators", "cores")
 
 
@@ -73,11 +69,7 @@ def measures(
 
 
 def _serving(pass_: ServingPass, arm: ServedArm) -> dict[str, MeasureFact]:
-    circumstances = {
-        "hardware": dict(pass_.hardware),
-        "settings": dict(pass_.settings),
-        "environment": dict(pass_.environment),
-    }
+    circumstances = {name: dict(getattr(pass_, name)) for name in ("hardware", "settings", "environment")}
     facts: dict[str, MeasureFact] = {}
     probe = arm.probe
     if probe is not None:
@@ -85,9 +77,8 @@ def _serving(pass_: ServingPass, arm: ServedArm) -> dict[str, MeasureFact]:
         if probe.weights_bytes is not None:
             facts["weights_bytes"] = MeasureFact(float(probe.weights_bytes))
         if first is not None:
-            facts["serving_memory_bytes"] = MeasureFact(
-                float(first), place={**circumstances, "memory": probe.memory_kind}
-            )
+            where = {**circumstances, "memory": probe.memory_kind}
+            facts["serving_memory_bytes"] = MeasureFact(float(first), place=where)
     for name in TIMED:
         timed = {visit.round: value_in(name, visit, probe.batch if probe is not None else None) for visit in arm.visits}
         rounds = {str(number): value for number, value in timed.items() if value is not None}
@@ -96,30 +87,27 @@ def _serving(pass_: ServingPass, arm: ServedArm) -> dict[str, MeasureFact]:
     return facts
 
 
-def measure_rule(rule: GateRule, candidate: Scored, baseline: Scored) -> tuple[Question, Evidence]:
-    """The question and the evidence of a rule about a measure."""
+def measure_rule(rule: GateRule, candidate: Scored, baseline: Scored) -> Evidence:
+    """What a rule about a measure asks, and what is known of it."""
     assert rule.measure is not None
-    higher = rule.measure in SPEEDS
     limit = next(value for value in (rule.ceiling, rule.floor, rule.times) if value is not None)
-    question = Question(rule.title, rule.tier, limit, higher, rule.confidence)
+    asked = Evidence(rule.title, rule.tier, limit, rule.measure in SPEEDS, rule.confidence)
     ours, theirs = candidate.measures.get(rule.measure), baseline.measures.get(rule.measure)
     if ours is None:
-        return question, Evidence(None, problem=f"candidate: {_absent(rule.measure)}")
+        return replace(asked, problem=f"candidate: {_absent(rule.measure)}")
     if rule.times is None:
-        if not ours.rounds:
-            return question, _exact(ours.value, question, "as noted")
-        return question, _timed(list(ours.rounds.values()), question)
+        return _timed(list(ours.rounds.values()), asked) if ours.rounds else _exact(ours.value, asked, "as noted")
     if theirs is None:
-        return question, Evidence(None, problem=f"baseline: {_absent(rule.measure)}; then pin it under a new name")
+        return replace(asked, problem=f"baseline: {_absent(rule.measure)}; then pin it under a new name")
     if theirs.value <= 0:
-        return question, Evidence(None, problem=f"{rule.measure} of the baseline is {theirs.value:g}: no ratio")
+        return replace(asked, problem=f"{rule.measure} of the baseline is {theirs.value:g}: no ratio")
     elsewhere = _elsewhere(theirs.place, ours.place)
     if elsewhere:
         words = f"{rule.measure} was measured under other circumstances ({elsewhere}): measure both on one machine"
-        return question, Evidence(None, problem=words)
+        return replace(asked, problem=words)
     if not ours.rounds or not theirs.rounds:
-        return question, _exact(ours.value / theirs.value, question, "times the baseline's, as noted")
-    return question, _ratio(ours, theirs, question)
+        return _exact(ours.value / theirs.value, asked, "times the baseline's, as noted")
+    return _ratio(ours, theirs, asked)
 
 
 def _absent(name: str) -> str:
@@ -142,19 +130,25 @@ def _elsewhere(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _exact(value: float, question: Question, words: str) -> Evidence:
+def _exact(value: float, asked: Evidence, words: str) -> Evidence:
     """A number that is known: on one side of the limit for certain."""
-    wrong = value < question.limit if question.higher_is_better else value > question.limit
-    return Evidence(Estimate(value, value, value, 1, 1, 1, words, 1.0), 0.0 if wrong else 1.0, 0)
+    wrong = value < asked.limit if asked.higher_is_better else value > asked.limit
+    estimate = Estimate(value, value, value, 1, 1, 1, words, 1.0)
+    return replace(asked, estimate=estimate, p_fail=0.0 if wrong else 1.0, more_examples=0)
 
 
-def _timed(values: Sequence[float], question: Question) -> Evidence:
-    test = stats.median_test(values, question.limit, question.confidence)
-    wrong_side = test.p_below if question.higher_is_better else test.p_above
-    return Evidence(test.estimate, wrong_side, test.more_examples, counted="rounds")
+def _timed(values: Sequence[float], asked: Evidence) -> Evidence:
+    test = stats.median_test(values, asked.limit, asked.confidence)
+    return with_test(replace(asked, counted="rounds"), test)
 
 
-def _ratio(ours: MeasureFact, theirs: MeasureFact, question: Question) -> Evidence:
+def with_test(asked: Evidence, test: stats.SideTest) -> Evidence:
+    """What is asked with a test of the side of the limit that the number lies on."""
+    p_fail = test.p_below if asked.higher_is_better else test.p_above
+    return replace(asked, estimate=test.estimate, p_fail=p_fail, more_examples=test.more_examples)
+
+
+def _ratio(ours: MeasureFact, theirs: MeasureFact, asked: Evidence) -> Evidence:
     """Times the baseline's: within rounds where both were in one pass, else from the limits of two medians.
 
     The limits of two passes are taken at half the error rate each, so that together they keep the confidence. What
@@ -162,19 +156,20 @@ def _ratio(ours: MeasureFact, theirs: MeasureFact, question: Question) -> Eviden
     """
     both = [number for number in ours.rounds if number in theirs.rounds]
     if ours.pass_id == theirs.pass_id and both:
-        return _timed([ours.rounds[number] / theirs.rounds[number] for number in both], question)
-    half = (1 + question.confidence) / 2
+        return _timed([ours.rounds[number] / theirs.rounds[number] for number in both], asked)
+    half = (1 + asked.confidence) / 2
     our_median = stats.median_test(list(ours.rounds.values()), ours.value, half)
     their_median = stats.median_test(list(theirs.rounds.values()), theirs.value, half)
     value = ours.value / theirs.value
     short = [test.more_examples for test in (our_median, their_median) if test.estimate.low is None]
     words = "ratio of the medians of two passes; what differs from pass to pass is not in its limits"
-    ratio = Estimate(value, None, None, len(ours.rounds), len(ours.rounds), 1, words, 2 * question.confidence - 1)
+    ratio = Estimate(value, None, None, len(ours.rounds), len(ours.rounds), 1, words, 2 * asked.confidence - 1)
+    asked = replace(asked, counted="rounds")
     if short:
         fewest = next(test.estimate.method for test in (our_median, their_median) if test.estimate.low is None)
-        return Evidence(replace(ratio, method=fewest), None, max(more or 0 for more in short), counted="rounds")
+        return replace(asked, estimate=replace(ratio, method=fewest), more_examples=max(more or 0 for more in short))
     (low, high), (least, most) = _ends(our_median.estimate), _ends(their_median.estimate)
-    return Evidence(replace(ratio, low=low / most, high=high / least), None, None, counted="rounds")
+    return replace(asked, estimate=replace(ratio, low=low / most, high=high / least))
 
 
 def _ends(estimate: Estimate) -> tuple[float, float]:
@@ -182,33 +177,30 @@ def _ends(estimate: Estimate) -> tuple[float, float]:
     return estimate.low, estimate.high
 
 
-# ------------------------------------------------------------------------------------------------- parity of what ships
-
-
-def parity_rule(rule: GateRule, checks: Sequence[ParityCheck]) -> tuple[Question, Evidence]:
+def parity_rule(rule: GateRule, checks: Sequence[ParityCheck]) -> Evidence:
     """The size of the difference between what ships and the candidate, held below the margin.
 
     `checks` are those of the candidate's own evaluation, in the order they were made.
     """
     assert rule.parity is not None and rule.margin is not None
-    question = Question(rule.title, rule.tier, rule.margin, False, rule.confidence, rule.least)
+    asked = Evidence(rule.title, rule.tier, rule.margin, False, rule.confidence, rule.least)
     own_checks = [check for check in checks if check.kind == rule.parity and check.primary]
     if not own_checks:
         way = "URL --model NAME" if rule.parity == "endpoint" else "FOLDER"
         words = f"no parity check of its {rule.parity} on the primary metric: harness parity RUN --artefact {way}"
-        return question, Evidence(None, problem=words)
+        return replace(asked, problem=words)
     newest = own_checks[-1]
     about = f"{newest.artefact} ({newest.artefact_hash}), {newest.when}"
     if newest.outcome == "INVALID" or newest.difference is None:
-        return question, Evidence(None, problem=f"{newest.words}: {about}")
+        return replace(asked, problem=f"{newest.words}: {about}")
     if newest.confidence < rule.confidence:
         again = f"harness parity RUN --artefact … --confidence {rule.confidence:g}"
         words = f"checked at a confidence of {newest.confidence:g}, the rule asks for {rule.confidence:g}: {again}"
-        return question, Evidence(None, problem=words)
+        return replace(asked, problem=words)
     size = _size(newest.difference, f"{newest.metric} of {about}: {newest.difference.method}")
     # The number of examples was worked out for the margin of the check.
     more = newest.more_examples if newest.margin == rule.margin else None
-    return question, Evidence(size, None, more, parts=tuple(_identity(newest, question)))
+    return replace(asked, estimate=size, more_examples=more, parts=tuple(_identity(newest, asked)))
 
 
 def _size(difference: Estimate, words: str) -> Estimate:
@@ -222,23 +214,16 @@ def _size(difference: Estimate, words: str) -> Estimate:
     )
 
 
-def _identity(check: ParityCheck, question: Question) -> list[tuple[Question, Evidence]]:
+def _identity(check: ParityCheck, asked: Evidence) -> list[Evidence]:
     """Whether it is the candidate's model at all: nearer to its run than to the base, and not another arm's."""
     bases = [closeness for closeness in check.closeness if closeness.base]
-    nearest = max(bases, key=_low, default=None)
+    lows = [-1.0 if closeness.estimate.low is None else closeness.estimate.low for closeness in bases]
+    nearest = bases[lows.index(max(lows))] if bases else None
     parts = []
     if nearest is not None:
-        parts.append((_nearness(question, f"nearer to the run than to {nearest.other}"), Evidence(nearest.estimate)))
+        parts.append((f"nearer to the run than to {nearest.other}", nearest.estimate))
     if check.impostor:
         words = f"{check.impostor}: {check.words}"
         estimate = Estimate(-1.0, -1.0, -1.0, check.answers, check.answers, 1, words)
-        parts.append((_nearness(question, f"not the model of {check.impostor}"), Evidence(estimate)))
-    return parts
-
-
-def _nearness(question: Question, name: str) -> Question:
-    return Question(name, question.tier, 0.0, True, question.confidence)
-
-
-def _low(closeness: Closeness) -> float:
-    return -1.0 if closeness.estimate.low is None else closeness.estimate.low
+        parts.append((f"not the model of {check.impostor}", estimate))
+    return [Evidence(name, asked.tier, 0.0, True, asked.confidence, estimate=estimate) for name, estimate in parts]

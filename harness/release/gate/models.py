@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +20,13 @@ from harness.errors import ArmFailed, DataError, ModelError, UsageError
 from harness.experiments import pipeline
 from harness.experiments.loading.load import find_experiment
 from harness.experiments.running import ingest, plans as run_plans, worker
-from harness.progress import Reporter
-from harness.records import Entry, ResolvedExperiment, RunPlan, RunRecord
+from harness.records import Entry, ResolvedExperiment, RunRecord
 from harness.records.files import read_json
-from harness.records.release import Release, Scored
+from harness.records.release import Scored
 from harness.release import baselines
+from harness.release.gate.inputs import ScoringContext
 from harness.results import stored
 from harness.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class ScoringContext:
-    """Where models are scored, and by which experiment file."""
-
-    home: Path
-    baseline: Release
-    experiment: Path | None
-    """The experiment file that the command line names; None: the one that the baseline's run was made with."""
-    reporter: Reporter
 
 
 def _experiment(context: ScoringContext) -> ResolvedExperiment:
@@ -54,9 +43,6 @@ def _experiment(context: ScoringContext) -> ResolvedExperiment:
         f"the experiment file of {context.baseline.name} ({context.baseline.experiment}) is not here",
         hint="Name it with --experiment FILE",
     )
-
-
-# ------------------------------------------------------------------------------------------------ the baseline again
 
 
 def rescore(context: ScoringContext) -> Scored:
@@ -78,7 +64,8 @@ def rescore(context: ScoringContext) -> Scored:
     try:
         eval_id = worker.rescore(plan, context.reporter)
     except ArmFailed as error:
-        raise UsageError(error.message, hint=_train_again(experiment)) from None
+        hint = f"`harness run {experiment.file.name}` trains it again, to the same bits"
+        raise UsageError(error.message, hint=hint) from None
     entry = Entry(record.experiment_id, plan.arm_name, plan.seed, plan.train_id, run.attempt, "ok", eval_id)
     store = Store(stored.database(context.home))
     if not store.has_evaluation(eval_id):
@@ -87,10 +74,6 @@ def rescore(context: ScoringContext) -> Scored:
         store.ingest([*ingest.evaluation_rows(context.home / "evals" / eval_id), look])
     [evaluation] = store.evaluations([eval_id])
     return baselines.scored(record, entry, evaluation, run, (store.scores([eval_id]), store.predictions([eval_id])))
-
-
-def _train_again(experiment: ResolvedExperiment) -> str:
-    return f"`harness run {experiment.file.name}` trains it again, to the same bits"
 
 
 def _own_run(context: ScoringContext) -> RunRecord:
@@ -106,9 +89,6 @@ def _own_run(context: ScoringContext) -> RunRecord:
         f"the model of {context.baseline.name} (artefact {pinned.artefact}) is not in {context.home}",
         hint="Give the --home it was trained in, run its experiment here, or pin a baseline again in this environment",
     )
-
-
-# ------------------------------------------------------------------------------------------- a folder as a candidate
 
 
 def score_folder(context: ScoringContext, folder: Path, *, untrained: bool) -> str:
@@ -144,7 +124,11 @@ def _derived(
     called = f"{plain}-{files_hash(folder)[:8]}"
     candidate = ImportedSpec(method="imported", name=called, path=str(folder.resolve()))
     base = next((arm for arm in experiment.arms if isinstance(arm, UntrainedSpec)), None)
-    others = (base,) if base is not None and (untrained or _is_scored(experiment, str(base.name), context.home)) else ()
+    if base is not None and not untrained:
+        plans = run_plans.plan_runs(experiment, prepare(experiment, context.home), context.home)
+        scored = any(plan.arm_name == base.name and worker.finished(plan) is not None for plan in plans)
+        base = base if scored else None
+    others = (base,) if base is not None else ()
     arms = (*others, candidate)
     spec = experiment.spec.model_copy(
         update={
@@ -158,11 +142,6 @@ def _derived(
         }
     )
     return replace(experiment, name=f"{experiment.name}.{called}", spec=spec, arms=arms)
-
-
-def _is_scored(experiment: ResolvedExperiment, arm: str, home: Path) -> bool:
-    plans: list[RunPlan] = run_plans.plan_runs(experiment, prepare(experiment, home), home)
-    return any(plan.arm_name == arm and worker.finished(plan) is not None for plan in plans)
 
 
 def _base(context: ScoringContext, experiment: ResolvedExperiment) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import getpass
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from harness.config import GateRule, GateSpec
+from harness import environment
+from harness.config import GateSpec
 from harness.config.documents import Document, nearest, read_document, validate
 from harness.errors import UsageError
 from harness.progress import Reporter
@@ -20,22 +19,12 @@ from harness.records.release import Release, Scored
 from harness.release import baselines
 from harness.release.gate import history, inputs, judge, looks
 from harness.release.gate.checks import check_rules
-from harness.release.gate.evidence import GateInputs, ask
-from harness.release.gate.history import GateResult
-from harness.release.gate.inputs import CandidateRun
+from harness.release.gate.evidence import GateInputs, evidence_on
+from harness.release.gate.inputs import CandidateRun, ScoringContext
+from harness.release.views import GateView
 from harness.results import stored
 
 RELEASES = Path("baselines") / "released"
-
-
-@dataclass(frozen=True, slots=True)
-class Scoring:
-    """What a gate may score before it judges."""
-
-    rescore_baseline: bool = False
-    """Score the baseline's own model again, here and now, and compare with that."""
-    experiment: Path | None = None
-    """Experiment file that says how to score; None: the one that the baseline's run was made with."""
 
 
 def find_run(home: Path, name: str) -> CandidateRun:
@@ -56,14 +45,18 @@ def release(home: Path, name: str, called: str, *, folder: Path = RELEASES, anyw
     Raises UsageError for a failed run, and without a reason for one from a dirty working tree.
     """
     candidate = find_run(home, name)
-    wrong = baselines.check_releasable(candidate.run, candidate.entry)
+    run, entry, wrong = candidate.run, candidate.entry, ""
+    if entry.status != "ok" or run.status != "ok":
+        wrong = f"the run of {entry.arm} ended {entry.status}: {run.error or 'without a result'}"
+    elif run.provenance.dirty:
+        wrong = f"{entry.arm} was trained from a working tree with uncommitted changes"
     if wrong and (not anyway.strip() or candidate.entry.status != "ok"):
         again = 'Commit and run it again; or --anyway "REASON", which is recorded'
         raise UsageError(wrong, hint=again if candidate.entry.status == "ok" else "`harness run` tries again")
     pinned = Release(
         name=called,
-        pinned=baselines.now(),
-        who=getpass.getuser(),
+        pinned=environment.now(),
+        who=environment.user(),
         experiment=candidate.experiment.name,
         task=str(candidate.experiment.task.get("name", "?")),
         seed=candidate.entry.seed,
@@ -108,20 +101,27 @@ def _check_waivers(document: Document, spec: GateSpec) -> None:
 
 
 def gate(
-    home: Path, file: Path, candidate: str, scoring: Scoring | None = None, reporter: Reporter | None = None
-) -> GateResult:
+    home: Path,
+    file: Path,
+    candidate: str,
+    reporter: Reporter,
+    *,
+    rescore_baseline: bool = False,
+    experiment: Path | None = None,
+) -> GateView:
     """Hold a candidate against a gates file, and keep the verdict.
 
-    The candidate is a stored run or a folder with a PEFT adapter or a model, which is scored first.
+    The candidate is a stored run or a folder with a PEFT adapter or a model, which is scored first, as `experiment` (or
+    the file that the baseline's run was made with) says. With `rescore_baseline` so is the baseline's own model.
     """
-    scoring, reporter = scoring or Scoring(), reporter or Reporter()
     spec = load(file)
     baseline = baselines.read(file.parent / spec.baseline)
-    run = find_run(home, _scored_first(home, candidate, (spec, baseline), scoring, reporter))
+    context = ScoringContext(home.absolute(), baseline, experiment, reporter)
+    run = find_run(home, _scored_first(context, candidate, spec))
     compared, rescored = baseline.scored, ""
-    if scoring.rescore_baseline:
+    if rescore_baseline:
         # What a training cost and how it serves was pinned; scoring again says nothing new of either.
-        compared = replace(_rescored(home, baseline, run, scoring, reporter), measures=baseline.scored.measures)
+        compared = replace(_rescored(context, run), measures=baseline.scored.measures)
         rescored = compared.eval_id
     verdict, data = _judged(spec, baseline, run, compared)
     if rescored:
@@ -130,7 +130,7 @@ def gate(
     call = GateCall(
         id=secrets.token_hex(8),
         when=datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
-        who=history.who(),
+        who=environment.user(),
         gates_file=file.name,
         gates_digest=hashlib.sha256(file.read_bytes()).hexdigest()[:16],
         rules_digest=digest([rule.model_dump(mode="json", exclude_defaults=True) for rule in spec.rules]),
@@ -150,14 +150,15 @@ def gate(
         waivers=uses,
         rescored=rescored,
     )
-    return history.record_call(home, call)
+    return GateView(*history.record_call(home, call), candidate)
 
 
 def _judged(
     spec: GateSpec, baseline: Release, run: CandidateRun, compared: Scored
 ) -> tuple[GateVerdict, dict[str, str]]:
     """The verdict on a run before waivers and earlier verdicts, and the fingerprint of each rule's evidence."""
-    rules = at_each_look(spec)
+    each_look = [looks.confidence(rule.confidence, spec.looks) for rule in spec.rules]
+    rules = [rule.model_copy(update={"confidence": level}) for rule, level in zip(spec.rules, each_look, strict=True)]
     sensitive = baseline.sensitive or bool(run.experiment.task.get("sensitive"))
     with run.store.opened() as store:  # once for all that is read of the candidate
         run = replace(run, store=store)
@@ -165,45 +166,29 @@ def _judged(
         if baseline.sensitive:
             candidate = baselines.hidden(candidate)
         given = inputs.with_lookups(GateInputs(candidate, compared, sensitive), run, rules, hide=baseline.sensitive)
-    asked = [ask(rule, given) for rule in rules]
-    questions, evidence = [question for question, _ in asked], [each for _, each in asked]
-    data = looks.fingerprints([candidate.eval_id, compared.eval_id], questions, evidence)
-    return judge(questions, evidence, spec.on_inconclusive), data
+    evidence = [evidence_on(rule, given) for rule in rules]
+    data = looks.fingerprints([candidate.eval_id, compared.eval_id], evidence)
+    return judge(evidence, spec.on_inconclusive), data
 
 
-def at_each_look(spec: GateSpec) -> Sequence[GateRule]:
-    """The rules at the confidence that one of the declared looks is made at."""
-    return [
-        rule.model_copy(update={"confidence": looks.confidence(rule.confidence, spec.looks)}) for rule in spec.rules
-    ]
-
-
-def _scored_first(
-    home: Path, candidate: str, pinned: tuple[GateSpec, Release], scoring: Scoring, reporter: Reporter
-) -> str:
-    """The name of the candidate's run; a folder is scored first. `asked` is (gates file, baseline)."""
-    if not _is_folder(candidate):
+def _scored_first(context: ScoringContext, candidate: str, spec: GateSpec) -> str:
+    """The name of the candidate's run; a folder is scored first."""
+    # A folder is one that holds a model, or that cannot be the name of a run.
+    path = Path(candidate).expanduser()
+    model = any((path / name).is_file() for name in ("adapter_config.json", "config.json"))
+    if not path.is_dir() or (not model and re.fullmatch(r"[\w.-]*\w[\w.-]*/[\w.@-]+", candidate)):
         return candidate
     from harness.release.gate import models
 
-    spec, baseline = pinned
-    context = models.ScoringContext(home.absolute(), baseline, scoring.experiment, reporter)
     forgetting = any(getattr(rule, "against", None) == "untrained" for rule in spec.rules)
-    return models.score_folder(context, Path(candidate).expanduser(), untrained=forgetting)
+    return models.score_folder(context, path, untrained=forgetting)
 
 
-def _is_folder(candidate: str) -> bool:
-    """Whether a candidate is a folder: one that holds a model, or that cannot be the name of a run."""
-    path = Path(candidate).expanduser()
-    model = any((path / name).is_file() for name in ("adapter_config.json", "config.json"))
-    return path.is_dir() and (model or re.fullmatch(r"[\w.-]*\w[\w.-]*/[\w.@-]+", candidate) is None)
-
-
-def _rescored(home: Path, baseline: Release, run: CandidateRun, scoring: Scoring, reporter: Reporter) -> Scored:
+def _rescored(context: ScoringContext, run: CandidateRun) -> Scored:
     """The baseline scored again in this environment, which must be the candidate's. Raises UsageError."""
     from harness.release.gate import models
 
-    again = models.rescore(models.ScoringContext(home.absolute(), baseline, scoring.experiment, reporter))
+    again = models.rescore(context)
     [evaluation] = run.store.evaluations([str(run.entry.eval_id)])
     changed = differences(evaluation.environment, again.environment)
     if changed:
@@ -211,7 +196,7 @@ def _rescored(home: Path, baseline: Release, run: CandidateRun, scoring: Scoring
             f"{run.name} was scored in another environment than this one ({', '.join(changed)})",
             hint=f"`harness run {run.experiment.file} --rescore` scores it here",
         )
-    return baselines.hidden(again) if baseline.sensitive else again
+    return baselines.hidden(again) if context.baseline.sensitive else again
 
 
 def _rescoring_note(pinned: Scored, again: Scored) -> str:

@@ -14,72 +14,74 @@ from harness import stats
 from harness.config import GateRule
 from harness.config.documents import nearest
 from harness.records import Evidence
-from harness.records.gates import Question
+from harness.release.gate.measures import with_test
 from harness.results.human.statistics import ArmVotes, arm_flag, arm_votes
 from harness.results.human.votes import RoundVotes, excluded_raters
 
 P_STEPS = 30
 
 
-def win_rate_rule(rule: GateRule, round_votes: RoundVotes, arm: str) -> tuple[Question, Evidence]:
+def win_rate_rule(rule: GateRule, round_votes: RoundVotes, arm: str) -> Evidence:
     """The share of votes that an arm won, clustered by example and by rater, with what is asked of the raters."""
     assert rule.floor is not None
-    question = Question(rule.title, rule.tier, rule.floor, True, rule.confidence, rule.least)
+    asked = Evidence(rule.title, rule.tier, rule.floor, True, rule.confidence, rule.least, counted="votes")
     votes = arm_votes(round_votes, arm)
     if votes is None:
         words = f"round {round_votes.round.id}: nobody judged an answer of {arm}"
-        return question, Evidence(None, waiting=words, more_examples=rule.least or None, counted="votes")
-    first = _win_rate(question, round_votes, votes)
+        return replace(asked, waiting=words, more_examples=rule.least or None)
+    first = _win_rate(asked, round_votes, votes)
     if votes.votes < rule.least:
-        return question, first  # below the minimum nothing else decides either
+        return first  # below the minimum nothing else decides either
 
     def of(left_out: Sequence[str]) -> Evidence:
         rest = arm_votes(round_votes, arm, left_out)
-        return _win_rate(question, round_votes, rest) if rest is not None else Evidence(None)
+        return _win_rate(asked, round_votes, rest) if rest is not None else asked
 
-    parts = _without(round_votes, of, question)
+    parts = _without(round_votes, of)
     if rule.minimum_agreement is not None:
-        asked = Question("agreement (alpha)", rule.tier, rule.minimum_agreement, True, rule.confidence)
-        parts.append((asked, _agreement(votes, asked)))
-    return question, replace(first, parts=tuple(parts))
+        alpha = votes.agreement(2 * rule.confidence - 1)
+        agreement = Evidence("agreement (alpha)", rule.tier, rule.minimum_agreement, True, rule.confidence)
+        agreement = replace(agreement, counted="comparisons", estimate=alpha.estimate)
+        if alpha.estimate is None:  # then the raters' agreement is open
+            parts.append(replace(agreement, waiting=alpha.why))
+        else:
+            more = stats.more_to_settle(alpha.estimate, agreement.limit, agreement.confidence)
+            parts.append(replace(agreement, more_examples=more))
+    return replace(first, parts=tuple(parts))
 
 
-def flag_rule(rule: GateRule, round_votes: RoundVotes, arm: str) -> tuple[Question, Evidence]:
+def flag_rule(rule: GateRule, round_votes: RoundVotes, arm: str) -> Evidence:
     """The share of an arm's answers that were flagged, by exact binomial limits.
 
     What is counted is answers, each of another example: one that several raters saw counts once, and is flagged when
     any of them flagged it.
     """
     assert rule.flag is not None and rule.ceiling is not None
-    flag, question = rule.flag, Question(rule.title, rule.tier, rule.ceiling, False, rule.confidence, rule.least)
+    flag = rule.flag
+    asked = Evidence(rule.title, rule.tier, rule.ceiling, False, rule.confidence, rule.least)
     if flag not in round_votes.round.flags:
-        problem = (
-            f"the round {round_votes.round.id} asked for no flag {flag!r}. {nearest(flag, round_votes.round.flags)}"
-        )
-        return question, Evidence(None, problem=problem.strip())
+        words = f"the round {round_votes.round.id} asked for no flag {flag!r}. {nearest(flag, round_votes.round.flags)}"
+        return replace(asked, problem=words.strip())
+    asked = replace(asked, counted="answers")
 
     def of(left_out: Sequence[str]) -> Evidence:
         row = arm_flag(round_votes, arm, flag, left_out)
         if not row.answers:
             words = f"round {round_votes.round.id}: nobody judged an answer of {arm}"
-            more = math.ceil(math.log(1 - rule.confidence) / math.log1p(-question.limit))
-            return Evidence(None, waiting=words, more_examples=max(more, rule.least), counted="answers")
-        test = stats.rate_test(row.flagged, row.answers, question.limit, question.confidence)
+            more = math.ceil(math.log(1 - rule.confidence) / math.log1p(-asked.limit))
+            return replace(asked, waiting=words, more_examples=max(more, rule.least))
+        test = stats.rate_test(row.flagged, row.answers, asked.limit, asked.confidence)
         words = (
             f"{row.flagged} of {row.answers} answers flagged, {row.votes} votes (an answer counts once, flagged by any "
             f"of its raters), round {round_votes.round.id}; {test.estimate.method}"
         )
-        return Evidence(replace(test.estimate, method=words), test.p_above, test.more_examples, counted="answers")
+        return with_test(asked, replace(test, estimate=replace(test.estimate, method=words)))
 
     first = of(())
-    if first.waiting:
-        return question, first
-    return question, replace(first, parts=tuple(_without(round_votes, of, question)))
+    return first if first.waiting else replace(first, parts=tuple(_without(round_votes, of)))
 
 
-def _without(
-    round_votes: RoundVotes, of: Callable[[Sequence[str]], Evidence], question: Question
-) -> list[tuple[Question, Evidence]]:
+def _without(round_votes: RoundVotes, of: Callable[[Sequence[str]], Evidence]) -> list[Evidence]:
     """The same question without the raters whom the declared rule leaves out, where it leaves out some but not all."""
     left_out = excluded_raters(round_votes)
     voted = {vote.rater for _, vote in round_votes.judged("ordinary")}
@@ -90,19 +92,18 @@ def _without(
     evidence = of(tuple(left_out))
     if evidence.estimate is None:
         return []
-    return [(replace(question, rule=label, minimum_examples=0), evidence)]
+    return [replace(evidence, rule=label, minimum_examples=0)]
 
 
-def _win_rate(question: Question, round_votes: RoundVotes, votes: ArmVotes) -> Evidence:
-    level = 2 * question.confidence - 1
-    rate = votes.rate(level)
+def _win_rate(asked: Evidence, round_votes: RoundVotes, votes: ArmVotes) -> Evidence:
+    rate = votes.rate(2 * asked.confidence - 1)
     if rate.estimate is None:
-        return Evidence(None, waiting=f"round {round_votes.round.id}: {rate.why}", counted="votes")
+        return replace(asked, waiting=f"round {round_votes.round.id}: {rate.why}")
     words = f"round {round_votes.round.id}, {round_votes.round.split} prompts: {rate.estimate.method}"
     estimate = replace(rate.estimate, method=words)
-    more = stats.more_to_settle(estimate, question.limit, question.confidence)
-    p_fail = _p_value(votes, question.limit) if estimate.high is not None and estimate.high < question.limit else None
-    return Evidence(estimate, p_fail, more, counted="votes", count=votes.votes)
+    more = stats.more_to_settle(estimate, asked.limit, asked.confidence)
+    p_fail = _p_value(votes, asked.limit) if estimate.high is not None and estimate.high < asked.limit else None
+    return replace(asked, estimate=estimate, p_fail=p_fail, more_examples=more, count=votes.votes)
 
 
 def _p_value(votes: ArmVotes, limit: float) -> float:
@@ -114,12 +115,3 @@ def _p_value(votes: ArmVotes, limit: float) -> float:
         end = estimate.high if estimate is not None else None
         low, high = (low, tail) if end is not None and end < limit else (tail, high)
     return high
-
-
-def _agreement(votes: ArmVotes, question: Question) -> Evidence:
-    """Alpha's percentile interval; where there is none the raters' agreement is open."""
-    alpha = votes.agreement(2 * question.confidence - 1)
-    if alpha.estimate is None:
-        return Evidence(None, waiting=alpha.why, counted="comparisons")
-    more = stats.more_to_settle(alpha.estimate, question.limit, question.confidence)
-    return Evidence(alpha.estimate, None, more, counted="comparisons")

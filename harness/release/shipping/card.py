@@ -7,8 +7,8 @@ prompt, text or id; paths of this machine are in no card.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,8 @@ from harness.records import Estimate, Ledger, digest
 from harness.release.shipping.runs import Shippable
 from harness.results import numbers
 from harness.results.estimator import Estimator, series, tabulate
+from harness.results.leaderboard.costs import cost_of
+from harness.results.render.ledger import QUANTITIES
 
 HIDDEN = {"name", "path", "search", "method", "prompt", "pairs"}
 """Fields of an arm that its recipe leaves out: where something lay, or text."""
@@ -49,7 +51,7 @@ def render(run: Shippable, manifest: ExportManifest) -> str:
 
 def results_of(run: Shippable) -> dict[str, Estimate]:
     """Every metric of the stored evaluation with its interval, as the leaderboard has it for one seed."""
-    record, eval_id = run.record, str(run.entry.eval_id)
+    record, eval_id = run.experiment, str(run.entry.eval_id)
     table = tabulate(run.scores)
     seed = int(record.seeds.get("bootstrap") or int(digest(record.experiment_id), 16))
     estimator = Estimator(record.groups, seed)
@@ -72,13 +74,10 @@ def base_name(run: Shippable) -> str:
     return Path(base.path).name if Path(base.path).is_absolute() else str(base.path)
 
 
-# ----------------------------------------------------------------------------------------------------- front matter
-
-
 def _front(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estimate]) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    record = run.record
+    record = run.experiment
     task = record.task
     shared: dict[str, Any] = {
         "task_type": "text-generation",
@@ -117,9 +116,6 @@ def _number(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.6g}")
 
 
-# ------------------------------------------------------------------------------------------------------------ body
-
-
 def _body(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estimate]) -> str:
     parts = [
         f"# {run.name}",
@@ -139,7 +135,7 @@ def _body(run: Shippable, manifest: ExportManifest, results: Mapping[str, Estima
 
 
 def _what(run: Shippable, manifest: ExportManifest) -> str:
-    task = run.record.task
+    task = run.experiment.task
     whole = {
         "adapter": f"An adapter for {base_name(run)}",
         "merged": "A whole model",
@@ -156,7 +152,7 @@ def _what(run: Shippable, manifest: ExportManifest) -> str:
 def _results(run: Shippable, results: Mapping[str, Estimate]) -> str:
     rows = []
     for name, estimate in results.items():
-        metric = metrics.of_task(name, run.record.task)
+        metric = metrics.of_task(name, run.experiment.task)
         arrow = "↑" if metric.direction == "higher" else "↓"
         rows.append(
             (f"{name} {arrow}", numbers.with_interval(estimate, metric.bounds), f"{estimate.n} ({estimate.clusters})")
@@ -170,11 +166,13 @@ def _results(run: Shippable, results: Mapping[str, Estimate]) -> str:
 
 
 def _training(run: Shippable) -> list[str]:
-    record, plan = run.record, run.plan
+    record, plan = run.experiment, run.plan
     task, spec, sizes = record.task, record.spec, record.split_sizes
     recipe = {name: value for name, value in plan.arm.model_dump(mode="json").items() if name not in HIDDEN}
     licence = (task.get("data") or {}).get("licence", "unknown")
     budget = ", ".join(f"{value} {name}" for name, value in (spec.get("budget") or {}).items() if value is not None)
+    generate = (task.get("generate") or {}).items()
+    settings = ", ".join(f"{name} {value}" for name, value in generate if value not in (None, [], ()))
     rows = [
         ("method", run.run.method),
         ("seed", "none" if run.entry.seed is None else str(run.entry.seed)),
@@ -183,7 +181,7 @@ def _training(run: Shippable) -> list[str]:
         ("budget", budget),
         ("examples", ", ".join(f"{count} {name}" for name, count in sizes.items())),
         ("licence of the data", licence),
-        ("generation when scored", f"greedy, {_plain(task.get('generate') or {})}"),
+        ("generation when scored", f"greedy, {settings}"),
     ]
     parts = [_rows(("", ""), rows), f"```json\n{json.dumps(recipe, indent=1, ensure_ascii=False)}\n```"]
     if not task.get("sensitive") and task.get("prompt"):
@@ -199,39 +197,20 @@ def _fenced(text: str) -> str:
     return f"{fence}text\n{text}\n{fence}"
 
 
-def _plain(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items() if value not in (None, [], ()))
-
-
 def _ledger(run: Shippable) -> str:
     own: Ledger = run.run.ledger
     if run.run.method == "imported":
         return "It was trained elsewhere: its data and cost are not known here."
-    columns = [own] if own.parent is None else [own, own.parent]
+    ledgers = [own] if own.parent is None else [own, own.parent]
+    costs = [cost_of([replace(ledger, parent=None)]) for ledger in ledgers]
     head = ("", "this arm") if own.parent is None else ("", "this arm", "its parent, before")
-    lines: list[tuple[str, Callable[[Ledger], str]]] = [
-        ("examples", lambda ledger: numbers.exact(ledger.examples)),
-        ("tokens", lambda ledger: numbers.exact(ledger.tokens)),
-        ("tokens with loss", lambda ledger: numbers.exact(ledger.target_tokens)),
-        ("optimiser steps", lambda ledger: numbers.exact(ledger.optimiser_steps)),
-        ("train steps s", lambda ledger: numbers.seconds(ledger.train_seconds)),
-        (
-            "preparation and validation s",
-            lambda ledger: numbers.seconds(ledger.prepare_seconds + ledger.validation_seconds),
-        ),
-        ("prediction and scoring s", lambda ledger: numbers.seconds(ledger.predict_seconds + ledger.score_seconds)),
-        ("peak memory MB", lambda ledger: numbers.megabytes(ledger.peak_memory_bytes)),
-        ("trained parameters", lambda ledger: numbers.count(ledger.trainable_parameters)),
-        ("parameters", lambda ledger: numbers.count(ledger.total_parameters)),
-        ("files MB", lambda ledger: numbers.megabytes(ledger.artefact_bytes)),
-        ("tuning trials", lambda ledger: numbers.exact(ledger.trials)),
-        ("estimated FLOPs", lambda ledger: numbers.operations(ledger.flops)),
-    ]
-    return _rows(head, [(name, *(show(ledger) for ledger in columns)) for name, show in lines])
+    # What the arm's trials took is in no run's own ledger.
+    shown = [(name, show) for name, show in QUANTITIES if name != "tuning s"]
+    return _rows(head, [(name, *(show(cost) for cost in costs if cost is not None)) for name, show in shown])
 
 
 def _serving(run: Shippable, manifest: ExportManifest) -> list[str]:
-    task = run.record.task
+    task = run.experiment.task
     limit = (task.get("generate") or {}).get("max_new_tokens")
     chat = manifest.uses_chat
     api = "`/v1/chat/completions`" if chat else "`/v1/completions`, with the prompt as text"
@@ -255,14 +234,14 @@ def fingerprints(run: Shippable) -> dict[str, str]:
     names = ("torch", "transformers", "peft", "bitsandbytes")
     return {
         "run": run.name,
-        "experiment": run.record.experiment_id,
+        "experiment": run.experiment.experiment_id,
         "training": run.entry.train_id,
         "evaluation": str(run.entry.eval_id),
         "artefact": run.artefact.hash,
         "files of the artefact": run.artefact.files_hash,
         "base model": run.artefact.base_hash,
-        "sealed suite": run.record.suite,
-        "train and test splits": run.record.task_fingerprint,
+        "sealed suite": run.experiment.suite,
+        "train and test splits": run.experiment.task_fingerprint,
         "harness": f"{run.run.provenance.harness_version}, commit {run.run.provenance.commit or 'unknown'}",
         "packages": ", ".join(f"{name} {packages[name]}" for name in names if name in packages),
     }

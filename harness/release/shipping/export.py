@@ -8,7 +8,6 @@ Dockerfile, requirements.txt   with --dockerfile
 
 from __future__ import annotations
 
-import hashlib
 import importlib.resources
 import json
 import shutil
@@ -24,7 +23,7 @@ from harness.records.files import write_json, write_text
 from harness.release.shipping import card
 from harness.release.shipping.card import ExportManifest
 from harness.release.shipping.runs import Shippable, find
-from harness.release.shipping.shipped import PAPERS, SCHEMA
+from harness.release.shipping.shipped import PAPERS, SCHEMA, sha256
 
 SERVING = ("torch", "transformers", "accelerate")
 """Packages that a container needs, in the versions that the run was scored with; bitsandbytes too where it is used."""
@@ -114,7 +113,7 @@ def papers(run: Shippable, manifest: ExportManifest, folder: Path) -> dict[str, 
         "schema": SCHEMA,
         "run": run.name,
         "seed": run.entry.seed,
-        "experiment_id": run.record.experiment_id,
+        "experiment_id": run.experiment.experiment_id,
         "train_id": run.entry.train_id,
         "eval_id": run.entry.eval_id,
         "artefact": run.artefact.hash,
@@ -122,14 +121,9 @@ def papers(run: Shippable, manifest: ExportManifest, folder: Path) -> dict[str, 
         "kind": manifest.kind,
         "merged_into": manifest.into or None,
         "largest_change_of_a_logit": manifest.largest_change,
-        "suite": run.record.suite,
-        "files": {path.relative_to(folder).as_posix(): _sha256(path) for path in files},
+        "suite": run.experiment.suite,
+        "files": {path.relative_to(folder).as_posix(): sha256(path) for path in files},
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _container(run: Shippable, manifest: ExportManifest, folder: Path) -> None:

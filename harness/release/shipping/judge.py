@@ -23,14 +23,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from harness import stats
 from harness.metrics import Metric
-from harness.records import Closeness, Estimate, Likelihood, ParityOutcome, Prediction
+from harness.records import Closeness, Estimate, Likelihood, ParityCheck, ParityOutcome, Prediction
 from harness.results.estimator import Estimator, Series
 from harness.stats.intervals import span
 
@@ -58,26 +58,6 @@ class ModelAnswers:
         return ModelAnswers(name, {row.example: row for row in predictions}, targets)
 
 
-@dataclass(frozen=True, slots=True)
-class MetricDifference:
-    """The difference of the metric, what ships minus the run."""
-
-    estimate: Estimate | None
-    p_value: float | None = None
-    more_examples: int | None = None
-    problem: str = ""
-    """Why there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """An outcome and its reason in one line."""
-
-    outcome: ParityOutcome
-    words: str
-    impostor: str = ""
-
-
 def mismatch(run: ModelAnswers, shipped: ModelAnswers) -> str:
     """What makes the two incomparable; empty where they answered the same prompts."""
     gone, new = run.answers.keys() - shipped.answers.keys(), shipped.answers.keys() - run.answers.keys()
@@ -89,11 +69,6 @@ def mismatch(run: ModelAnswers, shipped: ModelAnswers) -> str:
     return ""
 
 
-def same_answers(run: ModelAnswers, shipped: ModelAnswers) -> int:
-    """Answers with the same text."""
-    return sum(row.text == shipped.answers[name].text for name, row in run.answers.items())
-
-
 def same_function(run: ModelAnswers, shipped: ModelAnswers) -> bool:
     """Whether every answer is the same and every target as probable, up to rounding."""
     if not run.targets or run.targets.keys() != shipped.targets.keys():
@@ -103,32 +78,34 @@ def same_function(run: ModelAnswers, shipped: ModelAnswers) -> bool:
     return max(gaps) <= ROUNDING and same == len(run.answers)
 
 
-def measure(
-    metric: Metric, sides: tuple[Series, Series], estimator: Estimator, margin: float, confidence: float
-) -> MetricDifference:
-    """The paired difference `sides[0]` (what ships) minus `sides[1]` (the run), and its equivalence test."""
+def measure(check: ParityCheck, metric: Metric, sides: tuple[Series, Series], estimator: Estimator) -> ParityCheck:
+    """With the paired difference `sides[0]` (what ships) minus `sides[1]` (the run), and its equivalence test.
+
+    Where there is no difference, `words` say why.
+    """
     ours, theirs = sides
     missing = max(ours.missing, theirs.missing)
     if missing or ours.items != theirs.items:
-        return MetricDifference(None, problem=f"{missing} examples have no value of {metric.name}")
-    level = 2 * confidence - 1
+        return replace(check, words=f"{missing} examples have no value of {metric.name}")
+    level = 2 * check.confidence - 1
     if metric.combine is not None:
         difference = estimator.difference(metric, ours, theirs, ("shipped", "run"), level)
         if isinstance(difference, str):
-            return MetricDifference(None, problem=difference)
-        gap = abs(margin - abs(difference.value))
+            return replace(check, words=difference)
+        gap = abs(check.margin - abs(difference.value))
         more = estimator.needed(metric, sides, gap, level)[0] if gap else None
-        return MetricDifference(difference, None, more)
+        return replace(check, difference=difference, more_examples=more)
     clusters = estimator.clusters(ours.items)
     differences, bounds = (ours.data - theirs.data)[0], span(metric.bounds)
-    test = stats.equivalence(differences, margin, clusters, bounds=bounds, confidence=confidence)
-    return MetricDifference(test.estimate, test.p_value, test.more_examples)
+    test = stats.equivalence(differences, check.margin, clusters, bounds=bounds, confidence=check.confidence)
+    return replace(check, difference=test.estimate, p_value=test.p_value, more_examples=test.more_examples)
 
 
-def unchanged(series: Series, clusters: int, level: float) -> MetricDifference:
-    """The difference of one function from itself."""
+def unchanged(check: ParityCheck, items: int, clusters: int) -> ParityCheck:
+    """With the difference of one function from itself."""
     words = f"every answer is the run's, and every log-probability within {ROUNDING:g} nats a token"
-    return MetricDifference(Estimate(0.0, 0.0, 0.0, len(series.items), clusters, 1, words, level), None, 0)
+    same = Estimate(0.0, 0.0, 0.0, items, clusters, 1, words, 2 * check.confidence - 1)
+    return replace(check, difference=same)
 
 
 def closeness(
@@ -147,7 +124,7 @@ def closeness(
     results = []
     ways: tuple[Literal["answers", "likelihoods"], ...] = ("answers", "likelihoods") if base else ("answers",)
     for by in ways:
-        rows = _by_answers(run, shipped, other) if by == "answers" else _by_likelihoods(run, shipped, other)
+        rows = _nearness(run, shipped, other, by)
         if rows:
             values = np.array(list(rows.values()), dtype=np.float64)
             clusters = [groups.get(name, name) for name in rows]
@@ -156,26 +133,24 @@ def closeness(
     return tuple(results)
 
 
-def _by_answers(run: ModelAnswers, shipped: ModelAnswers, other: ModelAnswers) -> dict[str, float]:
-    rows = {}
-    for name in sorted(run.answers.keys() & other.answers.keys() & shipped.answers.keys()):
-        text, own, theirs = shipped.answers[name].text, run.answers[name].text, other.answers[name].text
-        if own != theirs:
-            rows[name] = _nearer(distance(text, theirs), distance(text, own))
+def _nearness(run: ModelAnswers, shipped: ModelAnswers, other: ModelAnswers, by: str) -> dict[str, float]:
+    """Example → (distance to the other - distance to the run) / (their sum), where run and other differ."""
+    rows: dict[str, float] = {}
+
+    def add(name: str, to_run: float, to_other: float) -> None:
+        rows[name] = (to_other - to_run) / (to_other + to_run)  # not both 0: run and other differ
+
+    if by == "answers":
+        for name in sorted(run.answers.keys() & other.answers.keys() & shipped.answers.keys()):
+            text, own, theirs = (side.answers[name].text for side in (shipped, run, other))
+            if own != theirs:
+                add(name, distance(text, own), distance(text, theirs))
+    else:
+        for name in sorted(run.targets.keys() & other.targets.keys() & shipped.targets.keys()):
+            value, own_value, their_value = (side.targets[name].logprob for side in (shipped, run, other))
+            if own_value != their_value:
+                add(name, abs(value - own_value), abs(value - their_value))
     return rows
-
-
-def _by_likelihoods(run: ModelAnswers, shipped: ModelAnswers, other: ModelAnswers) -> dict[str, float]:
-    rows = {}
-    for name in sorted(run.targets.keys() & other.targets.keys() & shipped.targets.keys()):
-        value, own, theirs = (side.targets[name].logprob for side in (shipped, run, other))
-        if own != theirs:
-            rows[name] = _nearer(abs(value - theirs), abs(value - own))
-    return rows
-
-
-def _nearer(to_other: float, to_run: float) -> float:
-    return (to_other - to_run) / (to_other + to_run)  # not both 0: run and other differ
 
 
 def distance(a: str, b: str) -> float:
@@ -187,11 +162,6 @@ def distance(a: str, b: str) -> float:
     return max(1e-9, 1.0 - alike)
 
 
-def unresolved(near: Sequence[Closeness]) -> list[str]:
-    """Siblings that what ships is not shown to be nearer to the run than to."""
-    return [each.other for each in near if not each.base and (each.estimate.low is None or each.estimate.low <= 0)]
-
-
 def twin(run: ModelAnswers, shipped: ModelAnswers, others: Sequence[ModelAnswers]) -> str:
     """The other arm whose function `shipped` is, up to rounding, while it is not the run's; empty without one."""
     if same_function(run, shipped):
@@ -199,35 +169,37 @@ def twin(run: ModelAnswers, shipped: ModelAnswers, others: Sequence[ModelAnswers
     return next((other.name for other in others if same_function(other, shipped)), "")
 
 
-def judge(result: MetricDifference, near: Sequence[Closeness], margin: float, twin_of: str = "") -> Judgement:
-    """The outcome from the difference, from whom the answers are nearest to, and from whose function it is."""
-    if result.problem:
-        return Judgement("INVALID", result.problem)
-    bases = [each for each in near if each.base]
+def judge(check: ParityCheck, twin_of: str = "") -> ParityCheck:
+    """With the outcome from the difference, from whom the answers are nearest to, and from whose function it is."""
+
+    def answer(outcome: ParityOutcome, words: str, impostor: str = "") -> ParityCheck:
+        more = check.more_examples if outcome == "INCONCLUSIVE" else None
+        return replace(check, outcome=outcome, words=words, impostor=impostor, more_examples=more)
+
+    difference, margin = check.difference, check.margin
+    if difference is None:
+        return answer("INVALID", check.words)
+    bases = [each for each in check.closeness if each.base]
     if not bases:
-        return Judgement("INVALID", "no untrained arm answered these prompts otherwise: nothing shows the adapter")
+        return answer("INVALID", "no untrained arm answered these prompts otherwise: nothing shows the adapter")
     if twin_of:
-        return Judgement("DIFFERENT", f"it is the model of {twin_of}, up to rounding", twin_of)
-    limits = [(each, 0.0 if each.base else A_SIBLING) for each in near]
+        return answer("DIFFERENT", f"it is the model of {twin_of}, up to rounding", twin_of)
+    limits = [(each, 0.0 if each.base else A_SIBLING) for each in check.closeness]
     nearer = [each for each, limit in limits if each.estimate.high is not None and each.estimate.high < limit]
     if nearer:
         worst = min(nearer, key=lambda each: float(each.estimate.value))
         what = "the adapter is not there" if worst.base else "another model is in its place"
-        return Judgement(
-            "DIFFERENT", f"{what}: its {worst.by} are nearer to {worst.other} than to the run", worst.other
-        )
-    difference = result.estimate
-    assert difference is not None
+        return answer("DIFFERENT", f"{what}: its {worst.by} are nearer to {worst.other} than to the run", worst.other)
     if difference.low is None or difference.high is None:
-        return Judgement("INCONCLUSIVE", f"no interval: {difference.method}")
+        return answer("INCONCLUSIVE", f"no interval: {difference.method}")
     number = f"{difference.value:+.4g} [{difference.low:+.4g}, {difference.high:+.4g}], margin ±{margin:g}"
     if difference.low > margin or difference.high < -margin:
-        return Judgement("DIFFERENT", f"it scores otherwise: {number}")
+        return answer("DIFFERENT", f"it scores otherwise: {number}")
     if not (-margin < difference.low and difference.high < margin):
-        more = result.more_examples
+        more = check.more_examples
         ending = f"about {more:,} more examples would settle it" if more else "too close for any number of examples"
-        return Judgement("INCONCLUSIVE", f"{number}; {ending}")
+        return answer("INCONCLUSIVE", f"{number}; {ending}")
     if not any(each.estimate.low is not None and each.estimate.low > 0 for each in bases):
         words = "it scores alike, but nothing shows that it is nearer to the run than to the untrained base"
-        return Judgement("INCONCLUSIVE", words)
-    return Judgement("EQUIVALENT", number)
+        return answer("INCONCLUSIVE", words)
+    return answer("EQUIVALENT", number)

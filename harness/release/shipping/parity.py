@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness import environment, metrics, redaction
+from harness import metrics, redaction
 from harness.errors import UsageError
 from harness.experiments.evaluation import evaluate
 from harness.experiments.running import ingest, worker
@@ -27,11 +27,9 @@ from harness.records import (
     to_json,
 )
 from harness.release.shipping import judge, shipped
-from harness.release.shipping.judge import MetricDifference, ModelAnswers
+from harness.release.shipping.judge import ModelAnswers
 from harness.release.shipping.runs import Shippable, find
-from harness.results import stored
 from harness.results.estimator import Estimator, Series, series, tabulate
-from harness.store import Store
 
 SCHEMA = "harness.parity/1"
 
@@ -59,39 +57,51 @@ def run_check(home: Path, name: str, request: ParityRequest, reporter: Reporter)
     ArmFailed, in one line, for what cannot be scored at all.
     """
     run = find(home.absolute(), name, request.base)
-    with redaction.texts(bool(run.record.task.get("sensitive"))):
+    with redaction.texts(bool(run.experiment.task.get("sensitive"))):
         return _checked(home.absolute(), run, request, reporter)
 
 
 def _checked(home: Path, run: Shippable, request: ParityRequest, reporter: Reporter) -> ParityCheck:
     metric, margin = _rule(run, request)
     artefact = shipped.artefact_at(request.location, run, request.server)
-    store = stored.open_store(home)
-    blank = _blank(run, artefact, metric, margin, request.confidence)
+    blank = ParityCheck(
+        experiment=run.experiment.experiment_id,
+        arm=run.entry.arm,
+        seed=run.entry.seed,
+        eval_id=str(run.entry.eval_id),
+        after="",
+        kind=artefact.kind,
+        artefact=artefact.name,
+        artefact_hash=artefact.artefact.files_hash or artefact.artefact.hash,
+        metric=metric.name,
+        primary=metric.name == run.experiment.task["metrics"]["primary"],
+        margin=margin,
+        confidence=request.confidence,
+    )
     if artefact.problem:
-        result = replace(blank, outcome="INVALID", words=artefact.problem)
-        ingest.check(store, home, result, [])
+        result = replace(blank, words=artefact.problem)
+        ingest.check(run.store, home, result, [])
         return result
     worker.set_threads(artefact.plan)
     reporter.label = f"parity {run.entry.arm} {artefact.kind}"
     evaluate.evaluate(artefact.plan, artefact.artefact, reporter)
     after = evaluate.identity(artefact.plan, artefact.artefact)
     rows = ingest.evaluation_rows(home / "evals" / after)
-    result = judged(store, run, replace(blank, after=after), rows)
-    entry = Entry(run.record.experiment_id, run.entry.arm, run.entry.seed, "", 1, "ok", after)
-    looked = ingest.look(run.record, entry, f"harness parity: {artefact.kind}")
-    ingest.check(store, home, result, [*rows, looked])
+    result = judged(run, replace(blank, after=after), rows)
+    entry = Entry(run.experiment.experiment_id, run.entry.arm, run.entry.seed, "", 1, "ok", after)
+    looked = ingest.look(run.experiment, entry, f"harness parity: {artefact.kind}")
+    ingest.check(run.store, home, result, [*rows, looked])
     return result
 
 
 def _rule(run: Shippable, request: ParityRequest) -> tuple[metrics.Metric, float]:
     """The metric and the margin that are asked for."""
-    task = run.record.task
+    task = run.experiment.task
     name = request.metric or str(task["metrics"]["primary"])
     metric = metrics.of_task(name, task)
     margin = request.margin
     if margin is None:
-        winner = run.record.spec.get("winner") or {}
+        winner = run.experiment.spec.get("winner") or {}
         margin = float(winner.get("margin") or 0.0) if name == task["metrics"]["primary"] else 0.0
         if not margin:
             raise UsageError(
@@ -104,86 +114,41 @@ def _rule(run: Shippable, request: ParityRequest) -> tuple[metrics.Metric, float
     return metric, margin
 
 
-def _blank(
-    run: Shippable, artefact: shipped.Shipped, metric: metrics.Metric, margin: float, confidence: float
-) -> ParityCheck:
-    assert run.entry.eval_id is not None
-    return ParityCheck(
-        experiment=run.record.experiment_id,
-        arm=run.entry.arm,
-        seed=run.entry.seed,
-        eval_id=run.entry.eval_id,
-        after="",
-        kind=artefact.kind,
-        artefact=artefact.name,
-        artefact_hash=artefact.artefact.files_hash or artefact.artefact.hash,
-        metric=metric.name,
-        primary=metric.name == run.record.task["metrics"]["primary"],
-        margin=margin,
-        confidence=confidence,
-        difference=None,
-        p_value=None,
-        more_examples=None,
-        answers=0,
-        same_answers=0,
-        closeness=(),
-        outcome="INVALID",
-        impostor="",
-        words="",
-        notes=(),
-        when=environment.now(),
-    )
-
-
-def judged(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[Any]) -> ParityCheck:
+def judged(run: Shippable, blank: ParityCheck, rows: Sequence[Any]) -> ParityCheck:
     """`blank` with what follows from the `rows` of what ships and from what is stored of the run and other arms."""
-    shipped_ = ModelAnswers.of(
-        "shipped",
-        [row for row in rows if isinstance(row, Prediction)],
-        [row for row in rows if isinstance(row, Likelihood)],
-    )
-    own = _side(store, "run", blank.eval_id)
-    wrong = judge.mismatch(own, shipped_)
+    predictions = [row for row in rows if isinstance(row, Prediction)]
+    ours = ModelAnswers.of("shipped", predictions, [row for row in rows if isinstance(row, Likelihood)])
+    own = _side(run, "run", blank.eval_id)
+    wrong = judge.mismatch(own, ours)
     if wrong:
-        return replace(blank, outcome="INVALID", words=wrong)
-    bases, siblings = _others(store, run, own)
-    near = _closeness(run, (own, shipped_), bases, siblings, blank.confidence)
-    measured = _measured(store, run, blank, rows, judge.same_function(own, shipped_))
-    answer = judge.judge(measured, near, blank.margin, judge.twin(own, shipped_, [*bases, *siblings]))
-    return replace(
-        blank,
-        difference=measured.estimate,
-        p_value=measured.p_value,
-        more_examples=measured.more_examples if answer.outcome == "INCONCLUSIVE" else None,
-        answers=len(own.answers),
-        same_answers=judge.same_answers(own, shipped_),
-        closeness=near,
-        outcome=answer.outcome,
-        impostor=answer.impostor,
-        words=answer.words,
-        notes=(*_notes(store, blank, rows), *_unresolved(near, answer)),
-    )
+        return replace(blank, words=wrong)
+    bases, siblings = _others(run, own)
+    near = _closeness(run, (own, ours), bases, siblings, blank.confidence)
+    measured = _measured(run, blank, rows, judge.same_function(own, ours))
+    same = sum(row.text == ours.answers[name].text for name, row in own.answers.items())
+    check = replace(measured, answers=len(own.answers), same_answers=same, closeness=near)
+    check = judge.judge(check, judge.twin(own, ours, [*bases, *siblings]))
+    return replace(check, notes=(*_notes(run, blank, rows), *_unresolved(check)))
 
 
-def _side(store: Store, name: str, eval_id: str) -> ModelAnswers:
-    return ModelAnswers.of(name, store.predictions([eval_id]), store.likelihoods([eval_id]))
+def _side(run: Shippable, name: str, eval_id: str) -> ModelAnswers:
+    return ModelAnswers.of(name, run.store.predictions([eval_id]), run.store.likelihoods([eval_id]))
 
 
-def _others(store: Store, run: Shippable, own: ModelAnswers) -> tuple[list[ModelAnswers], list[ModelAnswers]]:
+def _others(run: Shippable, own: ModelAnswers) -> tuple[list[ModelAnswers], list[ModelAnswers]]:
     """Untrained arms, and other trained ones, that answered the same prompts."""
     bases: list[ModelAnswers] = []
     siblings: list[ModelAnswers] = []
     prompts = {name: row.prompt_hash for name, row in own.answers.items()}
-    entries = [
-        entry for entry in store.entries(run.record.experiment_id) if entry.eval_id not in (None, run.entry.eval_id)
-    ]
-    methods = {run_.train_id: run_.method for run_ in store.runs([entry.train_id for entry in entries])}
+    entries = run.store.entries(run.experiment.experiment_id)
+    entries = [entry for entry in entries if entry.eval_id not in (None, run.entry.eval_id)]
+    methods = {run_.train_id: run_.method for run_ in run.store.runs([entry.train_id for entry in entries])}
     for entry in entries:
         method = methods.get(entry.train_id)
         if entry.fraction != 1 or method in (None, "few_shot", "endpoint", "toy"):
             continue
         seed = "" if entry.seed is None else f"@{entry.seed}"
-        side = _side(store, f"{entry.arm}{seed}", str(entry.eval_id))
+        side = _side(run, f"{entry.arm}{seed}", str(entry.eval_id))
         if {name: row.prompt_hash for name, row in side.answers.items()} == prompts:
             (bases if method == "untrained" else siblings).append(side)
     return bases, siblings
@@ -196,7 +161,7 @@ def _closeness(
     siblings: Sequence[ModelAnswers],
     confidence: float,
 ) -> tuple[Closeness, ...]:
-    groups = run.record.groups
+    groups = run.experiment.groups
     # Any one of the siblings may be found by chance (Bonferroni).
     strict = 1 - (1 - confidence) / max(1, len(siblings))
     results: list[Closeness] = []
@@ -207,30 +172,30 @@ def _closeness(
     return tuple(results)
 
 
-def _measured(store: Store, run: Shippable, blank: ParityCheck, rows: Sequence[Any], same: bool) -> MetricDifference:
-    metric = metrics.of_task(blank.metric, run.record.task)
-    scores = [*store.scores([blank.eval_id]), *(row for row in rows if isinstance(row, Score))]
+def _measured(run: Shippable, blank: ParityCheck, rows: Sequence[Any], same: bool) -> ParityCheck:
+    metric = metrics.of_task(blank.metric, run.experiment.task)
+    scores = [*run.store.scores([blank.eval_id]), *(row for row in rows if isinstance(row, Score))]
     table = tabulate(scores)
     sides: list[Series] = []
     for who, eval_id in (("what ships", blank.after), ("the run", blank.eval_id)):
         values = series(table, [eval_id], blank.metric)
         if isinstance(values, str):
-            return MetricDifference(None, problem=f"{who} has no value of {blank.metric}: {values}")
+            return replace(blank, words=f"{who} has no value of {blank.metric}: {values}")
         sides.append(values)
     ours, theirs = sides
-    estimator = Estimator(run.record.groups, int(digest([blank.eval_id, blank.after]), 16))
+    estimator = Estimator(run.experiment.groups, int(digest([blank.eval_id, blank.after]), 16))
     if same and ours.items == theirs.items and not ours.missing and metric.kind == "example":
         clusters = len(set(estimator.clusters(ours.items)))
         if (ours.data == theirs.data).all():
-            return judge.unchanged(ours, clusters, 2 * blank.confidence - 1)
-    return judge.measure(metric, (ours, theirs), estimator, blank.margin, blank.confidence)
+            return judge.unchanged(blank, len(ours.items), clusters)
+    return judge.measure(blank, metric, (ours, theirs), estimator)
 
 
-def _notes(store: Store, blank: ParityCheck, rows: Sequence[Any]) -> tuple[str, ...]:
+def _notes(run: Shippable, blank: ParityCheck, rows: Sequence[Any]) -> tuple[str, ...]:
     """What a reader must know of how the two sides were scored."""
     if blank.kind == "endpoint":
         return ("the server's library versions and hardware are not known here",)
-    [before] = store.evaluations([blank.eval_id])
+    [before] = run.store.evaluations([blank.eval_id])
     after = next(row for row in rows if isinstance(row, Evaluation))
     changed = differences(before.environment, after.environment)
     if not changed:
@@ -238,15 +203,14 @@ def _notes(store: Store, blank: ParityCheck, rows: Sequence[Any]) -> tuple[str, 
     return (f"scored in another environment than the run: {', '.join(changed)}; that is part of the difference",)
 
 
-def _unresolved(near: Sequence[Closeness], answer: judge.Judgement) -> tuple[str, ...]:
-    names = [] if answer.impostor else judge.unresolved(near)
-    if not names:
+def _unresolved(check: ParityCheck) -> tuple[str, ...]:
+    """A note on siblings that what ships is not shown to be nearer to the run than to."""
+    siblings = [each for each in check.closeness if not each.base]
+    names = [each.other for each in siblings if each.estimate.low is None or each.estimate.low <= 0]
+    if check.impostor or not names:
         return ()
     others = " and ".join(names)
     return (f"its answers do not tell it from {others}: whose it is can only be checked against export.json",)
-
-
-# ------------------------------------------------------------------------------------------------ as lines and JSON
 
 
 def as_json(check: ParityCheck, name: str) -> dict[str, Any]:

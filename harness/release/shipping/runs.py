@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from harness.config import ArmSpec, BaseModelSpec, ExperimentSpec, TaskSpec
+from harness.config import BaseModelSpec, ExperimentSpec, TaskSpec
 from harness.errors import ModelError, UsageError
 from harness.experiments.running import plans
-from harness.records import Artefact, Entry, ExperimentRecord, ResolvedExperiment, RunPlan, RunRecord, Score, TaskFiles
+from harness.records import Artefact, Entry, ExperimentRecord, RunPlan, RunRecord, Score, from_json
 from harness.records.files import read_json
 from harness.release.gate import inputs, run as gates
+from harness.release.gate.inputs import CandidateRun
 from harness.results import stored
 
-S = TypeVar("S", ExperimentSpec, TaskSpec)
-ADAPTER: TypeAdapter[ArmSpec] = TypeAdapter(ArmSpec)
 NO_WEIGHTS = {
     "untrained": "it is the base model itself",
     "few_shot": "it is the base model with few-shot examples in its prompt",
@@ -28,14 +24,9 @@ NO_WEIGHTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Shippable:
+class Shippable(CandidateRun):
     """A finished run with weights of its own."""
 
-    name: str
-    """EXPERIMENT/ARM, with @SEED where it was trained."""
-    record: ExperimentRecord
-    entry: Entry
-    run: RunRecord
     scores: tuple[Score, ...]
     """Of the newest version of each metric."""
     plan: RunPlan
@@ -69,7 +60,8 @@ def find(home: Path, name: str, base: str | None = None) -> Shippable:
             hint=f"`harness run {record.file}` trains it again, to the same bits; with `keep: all` it stays",
         )
     _check_base(plan, run, record)
-    return Shippable(candidate.name, record, entry, run, inputs.scored(candidate).scores, plan, artefact)
+    scores = inputs.scored(candidate).scores
+    return Shippable(candidate.store, home, record, entry, run, scores, plan, artefact)
 
 
 def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | None = None) -> RunPlan:
@@ -77,57 +69,38 @@ def stored_plan(home: Path, record: ExperimentRecord, entry: Entry, base: str | 
     file = home / "runs" / entry.train_id / "plan.json"
     if not file.exists():
         raise UsageError(f"{file} is gone, and with it how {entry.arm} was run", hint=f"`harness run {record.file}`")
-    plain: dict[str, Any] = read_json(file)
-    inner = plain["experiment"]
     sealed = stored.sealed_file(home, record).parent
     if not sealed.is_dir():
         raise UsageError(
             f"the sealed test split of {record.name} is not under {home}", hint=f"`harness run {record.file}` makes it"
         )
-    model = BaseModelSpec.model_validate(inner["base"])
+    plain: dict[str, Any] = read_json(file)
+    # What was added to a spec where it was stored (the rules' dates, own metrics) is no field of it.
+    spec = {name: value for name, value in record.spec.items() if name in ExperimentSpec.model_fields}
+    task = {name: value for name, value in record.task.items() if name in TaskSpec.model_fields}
+    kept = {name: value for name, value in plain.items() if name not in ("role", "trial", "rung", "rescore")}
+    try:
+        plan = from_json(RunPlan, {**kept, "experiment": {**plain["experiment"], "spec": spec, "task": task}})
+    except ValueError as error:
+        again = "`harness run` its file again"
+        raise UsageError(f"the stored experiment is of another version of the harness ({error})", hint=again) from None
+    model = BaseModelSpec.model_validate(plan.experiment.base)
     if base is not None:
         path = Path(base).expanduser()
         model = model.model_copy(update={"path": str(path.absolute()) if path.exists() else base})
-    experiment = ResolvedExperiment(
-        name=record.name,
-        file=Path(inner["file"]),
-        spec=_declared(ExperimentSpec, record.spec),
-        task=_declared(TaskSpec, record.task),
-        task_dir=Path(inner["task_dir"]),
-        arms=tuple(ADAPTER.validate_python(arm) for arm in inner["arms"]),
-        base=model,
-    )
-    files = TaskFiles(
-        folder=home / "tasks" / Path(plain["files"]["folder"]).name,
-        sealed=sealed,
-        fingerprint=plain["files"]["fingerprint"],
-        suite_fingerprint=record.suite,
-    )
-    return RunPlan(
+    experiment = replace(plan.experiment, name=record.name, base=model)
+    folder = home / "tasks" / plan.files.folder.name
+    return replace(
+        plan,
         experiment=experiment,
-        arm=ADAPTER.validate_python(plain["arm"]),
         arm_name=entry.arm,
         seed=entry.seed,
         train_id=entry.train_id,
-        parent_train_id=plain["parent_train_id"],
         home=home,
-        files=files,
-        base_hash=plain["base_hash"],
+        files=replace(plan.files, folder=folder, sealed=sealed, suite_fingerprint=record.suite),
         device=plans.device_of(experiment),
-        threads=plain["threads"],
         fraction=entry.fraction,
     )
-
-
-def _declared(kind: type[S], stored: Mapping[str, Any]) -> S:
-    """The spec in a stored experiment, without what was added to it there (the rules' dates, own metrics)."""
-    try:
-        return kind.model_validate({name: value for name, value in stored.items() if name in kind.model_fields})
-    except ValidationError as error:
-        raise UsageError(
-            f"the stored experiment is of another version of the harness ({error.errors()[0]['loc']})",
-            hint="`harness run` its file again",
-        ) from None
 
 
 def _check_base(plan: RunPlan, run: RunRecord, record: ExperimentRecord) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
@@ -49,14 +49,17 @@ class Shipped:
     """Why it is not what its own papers say; empty where it is, or has none."""
 
 
-def is_url(location: str) -> bool:
-    """Whether `place` is the URL of a server."""
-    return location.startswith(("http://", "https://"))
-
-
 def artefact_at(location: str, run: Shippable, server: Server) -> Shipped:
-    """What lies at `place`. Raises UsageError, ModelError or ArmFailed, in one line, when it cannot be scored."""
-    return _endpoint(location, run, server) if is_url(location) else _folder(Path(location), run)
+    """What lies at `location`. Raises UsageError, ModelError or ArmFailed, in one line, when it cannot be scored."""
+    if location.startswith(("http://", "https://")):
+        return _endpoint(location, run, server)
+    return _folder(Path(location), run)
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _folder(folder: Path, run: Shippable) -> Shipped:
@@ -74,14 +77,12 @@ def _folder(folder: Path, run: Shippable) -> Shipped:
     # An adapter goes onto the base as it was scored: over the quantised one where the run had that.
     over = own.quantisation if kind == "adapter" and own.kind == "adapter" else None
     files = artefacts.files_hash(folder)
-    artefact = Artefact(
+    artefact = replace(
+        own,
         kind="adapter" if kind == "adapter" else "merged",
-        base_path=own.base_path,
-        base_hash=own.base_hash,
         path=str(folder),
         files_hash=files,
         quantisation=over,
-        chat_template_hash=own.chat_template_hash,
         prefix_hash="",
         hash=digest(["shipped", kind, own.base_hash if kind == "adapter" else "", files, over]),
     )
@@ -106,9 +107,8 @@ def _against_papers(folder: Path, run: Shippable) -> str:
             continue  # the card may be edited
         if not (folder / name).is_file():
             return f"{name} is gone since it was exported"
-        with (folder / name).open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
-                return f"{name} is not the file that was exported: its hash is another"
+        if sha256(folder / name) != expected:
+            return f"{name} is not the file that was exported: its hash is another"
     return ""
 
 
@@ -133,19 +133,9 @@ def _endpoint(url: str, run: Shippable, server: Server) -> Shipped:
         raise UsageError(f"--{'artefact' if first['loc'] == ('url',) else first['loc'][0]}: {reason}") from None
     plan = replace(run.plan, arm=spec)
     answers = endpoint.probe(endpoint.client(plan))
-    own = run.artefact
     # The moment is part of the identity: what answered behind a URL an hour ago says nothing about now.
     identity = ["shipped", "endpoint", spec.url, spec.model, spec.api, answers, now()]
-    artefact = Artefact(
-        kind="endpoint",
-        base_path=own.base_path,
-        base_hash=own.base_hash,
-        path=None,
-        files_hash="",
-        quantisation=None,
-        chat_template_hash=own.chat_template_hash,
-        prefix_hash="",
-        hash=digest(identity),
-    )
+    nothing: dict[str, Any] = {"path": None, "files_hash": "", "quantisation": None, "prefix_hash": ""}
+    artefact = replace(run.artefact, kind="endpoint", hash=digest(identity), **nothing)
     # A server may know a model by the folder it was started with: its name is enough.
     return Shipped("endpoint", f"{spec.url} {Path(spec.model).name or spec.model}", plan, artefact)

@@ -55,15 +55,15 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
         model, tokenizer = loading.load_base(base, plan.device, quantisation)
         plain = model if quantisation is None else _dequantised(plan, model)
         adapted = loading.load_adapter(model, source)
-        before = probe(adapted)
+        before = loading.probe(adapted)
         model = _merge(adapted if quantisation is None else loading.load_adapter(plain, source), source)
-        change = float((probe(model) - before).abs().max())
+        change = float((loading.probe(model) - before).abs().max())
         into = "the base" if quantisation is None else f"the base as it was trained over ({quantisation.type})"
         merged = Merged(into, change)
     _own_template(plan, tokenizer)
     whole = CausalModel(model, tokenizer, context=base.context)
     saving.save_full(whole.model, tokenizer, folder)
-    _check_saved(plan, folder, probe(whole.model))
+    _check_saved(plan, folder, loading.probe(whole.model))
     return merged
 
 
@@ -103,15 +103,7 @@ def write_quantised(plan: RunPlan, whole: Path, kind: Quantised, folder: Path) -
             f"bitsandbytes cannot make an {kind} export here ({reason})",
             hint="Export with --merge alone, or on a machine with another bitsandbytes or a GPU",
         ) from error
-    _check_saved(plan, folder, probe(model))
-
-
-def probe(model: Any) -> torch.Tensor:
-    """Logits (positions, vocabulary; float32, CPU) of 16 fixed token ids."""
-    from harness.models.transformers import loading
-
-    logits: torch.Tensor = loading.probe(model)
-    return logits
+    _check_saved(plan, folder, loading.probe(model))
 
 
 def _dequantised(plan: RunPlan, quantised: Any) -> Any:
@@ -156,7 +148,7 @@ def _check_saved(plan: RunPlan, folder: Path, before: torch.Tensor) -> None:
     """Raise ModelError unless what lies in `folder` has the logits `before`."""
     from harness.models.transformers import loading
 
-    after = probe(loading.load_weights(folder, plan.experiment.base, plan.device, None))
+    after = loading.probe(loading.load_weights(folder, plan.experiment.base, plan.device, None))
     gap = float((after - before).abs().max())
     if not gap <= SAME_LOGITS:
         raise ModelError(

@@ -23,7 +23,7 @@ from harness.records import (
 from harness.records.release import Release, Scored
 from harness.release import baselines
 from harness.release.gate import judge, run as gates
-from harness.release.gate.evidence import GateInputs, ask
+from harness.release.gate.evidence import GateInputs, evidence_on
 
 HARDWARE = {"machine": "x86_64", "processor": "abacus", "cores": 2, "accelerators": [], "memory_bytes": 8}
 LEDGER = Ledger(train_seconds=10.0, artefact_bytes=1000, trainable_parameters=70, peak_memory_bytes=500)
@@ -118,8 +118,7 @@ def verdict_of(spec: GateSpec, candidate: Scored, folder: Path, *, sensitive: bo
     """Judge a candidate against what is pinned in `folder`/BASELINE."""
     pinned = baselines.read(folder / spec.baseline)
     inputs = GateInputs(candidate, pinned.scored, sensitive)
-    asked = [ask(rule, inputs) for rule in spec.rules]
-    return judge([question for question, _ in asked], [evidence for _, evidence in asked], spec.on_inconclusive)
+    return judge([evidence_on(rule, inputs) for rule in spec.rules], spec.on_inconclusive)
 
 
 def rule(**fields: Any) -> GateRule:

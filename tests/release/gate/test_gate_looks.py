@@ -13,8 +13,8 @@ from hypothesis import given, strategies as st
 from harness import stats
 from harness.config import WaiverSpec
 from harness.records import EXIT_CODES, Estimate, Evidence, GateCall, GateOutcome, GateVerdict, RuleVerdict, WaiverUse
-from harness.records.gates import Question
 from harness.release.gate import judge, looks
+from harness.release.gate.measures import with_test
 
 TODAY = datetime.date(2026, 11, 22)
 OUTCOMES: tuple[GateOutcome, ...] = ("PASS", "FAIL", "INCONCLUSIVE", "INVALID")
@@ -74,11 +74,11 @@ def test_looks_that_were_declared_late_are_refused() -> None:
 
 
 def test_a_fingerprint_is_of_what_is_judged_and_not_of_the_last_bits() -> None:
-    question = Question("a", "critical", -0.02, True)
     found = Estimate(0.1, 0.0, 0.2, 10, 5, 1, "t")
 
     def of(estimate: Estimate | None, about: str = "e", problem: str = "") -> str:
-        return looks.fingerprints([about], [question], [Evidence(estimate, problem=problem)])["a"]
+        evidence = Evidence("a", "critical", -0.02, True, estimate=estimate, problem=problem)
+        return looks.fingerprints([about], [evidence])["a"]
 
     assert of(found) == of(replace(found, value=0.1 + 1e-12, low=0.01))
     others = {
@@ -101,8 +101,8 @@ def test_a_rule_of_which_nothing_was_known_is_judged_within_the_same_look() -> N
 
 def passes(values: np.ndarray, margin: float, confidence: float) -> GateOutcome:
     found = stats.side_test(values, -margin, confidence=confidence)
-    question = Question("score", "critical", -margin, True, confidence)
-    return judge([question], [Evidence(found.estimate, found.p_below, found.more_examples)]).outcome
+    asked = Evidence("score", "critical", -margin, True, confidence)
+    return judge([with_test(asked, found)]).outcome
 
 
 def test_two_declared_looks_keep_the_error_rate_and_retrying_does_not() -> None:

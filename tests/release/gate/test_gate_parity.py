@@ -53,7 +53,7 @@ def check(low: float = -0.01, high: float = 0.02, **changes: Any) -> ParityCheck
 
 def outcome(checks: list[ParityCheck], **rule: Any) -> tuple[str, str]:
     asked = GateRule.model_validate({"parity": "merged", "margin": 0.05, **rule})
-    found = judge_rule(*parity_rule(asked, checks))
+    found = judge_rule(parity_rule(asked, checks))
     assert "\n" not in found.words
     return found.outcome, found.words
 

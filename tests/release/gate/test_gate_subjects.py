@@ -29,7 +29,7 @@ from harness.records import (
 from harness.records.release import MeasureFact, Scored
 from harness.release import baselines
 from harness.release.gate import judge_rule
-from harness.release.gate.evidence import GateInputs, ask
+from harness.release.gate.evidence import GateInputs, evidence_on
 from harness.release.gate.measures import measures
 from harness.results.human.statistics import human_review
 from harness.results.human.votes import RoundVotes
@@ -40,7 +40,7 @@ COLUMNS = {f"e{n}": {"site": "north" if n < 100 else "south", "urgent": n % 2 ==
 
 
 def said(sides: GateInputs, **fields: Any) -> RuleVerdict:
-    return judge_rule(*ask(rule(**fields), sides))
+    return judge_rule(evidence_on(rule(**fields), sides))
 
 
 def sides(theirs: Sequence[float], ours: Sequence[float], **known: Any) -> GateInputs:
@@ -128,7 +128,7 @@ def test_forgetting_without_a_comparable_untrained_arm_is_invalid() -> None:
     assert "transformers" in forgetting(0.0, 0.5, environment={"transformers": "1"}).words
     assert forgetting(0.0, 0.5, scores=()).words == "untrained arm: retention_perplexity was not scored"
     assert forgetting(0.0, 0.5, prompts="others").outcome == "PASS", "retention texts have no prompt of the task"
-    both = sides([1.0] * 4, [1.0] * 4, untrained=None, no_untrained="there is no untrained arm")
+    both = sides([1.0] * 4, [1.0] * 4, untrained="there is no untrained arm")
     found = said(both, metric="exact_match", margin=0.5, against="untrained")
     assert (found.outcome, found.words) == ("INVALID", "there is no untrained arm")
 
@@ -332,14 +332,14 @@ def test_the_win_rate_has_the_leaderboards_value_and_interval() -> None:
     assert arm is not None and arm.win_rate.rate.estimate is not None
     shown = arm.win_rate.rate.estimate
     assert (found.estimate.value, found.estimate.low, found.estimate.high) == (shown.value, shown.low, shown.high)
-    worse = judge_rule(*ask(rule(metric="human_win_rate", floor=0.95), both))
+    worse = judge_rule(evidence_on(rule(metric="human_win_rate", floor=0.95), both))
     assert worse.outcome == "FAIL"
     middle = said(both, metric="human_win_rate", floor=0.7)
     assert middle.outcome == "INCONCLUSIVE" and (middle.more_examples or 0) > 0 and "more votes" in middle.words
 
 
 def test_the_p_value_of_a_win_rate_is_where_its_interval_meets_the_floor() -> None:
-    _, evidence = ask(rule(metric="human_win_rate", floor=0.85), judged(mostly).sides)
+    evidence = evidence_on(rule(metric="human_win_rate", floor=0.85), judged(mostly).sides)
     assert evidence.p_fail is not None and 0 < evidence.p_fail < 0.05
     confidence = 1 - evidence.p_fail
     close = judged(mostly).sides
@@ -408,7 +408,7 @@ def test_several_raters_of_one_answer_are_one() -> None:
     made = flagged(50, 0, raters=6)
     found = said(made, flag="fabrication", ceiling=0.02)
     assert found.outcome == "INCONCLUSIVE", "300 votes on 50 answers are 50 answers"
-    _, evidence = ask(rule(flag="fabrication", ceiling=0.02), made)
+    evidence = evidence_on(rule(flag="fabrication", ceiling=0.02), made)
     assert evidence.estimate is not None and evidence.estimate.n == 50
     assert "0 of 50 answers flagged, 300 votes (an answer counts once" in evidence.estimate.method
 
@@ -419,7 +419,7 @@ def test_flags_on_gold_and_identical_pairs_and_on_the_other_arm_do_not_count() -
         made.add("Ann", f"e{number}", "tie", flag="lora")
         made.add("Ann", f"g{number}", "left", kind="gold", flag="new")
         made.add("Ann", f"i{number}", "tie", kind="identical", flag="new")
-    _, evidence = ask(rule(flag="fabrication", ceiling=0.1), made.sides)
+    evidence = evidence_on(rule(flag="fabrication", ceiling=0.1), made.sides)
     assert evidence.estimate is not None and (evidence.estimate.value, evidence.estimate.n) == (0.0, 40)
 
 
@@ -429,7 +429,7 @@ def test_a_flag_that_the_round_did_not_ask_for_is_invalid() -> None:
 
 
 def test_without_a_round_the_rule_says_what_to_do() -> None:
-    both = sides([1.0], [1.0], no_votes="the round r1 is still open: `harness review unblind r1`")
+    both = sides([1.0], [1.0], votes="the round r1 is still open: `harness review unblind r1`")
     for fields in ({"flag": "fabrication", "ceiling": 0.1}, {"metric": "human_win_rate", "floor": 0.5}):
         found = said(both, **fields)
-        assert (found.outcome, found.words) == ("INVALID", both.no_votes)
+        assert (found.outcome, found.words) == ("INVALID", both.votes)

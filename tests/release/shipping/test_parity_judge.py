@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from harness.records import Closeness, Estimate, Likelihood, Prediction
+from harness.records import Closeness, Estimate, Likelihood, ParityCheck, Prediction
 from harness.release.shipping import judge
 
 
@@ -22,9 +23,13 @@ def near(value: float, low: float | None, high: float | None, *, base: bool = Tr
     return Closeness("other", base, "answers", Estimate(value, low, high, 9, 9, 1, "t", 0.9))
 
 
-def measured(low: float | None, high: float | None) -> judge.MetricDifference:
+def measured(
+    low: float | None, high: float | None, closeness: Sequence[Closeness] = (), margin: float = 0.05
+) -> ParityCheck:
     value = 0.0 if low is None or high is None else (low + high) / 2
-    return judge.MetricDifference(Estimate(value, low, high, 9, 9, 1, "t", 0.9), 0.01, 7)
+    difference = Estimate(value, low, high, 9, 9, 1, "t", 0.9)
+    check = ParityCheck("e", "lora", 0, "run", "after", "merged", "folder", "hash", "exact_match", True, margin, 0.95)
+    return replace(check, difference=difference, p_value=0.01, more_examples=7, closeness=tuple(closeness))
 
 
 THERE = near(0.9, 0.8, 1.0)
@@ -33,7 +38,7 @@ WORDS = [f"word{n} of {n % 3}" for n in range(30)]
 
 @given(st.floats(-1, 1), st.floats(0, 1), st.floats(0.01, 1), st.sampled_from([-1.0, -0.2, 0.2, 1.0]))
 def test_what_is_not_the_run_s_model_is_never_equivalent(middle: float, half: float, margin: float, at: float) -> None:
-    found = judge.judge(measured(middle - half, middle + half), [near(at, at - 0.1, at + 0.1)], margin)
+    found = judge.judge(measured(middle - half, middle + half, [near(at, at - 0.1, at + 0.1)], margin))
     within = -margin < middle - half and middle + half < margin
     assert (found.outcome == "EQUIVALENT") == (within and at > 0)
     if at < 0:
@@ -57,13 +62,15 @@ def test_what_is_not_the_run_s_model_is_never_equivalent(middle: float, half: fl
     ],
 )
 def test_outcomes(low: float | None, high: float | None, closeness: list[Closeness], outcome: str) -> None:
-    found = judge.judge(measured(low, high), closeness, 0.05)
+    found = judge.judge(measured(low, high, closeness))
     assert found.outcome == outcome and "\n" not in found.words
+    assert found.more_examples == (7 if outcome == "INCONCLUSIVE" else None)
 
 
 def test_a_problem_comes_before_everything() -> None:
-    assert judge.judge(judge.MetricDifference(None, problem="no value"), [THERE], 0.05).outcome == "INVALID"
-    assert judge.judge(measured(-0.01, 0.01), [THERE], 0.05, "sibling@0").outcome == "DIFFERENT"
+    found = measured(-0.01, 0.01, [THERE])
+    assert judge.judge(replace(found, difference=None, words="no value")).outcome == "INVALID"
+    assert judge.judge(found, "sibling@0").outcome == "DIFFERENT"
 
 
 def test_prompts_and_examples_must_be_the_run_s() -> None:
