@@ -33,13 +33,13 @@ from harness.redaction import without_paths
 from harness.results.collect import Results
 from harness.results.human.records import anonymous
 from harness.results.leaderboard.board import leaderboard
+from harness.results.render.figures import figure_tables
 from harness.results.render.json import curve_to_json, ledger_to_json, to_json as board_to_json, tuning_to_json
 from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
 from harness.results.render.ledger import ledger_to_text
 from harness.results.render.studies import APPENDIX_FORMS, curve_to_text, looks_to_lines, tuning_to_text
 from harness.results.studies.appendix import appendix
 from harness.results.studies.curve import learning_curve
-from harness.results.studies.figure_data import figure_tables
 from harness.results.studies.tuning import tuning_report
 
 SCHEMA = "harness.bundle/2"

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from harness.records import Estimate
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from harness.stats import PairTable
 
 
 class Comparer(Protocol):
@@ -26,35 +25,11 @@ class Comparer(Protocol):
         ...
 
 
-class Pairs(Protocol):
-    """Differences of all pairs of arms, row minus column, [arms, arms] each."""
-
-    @property
-    def value(self) -> NDArray[np.float64]:
-        """Differences."""
-        ...
-
-    @property
-    def low(self) -> NDArray[np.float64]:
-        """Lower limits."""
-        ...
-
-    @property
-    def high(self) -> NDArray[np.float64]:
-        """Upper limits."""
-        ...
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """Whether a pair has limits."""
-        ...
-
-
 @runtime_checkable
 class ManyComparer(Comparer, Protocol):
     """A comparer that may know all pairs at once."""
 
-    def differences(self, arms: Sequence[str], level: float) -> Pairs | None:
+    def differences(self, arms: Sequence[str], level: float) -> PairTable | None:
         """`difference` of every pair of `arms`; None where they must be asked for one by one."""
         ...
 
