@@ -64,6 +64,16 @@ class Block:
         different = {setting.name for setting in self.different}
         return tuple(setting for setting in self.settings if setting.name not in different)
 
+    @property
+    def has_default(self) -> bool:
+        """Whether a setting that differs has a library's default."""
+        return any(setting.default is not None for setting in self.different)
+
+    @property
+    def left(self) -> str:
+        """The untouched settings with their values, in words."""
+        return ", ".join(f"{setting.name} {setting.default}" for setting in self.untouched)
+
 
 @dataclass(frozen=True, slots=True)
 class Appendix:
