@@ -21,18 +21,18 @@ def main(store: Store) -> None:
     if not curves:
         st.info(f"No training log of {record.name} is stored: its arms are untrained, or their run has not finished.")
         return
-    names = {f"{one.arm}, seed {one.seed}": one for one in curves}
+    names = {f"{curve.arm}, seed {curve.seed}": curve for curve in curves}
     picked = st.multiselect("Runs", list(names), default=list(names), key="runs")
     shown = [names[name] for name in picked]
-    looks = arm_looks(record, [one.arm for one in curves])
+    looks = arm_looks(record, [curve.arm for curve in curves])
     for quantity in QUANTITIES:
-        if any(getattr(row, quantity) is not None for one in shown for row in one.rows):
+        if any(getattr(row, quantity) is not None for curve in shown for row in curve.rows):
             st.plotly_chart(charts.training(shown, quantity, looks), key=quantity, config={"displayModeBar": False})
     st.subheader("Instability")
     events = [
-        {"run": f"{one.arm}, seed {one.seed}", "step": event.step, "what": event.kind, "": event.detail}
-        for one in shown
-        for event in one.events
+        {"run": f"{curve.arm}, seed {curve.seed}", "step": event.step, "what": event.kind, "": event.detail}
+        for curve in shown
+        for event in curve.events
     ]
     if events:
         st.dataframe(events, hide_index=True)
