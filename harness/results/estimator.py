@@ -58,7 +58,9 @@ class Estimator:
         if self.question == "method":
             few = _too_few(one, who)
             if few:
-                return _or_reason(lambda: _value_alone(one, combine, clusters.count, few))
+                mean = float(data.mean() if combine is None else combine(data.sum(axis=1)).mean())
+                how = f"mean over seeds; no interval: {few}"
+                return Estimate(mean, None, None, len(one.items), clusters.count, one.seeds, how)
             what, limits = ("corpus value", None) if combine is not None else ("mean over examples", bounds)
             return _or_reason(lambda: stats.arm_estimate(self._arm(known, one, one.items), clusters, what, limits))
         if combine is not None:
@@ -96,15 +98,7 @@ class Estimator:
             what, limits = "paired difference of corpus values", None
             if combine is None:
                 what, limits = "mean of paired differences", bounds and (bounds[0] - bounds[1], bounds[1] - bounds[0])
-            return _or_reason(
-                lambda: stats.arm_estimate(
-                    self._less(known, a, b, items),
-                    clusters,
-                    what,
-                    limits,
-                    level,
-                )
-            )
+            return _or_reason(lambda: stats.arm_estimate(self._less(known, a, b, items), clusters, what, limits, level))
         ours, theirs = a.over(items), b.over(items)
         if combine is not None:
             rng = self._rng(known.name, *who)
@@ -212,7 +206,12 @@ class Estimator:
             return None, None
         clusters = self.grouping(items).count
         if spread.cluster == spread.interaction == 0 and not spread.seed:
-            return self._without_spread(known, gap, level, len(items) / clusters, len(items)), None
+            # Every difference is the same so far: the interval is the exact binomial one.
+            if known.bounds is None or known.combine is not None:
+                return None, None
+            wanted = stats.clusters_without_spread(gap, known.bounds[1] - known.bounds[0], level)
+            more = None if wanted is None else max(1, math.ceil(wanted * (len(items) / clusters)) - len(items))
+            return more, None
         design = stats.Design(clusters, seeds, self.question)
         try:
             examples = stats.examples_needed(spread, design, gap, level=level)
@@ -223,14 +222,6 @@ class Estimator:
             None if examples is None else max(1, examples - len(items)),
             None if more is None else max(1, more - seeds),
         )
-
-    @staticmethod
-    def _without_spread(known: Metric, gap: float, level: float, per_cluster: float, have: int) -> int | None:
-        """More examples where every difference is the same so far: the interval is the exact binomial one."""
-        if known.bounds is None or known.combine is not None:
-            return None
-        wanted = stats.clusters_without_spread(gap, known.bounds[1] - known.bounds[0], level)
-        return None if wanted is None else max(1, math.ceil(wanted * per_cluster) - have)
 
     def draws(self, known: Metric, arms: Sequence[Series]) -> stats.Floats | None:
         """Values [resamples, arms] over the same resampled examples, seeds averaged; None without shared items.
@@ -265,12 +256,6 @@ def _too_few(one: Series, who: str) -> str:
         return ""
     seeds = "1 seed" if one.seeds == 1 else f"{one.seeds} seeds"
     return f"{who} has {seeds}, and a statement about a method takes three"
-
-
-def _value_alone(one: Series, combine: stats.Combine | None, clusters: int, why: str) -> Estimate:
-    data = one.data
-    value = float(data.mean() if combine is None else combine(data.sum(axis=1)).mean())
-    return Estimate(value, None, None, len(one.items), clusters, one.seeds, f"mean over seeds; no interval: {why}")
 
 
 def _same(a: tuple[str, ...], b: tuple[str, ...]) -> bool:

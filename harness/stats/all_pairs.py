@@ -78,16 +78,11 @@ def arms_of(tables: Floats, clusters: Clusters, *, trained: bool) -> list[Arm]:
     if not np.isfinite(tables).all():
         raise ValueError("values must be finite; leave out what is missing")
     values = tables.mean(axis=2)
-    scales = np.abs(tables).max(axis=(1, 2))
+    scales = np.abs(tables).max(axis=(1, 2)).tolist()
     residuals = clusters.sums(tables - values[:, :, None])
     influence = residuals / (clusters.n * np.sqrt(1 - clusters.sizes / clusters.n))
-    dof = cr2_dof(clusters)
-    return with_parts(
-        [
-            Arm(own, pull, dof, trained, scale)
-            for own, pull, scale in zip(values, influence, scales.tolist(), strict=True)
-        ]
-    )
+    dof, rows = cr2_dof(clusters), zip(values, influence, scales, strict=True)
+    return with_parts([Arm(own, pull, dof, trained, scale) for own, pull, scale in rows])
 
 
 def corpus_arms_of(tables: Sequence[Floats], combine: Combine, clusters: Clusters, *, trained: bool) -> list[Arm]:

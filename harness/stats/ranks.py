@@ -100,7 +100,7 @@ def rank_intervals(draws: ArrayLike, higher: bool, level: float = 0.95) -> list[
     nearly equal are the hard case: there bootstrap ranks vary less than they should (Xie, Singh & Zhang 2009), so a
     claim rests on the paired intervals, and these show how stable the order is.
     """
-    order, above, at_least = _places(_ordered(draws, higher))
+    order, above, at_least = _places(finite_table(draws) * (1.0 if higher else -1.0))
     rows, arms = order.shape
     tail = (1 - level) / 2
     ends = (rows - 1) * np.array([tail, 1 - tail])
@@ -118,14 +118,9 @@ def best_probabilities(draws: ArrayLike, higher: bool) -> list[float]:
 
     The bootstrap's stand-in for the probability that the arm is best (Efron & Tibshirani 1998), for a flat prior.
     """
-    table = _ordered(draws, higher)
+    table = finite_table(draws) * (1.0 if higher else -1.0)
     best = table == table.max(axis=1, keepdims=True)
     return [float(fraction) for fraction in (best / best.sum(axis=1, keepdims=True)).mean(axis=0)]
-
-
-def _ordered(draws: ArrayLike, higher: bool) -> Floats:
-    table = finite_table(draws)
-    return table if higher else -table
 
 
 def _places(table: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:

@@ -28,7 +28,7 @@ from harness.results.render.human import human_to_text
 from harness.results.render.json import to_json as board_to_json
 from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
 from harness.review.lifecycle import preferred
-from harness.stats.votes import confidence_sequence
+from harness.stats.votes.sequential import confidence_sequence
 from harness.store import Store
 
 SOURCES = {"full": "eval-full-0", "lora": "eval-lora-0", "dpo": "eval-dpo-0"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.records import Entry, RunRecord, Score, ScoreColumns, digest
+from harness.records import Entry, RunRecord, ScoreColumns, digest
 from harness.results.collect import AnswerCounts, Results, by_arm, scored
 from harness.results.estimator import Estimator, tabulate
 from harness.results.leaderboard import remarks
@@ -53,7 +53,10 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     rows = [_row(arm, entries, lookup, judge) for arm, entries in judge.entries.items()]
     rows = judge.with_ranks(judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0]))))
     served = serving_table(results, reference, [row.arm for row in rows if row.evaluations])
-    clusters = {results.groups.get(item, item) for item in _test_items(results.scores)}
+    if isinstance(results.scores, ScoreColumns):
+        items = {item for block in results.scores.blocks if block.suite == "test" for item in block.items}
+    else:
+        items = {score.item for score in results.scores if score.suite == "test"}
     return Leaderboard(
         experiment=experiment,
         primary=primary,
@@ -63,7 +66,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         estimand=remarks.estimand([len(row.seeds) for row in rows if row.evaluations], question),
         question=question,
         verdict=verdict_of(results, rows, serving_costs(served), question, judge.comparisons()),
-        clusters=len(clusters),
+        clusters=len({results.groups.get(item, item) for item in items}),
         looks=sum(look.experiment == experiment.experiment_id for look in results.looks),
         looks_in_all=len(results.looks),
         leaks=len(experiment.leaks),
@@ -74,12 +77,6 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         serving=served,
         human=results.human,
     )
-
-
-def _test_items(scores: Sequence[Score]) -> set[str]:
-    if isinstance(scores, ScoreColumns):
-        return {item for block in scores.blocks if block.suite == "test" for item in block.items}
-    return {score.item for score in scores if score.suite == "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +167,8 @@ def _sorted(rows: Sequence[Row], column: Column) -> list[Row]:
 
     def place(row: Row) -> tuple[int, float]:
         estimate = row.cells[column.name].estimate
-        if estimate is not None:
-            return int(bool(row.unranked_reason)), sign * estimate.value
-        return (2, 0.0) if row.evaluations else (3, 0.0)
+        if estimate is None:
+            return (2 if row.evaluations else 3), 0.0
+        return int(bool(row.unranked_reason)), sign * estimate.value
 
     return sorted(rows, key=place)

@@ -17,17 +17,6 @@ from harness.results.studies.curve import LearningCurve
 from harness.results.studies.suite import SuiteTable
 from harness.results.studies.tuning import TuningReport
 
-LEADERBOARD = "harness.leaderboard/2"
-LEDGER = "harness.ledger/1"
-COMPARE = "harness.compare/1"
-SENTINEL = "harness.sentinel/1"
-HUMAN = "harness.review-results/2"
-SERVING = "harness.serving/1"
-LOOKS = "harness.looks/1"
-SUITE = "harness.suite/1"
-TUNING = "harness.tuning/1"
-CURVE = "harness.curve/1"
-
 
 def _whole(schema: str, *parts: Mapping[str, Any]) -> dict[str, Any]:
     """The parts one after the other under a schema, with null in place of infinities and what is no number."""
@@ -74,7 +63,7 @@ def to_json(board: Leaderboard) -> dict[str, Any]:
     """The leaderboard: experiment, metrics with directions, and a row for each arm, ranked."""
     environments = board.environments
     return _whole(
-        LEADERBOARD,
+        "harness.leaderboard/2",
         _experiment(board),
         _fields(board, "primary reference estimand question verdict"),
         {
@@ -168,13 +157,15 @@ def ledger_to_json(board: Leaderboard) -> dict[str, Any]:
     rows = [_fields(row, names) for row in board.rows]
     race = race_json(board.experiment)
     return _whole(
-        LEDGER, _experiment(board), {"price_per_device_hour": price, "rows": rows, "runs": runs, "race": race}
+        "harness.ledger/1",
+        _experiment(board),
+        {"price_per_device_hour": price, "rows": rows, "runs": runs, "race": race},
     )
 
 
 def sentinel_to_json(checks: Sequence[SentinelCheck]) -> dict[str, Any]:
     """Checks of the present environment against others."""
-    return _whole(SENTINEL, {"checks": plain(list(checks))})
+    return _whole("harness.sentinel/1", {"checks": plain(list(checks))})
 
 
 def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
@@ -188,7 +179,7 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
         for metric in comparison.metrics
     ]
     return _whole(
-        COMPARE,
+        "harness.compare/1",
         _name(comparison),
         _fields(comparison, "a b estimand"),
         {
@@ -203,19 +194,19 @@ def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
 
 def human_to_json(review: HumanReview) -> dict[str, Any]:
     """The results of a round, every statistic with how it was made or why it is not there."""
-    return _whole(HUMAN, plain(review))
+    return _whole("harness.review-results/2", plain(review))
 
 
 def serving_to_json(board: Leaderboard) -> dict[str, Any]:
     """The serving figures of every arm, and every round that they come from; null where nothing was measured."""
     serving = board.serving
     figures = {"pass": None, "rows": []} if serving is None else _fields(serving, "made rows", made="pass")
-    return _whole(SERVING, _name(board), {"reference": board.reference, **figures})
+    return _whole("harness.serving/1", _name(board), {"reference": board.reference, **figures})
 
 
 def looks_to_json(looks: Sequence[SealedAccess]) -> dict[str, Any]:
     """Every look at the test split: who, when, which evaluation of which arm and experiment, and why."""
-    return _whole(LOOKS, {"looks": plain(list(looks))})
+    return _whole("harness.looks/1", {"looks": plain(list(looks))})
 
 
 def suite_to_json(suite: SuiteTable) -> dict[str, Any]:
@@ -228,12 +219,12 @@ def suite_to_json(suite: SuiteTable) -> dict[str, Any]:
         {"arm": arm, "mean_rank": suite.mean_rank(arm), "places": plain(list(standings))}
         for arm, standings in suite.standings.items()
     ]
-    return _whole(SUITE, {"experiments": experiments, "arms": arms})
+    return _whole("harness.suite/1", {"experiments": experiments, "arms": arms})
 
 
 def curve_to_json(curve: LearningCurve) -> dict[str, Any]:
     """Points and slopes of every arm."""
-    return _whole(CURVE, _name(curve), _fields(curve, "primary direction arms"))
+    return _whole("harness.curve/1", _name(curve), _fields(curve, "primary direction arms"))
 
 
 def tuning_to_json(report: TuningReport) -> dict[str, Any]:
@@ -249,4 +240,4 @@ def tuning_to_json(report: TuningReport) -> dict[str, Any]:
     ]
     tuning, seeds = plain(report.experiment.spec.get("tuning")), plain(report.experiment.seeds)
     shown = _fields(report, "primary direction looks", looks="looks_at_test_by_trials")
-    return _whole(TUNING, _name(report), {"tuning": tuning, "seeds": seeds}, shown, {"arms": arms})
+    return _whole("harness.tuning/1", _name(report), {"tuning": tuning, "seeds": seeds}, shown, {"arms": arms})

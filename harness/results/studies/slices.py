@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,12 +56,12 @@ def _slice(
     kind: str, name: str, items: Sequence[str], values: Mapping[str, tuple[float, float]], groups: Mapping[str, str]
 ) -> Slice:
     ours, theirs = (np.array([values[item][side] for item in items]) for side in (0, 1))
+    part = Slice(kind, name, len(items), float(ours.mean()), float(theirs.mean()), None)
     try:
         difference = stats.paired_difference(ours, theirs, [groups.get(item, item) for item in items])
-        reason = ""
     except ValueError as error:
-        difference, reason = None, str(error)
-    return Slice(kind, name, len(items), float(ours.mean()), float(theirs.mean()), difference, reason)
+        return replace(part, reason=str(error))
+    return replace(part, difference=difference)
 
 
 def _thirds(sizes: Mapping[str, int]) -> list[tuple[str, list[str]]]:

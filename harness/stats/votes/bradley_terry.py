@@ -77,7 +77,14 @@ def bradley_terry(table: VoteTable, *, side: bool = True, lengths: ArrayLike | N
     names = ("side",) * side + ("length",) * (lengths is not None)
     extra = np.ones((len(used.left), int(side)))
     if lengths is not None:
-        extra = np.column_stack([extra, _scaled(np.asarray(lengths, dtype=np.float64), kept)])
+        longer = np.asarray(lengths, dtype=np.float64)
+        if longer.shape != kept.shape or not np.isfinite(longer).all():
+            hint = "One finite difference a vote"
+            raise DataError(f"{len(kept)} votes but lengths of shape {longer.shape}", hint=hint)
+        spread = float(np.sqrt(np.mean(longer[kept] ** 2)))
+        if spread == 0.0:
+            raise DataError("no two answers differ in length", hint="Fit without the lengths")
+        extra = np.column_stack([extra, np.tanh(longer[kept] / spread)])
     arms, outcome, everyone = len(table.arms), used.left_score, (tuple(range(len(table.arms))),)
     design = design_of(arms, used.left, used.right, extra)
     check_identified(table.arms, used.left, used.right, design)
@@ -90,10 +97,10 @@ def bradley_terry(table: VoteTable, *, side: bool = True, lengths: ArrayLike | N
         coefficients = _newton(design, outcome, everyone)
     if coefficients is None:
         raise DataError("the fit of the votes does not converge", hint="Are there arms with hardly a vote?")
-    spread, naive = _covariances(design, outcome, coefficients, crossing, everyone)
+    robust, naive = _covariances(design, outcome, coefficients, crossing, everyone)
     effects = dict(zip(names, coefficients[arms:].tolist(), strict=True))
     scores = coefficients[:arms]
-    return BradleyTerry(table.arms, scores, effects, spread, naive, False, everyone, scores, used, crossing)
+    return BradleyTerry(table.arms, scores, effects, robust, naive, False, everyone, scores, used, crossing)
 
 
 def _separated(used: VoteTable, crossing: Crossing, rows: NDArray[np.bool_], names: tuple[str, ...]) -> BradleyTerry:
@@ -136,16 +143,6 @@ def design_of(arms: int, left: Codes, right: Codes, extra: Floats) -> Floats:
     design[rows, left], design[rows, right] = 1.0, -1.0
     design[:, arms:] = extra
     return design
-
-
-def _scaled(lengths: Floats, kept: NDArray[np.bool_]) -> Floats:
-    if lengths.shape != kept.shape or not np.isfinite(lengths).all():
-        raise DataError(f"{len(kept)} votes but lengths of shape {lengths.shape}", hint="One finite difference a vote")
-    used = lengths[kept]
-    spread = float(np.sqrt(np.mean(used**2)))
-    if spread == 0.0:
-        raise DataError("no two answers differ in length", hint="Fit without the lengths")
-    return np.asarray(np.tanh(used / spread))
 
 
 def _newton(

@@ -78,11 +78,7 @@ def pair_comparisons(fit: BradleyTerry, *, level: float = 0.95) -> tuple[PairCom
     Where the votes separate two arms the p-value is a sign test over the smaller number of clusters (examples or
     raters) among their direct votes, if all of them favour one arm: each cluster then speaks with one voice.
     """
-    group = {arm: number for number, arms in enumerate(fit.groups) for arm in arms}
-    return tuple(
-        _finite_pair(fit, a, b, level) if group[a] == group[b] else _separated_pair(fit, a, b, level)
-        for a, b in combinations(range(len(fit.arms)), 2)
-    )
+    return tuple(_pair(fit, a, b, level) for a, b in combinations(range(len(fit.arms)), 2))
 
 
 def vote_ranks(fit: BradleyTerry, *, level: float = 0.95) -> tuple[tuple[int, int], ...]:
@@ -146,43 +142,26 @@ def _t_error(fit: BradleyTerry, contrast: Floats) -> tuple[float, float] | None:
     return None if error**2 <= LAST_BITS * float(contrast @ fit.naive @ contrast) else (error, dof)
 
 
-def _finite_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
+def _pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
     from scipy.special import stdtr
 
-    contrast = np.zeros(len(fit.naive))
-    contrast[[a, b]] = 1.0, -1.0
-    value = float(fit.within[a] - fit.within[b])
-    low, high, how = _limits(fit, value, contrast, False, level)
-    p_value = None
-    if fit.covariance.ways and (error_and_dof := _t_error(fit, contrast)) is not None:
-        p_value = float(2 * stdtr(error_and_dof[1], -abs(value) / error_and_dof[0]))
-    return _pair(fit, (a, b), (value, low, high), p_value, how)
-
-
-def _separated_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
-    table = fit.table
-    direct = table.take((table.first == a) & (table.second == b))
-    wins = direct.first_score
-    p_value = None
-    if len(wins) and np.isin(wins, (0.0, 1.0)).all() and np.ptp(wins) == 0.0:
-        voices = min(len(np.unique(direct.item)), len(np.unique(direct.rater)))
-        p_value = min(1.0, 2 * 0.5**voices)
-    return _pair(fit, (a, b), (float(fit.scores[a] - fit.scores[b]), None, None), p_value)
-
-
-def _pair(
-    fit: BradleyTerry,
-    codes: tuple[int, int],
-    limits: tuple[float, float | None, float | None],
-    p_value: float | None,
-    how: str | None = None,
-) -> PairComparison:
-    """One pair; without `how` the votes separate the two."""
-    a, b = codes
-    n = int(((fit.table.first == a) & (fit.table.second == b)).sum())
-    value, low, high = limits
-    clusters, unbounded = fit.crossing.items.count, how is None
-    how = how or "no interval: the votes separate the two; value as if each compared pair had one more tie"
+    direct = fit.table.take((fit.table.first == a) & (fit.table.second == b))
+    n, clusters = len(direct.item), fit.crossing.items.count
+    low = high = p_value = None
+    unbounded = not any(a in group and b in group for group in fit.groups)
+    if unbounded:
+        value, wins = float(fit.scores[a] - fit.scores[b]), direct.first_score
+        how = "no interval: the votes separate the two; value as if each compared pair had one more tie"
+        if n and np.isin(wins, (0.0, 1.0)).all() and np.ptp(wins) == 0.0:
+            voices = min(len(np.unique(direct.item)), len(np.unique(direct.rater)))
+            p_value = min(1.0, 2 * 0.5**voices)
+    else:
+        contrast = np.zeros(len(fit.naive))
+        contrast[[a, b]] = 1.0, -1.0
+        value = float(fit.within[a] - fit.within[b])
+        low, high, how = _limits(fit, value, contrast, False, level)
+        if fit.covariance.ways and (error_and_dof := _t_error(fit, contrast)) is not None:
+            p_value = float(2 * stdtr(error_and_dof[1], -abs(value) / error_and_dof[0]))
     difference = Estimate(value, low, high, n, clusters, 1, f"difference of Bradley-Terry scores; {how}")
     chances = (chance_of(value), None if low is None else chance_of(low), None if high is None else chance_of(high))
     chance = Estimate(*chances, n, clusters, 1, f"implied by Bradley-Terry scores; {how}")

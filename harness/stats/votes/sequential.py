@@ -83,7 +83,11 @@ def confidence_sequence(values: ArrayLike, *, level: float = 0.95) -> tuple[floa
         inside, outside = centre, bound
         for _ in range(HALVINGS):
             middle = (inside + outside) / 2
-            if float(_log_wealth(unique, counts, middle)) < enough:
+            # Infinite where a value is impossible at this mean.
+            wealth = 0.0 if (unique == middle).all() else np.inf
+            if 0.0 < middle < 1.0:
+                wealth = float(log_mean(np.asarray(counts @ np.log(bet_factors(unique, middle)))))
+            if wealth < enough:
                 inside = middle
             else:
                 outside = middle
@@ -102,13 +106,6 @@ def log_wealth_path(values: ArrayLike, mean: float = 0.5) -> Floats:
     if not 0.0 < mean < 1.0:
         raise ValueError(f"a mean of {mean} is a bound of the values")
     return log_mean(np.cumsum(np.log(bet_factors(array, mean)), axis=-2))
-
-
-def _log_wealth(unique: Floats, counts: np.ndarray[tuple[int, ...], np.dtype[np.intp]], mean: float) -> Floats:
-    """Log-wealth [] of values that occur so often; infinite where a value is impossible at this mean."""
-    if mean <= 0.0 or mean >= 1.0:
-        return np.array(0.0 if (unique == mean).all() else np.inf)
-    return log_mean(np.asarray(counts @ np.log(bet_factors(unique, mean)), dtype=np.float64))
 
 
 def _unit_values(values: ArrayLike) -> Floats:
