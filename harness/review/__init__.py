@@ -13,8 +13,6 @@ opening.py      an experiment's answers → a round (the same)
 
 from harness.results.human.votes import (
     excluded_raters as excluded_raters,
-    open_votes as open_votes,
-    pair_counts as pair_counts,
     qualities as qualities,
 )
 from harness.review.blind import (

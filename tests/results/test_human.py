@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counted_votes import open_votes, pair_counts
 from hypothesis import given, settings, strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
@@ -21,7 +22,7 @@ from harness.results import cache
 from harness.results.collect import Results, with_human
 from harness.results.human.records import HumanReview
 from harness.results.human.statistics import exact_upper, human_review
-from harness.results.human.votes import RoundVotes, open_votes, pair_counts
+from harness.results.human.votes import RoundVotes
 from harness.results.leaderboard.board import leaderboard
 from harness.results.render import bundle
 from harness.results.render.human import human_to_text

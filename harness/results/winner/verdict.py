@@ -103,7 +103,7 @@ def judge(contest: Contest, comparer: Comparer) -> WinnerVerdict:
             contest.declaration,
             0.95,
         )
-    gains = Gains.of_all(names, comparer, contest.rule.margin, 1 - 0.05 / (len(names) - 1), sign)
+    gains = Gains(names, comparer, contest.rule.margin, 1 - 0.05 / (len(names) - 1), sign)
     return _Case(contest, ranked, gains, comparer).verdict()
 
 

@@ -42,6 +42,4 @@ from harness.stats.votes.record import (
     VoteTable as VoteTable,
     Winner as Winner,
 )
-from harness.stats.votes.sequential import (
-    monitored_win_rate as monitored_win_rate,
-)
+from harness.stats.votes.sequential import monitored_win_rate as monitored_win_rate

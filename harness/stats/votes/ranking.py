@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,6 +15,7 @@ from harness.stats.votes.two_way import chance_of
 
 Limits = tuple[float | None, float | None, str]
 """Low, high, and how they were made."""
+SEPARATED = "no interval: the votes are separated; value as if each compared pair had one more tie"
 DRAWS = 10_000
 """Draws of all scores together that the probability of being best is read off."""
 
@@ -36,38 +36,29 @@ class PairComparison:
     """The votes separate the two: any finite difference is too small."""
 
 
-def score_estimates(fit: BradleyTerry, *, naive: bool = False, level: float = 0.95) -> tuple[Estimate, ...]:
+def score_estimates(fit: BradleyTerry, *, level: float = 0.95) -> tuple[Estimate, ...]:
     """Every arm's score in log-odds against the mean arm, with its t interval; in the order of `fit.arms`.
 
-    `naive` gives the interval of independent votes (a normal one), which is too narrow. A separated fit has no
-    intervals. n counts votes on the arm, clusters the examples.
+    A separated fit has no intervals. n counts votes on the arm, clusters the examples.
     """
-    counts = [int(((fit.table.left == arm) | (fit.table.right == arm)).sum()) for arm in range(len(fit.arms))]
-    contrasts = np.eye(len(fit.arms), len(fit.naive))
-    limits: list[Limits]
-    if fit.separated:
-        how = "no interval: the votes are separated; value as if each compared pair had one more tie"
-        limits = [(None, None, how)] * len(fit.arms)
-    else:
-        limits = [
-            _limits(fit, float(value), row, naive, level) for value, row in zip(fit.scores, contrasts, strict=True)
-        ]
-    clusters = fit.crossing.items.count
-    return tuple(
-        Estimate(float(value), low, high, count, clusters, 1, f"Bradley-Terry score, ties as half wins; {how}", level)
-        for value, count, (low, high, how) in zip(fit.scores, counts, limits, strict=True)
-    )
+    estimates, contrasts = [], np.eye(len(fit.arms), len(fit.naive))
+    for arm, score in enumerate(fit.scores.tolist()):
+        low, high, how = (None, None, SEPARATED) if fit.separated else _limits(fit, score, contrasts[arm], level)
+        count = int(((fit.table.left == arm) | (fit.table.right == arm)).sum())
+        words = f"Bradley-Terry score, ties as half wins; {how}"
+        estimates.append(Estimate(score, low, high, count, fit.crossing.items.count, 1, words, level))
+    return tuple(estimates)
 
 
 def effect_estimate(fit: BradleyTerry, effect: str, *, level: float = 0.95) -> Estimate:
     """The coefficient of "side" or "length", in log-odds, with its t interval; KeyError if it was not fitted."""
     value = fit.effects[effect]
-    low = high = None
-    how = "no interval: the votes are separated; value as if each compared pair had one more tie"
+    limits: Limits = (None, None, SEPARATED)
     if not fit.separated:
         row = np.zeros(len(fit.naive))
         row[len(fit.arms) + list(fit.effects).index(effect)] = 1.0
-        low, high, how = _limits(fit, value, row, False, level)
+        limits = _limits(fit, value, row, level)
+    low, high, how = limits
     n, clusters = len(fit.table.item), fit.crossing.items.count
     return Estimate(value, low, high, n, clusters, 1, f"effect of the {effect} in log-odds; {how}", level)
 
@@ -118,11 +109,8 @@ def vote_best_probabilities(fit: BradleyTerry, rng: np.random.Generator) -> tupl
     return tuple(best_probabilities(fit.scores + scale * (normal @ vectors.T), higher=True))
 
 
-def _limits(fit: BradleyTerry, value: float, contrast: Floats, naive: bool, level: float) -> Limits:
+def _limits(fit: BradleyTerry, value: float, contrast: Floats, level: float) -> Limits:
     """Limits of a linear combination of the coefficients, and how they were made."""
-    if naive:
-        half = t_quantile(level, np.inf) * math.sqrt(max(0.0, float(contrast @ fit.naive @ contrast)))
-        return value - half, value + half, "naive interval, as if votes were independent"
     if not fit.covariance.ways:
         return None, None, fit.crossing.words
     error_and_dof = _t_error(fit, contrast)
@@ -159,7 +147,7 @@ def _pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
         contrast = np.zeros(len(fit.naive))
         contrast[[a, b]] = 1.0, -1.0
         value = float(fit.within[a] - fit.within[b])
-        low, high, how = _limits(fit, value, contrast, False, level)
+        low, high, how = _limits(fit, value, contrast, level)
         if fit.covariance.ways and (error_and_dof := _t_error(fit, contrast)) is not None:
             p_value = float(2 * stdtr(error_and_dof[1], -abs(value) / error_and_dof[0]))
     difference = Estimate(value, low, high, n, clusters, 1, f"difference of Bradley-Terry scores; {how}")
