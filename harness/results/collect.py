@@ -132,8 +132,7 @@ def collect(store: Store, name_or_id: str, *, columns: bool = False) -> Results:
     """The results of one experiment as a store holds them; with `columns` scores metric by metric, which is quicker and
     smaller for many runs, and not in stored order.
 
-    Raises:
-        StoreError: no such experiment, or the store cannot be read.
+    Raises StoreError: no such experiment, or the store cannot be read.
     """
     experiment = store.experiment(name_or_id)
     entries = store.entries(experiment.experiment_id)

@@ -68,8 +68,7 @@ def method_arm(
 
     An arm without training has one row and `trained=False`; it counts as fixed.
 
-    Raises:
-        ValueError: a trained arm with fewer than three seeds, an untrained one with several, or values not finite.
+    Raises ValueError: a trained arm with fewer than three seeds, an untrained one with several, or values not finite.
     """
     table = finite_table(values)
     _check_seeds(len(table), trained)

@@ -41,8 +41,7 @@ def pair_table(
     metric's. To rounding the same as `arm_estimate` of `subtract`, and as `paired_difference`. No interval where no two
     clusters of a pair differ and bounds are not known.
 
-    Raises:
-        ValueError: fewer than two arms or two clusters.
+    Raises ValueError: fewer than two arms or two clusters.
     """
     if len(arms) < 2 or clusters.count < 2:
         raise ValueError("pairs take at least two arms and two clusters")
@@ -72,8 +71,7 @@ def pair_table(
 def arms_of(tables: Floats, clusters: Clusters, *, trained: bool) -> list[Arm]:
     """Values [arms, seeds, n] as Arms with their variances, to the last bit those of `method_arm` one by one.
 
-    Raises:
-        ValueError: values that are not finite.
+    Raises ValueError: values that are not finite.
     """
     if not np.isfinite(tables).all():
         raise ValueError("values must be finite; leave out what is missing")
@@ -88,8 +86,7 @@ def arms_of(tables: Floats, clusters: Clusters, *, trained: bool) -> list[Arm]:
 def corpus_arms_of(tables: Sequence[Floats], combine: Combine, clusters: Clusters, *, trained: bool) -> list[Arm]:
     """Statistics [seeds, n, k] of each arm as Arms, those of `corpus_method_arm` one by one.
 
-    Raises:
-        ValueError: statistics or a value that are not finite.
+    Raises ValueError: statistics or a value that are not finite.
     """
     arms: list[Arm] = []
     dof, count = cr2_dof(clusters), clusters.count

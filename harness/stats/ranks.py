@@ -26,8 +26,7 @@ def joint_draws(
 
     A resample draws G clusters with replacement; its mean weighs their examples equally.
 
-    Raises:
-        ValueError: no values, or values that are not finite.
+    Raises ValueError: no values, or values that are not finite.
     """
     table = finite_table(values)
     grouped = Clusters.of(clusters, table.shape[1])
@@ -48,8 +47,7 @@ def corpus_joint_draws(
 
     `statistics` has [seeds, n, k] (or [n, k]) for each arm; the values of an arm's seeds are averaged.
 
-    Raises:
-        ValueError: no arms, numbers of examples differ, or statistics that are not finite.
+    Raises ValueError: no arms, numbers of examples differ, or statistics that are not finite.
     """
     if not len(statistics):
         raise ValueError("no arms")
@@ -72,8 +70,7 @@ def with_seeds(draws: ArrayLike, seed_values: Sequence[ArrayLike | None], rng: n
     posterior of a normal mean under a flat prior (Box & Tiao 1973). Arms are drawn independently, although seeds pair,
     and what examples and seeds do together is in both parts: ranks err on the wide side.
 
-    Raises:
-        ValueError: fewer than three seeds of a trained arm, or another number of arms.
+    Raises ValueError: fewer than three seeds of a trained arm, or another number of arms.
     """
     table = finite_table(draws)
     if table.shape[1] != len(seed_values):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from harness.app import frame
+from harness.records import ExperimentRecord
 from harness.results import numbers
 from harness.results.render.words import ARROWS
 from harness.results.studies.comparison import Comparison, Sample, Texts, compare as compare_arms, word_diff
@@ -17,11 +18,8 @@ PER_PAGE = 5
 ALL = 1_000_000
 
 
-def main(store: Store) -> None:
+def main(store: Store, record: ExperimentRecord) -> None:
     """Draw the page."""
-    record = frame.chosen(store)
-    if record is None:
-        return
     board = frame.board(store, record.experiment_id)
     arms = [row.arm for row in board.rows if row.evaluations]
     if len(arms) < 2:
@@ -125,4 +123,4 @@ def _example(comparison: Comparison, sample: Sample) -> None:
                 frame.plain(reference)
 
 
-frame.page("Compare", main)
+frame.experiment_page("Compare", main)

@@ -14,11 +14,8 @@ from harness.results.studies.slices import prompt_words, reference_words
 from harness.store import Store
 
 
-def main(store: Store) -> None:
+def main(store: Store, record: ExperimentRecord) -> None:
     """Draw the page."""
-    record = frame.chosen(store)
-    if record is None:
-        return
     groups = len(set(record.groups.values())) if record.groups else 0
     for column, (name, size) in zip(st.columns(len(record.split_sizes) + 1), record.split_sizes.items(), strict=False):
         column.metric(f"{name} examples", f"{size:,}")
@@ -81,4 +78,4 @@ def _evaluations(store: Store, record: ExperimentRecord) -> None:
     st.dataframe([{name: getattr(look, name) for name in names} for look in reversed(looks)], hide_index=True)
 
 
-frame.page("Data", main)
+frame.experiment_page("Data", main)

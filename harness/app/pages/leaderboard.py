@@ -8,6 +8,7 @@ import streamlit as st
 
 from harness.app import charts, frame
 from harness.experiments.running import live
+from harness.records import ExperimentRecord
 from harness.results.leaderboard.rows import Leaderboard
 from harness.results.render.leaderboard import render_markdown, sections
 from harness.results.render.words import better
@@ -16,11 +17,8 @@ from harness.store import Store
 REFRESH_SECONDS = 5.0
 
 
-def main(store: Store) -> None:
+def main(store: Store, record: ExperimentRecord) -> None:
     """Draw the page, again and again while the experiment's run goes on."""
-    record = frame.chosen(store)
-    if record is None:
-        return
     if live.read(frame.home(), record.experiment_id) is None:
         _show(frame.board(store, record.experiment_id))
         return
@@ -70,4 +68,4 @@ def _show(board: Leaderboard) -> None:
         st.code(render_markdown(board), language="markdown")
 
 
-frame.page("Leaderboard", main)
+frame.experiment_page("Leaderboard", main)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from harness.app import charts, frame
+from harness.records import ExperimentRecord
 from harness.results.render.colours import arm_looks
 from harness.results.studies.figure_data import training_curves
 from harness.store import Store
@@ -12,11 +13,8 @@ from harness.store import Store
 QUANTITIES = ("loss", "validation_loss", "gradient_norm", "learning_rate")
 
 
-def main(store: Store) -> None:
+def main(store: Store, record: ExperimentRecord) -> None:
     """Draw the page."""
-    record = frame.chosen(store)
-    if record is None:
-        return
     curves = training_curves(frame.results(store, record.experiment_id))
     if not curves:
         st.info(f"No training log of {record.name} is stored: its arms are untrained, or their run has not finished.")
@@ -40,4 +38,4 @@ def main(store: Store) -> None:
         st.markdown("No loss spikes, exploding gradients or divergence in these runs.")
 
 
-frame.page("Training", main)
+frame.experiment_page("Training", main)

@@ -22,6 +22,7 @@ from harness.results.human.records import FlagRate, HumanArm, HumanPair, HumanRa
 from harness.results.human.votes import RoundVotes, better_side, excluded_raters, qualities, require_unblinded
 from harness.stats import votes as vote_stats
 from harness.stats.clusters import Floats
+from harness.stats.one_sided import rate_ceiling
 from harness.stats.votes import BradleyTerry, Measured, Vote, VoteTable, Winner, WinRate
 
 LEVEL = 0.95
@@ -290,18 +291,10 @@ def _flags(voted_round: RoundVotes, judged: Judged) -> dict[str, tuple[FlagRate,
         votes = [flag in marks for one_answer in judgments for marks in one_answer]
         flagged, n = sum(any(flag in marks for marks in one_answer) for one_answer in judgments), len(judgments)
         rate = flagged / n if n else None
-        return FlagRate(flag, n, flagged, len(votes), sum(votes), rate, exact_upper(flagged, n))
+        upper = rate_ceiling(flagged, n, LEVEL)[1] if n else None
+        return FlagRate(flag, n, flagged, len(votes), sum(votes), rate, upper)
 
     return {name: tuple(row(list(of.values()), flag) for flag in round_.flags) for name, of in answers.items()}
-
-
-def exact_upper(hits: int, n: int, level: float = LEVEL) -> float | None:
-    """The one-sided upper limit of a binomial share (Clopper & Pearson 1934); None without trials."""
-    from scipy.stats import beta
-
-    if not n:
-        return None
-    return 1.0 if hits == n else float(beta.ppf(level, hits + 1, n - hits))
 
 
 def _criteria(voted_round: RoundVotes, judged: Judged) -> dict[str, dict[str, WinRate]]:

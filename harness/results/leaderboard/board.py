@@ -29,8 +29,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     Without `rng` resampling has the experiment's recorded seed (older ones: a hash of its id), so that the same results
     give the same intervals.
 
-    Raises:
-        UsageError: the task's primary metric is not a metric.
+    Raises UsageError: the task's primary metric is not a metric.
     """
     experiment = results.experiment
     table = tabulate(results.scores)

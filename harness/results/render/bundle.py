@@ -102,8 +102,7 @@ def pack(results: Results) -> bytes:
 def read(file: Path) -> Results:
     """The results in a bundle, every file checked against the manifest.
 
-    Raises:
-        DataError: not a bundle, one of a newer harness, or a file of it was changed.
+    Raises DataError: not a bundle, one of a newer harness, or a file of it was changed.
     """
     return _results(_values(_opened(file)))
 
@@ -111,8 +110,7 @@ def read(file: Path) -> Results:
 def check(file: Path) -> list[str]:
     """Make every table again from the results in a bundle and compare it byte for byte; one line for each.
 
-    Raises:
-        DataError: as `read`, or a table that comes out otherwise.
+    Raises DataError: as `read`, or a table that comes out otherwise.
     """
     files = _opened(file)
     manifest = json.loads(files["manifest.json"])

@@ -141,7 +141,7 @@ def _recipes(results: Results, arms: Sequence[str]) -> Block:
     """The arms' recipes with what tuning chose in its place."""
     written = [arm for arm in results.experiment.spec.get("arms", []) if isinstance(arm, Mapping)]
     specs = {str(arm.get("name") or arm["method"]): arm for arm in written}
-    chosen = {one.arm: one.chosen for one in arm_tunings(results.trials) if one.chosen is not None}
+    chosen = {arm.arm: arm.chosen for arm in arm_tunings(results.trials) if arm.chosen is not None}
     rows: dict[str, dict[str, Value]] = {}
     for arm in arms:
         spec = specs.get(arm, {})
@@ -218,10 +218,11 @@ def _versions(used: Mapping[str, Sequence[RunRecord]]) -> list[tuple[str, str]]:
             for name, version in {"harness": run.provenance.harness_version, **run.provenance.packages}.items():
                 arms = versions.setdefault(name, {}).setdefault(version, [])
                 arms += [] if arm in arms else [arm]
-    return [
-        (name, next(iter(by)) if len(by) == 1 else "; ".join(f"{one} ({', '.join(arms)})" for one, arms in by.items()))
-        for name, by in versions.items()
-    ]
+    lines = []
+    for name, by in versions.items():
+        several = "; ".join(f"{version} ({', '.join(arms)})" for version, arms in by.items())
+        lines.append((name, next(iter(by)) if len(by) == 1 else several))
+    return lines
 
 
 def _notes(used: Mapping[str, Sequence[RunRecord]]) -> list[str]:

@@ -93,9 +93,8 @@ def compare(
 
     Without `rng` resampling is seeded by the experiment's id.
 
-    Raises:
-        UsageError: an arm that the experiment does not have (names the nearest), twice the same arm, an arm without a
-            result, or arms that were scored in environments that no sentinel has accepted together.
+    Raises UsageError: an arm that the experiment does not have (names the nearest), twice the same arm, an arm without
+    a result, or arms that were scored in environments that no sentinel has accepted together.
     """
     experiment, arms = results.experiment, (a, b)
     table, entries = tabulate(results.scores), by_arm(results.entries)

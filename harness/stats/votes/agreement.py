@@ -93,8 +93,7 @@ def vote_alpha(table: VoteTable, scale: Scale, rng: np.random.Generator, *, leve
 def cohen_kappa(first: ArrayLike, second: ArrayLike) -> float | None:
     """Kappa of two raters' codes on the same units [n] (Cohen 1960); None where chance agreement is perfect.
 
-    Raises:
-        ValueError: no units, or not the same number.
+    Raises ValueError: no units, or not the same number.
     """
     ours, theirs = np.asarray(first), np.asarray(second)
     if ours.shape != theirs.shape or ours.ndim != 1 or not len(ours):

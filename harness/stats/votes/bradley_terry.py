@@ -64,9 +64,8 @@ def bradley_terry(table: VoteTable, *, side: bool = True, lengths: ArrayLike | N
     tanh(length / its root mean square), after Dubois et al. (2024), who control AlpacaEval so with the standard
     deviation; scores are then those at equal lengths.
 
-    Raises:
-        DataError: nothing to count, arms never compared, sides or lengths that cannot be told from the arms, or
-            lengths beside separated votes.
+    Raises DataError: nothing to count, arms never compared, sides or lengths that cannot be told from the arms, or
+    lengths beside separated votes.
     """
     kept = table.counted()
     used = table.take(kept)

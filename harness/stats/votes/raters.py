@@ -31,8 +31,7 @@ def gold_accuracy(votes: Sequence[Vote], expected: Sequence[Winner], *, level: f
 
     Wilson's interval (1927), which holds at few pairs and at a share of 0 or 1.
 
-    Raises:
-        DataError: not one expected winner for each vote.
+    Raises DataError: not one expected winner for each vote.
     """
     if len(votes) != len(expected):
         raise DataError(f"{len(votes)} votes on gold pairs but {len(expected)} expected answers")
@@ -76,8 +75,7 @@ def blinding_index(guesses: Sequence[Guess], arms: Sequence[str], *, level: floa
     (2004), and random guesses average 0 for any number. Below 0 guesses tend to the wrong arms. The interval is
     clustered by rater.
 
-    Raises:
-        DataError: fewer than two arms, or a guess or a truth that is none of them.
+    Raises DataError: fewer than two arms, or a guess or a truth that is none of them.
     """
     if len(set(arms)) < 2:
         raise DataError("with one arm there is nothing to guess")

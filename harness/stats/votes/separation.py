@@ -28,9 +28,8 @@ def components(count: int, left: Codes, right: Codes) -> tuple[tuple[int, ...], 
 def check_identified(arms: Sequence[str], left: Codes, right: Codes, design: Floats) -> None:
     """Refuse what has no single answer, whatever the votes say; design is [n, arms + further columns].
 
-    Raises:
-        DataError: groups of arms that were never compared with each other, or a side (or length) coefficient that the
-            design cannot tell from the arms.
+    Raises DataError: groups of arms that were never compared with each other, or a side (or length) coefficient that
+    the design cannot tell from the arms.
     """
     groups = components(len(arms), left, right)
     if len(groups) > 1:

@@ -35,8 +35,7 @@ def example_values(table: VoteTable, first: str, second: str, votes: int) -> Flo
     value. Votes after the first `votes` of an example are left out: its value is final.
     Examples stand in the order in which they became complete.
 
-    Raises:
-        DataError: an arm without votes, or not at least one vote an example.
+    Raises DataError: an arm without votes, or not at least one vote an example.
     """
     if votes < 1:
         raise DataError(f"{votes} votes make no example complete", hint="Say how many votes each example is to get")
@@ -69,8 +68,7 @@ def monitored_win_rate(table: VoteTable, first: str, second: str, votes: int, *,
 def confidence_sequence(values: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
     """Limits of the mean of values [n] within 0 and 1; over all n at once they miss it with probability 1 - level.
 
-    Raises:
-        ValueError: values beyond 0 and 1.
+    Raises ValueError: values beyond 0 and 1.
     """
     array = _unit_values(values)
     if not len(array):
@@ -99,8 +97,7 @@ def confidence_sequence(values: ArrayLike, *, level: float = 0.95) -> tuple[floa
 def log_wealth_path(values: ArrayLike, mean: float = 0.5) -> Floats:
     """The logarithm of the e-value after each of values [..., n]; the time runs along the last axis.
 
-    Raises:
-        ValueError: values beyond 0 and 1, or a mean that is not between them.
+    Raises ValueError: values beyond 0 and 1, or a mean that is not between them.
     """
     array = _unit_values(values)
     if not 0.0 < mean < 1.0:

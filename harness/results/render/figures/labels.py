@@ -90,8 +90,8 @@ def _beads(line: Sequence[Point], size: float) -> list[Bbox]:
     return boxes
 
 
-def _overlap(one: Bbox, other: Bbox) -> float:
-    shared = Bbox.intersection(one, other)
+def _overlap(box: Bbox, other: Bbox) -> float:
+    shared = Bbox.intersection(box, other)
     return 0.0 if shared is None else float(shared.width * shared.height)
 
 
