@@ -80,10 +80,22 @@ def pack(results: Results) -> bytes:
         for name, value in plain.items()
     }
     packed = _results(plain)
-    files["rule.json"] = _encoded(_rule(packed))
-    files["versions.json"] = _encoded(_versions(packed))
+    experiment, task = packed.experiment, packed.experiment.task
+    files["rule.json"] = _text(  # what was declared before the run, and when
+        {
+            "declared": experiment.created,
+            "experiment_id": experiment.experiment_id,
+            "task": {name: task.get(name) for name in ("name", "version", "metrics")},
+            "task_fingerprint": experiment.task_fingerprint,
+            **{name: experiment.spec[name] for name in DECLARED if name in experiment.spec},
+        }
+    ).encode()
+    versions = []
+    for run in packed.runs:  # what was handed to libraries stands with the runs and in the appendix
+        provenance = dataclasses.replace(run.provenance, configs=())
+        versions.append({"arm": run.arm, "seed": run.seed, "attempt": run.attempt, **to_json(provenance)})
+    files["versions.json"] = _encoded(versions)
     files |= {f"tables/{name}": text.encode() for name, text in tables(packed).items()}
-    experiment = packed.experiment
     manifest = {
         "schema": SCHEMA,
         "layout": LAYOUT,
@@ -165,28 +177,6 @@ def tables(results: Results) -> dict[str, str]:
 
 
 # --------------------------------------------------------------------------------------------------- what goes in
-
-
-def _rule(results: Results) -> dict[str, Any]:
-    """What was declared before the run, and when."""
-    experiment = results.experiment
-    task = experiment.task
-    return {
-        "declared": experiment.created,
-        "experiment_id": experiment.experiment_id,
-        "task": {name: task.get(name) for name in ("name", "version", "metrics")},
-        "task_fingerprint": experiment.task_fingerprint,
-        **{name: experiment.spec[name] for name in DECLARED if name in experiment.spec},
-    }
-
-
-def _versions(results: Results) -> list[dict[str, Any]]:
-    # What was handed to libraries stands with the runs and in the appendix.
-    names = ("arm", "seed", "attempt")
-    return [
-        {**{name: getattr(run, name) for name in names}, **to_json(dataclasses.replace(run.provenance, configs=()))}
-        for run in results.runs
-    ]
 
 
 def _without_paths(value: Any, key: str = "") -> Any:

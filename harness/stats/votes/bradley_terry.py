@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness.errors import DataError
 from harness.stats.clusters import Floats
 from harness.stats.votes.record import Codes, VoteTable
-from harness.stats.votes.separation import check_identified, components, pseudo_ties, separated_rows
+from harness.stats.votes.separation import check_identified, components, separated_rows
 from harness.stats.votes.two_way import Covariance, Crossing, covariance
 
 Groups = Sequence[Sequence[int]]
@@ -110,7 +110,9 @@ def _separated(used: VoteTable, crossing: Crossing, rows: NDArray[np.bool_], nam
             hint="Collect more votes, or fit without the lengths",
         )
     arms, extra = len(used.arms), len(names)
-    first, second = pseudo_ties(arms, used.left, used.right)
+    # Pairs that were compared, each once: a tie more for each.
+    keys = np.unique(used.first * arms + used.second)
+    first, second = keys // arms, keys % arms
     left, right = (np.concatenate(sides) for sides in ([used.left, first, second], [used.right, second, first]))
     outcome = np.concatenate([used.left_score, np.full(2 * len(first), 0.5)])
     weights = np.concatenate([np.ones(len(rows)), np.full(2 * len(first), 0.5)])

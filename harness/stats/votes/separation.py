@@ -82,9 +82,3 @@ def separated_rows(design: Floats, outcome: Floats) -> NDArray[np.bool_]:
     separated = np.zeros(len(rows), dtype=np.bool_)
     separated[decided] = solved.x[width:] > 0.5
     return np.asarray(separated[back.reshape(-1)])
-
-
-def pseudo_ties(count: int, left: Codes, right: Codes) -> tuple[Codes, Codes]:
-    """Pairs (first, second) that were compared, each once: what a tie more for each pair adds."""
-    keys = np.unique(np.minimum(left, right) * count + np.maximum(left, right))
-    return keys // count, keys % count

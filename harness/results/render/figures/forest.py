@@ -92,40 +92,34 @@ def _panel(
         estimate, look = estimates[row.arm], looks[row.arm]
         if estimate is None:
             text = (instead or {}).get(row.arm, "")
-            axes.text(0.5, height, text, transform=axes.get_yaxis_transform(), va="center", ha="center", **_SMALL)
+            small: dict[str, Any] = {"va": "center", "ha": "center", "fontsize": 6, "color": style.GREY}
+            axes.text(0.5, height, text, transform=axes.get_yaxis_transform(), **small)
             continue
         if estimate.low is not None and estimate.high is not None:
             line = [estimate.low, estimate.high], [height, height]
             axes.plot(*line, color=look.colour, lw=1.3)
             axes.plot(*line, color=look.colour, marker="|", ms=4, mew=0.9, ls="")
         axes.plot([estimate.value], [height], marker=look.marker, ms=3.6, color=look.colour, mec="white", mew=0.4)
+        # The numbers above an interval stay within the panel: at the left of it, in the middle, or at the right.
         share = 0.5 if high == low else (estimate.value - low) / (high - low)
-        _number(axes, height, with_interval(estimate, bounds, sign=instead is not None), share)
+        x, side = (0.0, "left") if share < 1 / 3 else (1.0, "right") if share > 2 / 3 else (0.5, "center")
+        axes.text(
+            x,
+            height - 0.2,
+            with_interval(estimate, bounds, sign=instead is not None).replace("-", "−"),
+            transform=axes.get_yaxis_transform(),
+            ha=side,
+            va="bottom",
+            fontsize=6,
+            color=style.INK,
+            bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none"},
+            zorder=1.5,
+        )
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=style.LIGHT, lw=0.5)
     axes.locator_params(axis="x", nbins=5)
     axes.margins(x=0.06)
-
-
-_SMALL: dict[str, Any] = {"fontsize": 6, "color": style.GREY}
-
-
-def _number(axes: Axes, height: int, text: str, share: float) -> None:
-    """The numbers above an interval that lies at `share` of the panel, within the panel."""
-    x, side = (0.0, "left") if share < 1 / 3 else (1.0, "right") if share > 2 / 3 else (0.5, "center")
-    axes.text(
-        x,
-        height - 0.2,
-        text.replace("-", "−"),
-        transform=axes.get_yaxis_transform(),
-        ha=side,
-        va="bottom",
-        fontsize=6,
-        color=style.INK,
-        bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none"},
-        zorder=1.5,
-    )
 
 
 def _zoom(axes: Axes, estimates: Mapping[str, Estimate], rows: Sequence[Row], looks: Looks) -> None:
