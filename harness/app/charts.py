@@ -12,9 +12,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from harness.records import Estimate
 from harness.results.human.records import HumanReview, HumanTable
 from harness.results.leaderboard.rows import Leaderboard
 from harness.results.render.colours import PALETTE, Looks, arm_looks
+from harness.results.render.words import better
 from harness.results.studies.figure_data import CostPoint, CostView, TrainingCurve
 
 LAYOUT: Mapping[str, Any] = {"margin": {"l": 10, "r": 10, "t": 30, "b": 10}, "hoverlabel": {"namelength": -1}}
@@ -31,29 +33,33 @@ def _marker(looks: Looks, arm: str, size: int) -> dict[str, Any]:
     return {"size": size, "color": look.colour if look else "gray", "symbol": SYMBOLS[look.marker] if look else "x"}
 
 
-def forest(board: Leaderboard) -> go.Figure:
-    """The primary metric of every arm with its interval, the best on top."""
-    primary = board.columns[0]
-    rows = [row for row in board.rows if row.cells[primary.name].estimate is not None]
-    looks = arm_looks(board.experiment, [row.arm for row in rows])
+def _intervals(estimates: Mapping[str, Estimate], looks: Looks, spec: str) -> go.Figure:
+    """A row for each arm with its interval, the first on top; numbers as `spec` has them."""
     figure = go.Figure()
-    for row in rows:
-        estimate = row.cells[primary.name].estimate
-        assert estimate is not None
+    for arm, estimate in estimates.items():
         low, high = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
         figure.add_scatter(
             x=[estimate.value],
-            y=[row.arm],
+            y=[arm],
             error_x={"type": "data", "array": [high - estimate.value], "arrayminus": [estimate.value - low]},
             mode="markers",
-            marker=_marker(looks, row.arm, 11),
-            name=row.arm,
-            hovertemplate=f"%{{y}}: {estimate.value:.4g} [{low:.4g}, {high:.4g}]<extra></extra>",
+            marker=_marker(looks, arm, 11),
+            name=arm,
+            hovertemplate=f"%{{y}}: {estimate.value:{spec}} [{low:{spec}}, {high:{spec}}]<extra></extra>",
         )
-    better = "higher is better" if primary.direction == "higher" else "lower is better"
-    figure.update_layout(**LAYOUT, showlegend=False, height=80 + 42 * len(rows))
-    figure.update_xaxes(title=f"{primary.name}, 95 % interval ({better})")
+    figure.update_layout(**LAYOUT, showlegend=False)
     figure.update_yaxes(autorange="reversed", type="category")
+    return figure
+
+
+def forest(board: Leaderboard) -> go.Figure:
+    """The primary metric of every arm with its interval, the best on top."""
+    primary = board.columns[0]
+    cells = {row.arm: row.cells[primary.name].estimate for row in board.rows}
+    estimates = {arm: estimate for arm, estimate in cells.items() if estimate is not None}
+    figure = _intervals(estimates, arm_looks(board.experiment, estimates), ".4g")
+    figure.update_layout(height=80 + 42 * len(estimates))
+    figure.update_xaxes(title=f"{primary.name}, 95 % interval ({better(primary)})")
     return figure
 
 
@@ -96,12 +102,14 @@ def tradeoff(view: CostView, board: Leaderboard) -> go.Figure:
 
 def _beside(view: CostView, point: CostPoint) -> str:
     """Where an arm's name stands: below to the right, away from the front's lines, or above where that is taken."""
-    most = max(one.cost for one in view.points) or 1.0
-    values = [one.value for one in view.points]
+    most = max(other.cost for other in view.points) or 1.0
+    values = [other.value for other in view.points]
     spread = max(values) - min(values) or 1.0
     near = any(
-        one is not point and 0 <= one.cost - point.cost < 0.15 * most and abs(one.value - point.value) < 0.08 * spread
-        for one in view.points
+        other is not point
+        and 0 <= other.cost - point.cost < 0.15 * most
+        and abs(other.value - point.value) < 0.08 * spread
+        for other in view.points
     )
     return "top center" if near or point.cost > 0.85 * most else "bottom right"
 
@@ -158,31 +166,17 @@ def lengths(words: Mapping[str, Sequence[int]], title: str) -> go.Figure:
 
 def human_scores(table: HumanTable, looks: Looks) -> go.Figure:
     """The human win rate of every arm with its interval, the best on top."""
-    figure = go.Figure()
-    for arm in table.arms:
-        rate = arm.win_rate.rate.estimate
-        if rate is None:
-            continue
-        low, high = (rate.value if end is None else end for end in (rate.low, rate.high))
-        figure.add_scatter(
-            x=[rate.value],
-            y=[arm.arm],
-            error_x={"type": "data", "array": [high - rate.value], "arrayminus": [rate.value - low]},
-            mode="markers",
-            marker=_marker(looks, arm.arm, 11),
-            name=arm.arm,
-            hovertemplate=f"%{{y}}: {rate.value:.3f} [{low:.3f}, {high:.3f}]<extra></extra>",
-        )
+    rates = {arm.arm: arm.win_rate.rate.estimate for arm in table.arms}
+    figure = _intervals({arm: rate for arm, rate in rates.items() if rate is not None}, looks, ".3f")
     figure.add_vline(x=0.5, line={"dash": "dot", "color": "gray", "width": 1})
-    figure.update_layout(**LAYOUT, showlegend=False, height=120 + 42 * len(table.arms))
+    figure.update_layout(height=120 + 42 * len(table.arms))
     figure.update_xaxes(title="human win rate, ties as half, 95 % interval", range=[0, 1])
-    figure.update_yaxes(autorange="reversed", type="category")
     return figure
 
 
 def pair_matrix(table: HumanTable) -> go.Figure:
     """How often the arm of the row was preferred to that of the column, ties as half; empty where they never met."""
-    names = [one.arm for one in table.arms]
+    names = [arm.arm for arm in table.arms]
     shares: dict[tuple[str, str], float] = {}
     for pair in table.pairs:
         rate = pair.rate.rate.estimate if pair.rate is not None else None
@@ -213,24 +207,26 @@ def pair_matrix(table: HumanTable) -> go.Figure:
 def rater_quality(review: HumanReview) -> go.Figure:
     """What every rater got right where the right answer is known, with intervals, and the declared limit."""
     # A chart takes tags in its words for markup, and a name may come from a file.
-    names = [html.escape(one.rater) + (" (left out)" if one.excluded else "") for one in review.raters]
+    names = [html.escape(rater.rater) + (" (left out)" if rater.excluded else "") for rater in review.raters]
     figure = go.Figure()
     kinds = (("gold pairs right", "gold"), ("identical pairs called alike", "identical"))
     for index, (title, field) in enumerate(kinds):
-        rates = [(name, getattr(one, field).estimate) for name, one in zip(names, review.raters, strict=True)]
-        shown = [(name, one) for name, one in rates if one is not None]
+        rates = {name: getattr(rater, field).estimate for name, rater in zip(names, review.raters, strict=True)}
+        shown = {name: rate for name, rate in rates.items() if rate is not None}
+        lows = [rate.value if rate.low is None else rate.low for rate in shown.values()]
+        values = [rate.value for rate in shown.values()]
         figure.add_bar(
-            x=[name for name, _ in shown],
-            y=[one.value for _, one in shown],
+            x=list(shown),
+            y=values,
             error_y={
                 "type": "data",
-                "array": [(one.high or one.value) - one.value for _, one in shown],
-                "arrayminus": [one.value - (one.low if one.low is not None else one.value) for _, one in shown],
+                "array": [(rate.high or rate.value) - rate.value for rate in shown.values()],
+                "arrayminus": [value - low for value, low in zip(values, lows, strict=True)],
             },
             name=title,
             marker={"color": PALETTE[index]},
         )
-    judged = [(name, *one.repeats) for name, one in zip(names, review.raters, strict=True) if one.repeats[1]]
+    judged = [(name, *rater.repeats) for name, rater in zip(names, review.raters, strict=True) if rater.repeats[1]]
     figure.add_bar(
         x=[name for name, _, _ in judged],
         y=[good / all_ for _, good, all_ in judged],

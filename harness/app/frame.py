@@ -76,6 +76,17 @@ def page(title: str, draw: Callable[[Store], None]) -> None:
         st.error(words(str(error)))
 
 
+def experiment_page(title: str, draw: Callable[[Store, ExperimentRecord], None]) -> None:
+    """Draw a page about the experiment that is picked in the side bar."""
+
+    def draw_chosen(store_: Store) -> None:
+        record = chosen(store_)
+        if record is not None:
+            draw(store_, record)
+
+    page(title, draw_chosen)
+
+
 def chosen(store_: Store) -> ExperimentRecord | None:
     """The experiment that is picked in the side bar, the newest at first; the same on every page."""
     records = store_.experiments()[::-1]

@@ -56,9 +56,7 @@ class Tokenizer(Protocol):
     eos_token_id: int | None
     chat_template: Any
 
-    def encode(
-        self, text: str, *, add_special_tokens: bool = ..., split_special_tokens: bool = ..., verbose: bool = ...
-    ) -> list[int]:
+    def encode(self, text: str, *, add_special_tokens: bool = ..., verbose: bool = ...) -> list[int]:
         """Token ids of a text."""
         ...
 
@@ -69,7 +67,7 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of one example. `target` ends with the token that ends the turn, and is empty for generation."""
+    """Token ids of one example. `target` holds the answer and what ends it, and is empty for generation."""
 
     prompt: tuple[int, ...]
     target: tuple[int, ...]
@@ -80,12 +78,19 @@ class Encoded:
     dropped_shots: int = 0
     """Few-shot examples that did not fit."""
     ending: int = 0
-    """How many of the last tokens of `target` are no text of the answer but end it."""
+    """How many of the last tokens of `target` are no text of the answer."""
+    surplus: int = 0
+    """How many of those stand behind the one that ends the turn: what the template writes between turns."""
 
     @property
     def answer(self) -> tuple[int, ...]:
         """The tokens of the answer's text."""
         return self.target[: len(self.target) - self.ending]
+
+    @property
+    def ended(self) -> tuple[int, ...]:
+        """The answer up to the token that ends the turn."""
+        return self.target[: len(self.target) - self.surplus]
 
     @property
     def input_ids(self) -> tuple[int, ...]:
@@ -182,7 +187,7 @@ class Prompter:
         dropped = 0
         while True:
             shots = self.override.shots[dropped:]
-            prompt, target, ending = self._pair(example, text, shots)
+            prompt, target, ending, surplus = self._pair(example, text, shots)
             if len(prompt) + len(target) <= self.context or not shots:
                 break
             dropped += 1
@@ -193,7 +198,7 @@ class Prompter:
                 hint="Raise base_model.context if the model allows it, or shorten or remove the example",
             )
         kept = self._cut(prompt, self.context - len(target))
-        return Encoded(kept, target, len(prompt) - len(kept), prompt_hash(kept), dropped, ending)
+        return Encoded(kept, target, len(prompt) - len(kept), prompt_hash(kept), dropped, ending, surplus)
 
     def encode_prompt(self, example: Example, reserve: int) -> Encoded:
         """The prompt alone, leaving room for `reserve` generated tokens. Raises SpecError where there is none."""
@@ -242,23 +247,23 @@ class Prompter:
 
     def _pair(
         self, example: Example, answer: str, shots: Sequence[Example]
-    ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
-        """Prompt and target ids before truncation, and how many of the last target ids end the answer."""
+    ) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
+        """Prompt and target ids before truncation, with `Encoded.ending` and `Encoded.surplus`."""
         answer = self._marked(answer, example)
         before = self._prompt_text(example, shots)
         trail = ""
         if self.uses_chat:
             answer, trail = self._answered(example, answer, shots, before)
         prompt, target = self._joined(before, answer + trail)
-        if not self.uses_chat:
-            return prompt, (*target, self._eos), 1
         ending = self._encoded(trail)
         end = next((place for place, token in enumerate(ending) if token in self._special_ids), None)
-        if end is None or target[len(target) - len(ending) :] != ending:
-            kept = target if end is None else target[: target.index(ending[end]) + 1]
-            return prompt, (kept if end is not None else (*kept, self._eos)), 1
-        surplus = len(ending) - end - 1
-        return prompt, target[: len(target) - surplus], end + 1
+        if end is None:
+            apart = target[len(target) - len(ending) :] == ending
+            return prompt, (*target, self._eos), len(ending) * apart + 1, 0
+        if target[len(target) - len(ending) :] != ending:  # the answer and its end are one token
+            ending = target[target.index(ending[end]) :]
+            end = 0
+        return prompt, target, len(ending), len(ending) - end - 1
 
     def _joined(self, before: str, after: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Ids of two texts that are read as one; of each alone where their border is no border of tokens."""
@@ -284,7 +289,7 @@ class Prompter:
         lead, _, trail = probe[len(before) :].partition(_PROBE)
         for written in (answer, answer.strip()):
             if after[len(before) :] == lead + written + trail:
-                return lead + written, trail
+                return lead + written, trail  # a lead that is more than white space ends `before` already
         raise ModelError(
             f"the chat template does not write the answer of example {named(example.id)} as it stands",
             hint="It may move reasoning or other marks; give the answer without them, or another chat.template",
@@ -351,10 +356,11 @@ class Prompter:
         if _OPEN not in text:
             return self._ids(text)
         ids: list[int] = []
+        tokenizer: Any = self.tokenizer
         for number, part in enumerate(_MARKED.split(text)):
             if number % 2:
                 plain = bytes.fromhex(part).decode()
-                ids += self.tokenizer.encode(plain, add_special_tokens=False, split_special_tokens=True, verbose=False)
+                ids += tokenizer.encode(plain, add_special_tokens=False, split_special_tokens=True, verbose=False)
             elif part:
                 ids += self._ids(part)
         return tuple(ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from harness.records import (
     Entry,
@@ -22,7 +22,10 @@ from harness.records import (
 )
 from harness.results.human.records import HumanReview
 from harness.results.human.statistics import human_review
-from harness.results.human.votes import Ballots, joined
+from harness.results.human.votes import joined
+
+if TYPE_CHECKING:
+    from harness.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,97 +71,26 @@ class Results:
     """The newest unblinded review round; `collect` leaves it out, `with_human` adds it."""
 
 
-class Reader(Protocol):
-    """The part of the store that a report reads."""
-
-    def experiments_on(self, task_fingerprint: str) -> set[str]:
-        """Ids of all experiments on these splits, deleted ones too."""
-        ...
-
-    def experiment(self, name_or_id: str) -> ExperimentRecord:
-        """The experiment with this id, or the newest of this name."""
-        ...
-
-    def entries(self, experiment_id: str) -> list[Entry]:
-        """Arms and seeds of an experiment."""
-        ...
-
-    def runs(self, train_ids: Sequence[str]) -> list[RunRecord]:
-        """All attempts at these trainings."""
-        ...
-
-    def trials(self, experiment_id: str) -> list[Trial]:
-        """Trials of an experiment's tuning."""
-        ...
-
-    def evaluations(self, eval_ids: Sequence[str]) -> list[Evaluation]:
-        """Evaluations by id."""
-        ...
-
-    def scores(self, eval_ids: Sequence[str]) -> list[Score]:
-        """Scores of these evaluations, in stored order."""
-        ...
-
-    def score_columns(self, eval_ids: Sequence[str]) -> Sequence[Score]:
-        """The same Scores, as columns where they fit."""
-        ...
-
-    def sentinels(self, suite: str) -> list[SentinelCheck]:
-        """Checks of environments on this sealed suite."""
-        ...
-
-    def serving(self, experiment_id: str) -> list[ServingPass]:
-        """Passes of serving figures over an experiment's arms."""
-        ...
-
-    def answer_counts(self, eval_ids: Sequence[str]) -> Mapping[str, tuple[int, int, int]]:
-        """Evaluation → answers, answers cut off at their length limit, prompts that lost their left."""
-        ...
-
-    def looks(self) -> list[SealedAccess]:
-        """All looks at sealed test splits."""
-        ...
-
-
-class LogReader(Protocol):
-    """The part of the store that training logs come from."""
-
-    def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
-        """The logs of all attempts at these trainings."""
-        ...
-
-
-def with_logs(results: Results, reader: LogReader) -> Results:
+def with_logs(results: Results, store: Store) -> Results:
     """`results` with the training log of every final on the whole train split."""
     keys = {(entry.train_id, entry.attempt): None for entry in results.entries}
-    logs = {(log.train_id, log.attempt): log for log in reader.train_logs([train_id for train_id, _ in keys])}
+    logs = {(log.train_id, log.attempt): log for log in store.train_logs([train_id for train_id, _ in keys])}
     return replace(results, logs=[logs[key] for key in keys if key in logs])
 
 
-class RoundReader(Protocol):
-    """The part of the store that review rounds come from."""
-
-    def rounds(self, experiment_id: str) -> list[Round]:
-        """Review rounds over an experiment's arms, in the order they were opened."""
-        ...
-
-    def ballots(self, round_id: str) -> Ballots:
-        """Assignments, every vote, closing guesses, and the characters of each text by (example, source)."""
-        ...
-
-
-def with_human(results: Results, reader: RoundReader, judge: Callable[[Round], HumanReview] | None = None) -> Results:
+def with_human(results: Results, store: Store, judge: Callable[[Round], HumanReview] | None = None) -> Results:
     """`results` with what people said in the newest unblinded round over the experiment's arms.
 
     `judge` gives a round's statistics where they are kept; without it they are made.
     """
-    unblinded = [one for one in reader.rounds(results.experiment.experiment_id) if one.unblinded is not None]
+    rounds = store.rounds(results.experiment.experiment_id)
+    unblinded = {round_.id: round_.unblinded.when for round_ in rounds if round_.unblinded is not None}
     if not unblinded:
         return results
-    newest = max(unblinded, key=lambda one: one.unblinded.when if one.unblinded else "")
-    review = judge(newest) if judge is not None else human_review(joined(newest, reader.ballots(newest.id)))
+    newest = next(round_ for round_ in rounds if round_.id == max(unblinded, key=unblinded.__getitem__))
+    review = judge(newest) if judge is not None else human_review(joined(newest, store.ballots(newest.id)))
     notes = [*review.notes, *_of_round(newest, results.entries)]
-    others = [one.id for one in unblinded if one.id != newest.id]
+    others = [name for name in unblinded if name != newest.id]
     notes += [f"unblinded before: {', '.join(others)} (`harness review results ROUND`)"] if others else []
     return replace(results, human=replace(review, notes=tuple(notes)))
 
@@ -196,34 +128,33 @@ def _of_present_source(scores: Sequence[Score], experiment: ExperimentRecord) ->
     return [score for score in scores if own.get(score.metric, score.version) == score.version]
 
 
-def collect(reader: Reader, name_or_id: str, *, columns: bool = False) -> Results:
+def collect(store: Store, name_or_id: str, *, columns: bool = False) -> Results:
     """The results of one experiment as a store holds them; with `columns` scores metric by metric, which is quicker and
     smaller for many runs, and not in stored order.
 
-    Raises:
-        StoreError: no such experiment, or the store cannot be read.
+    Raises StoreError: no such experiment, or the store cannot be read.
     """
-    experiment = reader.experiment(name_or_id)
-    entries = reader.entries(experiment.experiment_id)
+    experiment = store.experiment(name_or_id)
+    entries = store.entries(experiment.experiment_id)
     eval_ids = [entry.eval_id for entry in entries if entry.eval_id is not None]
-    same_split = reader.experiments_on(experiment.task_fingerprint)
-    looks = [look for look in reader.looks() if look.experiment in same_split]
-    trials = reader.trials(experiment.experiment_id)
+    same_split = store.experiments_on(experiment.task_fingerprint)
+    looks = [look for look in store.looks() if look.experiment in same_split]
+    trials = store.trials(experiment.experiment_id)
     tried = {trial.train_id for trial in trials} - {entry.train_id for entry in entries}
     looked = [look.eval_id for look in looks] if tried else []
-    seen = {row.eval_id for row in reader.evaluations(looked) if row.train_id in tried}
+    seen = {row.eval_id for row in store.evaluations(looked) if row.train_id in tried}
     return Results(
         experiment=experiment,
         entries=[entry for entry in entries if entry.fraction == 1],
-        runs=reader.runs([entry.train_id for entry in entries]),
-        scores=_of_present_source(reader.score_columns(eval_ids) if columns else reader.scores(eval_ids), experiment),
-        answers={one: AnswerCounts(*counts) for one, counts in reader.answer_counts(eval_ids).items()},
+        runs=store.runs([entry.train_id for entry in entries]),
+        scores=_of_present_source(store.score_columns(eval_ids) if columns else store.scores(eval_ids), experiment),
+        answers={eval_id: AnswerCounts(*counts) for eval_id, counts in store.answer_counts(eval_ids).items()},
         looks=looks,
         groups=experiment.groups,
         shares=[entry for entry in entries if entry.fraction < 1],
         trials=trials,
         trial_looks=sum(look.eval_id in seen and look.experiment == experiment.experiment_id for look in looks),
-        evaluations=reader.evaluations(eval_ids),
-        sentinels=reader.sentinels(experiment.suite),
-        serving=reader.serving(experiment.experiment_id),
+        evaluations=store.evaluations(eval_ids),
+        sentinels=store.sentinels(experiment.suite),
+        serving=store.serving(experiment.experiment_id),
     )

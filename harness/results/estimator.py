@@ -51,44 +51,48 @@ class Estimator:
             known = self.seen[id(items)] = (items, self.remembered[items])
         return known[1]
 
-    def value(self, known: Metric, one: Series, who: str) -> Estimate | str:
+    def value(self, metric: Metric, values: Series, who: str) -> Estimate | str:
         """The metric's value with its interval, or why there is none; without an interval where seeds are too few."""
-        clusters, data = self.grouping(one.items), one.data
-        combine, bounds = known.combine, known.bounds
+        clusters, data = self.grouping(values.items), values.data
+        combine, bounds = metric.combine, metric.bounds
         if self.question == "method":
-            few = _too_few(one, who)
+            few = _too_few(values, who)
             if few:
-                return _or_reason(lambda: _value_alone(one, combine, clusters.count, few))
+                mean = float(data.mean() if combine is None else combine(data.sum(axis=1)).mean())
+                how = f"mean over seeds; no interval: {few}"
+                return Estimate(mean, None, None, len(values.items), clusters.count, values.seeds, how)
             what, limits = ("corpus value", None) if combine is not None else ("mean over examples", bounds)
-            return _or_reason(lambda: stats.arm_estimate(self._arm(known, one, one.items), clusters, what, limits))
+            return _or_reason(
+                lambda: stats.arm_estimate(self._arm(metric, values, values.items), clusters, what, limits)
+            )
         if combine is not None:
-            rng = self._rng(known.name, who)
+            rng = self._rng(metric.name, who)
             return _or_reason(lambda: stats.corpus_estimate(data, combine, clusters, rng))
         means = stats.average_seeds(data)
-        return _or_reason(lambda: stats.estimate(means, clusters, seeds=one.seeds, bounds=bounds))
+        return _or_reason(lambda: stats.estimate(means, clusters, seeds=values.seeds, bounds=bounds))
 
-    def _arm(self, known: Metric, one: Series, items: tuple[str, ...]) -> stats.Arm:
+    def _arm(self, metric: Metric, values: Series, items: tuple[str, ...]) -> stats.Arm:
         """A series over `items` as statistics of methods take it; remembered where those are all its items."""
-        own = _same(items, one.items)
-        if own and known.name in one.remembered:
-            return cast(stats.Arm, one.remembered[known.name])
-        data, clusters = one.over(items), self.grouping(items)
-        if known.combine is not None:
-            arm, _ = stats.corpus_method_arm(data, known.combine, clusters, trained=one.trained)
+        own = _same(items, values.items)
+        if own and metric.name in values.remembered:
+            return cast(stats.Arm, values.remembered[metric.name])
+        data, clusters = values.over(items), self.grouping(items)
+        if metric.combine is not None:
+            arm, _ = stats.corpus_method_arm(data, metric.combine, clusters, trained=values.trained)
         else:
-            arm, _ = stats.method_arm(data, clusters, trained=one.trained)
+            arm, _ = stats.method_arm(data, clusters, trained=values.trained)
         if own:
-            one.remembered[known.name] = arm
+            values.remembered[metric.name] = arm
         return arm
 
     def difference(
-        self, known: Metric, a: Series, b: Series, who: tuple[str, str], level: float = 0.95
+        self, metric: Metric, a: Series, b: Series, who: tuple[str, str], level: float = 0.95
     ) -> Estimate | str:
         """Paired difference a - b over the items that both have, or why there is none."""
         items = _shared(a, b)
         if not items:
             return "no item in common"
-        clusters, combine, bounds = self.grouping(items), known.combine, known.bounds
+        clusters, combine, bounds = self.grouping(items), metric.combine, metric.bounds
         if self.question == "method":
             few = _too_few(a, who[0]) or _too_few(b, who[1])
             if few:
@@ -97,81 +101,75 @@ class Estimator:
             if combine is None:
                 what, limits = "mean of paired differences", bounds and (bounds[0] - bounds[1], bounds[1] - bounds[0])
             return _or_reason(
-                lambda: stats.arm_estimate(
-                    self._less(known, a, b, items),
-                    clusters,
-                    what,
-                    limits,
-                    level,
-                )
+                lambda: stats.arm_estimate(self._less(metric, a, b, items), clusters, what, limits, level)
             )
         ours, theirs = a.over(items), b.over(items)
         if combine is not None:
-            rng = self._rng(known.name, *who)
+            rng = self._rng(metric.name, *who)
             return _or_reason(lambda: stats.corpus_paired_difference(ours, theirs, combine, clusters, rng, level))
         means = stats.average_seeds(ours), stats.average_seeds(theirs)
         seeds = max(a.seeds, b.seeds)
         return _or_reason(lambda: stats.paired_difference(*means, clusters, seeds=seeds, bounds=bounds, level=level))
 
-    def prepare(self, known: Metric, arms: Sequence[Series], reference: Series | None) -> None:
+    def prepare(self, metric: Metric, arms: Sequence[Series], reference: Series | None) -> None:
         """Compute what `value`, `difference` (to the reference) and `p_value` will ask of many arms, all at once."""
         if self.question != "method" or not arms:
             return
         items = arms[0].items
-        if not all(_same(one.items, items) for one in arms):
-            items = max(Counter(one.items for one in arms).items(), key=lambda found: found[1])[0]
-        mine = [one for one in arms if _same(one.items, items) and not _too_few(one, "")]
+        if not all(_same(values.items, items) for values in arms):
+            items = max(Counter(values.items for values in arms).items(), key=lambda ready: ready[1])[0]
+        mine = [values for values in arms if _same(values.items, items) and not _too_few(values, "")]
         clusters = self.grouping(items)
         if clusters.count < 2:
             return
         with suppress(ValueError):  # whoever asks for the one that is wrong is told
             kinds: dict[tuple[int, bool], list[Series]] = {}
-            for one in mine:
-                kinds.setdefault((one.seeds, one.trained), []).append(one)
+            for values in mine:
+                kinds.setdefault((values.seeds, values.trained), []).append(values)
             for (_, trained), several in kinds.items():
-                tables = [one.data for one in several]
-                if known.combine is None:
+                tables = [values.data for values in several]
+                if metric.combine is None:
                     arms_of_kind = stats.arms_of(np.stack(tables), clusters, trained=trained)
                 else:
-                    arms_of_kind = stats.corpus_arms_of(tables, known.combine, clusters, trained=trained)
-                for one, arm in zip(several, arms_of_kind, strict=True):
-                    one.remembered[known.name] = arm
-            found = stats.with_parts([self._arm(known, one, items) for one in mine])
-            for one, arm in zip(mine, found, strict=True):
-                one.remembered[known.name] = arm
+                    arms_of_kind = stats.corpus_arms_of(tables, metric.combine, clusters, trained=trained)
+                for values, arm in zip(several, arms_of_kind, strict=True):
+                    values.remembered[metric.name] = arm
+            ready = stats.with_parts([self._arm(metric, values, items) for values in mine])
+            for values, arm in zip(mine, ready, strict=True):
+                values.remembered[metric.name] = arm
             if reference is not None and _same(reference.items, items) and not _too_few(reference, ""):
-                less = stats.less_reference(found, self._arm(known, reference, items))
-                for one, arm in zip(mine, less, strict=True):
-                    one.remembered[f"{known.name} less"] = (reference, arm)
+                less = stats.less_reference(ready, self._arm(metric, reference, items))
+                for values, arm in zip(mine, less, strict=True):
+                    values.remembered[f"{metric.name} less"] = (reference, arm)
 
-    def _less(self, known: Metric, a: Series, b: Series, items: tuple[str, ...]) -> stats.Arm:
+    def _less(self, metric: Metric, a: Series, b: Series, items: tuple[str, ...]) -> stats.Arm:
         """a - b as statistics of methods take it."""
-        reference, arm = a.remembered.get(f"{known.name} less", (None, None))
+        reference, arm = a.remembered.get(f"{metric.name} less", (None, None))
         if reference is b and _same(items, a.items):
             return cast(stats.Arm, arm)
-        return stats.subtract(self._arm(known, a, items), self._arm(known, b, items))
+        return stats.subtract(self._arm(metric, a, items), self._arm(metric, b, items))
 
-    def differences(self, known: Metric, arms: Sequence[Series], level: float) -> stats.PairTable | None:
+    def differences(self, metric: Metric, arms: Sequence[Series], level: float) -> stats.PairTable | None:
         """Every pair of arms as `difference` has it; None where they must be asked for one by one."""
-        items, combine = arms[0].items, known.combine
-        if not all(_same(one.items, items) for one in arms) or self.grouping(items).count < 2 or len(arms) < 2:
+        items, combine = arms[0].items, metric.combine
+        if not all(_same(values.items, items) for values in arms) or self.grouping(items).count < 2 or len(arms) < 2:
             return None
         clusters = self.grouping(items)
         try:
             if self.question == "method":
-                if any(_too_few(one, "") for one in arms):
+                if any(_too_few(values, "") for values in arms):
                     return None
-                several = [self._arm(known, one, items) for one in arms]
-                return stats.pair_table(several, clusters, known.bounds if combine is None else None, level)
+                several = [self._arm(metric, values, items) for values in arms]
+                return stats.pair_table(several, clusters, metric.bounds if combine is None else None, level)
             if combine is not None:
                 return None
-            means = [stats.average_seeds(one.data)[None] for one in arms]
-            several = [stats.method_arm(one, clusters, trained=False)[0] for one in means]
-            return stats.pair_table(several, clusters, known.bounds, level)
+            means = [stats.average_seeds(arm.data)[None] for arm in arms]
+            several = [stats.method_arm(mean, clusters, trained=False)[0] for mean in means]
+            return stats.pair_table(several, clusters, metric.bounds, level)
         except ValueError:
             return None
 
-    def p_value(self, known: Metric, a: Series, b: Series, who: tuple[str, str]) -> float | None:
+    def p_value(self, metric: Metric, a: Series, b: Series, who: tuple[str, str]) -> float | None:
         """P-value of no difference, of permutations or, for methods, of t; None where there is no such test."""
         items = _shared(a, b)
         if not items:
@@ -180,39 +178,44 @@ class Estimator:
         if self.question == "method":
             if _too_few(a, who[0]) or _too_few(b, who[1]):
                 return None
-            return stats.arm_p_value(self._less(known, a, b, items), clusters)
+            return stats.arm_p_value(self._less(metric, a, b, items), clusters)
         ours, theirs = a.over(items), b.over(items)
-        rng = self._rng("p", known.name, *who)
-        if known.combine is None:
+        rng = self._rng("p", metric.name, *who)
+        if metric.combine is None:
             return stats.sign_flip_p_value(stats.average_seeds(ours) - stats.average_seeds(theirs), clusters, rng)
         if a.seeds != b.seeds and 1 not in (a.seeds, b.seeds):
             return None
-        return stats.swap_p_value(ours, theirs, known.combine, clusters, rng)
+        return stats.swap_p_value(ours, theirs, metric.combine, clusters, rng)
 
-    def spread(self, known: Metric, a: Series, b: Series) -> stats.Spread | None:
+    def spread(self, metric: Metric, a: Series, b: Series) -> stats.Spread | None:
         """How far the difference a - b spreads over clusters and seeds; None where that cannot be measured."""
         items = _shared(a, b)
         ours, theirs, clusters = a.over(items), b.over(items), self.grouping(items)
         trained = (a.trained, b.trained)
         try:
-            if known.combine is not None:
-                return stats.corpus_measured_spread(ours, theirs, known.combine, clusters, trained=trained)
+            if metric.combine is not None:
+                return stats.corpus_measured_spread(ours, theirs, metric.combine, clusters, trained=trained)
             return stats.measured_spread(ours, theirs, clusters, trained=trained)
         except ValueError:
             return None
 
     def needed(
-        self, known: Metric, sides: tuple[Series, Series], gap: float, level: float
+        self, metric: Metric, sides: tuple[Series, Series], gap: float, level: float
     ) -> tuple[int | None, int | None]:
         """More test examples (of groups like these), and more seeds of each arm, until a difference `gap` away from
         what it is held against is told from it with 80 % power; None where it cannot be said or nothing suffices."""
-        spread, items = self.spread(known, *sides), _shared(*sides)
+        spread, items = self.spread(metric, *sides), _shared(*sides)
         seeds = min((side.seeds for side in sides if side.trained), default=1)
         if spread is None:
             return None, None
         clusters = self.grouping(items).count
         if spread.cluster == spread.interaction == 0 and not spread.seed:
-            return self._without_spread(known, gap, level, len(items) / clusters, len(items)), None
+            # Every difference is the same so far: the interval is the exact binomial one.
+            if metric.bounds is None or metric.combine is not None:
+                return None, None
+            wanted = stats.clusters_without_spread(gap, metric.bounds[1] - metric.bounds[0], level)
+            more = None if wanted is None else max(1, math.ceil(wanted * (len(items) / clusters)) - len(items))
+            return more, None
         design = stats.Design(clusters, seeds, self.question)
         try:
             examples = stats.examples_needed(spread, design, gap, level=level)
@@ -224,53 +227,39 @@ class Estimator:
             None if more is None else max(1, more - seeds),
         )
 
-    @staticmethod
-    def _without_spread(known: Metric, gap: float, level: float, per_cluster: float, have: int) -> int | None:
-        """More examples where every difference is the same so far: the interval is the exact binomial one."""
-        if known.bounds is None or known.combine is not None:
-            return None
-        wanted = stats.clusters_without_spread(gap, known.bounds[1] - known.bounds[0], level)
-        return None if wanted is None else max(1, math.ceil(wanted * per_cluster) - have)
-
-    def draws(self, known: Metric, arms: Sequence[Series]) -> stats.Floats | None:
+    def draws(self, metric: Metric, arms: Sequence[Series]) -> stats.Floats | None:
         """Values [resamples, arms] over the same resampled examples, seeds averaged; None without shared items.
 
         For methods the seeds vary too, and there are none where an arm has too few.
         """
         items = arms[0].items
-        if not all(_same(one.items, items) for one in arms):
-            shared = set(items).intersection(*(one.items for one in arms[1:]))
+        if not all(_same(values.items, items) for values in arms):
+            shared = set(items).intersection(*(values.items for values in arms[1:]))
             items = tuple(item for item in items if item in shared)
-        if not items or (self.question == "method" and any(_too_few(one, "") for one in arms)):
+        if not items or (self.question == "method" and any(_too_few(values, "") for values in arms)):
             return None
-        data, clusters = [one.over(items) for one in arms], self.grouping(items)
-        rng, combine = self._rng("ranks", known.name), known.combine
+        data, clusters = [arm.over(items) for arm in arms], self.grouping(items)
+        rng, combine = self._rng("ranks", metric.name), metric.combine
         try:
             if combine is not None:
                 draws = stats.corpus_joint_draws(data, combine, clusters, rng)
             else:
-                draws = stats.joint_draws([stats.average_seeds(one) for one in data], clusters, rng)
+                draws = stats.joint_draws([stats.average_seeds(table) for table in data], clusters, rng)
             if self.question != "method":
                 return draws
-            values = [one.mean(axis=1) if combine is None else combine(one.sum(axis=1)) for one in data]
-            trained = [own if one.trained else None for own, one in zip(values, arms, strict=True)]
+            means = [table.mean(axis=1) if combine is None else combine(table.sum(axis=1)) for table in data]
+            trained = [own if values.trained else None for own, values in zip(means, arms, strict=True)]
             return stats.with_seeds(draws, trained, rng)
         except ValueError:
             return None
 
 
-def _too_few(one: Series, who: str) -> str:
+def _too_few(values: Series, who: str) -> str:
     """Why a statement about the method is refused; empty where it is not."""
-    if not one.trained or one.seeds >= SEEDS_OF_A_METHOD:
+    if not values.trained or values.seeds >= SEEDS_OF_A_METHOD:
         return ""
-    seeds = "1 seed" if one.seeds == 1 else f"{one.seeds} seeds"
+    seeds = "1 seed" if values.seeds == 1 else f"{values.seeds} seeds"
     return f"{who} has {seeds}, and a statement about a method takes three"
-
-
-def _value_alone(one: Series, combine: stats.Combine | None, clusters: int, why: str) -> Estimate:
-    data = one.data
-    value = float(data.mean() if combine is None else combine(data.sum(axis=1)).mean())
-    return Estimate(value, None, None, len(one.items), clusters, one.seeds, f"mean over seeds; no interval: {why}")
 
 
 def _same(a: tuple[str, ...], b: tuple[str, ...]) -> bool:

@@ -85,9 +85,9 @@ def compare(home: Path, experiment: str | None, arms: tuple[str, str], samples: 
 
 
 def looks(home: Path, experiment: str | None) -> list[SealedAccess]:
-    """Looks at the test split of a stored experiment, in order: its own and those of others on the same splits."""
+    """Looks at the test split of a stored experiment, as `looks_of`."""
     store = open_store(home)
-    return list(collect(store, find(store, experiment).experiment_id).looks)
+    return looks_of(store, find(store, experiment))
 
 
 def looks_of(store: Store, record: ExperimentRecord) -> list[SealedAccess]:
@@ -114,7 +114,7 @@ def suite(home: Path, names: Sequence[str]) -> SuiteTable:
     """The stored experiments of a suite side by side. Raises StoreError for one that has not run."""
     store = open_store(home)
     records = [find(store, name) for name in names]
-    return suite_table([leaderboard(collect(store, one.experiment_id)) for one in records])
+    return suite_table([leaderboard(collect(store, record.experiment_id)) for record in records])
 
 
 def pack(home: Path, experiment: str | None, out: Path | None) -> str:

@@ -88,21 +88,16 @@ def series(table: Table, eval_ids: Sequence[str], name: str, trained: bool = Fal
         return "not scored" if columns else "no evaluation"
     corpus = is_corpus(name)
     seen = dict.fromkeys(item for column in columns for item in column)
-    good = [item for item in seen if all(_usable(column.get(item), corpus) for column in columns)]
+    good = [item for item in seen if all(_datum(column.get(item), corpus) is not None for column in columns)]
     if not good:
         return "no item has a value"
     rows = [[_datum(column[item], corpus) for item in good] for column in columns]
     return Series(tuple(good), np.asarray(rows, dtype=np.float64), len(seen) - len(good), trained)
 
 
-def _usable(score: Score | None, corpus: bool) -> bool:
-    if score is None or score.status != "ok":
-        return False
-    return (score.statistics if corpus else score.value) is not None
-
-
-def _datum(score: Score, corpus: bool) -> object:
-    return score.statistics if corpus else score.value
+def _datum(score: Score | None, corpus: bool) -> object:
+    """The value or the statistics of a score; None where it has none that is usable."""
+    return None if score is None or score.status != "ok" else score.statistics if corpus else score.value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,8 +131,8 @@ class ColumnTable(Mapping[str, Mapping[str, Mapping[str, Score]]]):
                 return None
             if known is None or known.version < block.version:
                 newest[name] = block
-        rows = {name: {one: row for row, one in enumerate(block.evaluations)} for name, block in newest.items()}
-        evaluations = dict.fromkeys(one for block in newest.values() for one in block.evaluations)
+        rows = {name: {eval_id: row for row, eval_id in enumerate(block.evaluations)} for name, block in newest.items()}
+        evaluations = dict.fromkeys(eval_id for block in newest.values() for eval_id in block.evaluations)
         return cls(newest, rows, tuple(evaluations))
 
     def __getitem__(self, evaluation: str) -> Mapping[str, Mapping[str, Score]]:
@@ -155,9 +150,9 @@ class ColumnTable(Mapping[str, Mapping[str, Mapping[str, Score]]]):
     def series(self, eval_ids: Sequence[str], name: str, trained: bool) -> Series | str:
         """As the function `series`."""
         known = self.rows.get(name, {})
-        if not eval_ids or not all(one in known for one in eval_ids):
+        if not eval_ids or not all(eval_id in known for eval_id in eval_ids):
             return "not scored" if eval_ids else "no evaluation"
-        block, rows = self.blocks[name], [known[one] for one in eval_ids]
+        block, rows = self.blocks[name], [known[eval_id] for eval_id in eval_ids]
         corpus = is_corpus(name)
         has, data = (block.counted, block.statistics) if corpus else (block.valued, block.values)
         if has is None or data is None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PREDICTIONS = "harness.predictions/1"
 SHOWN_ROWS = 20
 """Rows of a long table that a notebook shows."""
+SHOWN_CHARACTERS = 200
 
 
 class View(ABC):
@@ -158,13 +159,12 @@ class ComparisonView(View):
     def to_pandas(self) -> pandas.DataFrame:
         """One row for each metric: the value of a, of b, and a minus b, with intervals, in the metric's own unit."""
         rows = []
-        for one in self.to_dict()["metrics"]:
-            row = {name: one[name] for name in ("metric", "direction", "primary")}
+        for metric in self.to_dict()["metrics"]:
+            row = {name: metric[name] for name in ("metric", "direction", "primary")}
             for part in ("a", "b", "difference"):
-                estimate = one[part] or {}
-                row |= {part: estimate.get("value"), f"{part}_low": estimate.get("low")}
-                row[f"{part}_high"] = estimate.get("high")
-            rows.append({**row, "p_value": one["p_value"], "reason": one["reason"]})
+                ends = {part: "value", f"{part}_low": "low", f"{part}_high": "high"}
+                row |= {name: (metric[part] or {}).get(end) for name, end in ends.items()}
+            rows.append({**row, "p_value": metric["p_value"], "reason": metric["reason"]})
         return frame(rows)
 
     def parts(self) -> Sequence[Part]:
@@ -204,7 +204,8 @@ class PredictionsView(View):
         rows = self._rows()
         shown = []
         for row in rows[:SHOWN_ROWS]:
-            text = f"({SENSITIVE})" if row["text"] is None else _short(row["text"])
+            text = f"({SENSITIVE})" if row["text"] is None else row["text"]
+            text = text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
             shown.append([row["example"], text, row["finish"], str(row["tokens_out"]), numbers.seconds(row["seconds"])])
         more = [f"and {len(rows) - SHOWN_ROWS:,} more"] if len(rows) > SHOWN_ROWS else []
         return [table(["example", "answer", "finish", "tokens out", "seconds"], shown, more)]
@@ -215,15 +216,11 @@ class PredictionsView(View):
 
     def _rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        for number, one in enumerate(self.predictions, 1):
-            row = {name: value for name, value in plain(one).items() if name not in ("eval_id", "prompt_hash")}
+        for number, prediction in enumerate(self.predictions, 1):
+            row = {name: value for name, value in plain(prediction).items() if name not in ("eval_id", "prompt_hash")}
             # An id may name a person, and so may a prompt's hash: one can guess who it is and compare.
             rows.append({**row, "example": f"no. {number}", "text": None} if self._sensitive else row)
         return rows
-
-
-def _short(text: str, most: int = 200) -> str:
-    return text if len(text) <= most else f"{text[:most]}…"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -242,11 +239,10 @@ class ReviewView(View):
         """One row for each arm: win rate and its interval (shares; ties are half wins), votes, first and last rank."""
         rows = []
         for arm in self.review.everyone.arms:
-            estimate = arm.win_rate.rate.estimate
-            row: dict[str, Any] = {"arm": arm.arm, "win_rate": estimate.value if estimate else None}
-            row |= {"low": estimate.low if estimate else None, "high": estimate.high if estimate else None}
-            row |= {"votes": estimate.n if estimate else 0, "reason": arm.win_rate.rate.why}
-            best, worst = arm.ranks or (None, None)
+            estimate, (best, worst) = arm.win_rate.rate.estimate, arm.ranks or (None, None)
+            row = {"arm": arm.arm, "win_rate": getattr(estimate, "value", None)}
+            row |= {end: getattr(estimate, end, None) for end in ("low", "high")}
+            row |= {"votes": getattr(estimate, "n", 0), "reason": arm.win_rate.rate.why}
             rows.append({**row, "best_rank": best, "worst_rank": worst})
         return frame(rows)
 

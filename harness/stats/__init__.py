@@ -18,7 +18,6 @@ from harness.stats.across_seeds import (
     arm_estimate as arm_estimate,
     arm_p_value as arm_p_value,
     corpus_method_arm as corpus_method_arm,
-    mean_arm as mean_arm,
     method_arm as method_arm,
     subtract as subtract,
 )
@@ -31,8 +30,6 @@ from harness.stats.all_pairs import (
     with_parts as with_parts,
 )
 from harness.stats.bootstrap import (
-    Combine as Combine,
-    Resampling as Resampling,
     corpus_estimate as corpus_estimate,
     corpus_paired_difference as corpus_paired_difference,
 )
@@ -41,7 +38,7 @@ from harness.stats.clusters import (
     Floats as Floats,
     clusters_without_spread as clusters_without_spread,
 )
-from harness.stats.equivalence import Equivalence as Equivalence, equivalence as equivalence
+from harness.stats.equivalence import equivalence as equivalence
 from harness.stats.intervals import (
     average_seeds as average_seeds,
     estimate as estimate,
@@ -49,10 +46,8 @@ from harness.stats.intervals import (
 )
 from harness.stats.medians import median as median
 from harness.stats.one_sided import (
-    SideTest as SideTest,
     median_test as median_test,
     more_to_settle as more_to_settle,
-    rate_ceiling as rate_ceiling,
     rate_test as rate_test,
     side_test as side_test,
 )
@@ -65,9 +60,7 @@ from harness.stats.power import (
     examples_needed as examples_needed,
     measured_spread as measured_spread,
     planned_error as planned_error,
-    power_of as power_of,
     seeds_needed as seeds_needed,
-    smallest_difference as smallest_difference,
 )
 from harness.stats.ranks import (
     best_probabilities as best_probabilities,

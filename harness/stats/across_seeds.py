@@ -68,8 +68,7 @@ def method_arm(
 
     An arm without training has one row and `trained=False`; it counts as fixed.
 
-    Raises:
-        ValueError: a trained arm with fewer than three seeds, an untrained one with several, or values not finite.
+    Raises ValueError: a trained arm with fewer than three seeds, an untrained one with several, or values not finite.
     """
     table = finite_table(values)
     _check_seeds(len(table), trained)
@@ -108,6 +107,12 @@ class Arm:
     """Its variances, where they are known already."""
     point: float | None = None
     """The mean of `values`, where it is."""
+
+    @property
+    def value(self) -> float:
+        """The mean over seeds, or the difference of two."""
+        own = float(self.values.mean()) if self.point is None else self.point
+        return own if self.other is None else own - float(self.other.values.mean())
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +176,18 @@ def mean_arm(table: Floats, clusters: Clusters, trained: bool) -> Arm:
 
 
 def corpus_arm(sums: Floats, combine: Combine, clusters: Clusters, trained: bool) -> Arm:
-    """Corpus values of summed statistics [G, seeds, k], with jackknife influence."""
+    """Corpus values of summed statistics [G, seeds, k], with jackknife influence; ValueError if one is not finite."""
     count, seeds = sums.shape[:2]
     total = sums.sum(axis=0)
     values = np.asarray(combine(total), dtype=np.float64)
+    without_one = np.asarray(combine(total - sums), dtype=np.float64) if count > 1 else values
+    if not (np.isfinite(values).all() and np.isfinite(without_one).all()):
+        raise ValueError("corpus value is not finite")
     scale = float(np.abs(values).max())
     if count < 2:
-        return Arm(_finite(values), np.zeros((seeds, count)), 1.0, trained, scale)
-    without_one = _finite(np.asarray(combine(total - sums), dtype=np.float64))
+        return Arm(values, np.zeros((seeds, count)), 1.0, trained, scale)
     influence = (without_one.mean(axis=0) - without_one).T * ((count - 1) / count) ** 0.5
-    return Arm(_finite(values), influence, cr2_dof(clusters), trained, scale)
+    return Arm(values, influence, cr2_dof(clusters), trained, scale)
 
 
 def subtract(a: Arm, b: Arm) -> Arm:
@@ -231,22 +238,11 @@ def _check_seeds(seeds: int, trained: bool) -> None:
         raise ValueError(f"an arm without training counts once, got {seeds} rows")
 
 
-def _finite(values: Floats) -> Floats:
-    if not np.isfinite(values).all():
-        raise ValueError("corpus value is not finite")
-    return values
-
-
-def _point(arm: Arm) -> float:
-    value = float(arm.values.mean()) if arm.point is None else arm.point
-    return value if arm.other is None else value - float(arm.other.values.mean())
-
-
 def arm_estimate(
     arm: Arm, clusters: Clusters, what: str, bounds: tuple[float, float] | None, level: float = 0.95
 ) -> Estimate:
     """The value of an arm, or of a difference of two (`subtract`), with its interval; `what` it is, in words."""
-    value = _point(arm)
+    value = arm.value
     seeds = max(len(arm.values), 0 if arm.other is None else len(arm.other.values))
     low: float | None = None
     high: float | None = None
@@ -279,7 +275,7 @@ def arm_p_value(arm: Arm, clusters: Clusters) -> float | None:
 
     if clusters.count < 2:
         return None
-    value, parts = abs(_point(arm)), parts_of(arm)
+    value, parts = abs(arm.value), parts_of(arm)
     if parts.error <= LAST_BITS * arm.scale:
         return 1.0 if value <= LAST_BITS * arm.scale else 2.0 ** (1 - clusters.count)
     reached, fraction = value / parts.error, parts.fraction

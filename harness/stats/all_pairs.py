@@ -41,8 +41,7 @@ def pair_table(
     metric's. To rounding the same as `arm_estimate` of `subtract`, and as `paired_difference`. No interval where no two
     clusters of a pair differ and bounds are not known.
 
-    Raises:
-        ValueError: fewer than two arms or two clusters.
+    Raises ValueError: fewer than two arms or two clusters.
     """
     if len(arms) < 2 or clusters.count < 2:
         raise ValueError("pairs take at least two arms and two clusters")
@@ -72,29 +71,22 @@ def pair_table(
 def arms_of(tables: Floats, clusters: Clusters, *, trained: bool) -> list[Arm]:
     """Values [arms, seeds, n] as Arms with their variances, to the last bit those of `method_arm` one by one.
 
-    Raises:
-        ValueError: values that are not finite.
+    Raises ValueError: values that are not finite.
     """
     if not np.isfinite(tables).all():
         raise ValueError("values must be finite; leave out what is missing")
     values = tables.mean(axis=2)
-    scales = np.abs(tables).max(axis=(1, 2))
+    scales = np.abs(tables).max(axis=(1, 2)).tolist()
     residuals = clusters.sums(tables - values[:, :, None])
     influence = residuals / (clusters.n * np.sqrt(1 - clusters.sizes / clusters.n))
-    dof = cr2_dof(clusters)
-    return with_parts(
-        [
-            Arm(own, pull, dof, trained, scale)
-            for own, pull, scale in zip(values, influence, scales.tolist(), strict=True)
-        ]
-    )
+    dof, rows = cr2_dof(clusters), zip(values, influence, scales, strict=True)
+    return with_parts([Arm(own, pull, dof, trained, scale) for own, pull, scale in rows])
 
 
 def corpus_arms_of(tables: Sequence[Floats], combine: Combine, clusters: Clusters, *, trained: bool) -> list[Arm]:
     """Statistics [seeds, n, k] of each arm as Arms, those of `corpus_method_arm` one by one.
 
-    Raises:
-        ValueError: statistics or a value that are not finite.
+    Raises ValueError: statistics or a value that are not finite.
     """
     arms: list[Arm] = []
     dof, count = cr2_dof(clusters), clusters.count

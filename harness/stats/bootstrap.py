@@ -6,13 +6,12 @@ Limits are BCa (Efron 1987), expanded for few clusters (Hesterberg 2015).
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.records import Estimate
-from harness.stats.clusters import Clusters, Floats, all_equal, cr2_dof, part_sizes, statistic_sums, t_quantile
+from harness.stats.clusters import LAST_BITS, Clusters, Floats, cr2_dof, part_sizes, statistic_sums, t_quantile
 from harness.stats.intervals import checkpoints
 
 Combine = Callable[[Floats], Floats]
@@ -21,6 +20,8 @@ Resampling = np.random.Generator | NDArray[np.intp]
 """Where resamples come from: a generator, or the drawn clusters themselves [resamples, G]."""
 
 RESAMPLES = 4000
+_Quantity = tuple[str, Callable[[Floats], Floats], int]
+"""A name, what makes totals [..., seeds, k] values [...], and the number of seeds."""
 
 
 def corpus_estimate(
@@ -35,11 +36,10 @@ def corpus_estimate(
     The value is the mean over seeds of `combine` of the statistics summed over examples. No interval with one cluster
     or when no resample differs.
 
-    Raises:
-        ValueError: no statistics, or statistics or a value that are not finite.
+    Raises ValueError: no statistics, or statistics or a value that are not finite.
     """
     grouped, sums = statistic_sums(statistics, clusters)
-    what = _Quantity("corpus value", lambda totals: np.asarray(combine(totals).mean(axis=-1)), sums.shape[1])
+    what: _Quantity = ("corpus value", lambda totals: np.asarray(combine(totals).mean(axis=-1)), sums.shape[1])
     return _bootstrap(sums, what, grouped, resampling, level)
 
 
@@ -55,8 +55,7 @@ def corpus_paired_difference(
 
     Each side is [n, k] or [seeds, n, k]; the sides may differ in seeds.
 
-    Raises:
-        ValueError: no statistics, numbers of examples differ, or something is not finite.
+    Raises ValueError: no statistics, numbers of examples differ, or something is not finite.
     """
     grouped, both, seeds_a = paired_sums(statistics_a, statistics_b, clusters)
 
@@ -64,7 +63,7 @@ def corpus_paired_difference(
         values = combine(totals)
         return np.asarray(values[..., :seeds_a].mean(axis=-1) - values[..., seeds_a:].mean(axis=-1))
 
-    what = _Quantity("paired difference of corpus values", value, max(seeds_a, both.shape[1] - seeds_a))
+    what = ("paired difference of corpus values", value, max(seeds_a, both.shape[1] - seeds_a))
     return _bootstrap(both, what, grouped, resampling, level)
 
 
@@ -101,35 +100,28 @@ def weights(sums: Floats, resampling: Resampling, resamples: int) -> Iterator[Fl
 # ------------------------------------------------------------------------------------------------------- internals
 
 
-@dataclass(frozen=True, slots=True)
-class _Quantity:
-    name: str
-    value: Callable[[Floats], Floats]
-    """Totals [..., seeds, k] → [...]."""
-    seeds: int
-
-
 def _bootstrap(sums: Floats, what: _Quantity, clusters: Clusters, resampling: Resampling, level: float) -> Estimate:
     """BCa interval of a quantity over clusters [G, seeds, k]."""
+    name, value, seeds = what
     total = sums.sum(axis=0)
-    point = float(what.value(total))
+    point = float(value(total))
     if not np.isfinite(point):
-        raise ValueError(f"{what.name} is not finite")
+        raise ValueError(f"{name} is not finite")
     low: float | None = None
     high: float | None = None
     how = "no interval from a single cluster"
     if clusters.count >= 2:
         parts = weights(sums, resampling, RESAMPLES)
-        draws = np.concatenate([what.value(np.tensordot(part, sums, axes=1)) for part in parts])
-        without_one = what.value(total - sums)
+        draws = np.concatenate([value(np.tensordot(part, sums, axes=1)) for part in parts])
+        without_one = value(total - sums)
         how = "all resamples are equal, which says nothing about spread"
         if not (np.isfinite(draws).all() and np.isfinite(without_one).all()):
             how = "no interval: some resamples have no finite value"
-        elif not all_equal(draws):
+        elif np.ptp(draws) > LAST_BITS * np.abs(draws).max():  # something differs but last bits
             low, high = _bca(draws, point, without_one, clusters, level)
             how = f"cluster bootstrap (expanded BCa, {len(draws)} resamples)"
-    words = f"{what.name}; {how}; {checkpoints(what.seeds)}"
-    return Estimate(point, low, high, clusters.n, clusters.count, what.seeds, words, level)
+    words = f"{name}; {how}; {checkpoints(seeds)}"
+    return Estimate(point, low, high, clusters.n, clusters.count, seeds, words, level)
 
 
 def _bca(draws: Floats, point: float, without_one: Floats, clusters: Clusters, level: float) -> tuple[float, float]:

@@ -31,8 +31,7 @@ class Clusters:
     def of(cls, clusters: Sequence[Hashable] | Clusters | None, n: int) -> Clusters:
         """Clusters of n examples; without clusters each example is its own.
 
-        Raises:
-            ValueError: not one cluster for each example.
+        Raises ValueError: not one cluster for each example.
         """
         if isinstance(clusters, Clusters):
             if len(clusters.codes) != n:
@@ -125,11 +124,6 @@ def t_quantile(level: float, dof: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(dof, 0.5 + level / 2))
-
-
-def all_equal(values: Floats) -> bool:
-    """Whether nothing differs but last bits."""
-    return bool(np.ptp(values) <= LAST_BITS * np.abs(values).max())
 
 
 def clip(limit: float, bounds: tuple[float, float] | None) -> float:

@@ -40,9 +40,8 @@ def equivalence(
 ) -> Equivalence:
     """Test that the mean of values [n] (paired differences) lies within ±`margin`, clustered as `stats.estimate`.
 
-    Raises:
-        ValueError: a margin that is not positive, no values, values that are not finite, or a confidence that is not
-            between 0.5 and 1.
+    Raises ValueError: a margin that is not positive, no values, values that are not finite, or a confidence that is not
+    between 0.5 and 1.
     """
     if not margin > 0:
         raise ValueError("a margin is positive")

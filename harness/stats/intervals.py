@@ -47,8 +47,7 @@ def estimate(
     the exact binomial limit over clusters on the share of unseen different values gives the interval, where `bounds`
     (smallest and largest possible value) are known, else there is none. Limits are cut at `bounds`.
 
-    Raises:
-        ValueError: no values, or values that are not finite.
+    Raises ValueError: no values, or values that are not finite.
     """
     array = finite_values(values)
     grouped = Clusters.of(clusters, len(array))
@@ -79,8 +78,7 @@ def paired_difference(
 ) -> Estimate:
     """Mean of a - b over the same examples, [n] each, as `estimate` of the differences; `bounds` are the metric's.
 
-    Raises:
-        ValueError: lengths differ, no values, or values that are not finite.
+    Raises ValueError: lengths differ, no values, or values that are not finite.
     """
     ours, theirs = finite_values(a), finite_values(b)
     if ours.shape != theirs.shape:

@@ -16,8 +16,7 @@ def median(values: Sequence[float], *, level: float = 0.95) -> Estimate:
     `level` is taken; below n = 6 none keeps 95 %, and the range stands in, with the level that it does keep. A single
     value has no interval.
 
-    Raises:
-        ValueError: no values.
+    Raises ValueError: no values.
     """
     if not values:
         raise ValueError("no values")

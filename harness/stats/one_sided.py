@@ -53,8 +53,7 @@ def side_test(
 ) -> SideTest:
     """Test the mean of values [n] (paired differences, or scores) against `limit`, clustered as `stats.estimate`.
 
-    Raises:
-        ValueError: no values, values that are not finite, or a confidence that is not between 0.5 and 1.
+    Raises ValueError: no values, values that are not finite, or a confidence that is not between 0.5 and 1.
     """
     if not 0.5 < confidence < 1:
         raise ValueError("a confidence lies between 0.5 and 1")
@@ -118,8 +117,7 @@ def rate_ceiling(hits: int, n: int, confidence: float = 0.95) -> tuple[float, fl
 
     0 of 50 has an upper limit of 5.8 %, 0 of 300 of 1.0 %.
 
-    Raises:
-        ValueError: not 0 <= hits <= n, or no trials.
+    Raises ValueError: not 0 <= hits <= n, or no trials.
     """
     if not 0 <= hits <= n or n < 1:
         raise ValueError(f"{hits} of {n} is no rate")
@@ -135,8 +133,7 @@ def rate_test(hits: int, n: int, limit: float, confidence: float = 0.95) -> Side
 
     Both ends of the estimate are one-sided limits at the confidence.
 
-    Raises:
-        ValueError: not 0 <= hits <= n, no trials, or a limit that is not between 0 and 1.
+    Raises ValueError: not 0 <= hits <= n, no trials, or a limit that is not between 0 and 1.
     """
     from scipy.special import betainc
 
@@ -184,8 +181,7 @@ def median_test(values: Sequence[float], limit: float, confidence: float = 0.95)
     `more_examples` is how many more are needed for any limit at this confidence, which takes five at 95 %; None where
     there are enough of them and they do not settle it.
 
-    Raises:
-        ValueError: no values.
+    Raises ValueError: no values.
     """
     n, level = len(values), 2 * confidence - 1
     middle = median(values, level=level)

@@ -61,16 +61,10 @@ class Design:
     estimand: Literal["checkpoints", "method"] = "checkpoints"
 
 
-def power_of(difference: float, standard_error: float, dof: float, level: float = 0.95) -> float:
-    """Probability that a two-sided t interval excludes zero when the true difference is this (noncentral t)."""
-    return _power(dof, level)(abs(difference) / standard_error)
-
-
 def smallest_difference(standard_error: float, dof: float, *, power: float = 0.8, level: float = 0.95) -> float:
     """The true difference that a two-sided t interval excludes zero for with this power.
 
-    Raises:
-        ValueError: a standard error or degrees of freedom that are not positive, or a power not above 1 - level.
+    Raises ValueError: a standard error or degrees of freedom that are not positive, or a power not above 1 - level.
     """
     if not (standard_error > 0 and dof > 0):
         raise ValueError("a standard error and degrees of freedom must be positive")
@@ -82,8 +76,7 @@ def planned_error(spread: Spread, design: Design, *, level: float = 0.95) -> tup
 
     For *this method* they are the degrees of freedom whose t quantile is the interval's own at this level.
 
-    Raises:
-        ValueError: fewer than two clusters; for *this method* under three seeds, or a seed spread that is not known.
+    Raises ValueError: fewer than two clusters; for *this method* under three seeds, or a seed spread that is not known.
     """
     parts = _expected(spread, design)
     return parts.error, _dof_of(parts, level)
@@ -95,8 +88,7 @@ def detectable_difference(spread: Spread, design: Design, *, power: float = 0.8,
     For *these checkpoints* it is `smallest_difference` of `planned_error`. For *this method* the degrees of freedom
     depend on how far the few seeds happen to lie apart, so power is averaged over that (chi-square, S - 1).
 
-    Raises:
-        ValueError: as `planned_error`, or a spread of zero.
+    Raises ValueError: as `planned_error`, or a spread of zero.
     """
     error, dof = planned_error(spread, design, level=level)
     if error <= 0:
@@ -147,8 +139,7 @@ def measured_spread(
 ) -> Spread:
     """Spread of a - b from values [seeds_a, n] and [seeds_b, n] that were measured.
 
-    Raises:
-        ValueError: numbers of examples differ, fewer than two clusters, or values that are not finite.
+    Raises ValueError: numbers of examples differ, fewer than two clusters, or values that are not finite.
     """
     ours, theirs = finite_table(a), finite_table(b)
     if ours.shape[1] != theirs.shape[1]:
@@ -230,7 +221,7 @@ def _expected(spread: Spread, design: Design) -> Parts:
 
 
 def _power(dof: float, level: float) -> Callable[[float], float]:
-    """Power as a function of the true difference in standard errors."""
+    """Power of a two-sided t interval to exclude zero, by the true difference in standard errors (noncentral t)."""
     # scipy's own noncentral t is NaN in places that matter here (1 degree of freedom, noncentrality 8).
     factors, weights = _estimated_variance(min(dof, NORMAL_DOF), FINE_NODES)
     return _exceeding(t_quantile(level, min(dof, NORMAL_DOF)) * np.sqrt(factors), weights)
@@ -290,7 +281,7 @@ def _detects(spread: Spread, design: Design, difference: float, power: float, le
     if parts.error <= 0:
         raise ValueError("no spread: every difference is detected")
     if design.estimand == "checkpoints" or not (spread.seed or spread.interaction):
-        return power_of(difference, parts.error, _dof_of(parts, level), level) >= power
+        return _power(_dof_of(parts, level), level)(abs(difference) / parts.error) >= power
     return _method_power(parts, level)(abs(difference) / parts.error) >= power
 
 

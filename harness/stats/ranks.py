@@ -26,8 +26,7 @@ def joint_draws(
 
     A resample draws G clusters with replacement; its mean weighs their examples equally.
 
-    Raises:
-        ValueError: no values, or values that are not finite.
+    Raises ValueError: no values, or values that are not finite.
     """
     table = finite_table(values)
     grouped = Clusters.of(clusters, table.shape[1])
@@ -48,8 +47,7 @@ def corpus_joint_draws(
 
     `statistics` has [seeds, n, k] (or [n, k]) for each arm; the values of an arm's seeds are averaged.
 
-    Raises:
-        ValueError: no arms, numbers of examples differ, or statistics that are not finite.
+    Raises ValueError: no arms, numbers of examples differ, or statistics that are not finite.
     """
     if not len(statistics):
         raise ValueError("no arms")
@@ -72,8 +70,7 @@ def with_seeds(draws: ArrayLike, seed_values: Sequence[ArrayLike | None], rng: n
     posterior of a normal mean under a flat prior (Box & Tiao 1973). Arms are drawn independently, although seeds pair,
     and what examples and seeds do together is in both parts: ranks err on the wide side.
 
-    Raises:
-        ValueError: fewer than three seeds of a trained arm, or another number of arms.
+    Raises ValueError: fewer than three seeds of a trained arm, or another number of arms.
     """
     table = finite_table(draws)
     if table.shape[1] != len(seed_values):
@@ -100,7 +97,7 @@ def rank_intervals(draws: ArrayLike, higher: bool, level: float = 0.95) -> list[
     nearly equal are the hard case: there bootstrap ranks vary less than they should (Xie, Singh & Zhang 2009), so a
     claim rests on the paired intervals, and these show how stable the order is.
     """
-    order, above, at_least = _places(_ordered(draws, higher))
+    order, above, at_least = _places(finite_table(draws) * (1.0 if higher else -1.0))
     rows, arms = order.shape
     tail = (1 - level) / 2
     ends = (rows - 1) * np.array([tail, 1 - tail])
@@ -118,14 +115,9 @@ def best_probabilities(draws: ArrayLike, higher: bool) -> list[float]:
 
     The bootstrap's stand-in for the probability that the arm is best (Efron & Tibshirani 1998), for a flat prior.
     """
-    table = _ordered(draws, higher)
+    table = finite_table(draws) * (1.0 if higher else -1.0)
     best = table == table.max(axis=1, keepdims=True)
     return [float(fraction) for fraction in (best / best.sum(axis=1, keepdims=True)).mean(axis=0)]
-
-
-def _ordered(draws: ArrayLike, higher: bool) -> Floats:
-    table = finite_table(draws)
-    return table if higher else -table
 
 
 def _places(table: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:

@@ -47,8 +47,7 @@ def swap_p_value(
     Riezler & Maxwell 2005. Sides are [n, k] or [seeds, n, k] with the same number of seeds; a side with one seed is
     repeated.
 
-    Raises:
-        ValueError: the sides differ in examples or in seeds.
+    Raises ValueError: the sides differ in examples or in seeds.
     """
     grouped, both, seeds_a = paired_sums(statistics_a, statistics_b, clusters)
     ours, theirs = both[:, :seeds_a], both[:, seeds_a:]

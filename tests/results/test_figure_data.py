@@ -10,8 +10,9 @@ from typing import Any
 from hypothesis import given, strategies as st
 
 from harness.results.leaderboard.board import leaderboard
+from harness.results.render.figures import figure_tables
 from harness.results.studies import figure_data
-from harness.results.studies.figure_data import CostPoint, cost_views, figure_tables
+from harness.results.studies.figure_data import CostPoint, cost_views
 
 POINT = st.tuples(st.integers(0, 9), st.integers(0, 9))
 

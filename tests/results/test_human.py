@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counted_votes import open_votes, pair_counts
 from hypothesis import given, settings, strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
@@ -20,15 +21,16 @@ from harness.records import Assignment, ExclusionRule, Guess, Judgment, Round, S
 from harness.results import cache
 from harness.results.collect import Results, with_human
 from harness.results.human.records import HumanReview
-from harness.results.human.statistics import exact_upper, human_review
-from harness.results.human.votes import RoundVotes, open_votes, pair_counts
+from harness.results.human.statistics import arm_flag, human_review
+from harness.results.human.votes import RoundVotes
 from harness.results.leaderboard.board import leaderboard
 from harness.results.render import bundle
 from harness.results.render.human import human_to_text
 from harness.results.render.json import to_json as board_to_json
 from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
 from harness.review.lifecycle import preferred
-from harness.stats.votes import confidence_sequence
+from harness.stats.one_sided import rate_ceiling
+from harness.stats.votes.sequential import confidence_sequence
 from harness.store import Store
 
 SOURCES = {"full": "eval-full-0", "lora": "eval-lora-0", "dpo": "eval-dpo-0"}
@@ -116,8 +118,15 @@ def test_counts_flags_and_criteria_are_those_of_the_votes() -> None:
 @given(st.integers(0, 40), st.integers(1, 40))
 def test_the_exact_limit_is_that_of_statsmodels(hits: int, more: int) -> None:
     n = hits + more
-    assert exact_upper(hits, n) == pytest.approx(proportion_confint(hits, n, alpha=0.1, method="beta")[1], abs=1e-12)
-    assert exact_upper(n, n) == 1.0 and exact_upper(0, 0) is None
+    assert rate_ceiling(hits, n)[1] == pytest.approx(
+        proportion_confint(hits, n, alpha=0.1, method="beta")[1], abs=1e-12
+    )
+    assert rate_ceiling(n, n)[1] == 1.0
+
+
+def test_an_arm_without_answers_has_no_limit() -> None:
+    flag = arm_flag(RoundVotes(a_round(), (), {}), "full", "dangerous")
+    assert (flag.answers, flag.rate, flag.upper) == (0, None, None)
 
 
 def test_nothing_is_said_before_unblinding() -> None:

@@ -15,7 +15,7 @@ from harness.results.render.json import to_json
 from harness.results.render.leaderboard import render_markdown, to_latex, to_text
 from harness.results.render.speed import serving_to_text
 from harness.results.studies.figure_data import cost_views
-from harness.results.winner.contest import Entrant
+from harness.results.winner.contest import price as price_of
 
 MODEL = Artefact("adapter", "b", "b", "artefact", "f", None, "c", "", hash="model")
 SPEED = {"untrained": [100.0, 80.0, 50.0], "lora": [50.0, 44.0, 24.0]}
@@ -119,8 +119,7 @@ def test_all_forms_show_them_and_a_board_without_them_is_as_before(maker: Any) -
 
 @pytest.mark.parametrize(("cost", "price"), [("latency", 2.0), ("inference_memory", None), ("train_seconds", None)])
 def test_a_price_is_found_by_its_name(cost: str, price: float | None) -> None:
-    entrant = Entrant("a", None, None, 1, {"latency": 2.0})
-    assert entrant.price(WinnerRule(cost=cost).cost) == price
+    assert price_of(WinnerRule(cost=cost).cost, None, {"latency": 2.0}) == price
 
 
 def test_quality_stands_against_latency_and_money_where_they_are_known(maker: Any) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from counted_votes import open_votes, pair_counts
 from review_samples import ARMS, PRACTICE, ballot, open_sample, person, shown, work
 
 from harness import review
 from harness.errors import ReviewError
-from harness.results.human import statistics, votes as votes_of
+from harness.results.human import statistics
 from harness.review import exchange
 from harness.review.plan import Design
 from harness.store import Store
@@ -50,7 +51,7 @@ def test_a_bundle_holds_no_arm_and_no_kind_and_its_votes_come_back_once(
     status = review.status(store, "r1")
     assert status.votes == status.wanted == 6 and [rater.done for rater in status.raters] == [6, 6]
     review.unblind(store, "r1", "owner", "all votes are in")
-    (count,) = votes_of.pair_counts(votes_of.open_votes(review.round_votes(store, "r1")), ARMS)
+    (count,) = pair_counts(open_votes(review.round_votes(store, "r1")), ARMS)
     assert (count.wins, count.losses) == (6, 0)
     assert statistics.blinding(review.round_votes(store, "r1")).estimate is not None
 
@@ -205,7 +206,7 @@ def test_a_finished_annotation_file_is_a_closed_unblinded_round(store: Store, tm
     assert exchange.import_file(store, path, "owner") == exchange.Imported(done.round, 0, 4)
     found = review.round_votes(store, done.round)
     assert found.round.arms == ("gpt", "llama", "mistral") and found.round.unblinded is not None
-    counts = votes_of.pair_counts(votes_of.open_votes(found), found.round.arms)
+    counts = pair_counts(open_votes(found), found.round.arms)
     assert [(c.first, c.second, c.wins, c.losses, c.ties) for c in counts] == [
         ("gpt", "llama", 2, 0, 0),
         ("gpt", "mistral", 0, 0, 1),
@@ -249,9 +250,7 @@ def test_an_unblinded_export_is_an_annotation_file(store: Store, other: Store, t
     path.write_text(exchange.as_jsonl(plain))
     done = exchange.import_file(other, path, "owner")
     copied = review.round_votes(other, done.round)
-    assert votes_of.pair_counts(votes_of.open_votes(copied), ARMS) == votes_of.pair_counts(
-        votes_of.open_votes(found), ARMS
-    )
+    assert pair_counts(open_votes(copied), ARMS) == pair_counts(open_votes(found), ARMS)
 
 
 def test_preferences_are_what_most_raters_preferred(store: Store) -> None:

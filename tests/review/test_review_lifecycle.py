@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from counted_votes import open_votes, pair_counts
 from review_samples import ARMS, EVALUATIONS, PRACTICE, ballot, open_sample, person, shown, work
 
 from harness import review
@@ -95,7 +96,7 @@ def test_names_that_could_deceive_are_refused(store: Store, name: str) -> None:
 def test_closing_and_unblinding_are_logged_and_happen_once(store: Store) -> None:
     open_sample(store)
     with pytest.raises(ReviewError, match="not unblinded"):
-        votes_of.open_votes(review.round_votes(store, "r1"))
+        open_votes(review.round_votes(store, "r1"))
     with pytest.raises(ReviewError, match="needs a reason"):
         review.unblind(store, "r1", "boss", "  ")
     there = review.unblind(store, "r1", "boss", "the vote is over")
@@ -141,14 +142,14 @@ def test_quality_exclusion_and_counts_with_and_without(store: Store) -> None:
     assert (good.left, good.decided) == (2, 4)
     assert votes_of.excluded_raters(found) == {"Bo": "0 of 3 gold pairs right, fewer than 70%"}
     with pytest.raises(ReviewError):
-        votes_of.open_votes(found)
+        open_votes(found)
     review.unblind(store, "r1", "boss", "done")
     found = review.round_votes(store, "r1")
-    (both,) = votes_of.pair_counts(votes_of.open_votes(found), ARMS)
+    (both,) = pair_counts(open_votes(found), ARMS)
     assert (both.first, both.second, both.wins, both.losses, both.ties) == (*ARMS, 4, 4, 0) and both.share == 0.5
-    (without,) = votes_of.pair_counts(votes_of.open_votes(found, without=("Bo",)), ARMS)
+    (without,) = pair_counts(open_votes(found, without=("Bo",)), ARMS)
     assert (without.wins, without.losses, without.share) == (4, 0, 1.0)
-    one = votes_of.open_votes(found)[0]
+    one = open_votes(found)[0]
     assert {one.left, one.right} == set(ARMS) and one.rater in ("Ann", "Bo") and one.example.startswith("x")
 
 
@@ -172,7 +173,7 @@ def test_answers_that_were_the_same_count_as_ties_once_for_every_rater(store: St
     end = review.next_item(store, person(store))
     assert isinstance(end, Thanks) and end.done == 0 and end.question is None
     review.unblind(store, "r1", "boss", "done")
-    votes = votes_of.open_votes(review.round_votes(store, "r1"))
+    votes = open_votes(review.round_votes(store, "r1"))
     assert len(votes) == 15 and all(vote.automatic and vote.winner == "tie" for vote in votes)
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from harness.stats import votes
 from harness.stats.elimination import bets, log_mean, node_log_wealth, upper_limit
+from harness.stats.votes.sequential import log_wealth_path
 
 UNIT = st.lists(st.sampled_from([0.0, 1 / 6, 1 / 3, 0.5, 2 / 3, 1.0]), min_size=1, max_size=60)
 MEAN = st.floats(0.05, 0.95)
@@ -30,7 +30,7 @@ def test_wealth_does_not_grow_where_the_mean_is_not_below(values, mean, above):
 def test_it_is_the_half_of_the_two_sided_mixture_that_bets_on_small_values(values, mean):
     mirrored = evidence([1 - value for value in values], 1 - mean)
     share = float((bets() < mean).mean())
-    two_sided = np.exp(votes.log_wealth_path(values, mean)[-1])
+    two_sided = np.exp(log_wealth_path(values, mean)[-1])
     assert share * evidence(values, mean) + (1 - share) * mirrored == pytest.approx(two_sided, rel=1e-6)
 
 

@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).parents[2] / "bench"))
 from gates import planned_examples
 
 from harness import stats
+from harness.stats.one_sided import rate_ceiling
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(5, 60), st.floats(-1, 1), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
@@ -69,13 +70,13 @@ def test_a_confidence_that_is_none_is_refused(confidence: float) -> None:
 
 def test_rates_have_exact_limits() -> None:
     """0 in 50 does not pass a ceiling of 2 %, 0 in 300 does; both ends are scipy's."""
-    assert stats.rate_ceiling(0, 50)[1] == pytest.approx(1 - 0.05 ** (1 / 50))
-    assert stats.rate_ceiling(0, 50)[1] > 0.02 > stats.rate_ceiling(0, 300)[1]
+    assert rate_ceiling(0, 50)[1] == pytest.approx(1 - 0.05 ** (1 / 50))
+    assert rate_ceiling(0, 50)[1] > 0.02 > rate_ceiling(0, 300)[1]
     for hits, n in ((3, 40), (40, 40), (1, 1), (17, 250)):
         interval = scipy_stats.binomtest(hits, n).proportion_ci(0.9, method="exact")
-        assert stats.rate_ceiling(hits, n) == pytest.approx((interval.low, interval.high))
+        assert rate_ceiling(hits, n) == pytest.approx((interval.low, interval.high))
     with pytest.raises(ValueError, match="is no rate"):
-        stats.rate_ceiling(3, 2)
+        rate_ceiling(3, 2)
 
 
 @given(st.floats(0.05, 2), st.floats(0.02, 1), st.integers(1, 6))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from harness import stats
+from harness.stats.power import smallest_difference
 
 SPREAD = stats.Spread(cluster=0.8, interaction=0.3, seed=0.004, examples_per_cluster=4.0)
 
@@ -22,8 +23,8 @@ def test_bad_plans_are_refused():
     with pytest.raises(ValueError, match="no spread"):
         stats.detectable_difference(stats.Spread(0.0), stats.Design(60))
     with pytest.raises(ValueError, match="must be positive"):
-        stats.smallest_difference(0.0, 10)
+        smallest_difference(0.0, 10)
     with pytest.raises(ValueError, match="power lies between"):
-        stats.smallest_difference(1.0, 10, power=0.01)
+        smallest_difference(1.0, 10, power=0.01)
     with pytest.raises(ValueError, match="two clusters"):
         stats.measured_spread(np.ones((3, 4)), np.ones((3, 4)), ["p"] * 4)

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings, strategies as st
 from votes_made import simulated, some_votes, turned
 
 from harness.stats import votes
+from harness.stats.votes.agreement import cohen_kappa, krippendorff_alpha
 
 V = votes.Vote
 EVERY = ("left", "right", "tie", "both_bad", "skip")
@@ -64,7 +65,7 @@ def by_loops(units, scale: str) -> float | None:
 def test_published_alpha(scale, published):
     units = [[None if one == "." else int(one) for one in column] for column in zip(*PUBLISHED, strict=True)]
     assert len(units) == 12
-    found = votes.krippendorff_alpha(counts_of(units), scale, rng()).estimate
+    found = krippendorff_alpha(counts_of(units), scale, rng()).estimate
     assert round(found.value, 3) == published
     assert found.low < found.value < found.high
     # One unit has a single rating and counts for nothing.
@@ -76,14 +77,14 @@ def test_published_kappas():
         [(a, b, c) for a in range(3) for b in range(3) for c in range(3) for _ in range(PANDALM[a][b][c])]
     )
     assert len(answers) == 999
-    kappas = [round(votes.cohen_kappa(answers[:, a], answers[:, b]), 2) for a, b in ((0, 1), (0, 2), (1, 2))]
+    kappas = [round(cohen_kappa(answers[:, a], answers[:, b]), 2) for a, b in ((0, 1), (0, 2), (1, 2))]
     assert kappas == [0.85, 0.88, 0.86]
 
 
 @given(RATINGS, st.sampled_from(["nominal", "ordinal"]))
 @settings(max_examples=80)
 def test_alpha_is_that_of_the_loops(units, scale):
-    found = votes.krippendorff_alpha(counts_of(units), scale, rng(), resamples=20)
+    found = krippendorff_alpha(counts_of(units), scale, rng(), resamples=20)
     expected = by_loops(units, scale)
     if found.estimate is None:
         assert expected is None
@@ -98,7 +99,7 @@ def test_alpha_is_that_of_evalica(units, scale):
     evalica = pytest.importorskip("evalica", reason="evalica, of the extra [dev], is not installed")
     import pandas
 
-    found = votes.krippendorff_alpha(counts_of(units), scale, rng(), resamples=20).estimate
+    found = krippendorff_alpha(counts_of(units), scale, rng(), resamples=20).estimate
     assume(found is not None)
     ratings = np.array([[np.nan if one is None else one for one in unit] for unit in units], dtype=float)
     theirs = evalica.alpha(pandas.DataFrame(ratings.T), scale).alpha
@@ -109,23 +110,23 @@ def test_the_interval_resamples_whole_examples():
     generator = rng(3)
     units = [list(generator.integers(0, 3, size=3)) for _ in range(12)]
     clusters = [0, 0, 1, 2, 2, 2, 3, 4, 5, 5, 6, 7]
-    found = votes.krippendorff_alpha(counts_of(units), "ordinal", rng(9), clusters, resamples=200).estimate
+    found = krippendorff_alpha(counts_of(units), "ordinal", rng(9), clusters, resamples=200).estimate
     draws = []
     for drawn in rng(9).integers(8, size=(200, 8)):
         chosen = [units[unit] for cluster in drawn for unit in range(12) if clusters[unit] == cluster]
         value = by_loops(chosen, "ordinal")
         draws.append(1.0 if value is None else value)
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])), abs=1e-12)
-    again = votes.krippendorff_alpha(counts_of(units), "ordinal", rng(9), clusters, resamples=200).estimate
+    again = krippendorff_alpha(counts_of(units), "ordinal", rng(9), clusters, resamples=200).estimate
     assert again == found
 
 
 def test_alpha_that_is_not_there_says_why():
-    alone = votes.krippendorff_alpha([[1, 0], [0, 1]], "nominal", rng())
+    alone = krippendorff_alpha([[1, 0], [0, 1]], "nominal", rng())
     assert (alone.estimate, alone.why) == (None, "no comparison was judged by two raters")
-    same = votes.krippendorff_alpha([[2, 0], [3, 0]], "ordinal", rng())
+    same = krippendorff_alpha([[2, 0], [3, 0]], "ordinal", rng())
     assert same.estimate is None and "every rating is the same" in same.why
-    one = votes.krippendorff_alpha([[1, 1]], "nominal", rng()).estimate
+    one = krippendorff_alpha([[1, 1]], "nominal", rng()).estimate
     assert (one.low, one.high) == (None, None) and "no interval from one example" in one.method
 
 
@@ -164,7 +165,7 @@ def test_kappa_is_that_of_statsmodels(pairs):
     from statsmodels.stats.inter_rater import cohens_kappa
 
     first, second = np.array(pairs).T
-    ours = votes.cohen_kappa(first, second)
+    ours = cohen_kappa(first, second)
     table = np.zeros((4, 4))
     np.add.at(table, (first, second), 1)
     if ours is None:
@@ -181,7 +182,7 @@ def test_kappas_that_are_not_there_say_why():
     assert whys == ["both gave one and the same answer throughout", "nothing in common", "nothing in common"]
     assert votes.pairwise_kappas(votes.VoteTable.of(made[:1])) == ()
     with pytest.raises(ValueError, match="same units"):
-        votes.cohen_kappa([1, 2], [1])
+        cohen_kappa([1, 2], [1])
 
 
 def test_real_rounds_of_a_kind_have_both_scales():

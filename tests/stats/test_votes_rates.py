@@ -10,7 +10,8 @@ from votes_made import ARMS, simulated, some_votes, turned
 
 from harness.stats import votes
 from harness.stats.clusters import t_quantile
-from harness.stats.votes.two_way import covariance
+from harness.stats.votes.record import WINNERS
+from harness.stats.votes.two_way import Crossing, covariance
 
 V = votes.Vote
 EVERY = ("left", "right", "tie", "both_bad", "skip")
@@ -85,7 +86,7 @@ def test_two_way_matrix_is_that_of_statsmodels():
     from statsmodels.api import OLS
 
     table = votes.VoteTable.of(simulated(5))
-    crossing = votes.Crossing.of(table.item_clusters, table.rater_clusters)
+    crossing = Crossing.of(table.item_clusters, table.rater_clusters)
     n, score = len(table.item), table.left_score
     ours = covariance((score - score.mean())[:, None] / n, crossing).matrix()
     groups = np.stack([table.item, table.rater], axis=1)
@@ -136,7 +137,7 @@ def test_columns_keep_the_order_of_votes():
     table = votes.VoteTable.of(made)
     assert table.arms == ARMS[:3]
     assert [table.items[code] for code in table.item] == [vote.item for vote in made]
-    assert [votes.WINNERS[code] for code in table.winner] == [vote.winner for vote in made]
+    assert [WINNERS[code] for code in table.winner] == [vote.winner for vote in made]
     assert [table.arms[code] for code in table.right] == [vote.right for vote in made]
     for vote, score in zip(made, table.first_score, strict=True):
         wins = {"left": vote.left, "right": vote.right}.get(vote.winner)

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from harness.app import frame
+from harness.records import ExperimentRecord
 from harness.results import numbers
+from harness.results.render.words import ARROWS
 from harness.results.studies.comparison import Comparison, Sample, Texts, compare as compare_arms, word_diff
 from harness.results.studies.slices import Slice, slices
 from harness.store import Store
@@ -16,11 +18,8 @@ PER_PAGE = 5
 ALL = 1_000_000
 
 
-def main(store: Store) -> None:
+def main(store: Store, record: ExperimentRecord) -> None:
     """Draw the page."""
-    record = frame.chosen(store)
-    if record is None:
-        return
     board = frame.board(store, record.experiment_id)
     arms = [row.arm for row in board.rows if row.evaluations]
     if len(arms) < 2:
@@ -55,16 +54,13 @@ def _compare(
 def _metrics(comparison: Comparison) -> None:
     a, b = comparison.a, comparison.b
     rows = [f"| metric | {a} | {b} | {a} minus {b} [95 %] | |", "|---|---:|---:|---:|---|"]
-    for one in comparison.metrics:
-        column = one.column
-        arrow = "↑" if column.direction == "higher" else "↓"
-        told = numbers.with_interval(one.difference, column.bounds, sign=True) if one.difference else one.reason
-        better = one.difference is not None and (one.difference.value > 0) == (column.direction == "higher")
-        words = f"{a} is better" if better else f"{b} is better"
-        rows.append(
-            f"| {column.name} {arrow} | {numbers.value(one.a, column.bounds)} | {numbers.value(one.b, column.bounds)} "
-            f"| {told} | {words if numbers.excludes_zero(one.difference) else 'not told apart'} |"
-        )
+    for metric in comparison.metrics:
+        column, difference = metric.column, metric.difference
+        told = numbers.with_interval(difference, column.bounds, sign=True) if difference else metric.reason
+        ahead = a if difference is not None and (difference.value > 0) == (column.direction == "higher") else b
+        words = f"{ahead} is better" if numbers.excludes_zero(difference) else "not told apart"
+        values = f"{numbers.value(metric.a, column.bounds)} | {numbers.value(metric.b, column.bounds)}"
+        rows.append(f"| {column.name} {ARROWS[column.direction]} | {values} | {told} | {words} |")
     st.markdown("\n".join(rows))
     total = comparison.wins_a + comparison.wins_b + comparison.ties
     st.markdown(
@@ -78,24 +74,13 @@ def _slices(comparison: Comparison, parts: Sequence[Slice]) -> None:
         if not parts:
             st.info("The sealed test split is not in the home folder. Run the experiment again; it is quick.")
             return
-        bounds = comparison.metrics[0].column.bounds
+        bounds, rows = comparison.metrics[0].column.bounds, []
         st.caption("Each interval is at 95 % on its own: among twenty slices one excludes zero by chance.")
-        st.dataframe(
-            [
-                {
-                    "slice": one.kind,
-                    "": one.name,
-                    "examples": one.n,
-                    comparison.a: round(one.a, 4),
-                    comparison.b: round(one.b, 4),
-                    "difference": numbers.with_interval(one.difference, bounds, sign=True)
-                    if one.difference
-                    else one.reason,
-                }
-                for one in parts
-            ],
-            hide_index=True,
-        )
+        for part in parts:
+            told = numbers.with_interval(part.difference, bounds, sign=True) if part.difference else part.reason
+            row = {"slice": part.kind, "": part.name, "examples": part.n}
+            rows.append({**row, comparison.a: round(part.a, 4), comparison.b: round(part.b, 4), "difference": told})
+        st.dataframe(rows, hide_index=True)
 
 
 def _examples(comparison: Comparison) -> None:
@@ -103,42 +88,39 @@ def _examples(comparison: Comparison) -> None:
     for note in comparison.notes:
         st.caption(note)
     search = st.text_input("Search in id, prompt, reference and answers", key="search").strip().lower()
-    samples = [one for one in comparison.samples if not search or search in _words(one)]
+    samples = []
+    for sample in comparison.samples:
+        texts = [sample.example, sample.prompt, *(sample.references or ()), sample.text_a, sample.text_b]
+        if not search or search in "\n".join(text for text in texts if text).lower():
+            samples.append(sample)
     if not samples:
         st.info("No example matches." if search else "The two arms score alike on every example.")
         return
     pages = (len(samples) - 1) // PER_PAGE + 1
     at = int(st.number_input(f"Page of {pages}", 1, pages, key="page")) if pages > 1 else 1
     st.caption(f"{len(samples)} examples differ; largest difference first.")
-    for one in samples[(at - 1) * PER_PAGE : at * PER_PAGE]:
-        _example(comparison, one)
+    for sample in samples[(at - 1) * PER_PAGE : at * PER_PAGE]:
+        _example(comparison, sample)
 
 
-def _words(one: Sample) -> str:
-    parts = [one.example, one.prompt, *(one.references or ()), one.text_a, one.text_b]
-    return "\n".join(part for part in parts if part).lower()
-
-
-def _example(comparison: Comparison, one: Sample) -> None:
+def _example(comparison: Comparison, sample: Sample) -> None:
     name = comparison.metrics[0].column.name
     with st.container(border=True):
-        st.text(f"{one.example}   {name}: {comparison.a} {one.value_a:.3f}, {comparison.b} {one.value_b:.3f}")
-        if one.text_a is None or one.text_b is None:
+        values = f"{comparison.a} {sample.value_a:.3f}, {comparison.b} {sample.value_b:.3f}"
+        st.text(f"{sample.example}   {name}: {values}")
+        if sample.text_a is None or sample.text_b is None:
             st.caption("Its texts are not stored.")
             return
-        left, right = st.columns(2)
-        parts_a, parts_b = word_diff(one.text_a, one.text_b)
-        with left:
-            st.caption(comparison.a)
-            frame.pieces(parts_a)
-        with right:
-            st.caption(comparison.b)
-            frame.pieces(parts_b)
+        sides = zip((comparison.a, comparison.b), word_diff(sample.text_a, sample.text_b), strict=True)
+        for column, (arm, parts) in zip(st.columns(2), sides, strict=True):
+            with column:
+                st.caption(arm)
+                frame.pieces(parts)
         with st.expander("Prompt and reference"):
-            frame.plain(one.prompt or "")
-            for reference in one.references or ():
+            frame.plain(sample.prompt or "")
+            for reference in sample.references or ():
                 st.caption("Reference")
                 frame.plain(reference)
 
 
-frame.page("Compare", main)
+frame.experiment_page("Compare", main)

@@ -8,16 +8,14 @@ import streamlit as st
 
 from harness.app import charts, frame
 from harness.data.splits import leak_line
-from harness.records import Example, ExperimentRecord
+from harness.records import ExperimentRecord
 from harness.results import queries
+from harness.results.studies.slices import prompt_words, reference_words
 from harness.store import Store
 
 
-def main(store: Store) -> None:
+def main(store: Store, record: ExperimentRecord) -> None:
     """Draw the page."""
-    record = frame.chosen(store)
-    if record is None:
-        return
     groups = len(set(record.groups.values())) if record.groups else 0
     for column, (name, size) in zip(st.columns(len(record.split_sizes) + 1), record.split_sizes.items(), strict=False):
         column.metric(f"{name} examples", f"{size:,}")
@@ -63,14 +61,9 @@ def _words(
     prompts, references = {}, {}
     for split, examples in sides.items():
         if examples:
-            prompts[split] = [_length(example) for example in examples]
-            references[split] = [len(example.references[0].split()) for example in examples if example.references]
+            prompts[split] = [prompt_words(example) for example in examples]
+            references[split] = [reference_words(example) for example in examples if example.references]
     return prompts, references
-
-
-def _length(example: Example) -> int:
-    texts = [message.content for message in example.messages] if example.messages else [example.prompt or ""]
-    return sum(len(text.split()) for text in texts)
 
 
 def _evaluations(store: Store, record: ExperimentRecord) -> None:
@@ -81,13 +74,8 @@ def _evaluations(store: Store, record: ExperimentRecord) -> None:
         return
     own = sum(look.experiment == record.experiment_id for look in looks)
     st.markdown(f"**{own}** by this experiment, **{len(looks)}** by all experiments on the same split.")
-    st.dataframe(
-        [
-            {"when": look.when, "who": look.who, "experiment": look.experiment, "arm": look.arm, "why": look.why}
-            for look in reversed(looks)
-        ],
-        hide_index=True,
-    )
+    names = ("when", "who", "experiment", "arm", "why")
+    st.dataframe([{name: getattr(look, name) for name in names} for look in reversed(looks)], hide_index=True)
 
 
-frame.page("Data", main)
+frame.experiment_page("Data", main)

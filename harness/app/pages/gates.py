@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from harness.app import frame
-from harness.records import GateCall, GateVerdict, RuleVerdict
+from harness.records import GateCall, RuleVerdict
 from harness.release.gate import reports
 from harness.store import Store
 
@@ -58,22 +58,17 @@ def _show(call: GateCall) -> None:
     st.markdown(frame.words(f"{call.when}, by {call.who}: {call.reason}."))
     for warning in verdict.warnings:
         st.warning(frame.words(warning))
-    _rules(verdict)
+    st.subheader("Rules")
+    rules = reports.worst_first(verdict)
+    st.dataframe([_rule(rule) for rule in rules], hide_index=True)
+    for rule in rules:
+        if rule.outcome != "PASS":
+            frame.plain(f"{reports.MARKS[rule.outcome]} {rule.rule}: {rule.words}")
     if call.waivers:
         st.subheader("Waivers")
-        st.dataframe(
-            [
-                {
-                    "rule": waiver.rule,
-                    "": waiver.state,
-                    "owner": waiver.owner,
-                    "expires": waiver.expires,
-                    "reason": waiver.reason,
-                }
-                for waiver in call.waivers
-            ],
-            hide_index=True,
-        )
+        names = {"rule": "rule", "": "state", "owner": "owner", "expires": "expires", "reason": "reason"}
+        waivers = [{head: getattr(waiver, name) for head, name in names.items()} for waiver in call.waivers]
+        st.dataframe(waivers, hide_index=True)
     with st.expander("What was judged"):
         pairs = {
             "gates file": f"{call.gates_file}, {call.gates_digest}",
@@ -84,29 +79,18 @@ def _show(call: GateCall) -> None:
             "candidate's evaluation": call.eval_id,
             "stored verdict of": call.answered_by or "this call",
         }
-        evidence = {f"evidence of {rule}": digest or "not enough yet" for rule, digest in call.data.items()}
+        evidence = {f"evidence of {name}": digest or "not enough yet" for name, digest in call.data.items()}
         frame.plain("\n".join(f"{name}: {value}" for name, value in {**pairs, **evidence}.items()), "code")
 
 
-def _rules(verdict: GateVerdict) -> None:
-    st.subheader("Rules")
-    st.dataframe([_rule(rule) for rule in reports.worst_first(verdict)], hide_index=True)
-    for rule in reports.worst_first(verdict):
-        if rule.outcome != "PASS":
-            frame.plain(f"{reports.MARKS[rule.outcome]} {rule.rule}: {rule.words}")
-
-
 def _rule(rule: RuleVerdict) -> dict[str, object]:
-    estimate = rule.estimate
     return {
         "outcome": f"{reports.MARKS[rule.outcome]} {rule.outcome}",
         "rule": rule.rule,
         "tier": rule.tier,
-        "value": None if estimate is None else estimate.value,
-        "low": None if estimate is None else estimate.low,
-        "high": None if estimate is None else estimate.high,
+        **{end: getattr(rule.estimate, end, None) for end in ("value", "low", "high")},
         "limit": rule.limit,
-        "examples": None if estimate is None else estimate.n,
+        "examples": getattr(rule.estimate, "n", None),
         "more examples": rule.more_examples,
         "waived": rule.waived,
     }

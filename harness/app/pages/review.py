@@ -111,7 +111,8 @@ def _desk(store: Store, briefing: Briefing) -> None:
         _thanks(store, shown)
     else:
         _pair(store, shown, briefing)
-    _sent()
+    if state.get("since") is None:  # what is in front of the reviewer is on its way to the browser
+        state["since"] = time.time()
 
 
 def _instructions(briefing: Briefing) -> None:
@@ -134,12 +135,6 @@ def _fresh() -> None:
     st.session_state["undo_id"] = uuid.uuid4().hex
 
 
-def _sent() -> None:
-    """What is in front of the reviewer is on its way to the browser."""
-    if st.session_state.get("since") is None:
-        st.session_state["since"] = time.time()
-
-
 def _hasty() -> bool:
     """Whether a press comes too soon to be meant; what a held key sends then is one long press."""
     state, now = st.session_state, time.time()
@@ -150,14 +145,10 @@ def _hasty() -> bool:
     return hasty
 
 
-def _seconds() -> float:
-    """How long it has been there."""
-    since = st.session_state.get("since")
-    return max(0.0, time.time() - since) if since is not None else 0.0
-
-
 def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
-    _progress(item)
+    progress, left = item.progress, item.progress.minutes_left
+    wait = "" if left is None else f", about {max(1, round(left))} min left"
+    st.progress(min(1.0, progress.done / max(progress.total, 1)), f"{progress.done} of {progress.total}{wait}")
     with st.container(border=False):
         st.caption("Practice: this pair does not count" if item.practice else "The text")
         frame.plain(item.prompt, "large", "scroll")
@@ -177,7 +168,7 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
         st.segmented_control(
             frame.words(criterion),
             ["left", "tie", "right"],
-            format_func=_side_words,
+            format_func=lambda side: "Equal" if side == "tie" else side.capitalize(),
             key=f"criterion {number} {item.token}",
         )
     columns = st.columns(len(CHOICES))
@@ -191,9 +182,9 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
             on_click=_cast,
             args=(store, item, winner),
         )
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    left.text_input("Comment (optional)", key=f"comment {item.token}", max_chars=2000)
-    with right:
+    wide, narrow = st.columns([3, 1], vertical_alignment="bottom")
+    wide.text_input("Comment (optional)", key=f"comment {item.token}", max_chars=2000)
+    with narrow:
         _way_back(store)
     with st.expander("Instructions"):
         frame.plain(briefing.instructions)
@@ -202,17 +193,6 @@ def _pair(store: Store, item: BlindItem, briefing: Briefing) -> None:
 def _way_back(store: Store) -> None:
     press = st.session_state["undo_id"]
     st.button("Take back", key=f"undo {press}", shortcut="u", width="stretch", on_click=_undo, args=(store, press))
-
-
-def _side_words(side: str) -> str:
-    return {"left": "Left", "right": "Right"}.get(side, "Equal")
-
-
-def _progress(item: BlindItem) -> None:
-    progress = item.progress
-    left = progress.minutes_left
-    wait = "" if left is None else f", about {max(1, round(left))} min left"
-    st.progress(min(1.0, progress.done / max(progress.total, 1)), f"{progress.done} of {progress.total}{wait}")
 
 
 def _cast(store: Store, item: BlindItem, winner: Winner) -> None:
@@ -231,7 +211,7 @@ def _cast(store: Store, item: BlindItem, winner: Winner) -> None:
         id=item.vote_id,
         token=item.token,
         winner=winner,
-        seconds=_seconds(),
+        seconds=max(0.0, time.time() - state["since"]),
         flags=flags,
         criteria={name: side for name, side in answers.items() if side},
         comment=(state.get(f"comment {item.token}") or "").strip() or None,
@@ -270,11 +250,8 @@ def _attempt(store: Store, send: Callable[[], Any]) -> None:
 
 def _thanks(store: Store, shown: Thanks) -> None:
     st.title("Thank you!")
-    others = (
-        "Nothing is left for the others either."
-        if not shown.left_in_total
-        else f"The others have {shown.left_in_total} to go."
-    )
+    left = shown.left_in_total
+    others = f"The others have {left} to go." if left else "Nothing is left for the others either."
     st.markdown(f"You have judged **{shown.done}** pairs. {others}")
     if shown.question is not None:
         _question(store, shown.question)
@@ -292,9 +269,8 @@ def _question(store: Store, question: ClosingQuestion) -> None:
         with column:
             st.caption(side.capitalize())
             frame.plain(getattr(question, side), "large")
-    for column, (answer, words) in zip(
-        st.columns(3), (("left", "Left"), ("right", "Right"), ("unsure", "I cannot tell")), strict=True
-    ):
+    answers = (("left", "Left"), ("right", "Right"), ("unsure", "I cannot tell"))
+    for column, (answer, words) in zip(st.columns(3), answers, strict=True):
         column.button(words, key=f"guess {answer}", width="stretch", on_click=_guess, args=(store, question, answer))
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -19,7 +18,6 @@ from harness.results import cache
 from harness.results.human.records import HumanReview, HumanTable
 from harness.results.render import human
 from harness.results.render.colours import Looks, arm_looks
-from harness.results.render.table import Table
 from harness.review import RoundStatus
 from harness.review.lifecycle import Monitored
 from harness.store import Store
@@ -35,9 +33,9 @@ def main(store: Store) -> None:
         st.info(f"No review round is stored in {frame.home()} yet. {OPEN_FIRST}.")
         return
     experiments = {record.experiment_id: record for record in store.experiments()}
-    titles = {one.id: _title(one, experiments) for one in rounds}
+    titles = {round_.id: _title(round_, experiments) for round_ in rounds}
     picked = st.selectbox("Round", list(titles), format_func=titles.__getitem__, key="round")
-    round_ = next(one for one in rounds if one.id == picked)
+    round_ = next(round_ for round_ in rounds if round_.id == picked)
     if trouble := st.session_state.pop("trouble", None):
         st.error(trouble)
     state = store.round_state(round_.id)
@@ -85,15 +83,15 @@ def _progress(status: RoundStatus) -> None:
     st.dataframe(
         [
             {
-                "reviewer": one.name,
-                "done": one.done,
-                "of": one.total,
-                "progress": one.done / one.total if one.total else 0.0,
-                "skipped": one.skipped,
-                "last vote": one.last or "-",
-                "link": "revoked" if one.revoked else "valid" if one.total is not None else "not used yet",
+                "reviewer": rater.name,
+                "done": rater.done,
+                "of": rater.total,
+                "progress": rater.done / rater.total if rater.total else 0.0,
+                "skipped": rater.skipped,
+                "last vote": rater.last or "-",
+                "link": "revoked" if rater.revoked else "valid" if rater.total is not None else "not used yet",
             }
-            for one in status.raters
+            for rater in status.raters
         ],
         column_config={"progress": st.column_config.ProgressColumn("progress", format="percent")},
         hide_index=True,
@@ -112,39 +110,18 @@ def _acts(store: Store, round_: Round) -> None:
     reason = st.text_input("Reason (kept with the round; unblinding needs one)", key="reason", max_chars=500).strip()
     left, right = st.columns(2)
     if round_.closed is None:
-        left.button("Close the round", key="close", width="stretch", on_click=_close, args=(store, round_.id))
+        left.button(
+            "Close the round", key="close", width="stretch", on_click=_act, args=(store, round_.id, review.close)
+        )
     asked = right.button("Unblind…", key="unblind", width="stretch", disabled=not reason)
     if asked:
         st.session_state["confirm"] = round_.id
     if st.session_state.get("confirm") == round_.id and reason:
         st.warning("Nobody can vote in this round after that, and you will know whose every answer is. Unblind it?")
         yes, no = st.columns(2)
-        yes.button(
-            "Yes, unblind", key="yes", type="primary", width="stretch", on_click=_unblind, args=(store, round_.id)
-        )
-        no.button("Not yet", key="no", width="stretch", on_click=_forget)
-
-
-def _forget() -> None:
-    st.session_state.pop("confirm", None)
-
-
-def _close(store: Store, round_id: str) -> None:
-    reason = st.session_state.get("reason", "").strip()
-    _attempt(lambda: review.close(store, round_id, entrance.who(), reason))
-
-
-def _unblind(store: Store, round_id: str) -> None:
-    reason = st.session_state.get("reason", "").strip()
-    _forget()
-    _attempt(lambda: review.unblind(store, round_id, entrance.who(), reason))
-
-
-def _attempt(act: Callable[[], Any]) -> None:
-    try:
-        act()
-    except HarnessError as error:
-        st.session_state["trouble"] = str(error)
+        args = (store, round_.id, review.unblind)
+        yes.button("Yes, unblind", key="yes", type="primary", width="stretch", on_click=_act, args=args)
+        no.button("Not yet", key="no", width="stretch", on_click=st.session_state.pop, args=("confirm", None))
 
 
 # ---------------------------------------------------------------------------------------------------------- results
@@ -166,8 +143,11 @@ def _results(store: Store, round_: Round, state: str, experiments: Mapping[str, 
     elif results.excluded:
         st.caption("The declared rule leaves out everybody who voted, so there is no table without them.")
     _charts(results, votes, arm_looks(experiments.get(round_.experiment), results.arms))
-    for one in [*human.review_tables(results, votes), *human.rater_tables(results)]:
-        _table(one)
+    for table in [*human.review_tables(results, votes), *human.rater_tables(results)]:
+        st.subheader(table.title)
+        st.dataframe([dict(zip(table.heads, row, strict=True)) for row in table.rows], hide_index=True)
+        for note in table.notes:
+            st.text(note)
 
 
 @frame.cached(8)
@@ -185,11 +165,15 @@ def _charts(results: HumanReview, votes: HumanTable, looks: Looks) -> None:
     st.plotly_chart(charts.rater_quality(results), key="quality", config=PLAIN)
 
 
-def _table(table: Table) -> None:
-    st.subheader(table.title)
-    st.dataframe([dict(zip(table.heads, row, strict=True)) for row in table.rows], hide_index=True)
-    for note in table.notes:
-        st.text(note)
+def _act(store: Store, round_id: str, act: Callable[[Store, str, str, str], object]) -> None:
+    """Close or unblind a round, or say why not."""
+    reason = st.session_state.get("reason", "").strip()
+    if act is review.unblind:
+        st.session_state.pop("confirm", None)
+    try:
+        act(store, round_id, entrance.who(), reason)
+    except HarnessError as error:
+        st.session_state["trouble"] = str(error)
 
 
 def _commands(round_: Round) -> None:

@@ -21,19 +21,9 @@ def main(store: Store) -> None:
             st.subheader(f"Round {status.id}")
             share = min(1.0, status.votes / max(status.wanted, 1))
             st.progress(share, f"{status.votes} of {status.wanted} votes")
-            st.dataframe(
-                [
-                    {
-                        "reviewer": rater.name,
-                        "done": rater.done,
-                        "of": rater.total,
-                        "skipped": rater.skipped,
-                        "last vote": rater.last,
-                    }
-                    for rater in status.raters
-                ],
-                hide_index=True,
-            )
+            names = {"reviewer": "name", "done": "done", "of": "total", "skipped": "skipped", "last vote": "last"}
+            rows = [{head: getattr(rater, name) for head, name in names.items()} for rater in status.raters]
+            st.dataframe(rows, hide_index=True)
 
     progress()
     st.markdown("The votes go back with `harness review import` and this bundle's folder, at any time and again.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from harness.app import charts, frame
+from harness.records import ExperimentRecord
 from harness.results.studies.figure_data import cost_views
 from harness.store import Store
 
@@ -14,11 +15,8 @@ MISSING = {
 }
 
 
-def main(store: Store) -> None:
+def main(store: Store, record: ExperimentRecord) -> None:
     """Draw the page."""
-    record = frame.chosen(store)
-    if record is None:
-        return
     board = frame.board(store, record.experiment_id)
     views = cost_views(board)
     if not views:
@@ -40,4 +38,4 @@ def main(store: Store) -> None:
         st.caption(f"Not known: {', '.join(view.unknown)}.")
 
 
-frame.page("Trade-offs", main)
+frame.experiment_page("Trade-offs", main)

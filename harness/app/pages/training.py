@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from harness.app import charts, frame
+from harness.records import ExperimentRecord
 from harness.results.render.colours import arm_looks
 from harness.results.studies.figure_data import training_curves
 from harness.store import Store
@@ -12,27 +13,24 @@ from harness.store import Store
 QUANTITIES = ("loss", "validation_loss", "gradient_norm", "learning_rate")
 
 
-def main(store: Store) -> None:
+def main(store: Store, record: ExperimentRecord) -> None:
     """Draw the page."""
-    record = frame.chosen(store)
-    if record is None:
-        return
     curves = training_curves(frame.results(store, record.experiment_id))
     if not curves:
         st.info(f"No training log of {record.name} is stored: its arms are untrained, or their run has not finished.")
         return
-    names = {f"{one.arm}, seed {one.seed}": one for one in curves}
+    names = {f"{curve.arm}, seed {curve.seed}": curve for curve in curves}
     picked = st.multiselect("Runs", list(names), default=list(names), key="runs")
     shown = [names[name] for name in picked]
-    looks = arm_looks(record, [one.arm for one in curves])
+    looks = arm_looks(record, [curve.arm for curve in curves])
     for quantity in QUANTITIES:
-        if any(getattr(row, quantity) is not None for one in shown for row in one.rows):
+        if any(getattr(row, quantity) is not None for curve in shown for row in curve.rows):
             st.plotly_chart(charts.training(shown, quantity, looks), key=quantity, config={"displayModeBar": False})
     st.subheader("Instability")
     events = [
-        {"run": f"{one.arm}, seed {one.seed}", "step": event.step, "what": event.kind, "": event.detail}
-        for one in shown
-        for event in one.events
+        {"run": f"{curve.arm}, seed {curve.seed}", "step": event.step, "what": event.kind, "": event.detail}
+        for curve in shown
+        for event in curve.events
     ]
     if events:
         st.dataframe(events, hide_index=True)
@@ -40,4 +38,4 @@ def main(store: Store) -> None:
         st.markdown("No loss spikes, exploding gradients or divergence in these runs.")
 
 
-frame.page("Training", main)
+frame.experiment_page("Training", main)

@@ -121,7 +121,7 @@ def preference_requests(
         for index, (role, answer) in enumerate((("chosen", pair.chosen), ("rejected", pair.rejected))):
             row = prompter.encode(examples[pair.example], answer)
             size = len(answer.encode())
-            requests.append(LikelihoodRequest("preferences", item, index, role, row.prompt, row.target, size))
+            requests.append(LikelihoodRequest("preferences", item, index, role, row.prompt, row.ended, size))
     return requests
 
 

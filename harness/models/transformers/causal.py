@@ -86,13 +86,13 @@ class CausalModel:
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
         """Greedy continuations of one batch of prompts (token ids, none empty), in the order given.
 
-        Ends at an end-of-sequence token or the first of the `stop` strings (cut from the text): finish `stop`; at
-        `max_new_tokens`: finish `length`.
+        Ends at an end-of-sequence token or the first of the `stop` strings (cut from the text), which may be or hold
+        special tokens: finish `stop`; at `max_new_tokens`: finish `length`.
         """
         stops = [text for text in stop if text]
         use = self._generate_fast if self._decodes_fast else self._generate_any
         rows = self._in_batches(prompts, lambda batch: use(batch, max_new_tokens, stops))
-        return [self._finish(row, stops) for row in rows]
+        return [self.finished(row, stops) for row in rows]
 
     def forced(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> int:
         """Generate exactly `new_tokens` for each prompt as `generate` does, end-of-sequence or not; their number."""
@@ -205,20 +205,24 @@ class CausalModel:
 
         return stopped
 
-    def _finish(self, row: Sequence[int], stops: Sequence[str]) -> Generation:
-        """Cut one row of generated ids at the end-of-sequence token, then its text at the earliest stop string."""
+    def finished(self, row: Sequence[int], stops: Sequence[str]) -> Generation:
+        """Cut one row of generated ids at the end-of-sequence token, then at the earliest stop string."""
         ends = [index for index, token in enumerate(row) if token in self.eos_ids]
         tokens = list(row[: ends[0]] if ends else row)
-        text = self._decode(tokens)
-        cuts = [text.find(stop) for stop in stops if stop in text]
+        # Stop strings are looked for with special tokens in the text, as `_stopping` does.
+        whole = self._decode(tokens, special=True)
+        cuts = [whole.find(stop) for stop in stops if stop in whole]
         if not cuts:
-            return Generation(tuple(tokens), text, "stop" if ends else "length")
-        text = text[: min(cuts)]
-        kept = next(n for n in range(len(tokens) + 1) if self._decode(tokens[:n]).startswith(text))
-        return Generation(tuple(tokens[:kept]), text, "stop")
+            return Generation(tuple(tokens), self._decode(tokens), "stop" if ends else "length")
+        whole = whole[: min(cuts)]
+        kept = next(n for n in range(len(tokens) + 1) if self._decode(tokens[:n], special=True).startswith(whole))
+        text = self._decode(tokens[:kept])
+        # The last token may reach into the stop string; what is before that string is the answer.
+        surplus = len(self._decode(tokens[:kept], special=True)) - len(whole)
+        return Generation(tuple(tokens[:kept]), text[: len(text) - surplus] if surplus else text, "stop")
 
-    def _decode(self, tokens: Sequence[int]) -> str:
-        text = self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    def _decode(self, tokens: Sequence[int], special: bool = False) -> str:
+        text = self.tokenizer.decode(list(tokens), skip_special_tokens=not special, clean_up_tokenization_spaces=False)
         return str(text)
 
     # ------------------------------------------------------------------------------------------------ likelihoods

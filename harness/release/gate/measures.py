@@ -29,6 +29,7 @@ from harness.records.release import MeasureFact, Scored
 from harness.records.serving import ServedArm
 from harness.results.leaderboard.costs import OUTSIDE, cost_of, unknown
 from harness.results.leaderboard.serving import MEASURES as TIMED, value_in
+from harness.stats.one_sided import SideTest
 
 COUNTED = ("artefact_bytes", "trainable_parameters", "total_parameters", "money")
 """Of the ledger, the same on any machine (money has its price)."""
@@ -142,7 +143,7 @@ def _timed(values: Sequence[float], asked: Evidence) -> Evidence:
     return with_test(replace(asked, counted="rounds"), test)
 
 
-def with_test(asked: Evidence, test: stats.SideTest) -> Evidence:
+def with_test(asked: Evidence, test: SideTest) -> Evidence:
     """What is asked with a test of the side of the limit that the number lies on."""
     p_fail = test.p_below if asked.higher_is_better else test.p_above
     return replace(asked, estimate=test.estimate, p_fail=p_fail, more_examples=test.more_examples)

@@ -93,7 +93,7 @@ class HumanTable:
 
     def of(self, arm: str) -> HumanArm | None:
         """The row of an arm."""
-        return next((one for one in self.arms if one.arm == arm), None)
+        return next((row for row in self.arms if row.arm == arm), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +148,16 @@ class HumanReview:
     @property
     def excluded(self) -> tuple[HumanRater, ...]:
         """Raters that the rule leaves out."""
-        return tuple(one for one in self.raters if one.excluded)
+        return tuple(rater for rater in self.raters if rater.excluded)
 
 
 def anonymous(review: HumanReview) -> HumanReview:
     """The same with numbers in place of the names of people, and without what they wrote as reasons."""
-    numbers = {one.rater: f"rater {number}" for number, one in enumerate(review.raters, 1)}
+    numbers = {rater.rater: f"rater {number}" for number, rater in enumerate(review.raters, 1)}
 
-    def table(one: HumanTable) -> HumanTable:
-        kappas = tuple(replace(k, first=numbers[k.first], second=numbers[k.second]) for k in one.kappas)
-        return replace(one, kappas=kappas)
+    def table(votes: HumanTable) -> HumanTable:
+        kappas = tuple(replace(k, first=numbers[k.first], second=numbers[k.second]) for k in votes.kappas)
+        return replace(votes, kappas=kappas)
 
     return replace(
         review,
@@ -166,5 +166,5 @@ def anonymous(review: HumanReview) -> HumanReview:
         unblinded=Stamp(review.unblinded.when, ""),
         everyone=table(review.everyone),
         without=table(review.without) if review.without is not None else None,
-        raters=tuple(replace(one, rater=numbers[one.rater]) for one in review.raters),
+        raters=tuple(replace(rater, rater=numbers[rater.rater]) for rater in review.raters),
     )

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
 from harness.errors import DataError
 from harness.records import Assignment, Judgment, Round, digest
 from harness.results.human.records import FlagRate, HumanArm, HumanPair, HumanRater, HumanReview, HumanTable
-from harness.results.human.votes import RoundVotes, better_side, excluded_raters, guessed, qualities, require_unblinded
+from harness.results.human.votes import RoundVotes, better_side, excluded_raters, qualities, require_unblinded
 from harness.stats import votes as vote_stats
-from harness.stats.votes import BradleyTerry, Measured, Vote, VoteTable, WinRate
+from harness.stats.clusters import Floats
+from harness.stats.one_sided import rate_ceiling
+from harness.stats.votes import BradleyTerry, Measured, Vote, VoteTable, Winner, WinRate
 
 LEVEL = 0.95
 Judged = Sequence[tuple[Assignment, Judgment]]
@@ -87,7 +90,7 @@ class ArmVotes:
 
     def rate(self, level: float) -> Measured:
         """Win rate against all the others that it met, as on the leaderboard."""
-        return next(one.rate for one in vote_stats.win_rates(self.table, level=level) if one.arm == self.arm)
+        return next(rate.rate for rate in vote_stats.win_rates(self.table, level=level) if rate.arm == self.arm)
 
     def agreement(self, level: float) -> Measured:
         """Krippendorff's alpha of the round's votes, nominal."""
@@ -115,18 +118,24 @@ def arm_flag(voted_round: RoundVotes, arm: str, flag: str, without: Sequence[str
     Raises ReviewError before unblinding.
     """
     require_unblinded(voted_round.round)
-    rows = _flags(voted_round, _of(voted_round, "ordinary", without))[arm]
-    return next(row for row in rows if row.flag == flag)
+    return next(row for row in _flags(voted_round, _of(voted_round, "ordinary", without))[arm] if row.flag == flag)
 
 
 def blinding(voted_round: RoundVotes) -> Measured:
-    """Bang's index of the closing guesses. Each is about two answers, one of which is the first arm's."""
-    rows = [
-        vote_stats.Guess(
-            rater, "left" if first_left else "right", None if left is None else "left" if left else "right"
-        )
-        for rater, first_left, left in guessed(voted_round)
-    ]
+    """Bang's index of the closing guesses, each which of two answers is the first arm's.
+
+    Raises ReviewError before unblinding.
+    """
+    require_unblinded(voted_round.round)
+    arms = voted_round.round.arms
+    asked = voted_round.round.evaluations[arms[0]] if arms else None
+    pairs = {a.token: a for a in voted_round.assignments}
+    rows = []
+    for guess in voted_round.guesses:
+        a = pairs.get(guess.assignment)
+        if a is not None and asked in (a.left, a.right):
+            side = None if guess.answer == "unsure" else "left" if guess.answer == "left" else "right"
+            rows.append(vote_stats.Guess(guess.rater, "left" if a.left == asked else "right", side))
     return vote_stats.blinding_index(rows, ("left", "right"), level=LEVEL)[None]
 
 
@@ -148,11 +157,17 @@ def _table(voted_round: RoundVotes, without: Sequence[str]) -> HumanTable:
     ties = _automatic(voted_round, judged)
     people = _named(voted_round, judged)
     if not people:
-        return _nothing(voted_round.round, "no vote of these raters")
+        none = Measured(None, "no vote of these raters")
+        arms = (HumanArm(arm, WinRate(arm, None, none, 0, 0, 0, 0, 0), none, none) for arm in voted_round.round.arms)
+        return HumanTable(0, 0, 0, 0, tuple(arms), (), none, none, none, none, none, (), none)
     asked, table = VoteTable.of(people), VoteTable.of([*people, *ties])
     lengths = _lengths(voted_round, judged, len(ties))
     fits = _fit(table, lengths)
     again = VoteTable.of([*people, *_named(voted_round, _of(voted_round, "repeat", without))])
+
+    def effect(fit: BradleyTerry | None, name: str, why: str) -> Measured:
+        return Measured(None, why) if fit is None else Measured(vote_stats.effect_estimate(fit, name, level=LEVEL))
+
     return HumanTable(
         votes=len(people),
         automatic=len(ties),
@@ -160,9 +175,9 @@ def _table(voted_round: RoundVotes, without: Sequence[str]) -> HumanTable:
         raters=len(asked.raters),
         arms=_arms(voted_round, judged, table, (fits, rng)),
         pairs=_pairs(table, fits),
-        side=_effect(fits.plain if fits.side else None, "side", fits.why or "sides cannot be told from arms"),
+        side=effect(fits.plain if fits.side else None, "side", fits.why or "sides cannot be told from arms"),
         left_rate=vote_stats.left_rate(asked, LEVEL),
-        length=_effect(fits.long, "length", fits.why_long),
+        length=effect(fits.long, "length", fits.why_long),
         alpha_nominal=vote_stats.vote_alpha(asked, "nominal", rng, level=LEVEL),
         alpha_ordinal=vote_stats.vote_alpha(asked, "ordinal", rng, level=LEVEL),
         kappas=vote_stats.pairwise_kappas(asked),
@@ -170,31 +185,18 @@ def _table(voted_round: RoundVotes, without: Sequence[str]) -> HumanTable:
     )
 
 
-def _nothing(round_: Round, why: str) -> HumanTable:
-    gone = Measured(None, why)
-    arms = tuple(HumanArm(arm, WinRate(arm, None, gone, 0, 0, 0, 0, 0), gone, gone) for arm in round_.arms)
-    return HumanTable(0, 0, 0, 0, arms, (), gone, gone, gone, gone, gone, (), gone)
-
-
 def _of(voted_round: RoundVotes, kind: str, without: Sequence[str]) -> list[tuple[Assignment, Judgment]]:
     return [(a, vote) for a, vote in voted_round.judged(kind) if vote.rater not in without]  # type: ignore[arg-type]
 
 
 def _named(voted_round: RoundVotes, judged: Judged) -> list[Vote]:
-    arm = {source: name for name, source in voted_round.round.evaluations.items()}
-    return [Vote(a.example, arm[a.left], arm[a.right], vote.rater, _winner(vote.winner)) for a, vote in judged]
-
-
-_WINNERS: Mapping[str, vote_stats.Winner] = {one: one for one in vote_stats.WINNERS}
-
-
-def _winner(winner: str) -> vote_stats.Winner:
-    return _WINNERS[winner]
+    arm = voted_round.arm_of
+    return [Vote(a.example, arm[a.left], arm[a.right], vote.rater, cast(Winner, vote.winner)) for a, vote in judged]
 
 
 def _automatic(voted_round: RoundVotes, judged: Judged) -> list[Vote]:
     """Ties of items with the same text, as many of those that are planned as there are votes of those planned."""
-    arm = {source: name for name, source in voted_round.round.evaluations.items()}
+    arm = voted_round.arm_of
     same = [a for a in voted_round.assignments if a.kind == "automatic"]
     raters = sorted({vote.rater for _, vote in judged})
     planned = sum(a.kind == "ordinary" for a in voted_round.assignments)
@@ -210,38 +212,29 @@ def _automatic(voted_round: RoundVotes, judged: Judged) -> list[Vote]:
     return dealt
 
 
-def _lengths(
-    voted_round: RoundVotes, judged: Judged, ties: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None:
+def _lengths(voted_round: RoundVotes, judged: Judged, ties: int) -> Floats | None:
     """Characters of the left answer less those of the right one, for every vote and every automatic tie."""
-    pairs = [
-        (voted_round.lengths.get((a.example, a.left)), voted_round.lengths.get((a.example, a.right))) for a, _ in judged
-    ]
+    sizes = voted_round.lengths
+    pairs = [(sizes.get((a.example, a.left)), sizes.get((a.example, a.right))) for a, _ in judged]
     known = [left - right for left, right in pairs if left is not None and right is not None]
     return np.array([*known, *[0] * ties], dtype=np.float64) if len(known) == len(pairs) else None
 
 
-def _fit(table: VoteTable, lengths: np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None) -> _Fits:
-    plain, why, side = None, "", True
-    try:
-        plain = vote_stats.bradley_terry(table)
-    except DataError as error:
-        side = False
+def _fit(table: VoteTable, lengths: Floats | None) -> _Fits:
+    def attempt(**options: Any) -> tuple[BradleyTerry | None, str]:
         try:
-            plain = vote_stats.bradley_terry(table, side=False)
-        except DataError:
-            why = error.message
+            return vote_stats.bradley_terry(table, **options), ""
+        except DataError as error:
+            return None, error.message
+
+    plain, why = attempt()
+    side = plain is not None
+    if plain is None:
+        plain, _ = attempt(side=False)
     long, why_long = None, "the answers' texts are not in this store"
     if lengths is not None:
-        try:
-            long, why_long = vote_stats.bradley_terry(table, side=side, lengths=lengths), ""
-        except DataError as error:
-            why_long = error.message
-    return _Fits(plain, why, side, long, why_long)
-
-
-def _effect(fit: BradleyTerry | None, name: str, why: str) -> Measured:
-    return Measured(None, why) if fit is None else Measured(vote_stats.effect_estimate(fit, name, level=LEVEL))
+        long, why_long = attempt(side=side, lengths=lengths)
+    return _Fits(plain, "" if plain is not None else why, side, long, why_long)
 
 
 def _scores(fit: BradleyTerry | None, why: str, arms: Sequence[str]) -> dict[str, Measured]:
@@ -256,7 +249,7 @@ def _arms(
 ) -> tuple[HumanArm, ...]:
     fits, rng = more
     fit = fits.plain
-    rates = {one.arm: one for one in vote_stats.win_rates(table, level=LEVEL)}
+    rates = {rate.arm: rate for rate in vote_stats.win_rates(table, level=LEVEL)}
     names = voted_round.round.arms
     scores, long = _scores(fit, fits.why, names), _scores(fits.long, fits.why_long, names)
     ranks = dict(zip(fit.arms, vote_stats.vote_ranks(fit, level=LEVEL), strict=True)) if fit is not None else {}
@@ -277,105 +270,83 @@ def _arms(
         )
         for arm in names
     ]
-    return tuple(sorted(rows, key=_place))
 
+    def place(arm: HumanArm) -> tuple[float, float]:
+        score, rate = arm.score.estimate, arm.win_rate.rate.estimate
+        return -score.value if score is not None else 0.0, -rate.value if rate is not None else 1.0
 
-def _place(one: HumanArm) -> tuple[float, float]:
-    score, rate = one.score.estimate, one.win_rate.rate.estimate
-    return -score.value if score is not None else 0.0, -rate.value if rate is not None else 1.0
+    return tuple(sorted(rows, key=place))
 
 
 def _flags(voted_round: RoundVotes, judged: Judged) -> dict[str, tuple[FlagRate, ...]]:
     """Arm → a row for each flag of the round."""
-    arm = {source: name for name, source in voted_round.round.evaluations.items()}
-    seen: dict[tuple[str, str], list[set[str]]] = defaultdict(list)
-    if not voted_round.round.flags:
-        return {name: () for name in voted_round.round.arms}
-    for a, vote in judged:
+    round_, arm = voted_round.round, voted_round.arm_of
+    answers: dict[str, dict[str, list[Collection[str]]]] = {name: {} for name in round_.arms}
+    for a, vote in judged if round_.flags else ():
         for side, source in (("left", a.left), ("right", a.right)):
-            marks = {flag for flag in voted_round.round.flags if f"{side}:{flag}" in vote.flags}
-            seen[arm[source], a.example].append(marks)
+            marks = {flag for flag in round_.flags if f"{side}:{flag}" in vote.flags}
+            answers[arm[source]].setdefault(a.example, []).append(marks)
 
-    def row(name: str, flag: str) -> FlagRate:
-        answers = [marks for (of, _), marks in seen.items() if of == name]
-        votes = [flag in one for marks in answers for one in marks]
-        flagged = sum(any(flag in one for one in marks) for marks in answers)
-        rate = flagged / len(answers) if answers else None
-        return FlagRate(flag, len(answers), flagged, len(votes), sum(votes), rate, exact_upper(flagged, len(answers)))
+    def row(judgments: Sequence[Sequence[Collection[str]]], flag: str) -> FlagRate:
+        votes = [flag in marks for one_answer in judgments for marks in one_answer]
+        flagged, n = sum(any(flag in marks for marks in one_answer) for one_answer in judgments), len(judgments)
+        rate = flagged / n if n else None
+        upper = rate_ceiling(flagged, n, LEVEL)[1] if n else None
+        return FlagRate(flag, n, flagged, len(votes), sum(votes), rate, upper)
 
-    return {name: tuple(row(name, flag) for flag in voted_round.round.flags) for name in voted_round.round.arms}
-
-
-def exact_upper(hits: int, n: int, level: float = LEVEL) -> float | None:
-    """The one-sided upper limit of a binomial share (Clopper & Pearson 1934); None without trials."""
-    from scipy.stats import beta
-
-    if not n:
-        return None
-    return 1.0 if hits == n else float(beta.ppf(level, hits + 1, n - hits))
+    return {name: tuple(row(list(of.values()), flag) for flag in round_.flags) for name, of in answers.items()}
 
 
 def _criteria(voted_round: RoundVotes, judged: Judged) -> dict[str, dict[str, WinRate]]:
     """Arm → criterion → its win rate there, among the votes that answered it."""
     result: dict[str, dict[str, WinRate]] = defaultdict(dict)
     for criterion in voted_round.round.criteria:
-        answered = [(a, vote) for a, vote in judged if vote.criteria.get(criterion) in ("left", "right", "tie")]
-        sides = _named(voted_round, answered)
-        if sides:
-            rows = [
-                replace(one, winner=_winner(vote.criteria[criterion]))
-                for one, (_, vote) in zip(sides, answered, strict=True)
-            ]
-            for rate in vote_stats.win_rates(VoteTable.of(rows), level=LEVEL):
-                result[rate.arm][criterion] = rate
+        answered = [
+            (a, replace(vote, winner=cast(Winner, vote.criteria[criterion])))
+            for a, vote in judged
+            if vote.criteria.get(criterion) in ("left", "right", "tie")
+        ]
+        for rate in vote_stats.win_rates(VoteTable.of(_named(voted_round, answered)), level=LEVEL) if answered else ():
+            result[rate.arm][criterion] = rate
     return result
 
 
 def _pairs(table: VoteTable, fits: _Fits) -> tuple[HumanPair, ...]:
-    direct = {(one.arm, one.against): one for one in vote_stats.pair_win_rates(table, level=LEVEL)}
+    direct = {(rate.arm, rate.against): rate for rate in vote_stats.pair_win_rates(table, level=LEVEL)}
     if fits.plain is None:
-        gone = Measured(None, fits.why)
-        return tuple(HumanPair(first, second or "", rate, gone, None) for (first, second), rate in direct.items())
-    return tuple(
-        HumanPair(
-            one.first,
-            one.second,
-            direct.get((one.first, one.second)),
-            Measured(one.win_probability),
-            one.p_value,
-            one.unbounded,
-        )
-        for one in vote_stats.pair_comparisons(fits.plain, level=LEVEL)
-    )
+        none = Measured(None, fits.why)
+        return tuple(HumanPair(first, second or "", rate, none, None) for (first, second), rate in direct.items())
+    pairs = []
+    for pair in vote_stats.pair_comparisons(fits.plain, level=LEVEL):
+        first, second, implied = pair.first, pair.second, Measured(pair.win_probability)
+        pairs.append(HumanPair(first, second, direct.get((first, second)), implied, pair.p_value, pair.unbounded))
+    return tuple(pairs)
 
 
 # ----------------------------------------------------------------------------------------------------------- raters
 
 
 def _raters(voted_round: RoundVotes, excluded: Mapping[str, str]) -> tuple[HumanRater, ...]:
-    gold = voted_round.judged("gold")
-    rows = [Vote(a.example, a.left, a.right, vote.rater, _winner(vote.winner)) for a, vote in gold]
-    right = vote_stats.gold_accuracy(rows, [_winner(better_side(a)) for a, _ in gold], level=LEVEL)
-    same = vote_stats.identical_tie_rate(
-        [
-            Vote(a.example, a.left, a.right, vote.rater, _winner(vote.winner))
-            for a, vote in voted_round.judged("identical")
-        ],
-        level=LEVEL,
+    gold, identical = (
+        [Vote(a.example, a.left, a.right, vote.rater, cast(Winner, vote.winner)) for a, vote in judged]
+        for judged in (voted_round.judged("gold"), voted_round.judged("identical"))
     )
+    better = [cast(Winner, better_side(a)) for a, _ in voted_round.judged("gold")]
+    right = vote_stats.gold_accuracy(gold, better, level=LEVEL)
+    same = vote_stats.identical_tie_rate(identical, level=LEVEL)
     seconds: dict[str, list[float]] = defaultdict(list)
     for _, vote in voted_round.judged("ordinary"):
         seconds[vote.rater].append(vote.seconds)
     return tuple(
         HumanRater(
-            rater=one.rater,
-            votes=one.votes,
-            gold=right.get(one.rater, Measured(None, "no gold pair was judged")),
-            identical=same.get(one.rater, Measured(None, "no identical pair was judged")),
-            repeats=one.repeats,
-            left=(one.left, one.decided),
-            seconds=statistics.median(seconds[one.rater]) if any(seconds[one.rater]) else None,
-            excluded=excluded.get(one.rater, ""),
+            rater=rater.rater,
+            votes=rater.votes,
+            gold=right.get(rater.rater, Measured(None, "no gold pair was judged")),
+            identical=same.get(rater.rater, Measured(None, "no identical pair was judged")),
+            repeats=rater.repeats,
+            left=(rater.left, rater.decided),
+            seconds=statistics.median(seconds[rater.rater]) if any(seconds[rater.rater]) else None,
+            excluded=excluded.get(rater.rater, ""),
         )
-        for one in qualities(voted_round)
+        for rater in qualities(voted_round)
     )

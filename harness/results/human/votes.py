@@ -36,6 +36,11 @@ class RoundVotes:
             if vote is not None and is_vote(vote):
                 self._by_kind.setdefault(a.kind, []).append((a, vote))
 
+    @property
+    def arm_of(self) -> dict[str, str]:
+        """The arm that each source's answers are of."""
+        return {source: name for name, source in self.round.evaluations.items()}
+
     def judged(self, kind: AssignmentKind) -> list[tuple[Assignment, Judgment]]:
         """Assignments of a kind with a vote that counts."""
         return self._by_kind.get(kind, [])
@@ -52,28 +57,6 @@ def joined(round_: Round, ballots: Ballots) -> RoundVotes:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenVote:
-    """One vote with the arms' names. `rater` is None for an automatic tie, which stands once for each planned rater."""
-
-    example: str
-    left: str
-    right: str
-    rater: str | None
-    winner: Winner
-    seconds: float | None
-    when: str | None
-    flags: tuple[str, ...] = ()
-    criteria: Mapping[str, str] = field(default_factory=dict)
-    comment: str | None = None
-    token: str | None = None
-
-    @property
-    def automatic(self) -> bool:
-        """Whether both answers were the same text."""
-        return self.rater is None
-
-
-@dataclass(frozen=True, slots=True)
 class RaterQuality:
     """How one rater did where the right answer is known: counts of (passed, judged)."""
 
@@ -85,23 +68,6 @@ class RaterQuality:
     left: int
     """Ordinary votes for the left answer, of `decided` that chose a side."""
     decided: int
-
-
-@dataclass(frozen=True, slots=True)
-class PairCount:
-    """Raw counts of one arm pair; no interval."""
-
-    first: str
-    second: str
-    wins: int
-    losses: int
-    ties: int
-
-    @property
-    def share(self) -> float | None:
-        """Win rate of the first arm, ties as half."""
-        total = self.wins + self.losses + self.ties
-        return (self.wins + self.ties / 2) / total if total else None
 
 
 def standing(votes: Sequence[Judgment]) -> dict[str, Judgment]:
@@ -130,60 +96,32 @@ def require_unblinded(round_: Round) -> None:
         raise ReviewError(f"the round {round_.id} is not unblinded", hint=hint)
 
 
-def open_votes(voted_round: RoundVotes, *, without: Sequence[str] = ()) -> list[OpenVote]:
-    """Every vote on ordinary pairs with the arms' names, and the automatic ties; without these raters.
-
-    Skipped and taken-back votes are none. Raises ReviewError before unblinding.
-    """
-    require_unblinded(voted_round.round)
-    arm = {source: name for name, source in voted_round.round.evaluations.items()}
-    rows = [
-        OpenVote(
-            a.example, arm[a.left], arm[a.right], vote.rater, vote.winner, vote.seconds, vote.when,
-            vote.flags, vote.criteria, vote.comment, a.token,
-        )
-        for a, vote in voted_round.judged("ordinary")
-        if vote.rater not in without
-    ]  # fmt: skip
-    ties = [a for a in voted_round.assignments if a.kind == "automatic"]
-    rows += [
-        OpenVote(a.example, arm[a.left], arm[a.right], None, "tie", None, None)
-        for a in ties
-        for _ in range(voted_round.round.raters)
-    ]
-    return rows
-
-
 def qualities(voted_round: RoundVotes) -> list[RaterQuality]:
     """Every rater on gold, identical and repeated pairs, by name. Tells nothing of the arms."""
-    passed: dict[str, Counter[str]] = defaultdict(Counter)
-    judged: dict[str, Counter[str]] = defaultdict(Counter)
-    first = {(vote.rater, a.item): (a, vote) for a, vote in voted_round.judged("ordinary")}
-
-    def count(rater: str, kind: str, good: bool) -> None:
-        judged[rater][kind] += 1
-        passed[rater][kind] += good
-
+    ordinary = voted_round.judged("ordinary")
+    first = {(vote.rater, a.item): _chosen(a, vote) for a, vote in ordinary}
+    passed: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for a, vote in voted_round.judged("gold"):
-        count(vote.rater, "gold", vote.winner == better_side(a))
+        passed[vote.rater, "gold"].append(vote.winner == better_side(a))
     for _, vote in voted_round.judged("identical"):
-        count(vote.rater, "identical", vote.winner in ("tie", "both_bad"))
+        passed[vote.rater, "identical"].append(vote.winner in ("tie", "both_bad"))
     for a, vote in voted_round.judged("repeat"):
         if (vote.rater, a.item) in first:
-            count(vote.rater, "repeat", _chosen(*first[vote.rater, a.item]) == _chosen(a, vote))
-    for _, vote in voted_round.judged("ordinary"):
+            passed[vote.rater, "repeat"].append(first[vote.rater, a.item] == _chosen(a, vote))
+    for _, vote in ordinary:
         if vote.winner in ("left", "right"):
-            count(vote.rater, "left", vote.winner == "left")
-    votes = Counter(vote.rater for _, vote in voted_round.judged("ordinary"))
+            passed[vote.rater, "left"].append(vote.winner == "left")
+    votes = Counter(vote.rater for _, vote in ordinary)
 
     def of(rater: str, kind: str) -> tuple[int, int]:
-        return passed[rater][kind], judged[rater][kind]
+        answers = passed.get((rater, kind), [])
+        return sum(answers), len(answers)
 
     return [
         RaterQuality(
-            r, votes[r], of(r, "gold"), of(r, "identical"), of(r, "repeat"), passed[r]["left"], judged[r]["left"]
+            rater, votes[rater], of(rater, "gold"), of(rater, "identical"), of(rater, "repeat"), *of(rater, "left")
         )
-        for r in sorted({*votes, *judged})
+        for rater in sorted({*votes, *(rater for rater, _ in passed)})
     ]
 
 
@@ -201,42 +139,12 @@ def excluded_raters(voted_round: RoundVotes) -> dict[str, str]:
     """Rater → why the rule that was declared at opening leaves them out."""
     rule = voted_round.round.exclusion
     reasons: dict[str, str] = {}
-    for one in qualities(voted_round):
+    for rater in qualities(voted_round):
         for what, (good, all_), least in (
-            ("gold pairs right", one.gold, rule.gold_accuracy),
-            ("identical pairs called a tie", one.identical, rule.identical_ties),
-            ("repeats judged alike", one.repeats, rule.repeat_agreement),
+            ("gold pairs right", rater.gold, rule.gold_accuracy),
+            ("identical pairs called a tie", rater.identical, rule.identical_ties),
+            ("repeats judged alike", rater.repeats, rule.repeat_agreement),
         ):
             if least is not None and all_ >= rule.at_least and good / all_ < least:
-                reasons.setdefault(one.rater, f"{good} of {all_} {what}, fewer than {least:.0%}")
+                reasons.setdefault(rater.rater, f"{good} of {all_} {what}, fewer than {least:.0%}")
     return reasons
-
-
-def pair_counts(votes: Sequence[OpenVote], arms: Sequence[str]) -> list[PairCount]:
-    """Wins, losses and ties (`both_bad` is one) of every arm pair, arms in the given order; judged pairs only."""
-    place = {arm: number for number, arm in enumerate(arms)}
-    counts: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-    for vote in votes:
-        first, second = sorted((vote.left, vote.right), key=place.__getitem__)
-        chosen = {"left": vote.left, "right": vote.right}.get(vote.winner)
-        counts[first, second]["tie" if chosen is None else "win" if chosen == first else "loss"] += 1
-    ordered = sorted(counts.items(), key=lambda entry: (place[entry[0][0]], place[entry[0][1]]))
-    return [PairCount(*pair, counts["win"], counts["loss"], counts["tie"]) for pair, counts in ordered]
-
-
-def guessed(voted_round: RoundVotes) -> list[tuple[str, bool, bool | None]]:
-    """The closing guesses: rater, whether the first arm stood left, and whether that was the guess (None: unsure).
-
-    The question is which of two answers is the first arm's. Raises ReviewError before unblinding.
-    """
-    require_unblinded(voted_round.round)
-    if not voted_round.round.arms:
-        return []
-    asked = voted_round.round.evaluations[voted_round.round.arms[0]]
-    pairs = {a.token: a for a in voted_round.assignments}
-    rows = []
-    for guess in voted_round.guesses:
-        a = pairs.get(guess.assignment)
-        if a is not None and asked in (a.left, a.right):
-            rows.append((guess.rater, a.left == asked, None if guess.answer == "unsure" else guess.answer == "left"))
-    return rows

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.records import Entry, RunRecord, Score, ScoreColumns, digest
+from harness.records import Entry, RunRecord, ScoreColumns, digest
 from harness.results.collect import AnswerCounts, Results, by_arm, scored
 from harness.results.estimator import Estimator, tabulate
 from harness.results.leaderboard import remarks
@@ -20,7 +20,7 @@ from harness.results.leaderboard.forgetting import retention_metrics
 from harness.results.leaderboard.rows import Leaderboard, Row
 from harness.results.leaderboard.serving import serving_costs, serving_table
 from harness.results.studies import tuning
-from harness.results.winner.contest import Entrant, question_of, verdict_of
+from harness.results.winner.contest import question_of, verdict_of
 
 
 def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Leaderboard:
@@ -29,8 +29,7 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     Without `rng` resampling has the experiment's recorded seed (older ones: a hash of its id), so that the same results
     give the same intervals.
 
-    Raises:
-        UsageError: the task's primary metric is not a metric.
+    Raises UsageError: the task's primary metric is not a metric.
     """
     experiment = results.experiment
     table = tabulate(results.scores)
@@ -41,21 +40,22 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
     seed = recorded if rng is None else int(rng.integers(2**62))
     arms = by_arm(results.entries)
     question = question_of(results, arms)
-    unavailable = {one.eval_id: one.unavailable for one in results.evaluations}
+    unavailable = {evaluation.eval_id: evaluation.unavailable for evaluation in results.evaluations}
     environments = examine(results)
     judge = Judge(Estimator(results.groups, seed, question), columns, table, arms, reference, environments, unavailable)
     judge.prepare()
-    lookup = _Lookup.of(results)
+    runs: dict[str, list[RunRecord]] = {}
+    for run in results.runs:
+        runs.setdefault(run.train_id, []).append(run)
+    looks = Counter(look.eval_id for look in results.looks)
+    lookup = _Lookup(results, runs, looks, {arm.arm: arm for arm in tuning.arm_tunings(results.trials)})
     rows = [_row(arm, entries, lookup, judge) for arm, entries in judge.entries.items()]
     rows = judge.with_ranks(judge.with_distance_to_best(judge.with_holm(_sorted(rows, columns[0]))))
     served = serving_table(results, reference, [row.arm for row in rows if row.evaluations])
-    costs = serving_costs(served)
-    entrants = [
-        Entrant(row.arm, row.cells[primary].estimate, row.cost, len(row.seeds), costs.get(row.arm, {}))
-        for row in rows
-        if not row.unranked_reason
-    ]
-    clusters = {results.groups.get(item, item) for item in _test_items(results.scores)}
+    if isinstance(results.scores, ScoreColumns):
+        items = {item for block in results.scores.blocks if block.suite == "test" for item in block.items}
+    else:
+        items = {score.item for score in results.scores if score.suite == "test"}
     return Leaderboard(
         experiment=experiment,
         primary=primary,
@@ -64,8 +64,8 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         rows=tuple(rows),
         estimand=remarks.estimand([len(row.seeds) for row in rows if row.evaluations], question),
         question=question,
-        verdict=verdict_of(results, entrants, reference, question, judge.comparisons()),
-        clusters=len(clusters),
+        verdict=verdict_of(results, rows, serving_costs(served), question, judge.comparisons()),
+        clusters=len({results.groups.get(item, item) for item in items}),
         looks=sum(look.experiment == experiment.experiment_id for look in results.looks),
         looks_in_all=len(results.looks),
         leaks=len(experiment.leaks),
@@ -76,12 +76,6 @@ def leaderboard(results: Results, rng: np.random.Generator | None = None) -> Lea
         serving=served,
         human=results.human,
     )
-
-
-def _test_items(scores: Sequence[Score]) -> set[str]:
-    if isinstance(scores, ScoreColumns):
-        return {item for block in scores.blocks if block.suite == "test" for item in block.items}
-    return {score.item for score in scores if score.suite == "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +89,11 @@ class _Lookup:
     """Evaluation → looks at the test split by it."""
     tunings: Mapping[str, tuning.ArmTuning]
 
-    @classmethod
-    def of(cls, results: Results) -> _Lookup:
-        runs: dict[str, list[RunRecord]] = {}
-        for run in results.runs:
-            runs.setdefault(run.train_id, []).append(run)
-        looks = Counter(look.eval_id for look in results.looks)
-        return cls(results, runs, looks, {one.arm: one for one in tuning.arm_tunings(results.trials)})
-
 
 def _row(arm: str, entries: Sequence[Entry], lookup: _Lookup, judge: Judge) -> Row:
     results = lookup.results
     train_ids = dict.fromkeys(entry.train_id for entry in entries)
-    runs = {(run.train_id, run.attempt): run for one in train_ids for run in lookup.runs.get(one, ())}
+    runs = {(run.train_id, run.attempt): run for train_id in train_ids for run in lookup.runs.get(train_id, ())}
     good = scored(entries)
     eval_ids = tuple(entry.eval_id for entry in good if entry.eval_id is not None)
     status = "ok" if len(good) == len(entries) else "partial" if good else entries[-1].status
@@ -116,9 +102,7 @@ def _row(arm: str, entries: Sequence[Entry], lookup: _Lookup, judge: Judge) -> R
     finished = [runs[entry.train_id, entry.attempt] for entry in good if (entry.train_id, entry.attempt) in runs]
     counts = [results.answers.get(eval_id, AnswerCounts()) for eval_id in eval_ids]
     answers = AnswerCounts(
-        sum(one.answers for one in counts),
-        sum(one.length_limited for one in counts),
-        sum(one.truncated for one in counts),
+        *(sum(getattr(count, name) for count in counts) for name in ("answers", "length_limited", "truncated"))
     )
     method = next((run.method for run in runs.values()), arm)
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
@@ -143,7 +127,7 @@ def _row(arm: str, entries: Sequence[Entry], lookup: _Lookup, judge: Judge) -> R
         cells=cells,
         cost=cost,
         answers=answers,
-        looks=sum(lookup.looks.get(one, 0) for one in set(eval_ids)),
+        looks=sum(lookup.looks.get(eval_id, 0) for eval_id in set(eval_ids)),
         to_best=None,
         notes=(f"not ranked: {unranked}", *notes) if unranked else notes,
         errors=_errors(entries, runs),
@@ -182,8 +166,8 @@ def _sorted(rows: Sequence[Row], column: Column) -> list[Row]:
 
     def place(row: Row) -> tuple[int, float]:
         estimate = row.cells[column.name].estimate
-        if estimate is not None:
-            return int(bool(row.unranked_reason)), sign * estimate.value
-        return (2, 0.0) if row.evaluations else (3, 0.0)
+        if estimate is None:
+            return (2 if row.evaluations else 3), 0.0
+        return int(bool(row.unranked_reason)), sign * estimate.value
 
     return sorted(rows, key=place)

@@ -43,17 +43,8 @@ def columns_of(experiment: ExperimentRecord, table: Table) -> tuple[Column, ...]
             if name == asked["primary"]:
                 raise
             continue
-        columns.append(
-            Column(
-                name,
-                metric_.direction,
-                metric_.unit,
-                metric_.description,
-                metric_.suite,
-                metric_.bounds,
-                name == asked["primary"],
-            )
-        )
+        about = metric_.direction, metric_.unit, metric_.description, metric_.suite, metric_.bounds
+        columns.append(Column(name, *about, name == asked["primary"]))
     return tuple(columns)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, Literal
 
 from harness.records import Ledger, MemoryKind, RunRecord, to_json
@@ -68,6 +69,13 @@ _NOT_KNOWN = (
 """Fields of Cost that an arm trained elsewhere leaves open; so does money, which is for all seconds."""
 
 
+_AVERAGED = (
+    *("examples", "tokens", "target_tokens", "optimiser_steps", "train_seconds", "prepare_seconds"),
+    *("validation_seconds", "predict_seconds", "score_seconds", "lost_seconds", "trials", "truncated_prompts"),
+)
+"""Fields of Cost that are the means of a ledger's fields of that name."""
+
+
 def unknown(cost: Cost) -> Cost:
     """The cost of an arm that was trained elsewhere: what happened here alone, where 0 would be a claim."""
     gone: dict[str, Any] = dict.fromkeys([*_NOT_KNOWN, "money", "memory_kind"])
@@ -91,38 +99,31 @@ def cost_of(ledgers: Sequence[Ledger], price: float | None = None) -> Cost | Non
     def mean(of: Callable[[Ledger], float]) -> float:
         return sum(map(of, ledgers)) / len(ledgers)
 
-    peaks = [peak for ledger in ledgers for peak in _peaks(ledger)]
-    times = [sum(each.train_seconds for each in _lineage(one)) for one in ledgers]
+    def over_lineage(name: str) -> float:
+        return mean(lambda ledger: sum(getattr(each, name) for each in _lineage(ledger)))
+
+    means: dict[str, Any] = {name: mean(attrgetter(name)) for name in _AVERAGED}
+    times = [sum(each.train_seconds for each in _lineage(ledger)) for ledger in ledgers]
+    parent = any(ledger.parent is not None for ledger in ledgers)
+    flops = [ledger.flops for ledger in ledgers]
     return Cost(
         seeds=len(ledgers),
-        examples=mean(lambda one: one.examples),
-        tokens=mean(lambda one: one.tokens),
-        target_tokens=mean(lambda one: one.target_tokens),
-        optimiser_steps=mean(lambda one: one.optimiser_steps),
-        train_seconds=mean(lambda one: one.train_seconds),
-        prepare_seconds=mean(lambda one: one.prepare_seconds),
-        validation_seconds=mean(lambda one: one.validation_seconds),
-        predict_seconds=mean(lambda one: one.predict_seconds),
-        score_seconds=mean(lambda one: one.score_seconds),
-        lost_seconds=mean(lambda one: one.lost_seconds),
+        **means,
         total_seconds=mean(_own_seconds),
-        all_examples=mean(lambda one: sum(each.examples for each in _lineage(one))),
-        all_tokens=mean(lambda one: sum(each.tokens for each in _lineage(one))),
-        all_train_seconds=mean(lambda one: sum(each.train_seconds for each in _lineage(one))),
-        all_seconds=mean(_all_seconds),
-        has_parent=any(ledger.parent is not None for ledger in ledgers),
+        all_examples=over_lineage("examples"),
+        all_tokens=over_lineage("tokens"),
+        all_train_seconds=over_lineage("train_seconds"),
+        # A parent's scoring is not what its child needed.
+        all_seconds=mean(lambda ledger: _own_seconds(ledger) + sum(map(_training_seconds, _lineage(ledger)[1:]))),
+        has_parent=parent,
         trainable_parameters=max(ledger.trainable_parameters for ledger in ledgers),
         total_parameters=max(ledger.total_parameters for ledger in ledgers),
         artefact_bytes=max(ledger.artefact_bytes for ledger in ledgers),
-        peak_memory_bytes=max(peaks, default=None),
-        trials=mean(lambda one: one.trials),
-        truncated_prompts=mean(lambda one: one.truncated_prompts),
-        memory_kind=next((one.memory_kind for one in ledgers if one.memory_kind is not None), None),
-        flops=mean(lambda one: one.flops or 0.0) if any(one.flops is not None for one in ledgers) else None,
+        peak_memory_bytes=max((peak for ledger in ledgers for peak in _peaks(ledger)), default=None),
+        memory_kind=next((ledger.memory_kind for ledger in ledgers if ledger.memory_kind is not None), None),
+        flops=None if set(flops) == {None} else mean(lambda ledger: ledger.flops or 0.0),
         money=None if price is None else mean(_own_seconds) / 3600 * price,
-        with_parent=cost_of([_with_parents(one) for one in ledgers], price)
-        if any(one.parent is not None for one in ledgers)
-        else None,
+        with_parent=cost_of([_with_parents(ledger) for ledger in ledgers], price) if parent else None,
         spread=(min(times), max(times)) if len(times) > 1 else None,
     )
 
@@ -134,45 +135,28 @@ def against_budget(budget: Mapping[str, Any], cost: Cost) -> Standing | None:
     reaches one of seconds; an overshoot of up to three examples or steps of average size counts as that.
     """
     whole = cost.with_parent or cost
-    if not cost.examples or not whole.examples:
+    name = next((name for name in ("examples", "tokens", "device_seconds") if budget.get(name)), None)
+    if not cost.examples or not whole.examples or name is None:
         return None
-    if budget.get("examples"):
-        given, room = whole.examples, 0.0
-        asked = float(budget["examples"])
-    elif budget.get("tokens"):
+    given, room = whole.examples, 0.0
+    if name == "tokens":
         given = whole.tokens or 0.0
         room = 3 * given / whole.examples
-        asked = float(budget["tokens"])
-    elif budget.get("device_seconds"):
+    elif name == "device_seconds":
         given = whole.train_seconds or 0.0
         room = 3 * given / max(1.0, whole.optimiser_steps or 0.0)
-        asked = float(budget["device_seconds"])
-    else:
-        return None
+    asked = float(budget[name])
     return "less" if given < asked else "more" if given > asked + room else "equal"
-
-
-_SUMMED = (
-    "examples",
-    "tokens",
-    "target_tokens",
-    "optimiser_steps",
-    "train_seconds",
-    "prepare_seconds",
-    "validation_seconds",
-    "lost_seconds",
-    "trials",
-    "truncated_prompts",
-)
 
 
 def _with_parents(ledger: Ledger) -> Ledger:
     """One ledger of an arm and what it starts from; a parent's scoring is not what its child needed."""
     lineage = _lineage(ledger)
-    flops = [one.flops for one in lineage if one.flops is not None]
+    flops = [each.flops for each in lineage if each.flops is not None]
+    summed = [name for name in _AVERAGED if name not in ("predict_seconds", "score_seconds")]
     return replace(
         ledger,
-        **{name: sum(getattr(one, name) for one in lineage) for name in _SUMMED},
+        **{name: sum(getattr(each, name) for each in lineage) for name in summed},
         flops=sum(flops) if flops else None,
         peak_memory_bytes=max(_peaks(ledger), default=None),
         parent=None,
@@ -184,7 +168,7 @@ def _lineage(ledger: Ledger) -> list[Ledger]:
 
 
 def _peaks(ledger: Ledger) -> list[int]:
-    return [one.peak_memory_bytes for one in _lineage(ledger) if one.peak_memory_bytes is not None]
+    return [each.peak_memory_bytes for each in _lineage(ledger) if each.peak_memory_bytes is not None]
 
 
 def _training_seconds(ledger: Ledger) -> float:
@@ -193,8 +177,3 @@ def _training_seconds(ledger: Ledger) -> float:
 
 def _own_seconds(ledger: Ledger) -> float:
     return _training_seconds(ledger) + ledger.predict_seconds + ledger.score_seconds
-
-
-def _all_seconds(ledger: Ledger) -> float:
-    # A parent's scoring is not what its child needed.
-    return _own_seconds(ledger) + sum(map(_training_seconds, _lineage(ledger)[1:]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.records import Entry, Evaluation, Move, SentinelCheck, differences, digest
+from harness.records import Evaluation, Move, SentinelCheck, differences, digest
 from harness.results import numbers
-from harness.results.collect import Results
+from harness.results.collect import Results, by_arm, scored
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,55 +42,57 @@ def fingerprint(environment: Mapping[str, Any]) -> str | None:
     return digest(environment)
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """What differs, on one line."""
-    return ", ".join(differences(before, after))
-
-
 def examine(results: Results) -> Environments:
     """Sort the arms by environment. The ranking's environment is the reference's, else that of most arms."""
-    evaluations = {one.eval_id: one for one in results.evaluations}
+    evaluations = {evaluation.eval_id: evaluation for evaluation in results.evaluations}
     by_print: dict[str, Mapping[str, Any]] = {}
     of_arm: dict[str, tuple[str, ...]] = {}
-    for arm, entries in _by_arm(results.entries).items():
+    for arm, entries in by_arm(scored(results.entries)).items():
         own_evaluations = [evaluations[entry.eval_id] for entry in entries if entry.eval_id in evaluations]
         of_arm[arm] = _fingerprints(own_evaluations, by_print)
-    checks = _checks(results.sentinels)
-    root = _linked(by_print, [check for check in checks if check.accepted])
-    roots = {arm: {root[one] for one in prints} for arm, prints in of_arm.items()}
-    own = _own(roots, str(results.experiment.spec.get("reference", "untrained")))
+    # The last check of each pair of environments, whichever way it went.
+    checks = {frozenset(_pair(check)): check for check in results.sentinels}
+    root = _linked(by_print, [check for check in checks.values() if check.accepted])
+    roots = {arm: {root[name] for name in prints} for arm, prints in of_arm.items()}
+    reference = str(results.experiment.spec.get("reference", "untrained"))
+    own = _own(roots, reference)
     if own is None:
         return Environments()
-    first = by_print[next(one for prints in of_arm.values() for one in prints if root[one] == own)]
-    reference = of_arm.get(str(results.experiment.spec.get("reference", "untrained")), ())
-    if reference and root[reference[0]] == own:
-        first = by_print[reference[0]]
+    # The reference's environment stands for the others that are linked with it, where it is known.
+    firsts = [*of_arm.get(reference, ())[:1], *(name for prints in of_arm.values() for name in prints)]
+    first = by_print[next(name for name in firsts if root[name] == own)]
     unranked: dict[str, str] = {}
     for arm, prints in of_arm.items():
-        foreign = [by_print[one] for one in prints if root[one] != own]
+        foreign = [by_print[name] for name in prints if root[name] != own]
         if foreign:
-            unranked[arm] = "; ".join(dict.fromkeys(changes(first, one) for one in foreign))
+            unranked[arm] = "; ".join(dict.fromkeys(", ".join(differences(first, other)) for other in foreign))
     ordered = dict(sorted(by_print.items(), key=lambda item: root[item[0]] != own))
     mixed = frozenset(arm for arm, of_seeds in roots.items() if len(of_seeds) > 1)
-    here = tuple(check for check in checks if {_before(check), _after(check)} <= by_print.keys())
+    here = tuple(check for check in checks.values() if by_print.keys() >= set(_pair(check)))
     return Environments(ordered, of_arm, unranked, mixed, here)
+
+
+def _pair(check: SentinelCheck) -> tuple[str, str]:
+    """Fingerprints of the two environments of a check."""
+    return digest(check.environment_before), digest(check.environment_after)
 
 
 def notes(environments: Environments, file: str) -> tuple[str, ...]:
     """What a reader must know, and the way on."""
     lines = []
     if environments.unranked:
-        what = "; ".join(f"{', '.join(arms)}: {change}" for change, arms in _inverted(environments.unranked).items())
-        failed = [check for check in environments.checks if not check.accepted]
+        arms_of: dict[str, list[str]] = {}
+        for arm, change in environments.unranked.items():
+            arms_of.setdefault(change, []).append(arm)
+        what = "; ".join(f"{', '.join(arms)}: {change}" for change, arms in arms_of.items())
         lines.append(f"not ranked with the others, because scored in another environment: {what}")
+        failed = [told(check) for check in environments.checks if not check.accepted]
+        lines += failed or [
+            f"`harness sentinel {file}` scores a frozen run again in the present environment, and accepts when it "
+            "moves less than its interval"
+        ]
         if failed:
-            lines += [told(check) for check in failed]
             lines.append(f"`harness run {file} --rescore` scores every arm again in the present environment")
-        else:
-            lines.append(
-                f"`harness sentinel {file}` scores a frozen run again in the present environment, and accepts when it "
-                "moves less than its interval"
-            )
     lines += [told(check) for check in environments.checks if check.accepted]
     return tuple(lines)
 
@@ -103,14 +106,13 @@ def sentinel_lines(checks: Sequence[SentinelCheck]) -> list[str]:
 
 def told(check: SentinelCheck) -> str:
     """A check in words: what changed, what moved, and what follows."""
-    change = changes(check.environment_before, check.environment_after)
+    change = ", ".join(differences(check.environment_before, check.environment_after))
     verdict = "results of both stand in one ranking" if check.accepted else "results of both are not ranked together"
-    moved = ", ".join(_moved(move) for move in check.moves if not move.within) or ", ".join(
-        _moved(move) for move in check.moves[:1]
-    )
+    shown = [move for move in check.moves if not move.within] or check.moves[:1]
+    moved = ", ".join(map(_moved, shown)) or "no metric could be compared"
     return (
         f"sentinel {check.arm} ({check.when[:10]}; {change}): {check.changed_answers} of {check.answers} answers "
-        f"differ; {moved or 'no metric could be compared'}; {verdict}"
+        f"differ; {moved}; {verdict}"
     )
 
 
@@ -124,38 +126,22 @@ def _moved(move: Move) -> str:
 
 
 def _fingerprints(evaluations: Sequence[Evaluation], by_print: dict[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    prints = []
-    for one in evaluations:
-        same = (identity for identity, environment in by_print.items() if environment == one.environment)
-        identity = next(same, None) or fingerprint(one.environment)
-        if identity is not None:
-            by_print.setdefault(identity, one.environment)
-            prints.append(identity)
+    prints: list[str] = []
+    for environment in (evaluation.environment for evaluation in evaluations):
+        same = (name for name, other in by_print.items() if other == environment)
+        name = next(same, None) or fingerprint(environment)
+        if name is not None:
+            by_print.setdefault(name, environment)
+            prints.append(name)
     return tuple(dict.fromkeys(prints))
-
-
-def _checks(sentinels: Sequence[SentinelCheck]) -> list[SentinelCheck]:
-    """The last check of each pair of environments, whichever way it went."""
-    last: dict[frozenset[str], SentinelCheck] = {}
-    for check in sentinels:
-        last[frozenset((_before(check), _after(check)))] = check
-    return list(last.values())
-
-
-def _before(check: SentinelCheck) -> str:
-    return digest(check.environment_before)
-
-
-def _after(check: SentinelCheck) -> str:
-    return digest(check.environment_after)
 
 
 def _linked(fingerprints: Mapping[str, Any], accepted: Sequence[SentinelCheck]) -> dict[str, str]:
     """Each environment's representative among those that accepted checks link, directly or by way of others."""
-    root: dict[str, str] = {one: one for one in fingerprints}
+    root = {name: name for name in fingerprints}
     for check in accepted:
-        a, b = (root.setdefault(one, one) for one in (_before(check), _after(check)))
-        root = {one: a if found == b else found for one, found in root.items()}
+        a, b = (root.setdefault(name, name) for name in _pair(check))
+        root = {name: a if representative == b else representative for name, representative in root.items()}
     return root
 
 
@@ -163,23 +149,5 @@ def _own(roots: Mapping[str, set[str]], reference: str) -> str | None:
     """The representative of the ranking's environment."""
     if len(roots.get(reference, ())) == 1:
         return next(iter(roots[reference]))
-    counts: dict[str, int] = {}
-    for found in roots.values():
-        for one in found:
-            counts[one] = counts.get(one, 0) + 1
-    return max(counts, key=lambda one: counts[one]) if counts else None
-
-
-def _by_arm(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    arms: dict[str, list[Entry]] = {}
-    for entry in entries:
-        if entry.status == "ok" and entry.eval_id is not None:
-            arms.setdefault(entry.arm, []).append(entry)
-    return arms
-
-
-def _inverted(unranked: Mapping[str, str]) -> dict[str, list[str]]:
-    arms: dict[str, list[str]] = {}
-    for arm, change in unranked.items():
-        arms.setdefault(change, []).append(arm)
-    return arms
+    counts = Counter(name for of_seeds in roots.values() for name in of_seeds)
+    return max(counts, key=counts.__getitem__) if counts else None

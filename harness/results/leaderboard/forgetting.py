@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,14 +26,6 @@ class Forgetting:
     """After minus before, paired."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """An arm and its evaluations."""
-
-    arm: str
-    evaluations: Sequence[str]
-
-
 def retention_metrics(scores: Sequence[Score]) -> list[str]:
     """Names of the metrics over the task's retention text and tasks, in stored order."""
     if isinstance(scores, ScoreColumns):
@@ -43,22 +35,18 @@ def retention_metrics(scores: Sequence[Score]) -> list[str]:
 
 
 def forgetting(
-    names: Sequence[str], base: Measured, arms: Sequence[Measured], table: Table, estimator: Estimator
+    names: Sequence[str], base: str, evaluations: Mapping[str, Sequence[str]], table: Table, estimator: Estimator
 ) -> tuple[Forgetting, ...]:
-    """Before (`base`) and after of every measure and arm that has both."""
+    """Before (the arm `base`) and after of every measure and other arm of `evaluations` that has both."""
     measures = []
     for name in names:
-        measure, before = metric(name), series(table, base.evaluations, name)
-        if isinstance(before, str):
-            continue
-        for arm in arms:
-            after = series(table, arm.evaluations, name)
-            if isinstance(after, str):
+        metric_, before = metric(name), series(table, evaluations[base], name)
+        for arm, own in evaluations.items():
+            after = series(table, own, name)
+            if arm == base or isinstance(before, str) or isinstance(after, str):
                 continue
-            was = estimator.value(measure, before, base.arm)
-            is_now = estimator.value(measure, after, arm.arm)
-            difference = estimator.difference(measure, after, before, (arm.arm, base.arm))
-            if isinstance(was, str) or isinstance(is_now, str) or isinstance(difference, str):
-                continue
-            measures.append(Forgetting(arm.arm, name, measure.direction, was, is_now, difference))
+            was, is_now = estimator.value(metric_, before, base), estimator.value(metric_, after, arm)
+            difference = estimator.difference(metric_, after, before, (arm, base))
+            if not (isinstance(was, str) or isinstance(is_now, str) or isinstance(difference, str)):
+                measures.append(Forgetting(arm, name, metric_.direction, was, is_now, difference))
     return tuple(measures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.records import ExperimentRecord, Race, to_json as plain
+from harness.records import ExperimentRecord, Race, RaceArm, to_json as plain
 from harness.results import numbers
 from harness.stats.elimination import reason, share_spent
 
@@ -14,8 +14,7 @@ BENCH = "bench/racing.py"
 
 def left_out(experiment: ExperimentRecord) -> tuple[str, ...]:
     """Arms that a race stopped, and those that were not run for that."""
-    race = experiment.race
-    return tuple(one.arm for one in race.arms if one.outcome in ("eliminated", "not_run")) if race is not None else ()
+    return tuple(arm.arm for arm, _ in _reasons(experiment.race))
 
 
 def race_notes(experiment: ExperimentRecord) -> tuple[str, ...]:
@@ -23,16 +22,16 @@ def race_notes(experiment: ExperimentRecord) -> tuple[str, ...]:
     race = experiment.race
     if race is None:
         return ()
-    raced = [one for one in race.arms if one.outcome in ("survived", "eliminated")]
-    out = [one for one in race.arms if one.outcome == "eliminated"]
-    told = ", ".join(f"{one.arm} at {100 * one.share:.3g} %" for one in out) or "none"
+    raced = [arm for arm in race.arms if arm.outcome in ("survived", "eliminated")]
+    out = [arm for arm in race.arms if arm.outcome == "eliminated"]
+    told = ", ".join(f"{arm.arm} at {100 * arm.share:.3g} %" for arm in out) or "none"
     looked = ", ".join(f"{100 * share:.3g}" for share in race.shares)
-    late = [f"{one.arm} ({one.words})" for one in race.arms if one.outcome == "not_raced"]
+    late = [f"{arm.arm} ({arm.words})" for arm in race.arms if arm.outcome == "not_raced"]
     return (
         f"racing on {race.metric} of validation examples, at {looked} % of the budget, stopped {len(out)} of "
         f"{len(raced)} arms: {told}; they are not ranked" + (f"; not in the race: {', '.join(late)}" if late else ""),
         f"saved by racing, in no other figure: {100 * (1 - share_spent(race)):.3g} % of the train steps of the arms in "
-        f"the race; its price: {numbers.count(sum(one.examples for one in race.arms))} validation examples scored, "
+        f"the race; its price: {numbers.count(sum(arm.examples for arm in race.arms))} validation examples scored, "
         f"{numbers.seconds(race.seconds)} s",
         f"risk of racing: at most {100 * race.level:.3g} % of races stop an arm that is not behind another by more "
         f"than {race.margin:g} at that rung; that the order there is not the order at the end is covered by no level "
@@ -42,9 +41,8 @@ def race_notes(experiment: ExperimentRecord) -> tuple[str, ...]:
 
 def race_lines(experiment: ExperimentRecord) -> list[str]:
     """`race_notes` as sentences, and a line for every arm that was left out."""
-    race = experiment.race
     notes = [f"{note[0].upper()}{note[1:]}." for note in race_notes(experiment)]
-    return notes + ([f"{one.arm}: {why}" for one, why in _reasons(race)] if race is not None else [])
+    return notes + [f"{arm.arm}: {why}" for arm, why in _reasons(experiment.race)]
 
 
 def race_json(experiment: ExperimentRecord) -> dict[str, Any] | None:
@@ -52,18 +50,15 @@ def race_json(experiment: ExperimentRecord) -> dict[str, Any] | None:
     race = experiment.race
     if race is None:
         return None
-    spent = share_spent(race)
+    scored = sum(arm.examples for arm in race.arms)
     return {
         **plain(race),
-        "saving": {
-            "train_step_share": 1 - spent,
-            "validation_examples": sum(one.examples for one in race.arms),
-            "seconds": race.seconds,
-        },
+        "saving": {"train_step_share": 1 - share_spent(race), "validation_examples": scored, "seconds": race.seconds},
         "risk": {"level": race.level, "covers": "the order at each rung, not that it is the order at the end"},
-        "reasons": {one.arm: why for one, why in _reasons(race)},
+        "reasons": {arm.arm: why for arm, why in _reasons(race)},
     }
 
 
-def _reasons(race: Race) -> list[tuple[Any, str]]:
-    return [(one, reason(one, race.metric)) for one in race.arms if one.outcome in ("eliminated", "not_run")]
+def _reasons(race: Race | None) -> list[tuple[RaceArm, str]]:
+    arms = race.arms if race is not None else ()
+    return [(arm, reason(arm, race.metric)) for arm in arms if race and arm.outcome in ("eliminated", "not_run")]

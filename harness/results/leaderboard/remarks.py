@@ -16,21 +16,16 @@ UNKNOWN_BUDGET = "budget unknown: trained elsewhere, so it may have had more dat
 def estimand(seeds: Sequence[int], question: Question = "checkpoints") -> str:
     """What the intervals are about, from the number of seeds of each scored arm (0 without training)."""
     trained = sorted({number for number in seeds if number})
+    numbers = " to ".join(str(number) for number in dict.fromkeys([*trained[:1], *trained[-1:]]))
     if question == "method":
-        numbers = " to ".join(str(number) for number in dict.fromkeys([trained[0], trained[-1]]))
         return (
             f"Intervals are about these methods: they cover which seeds ({numbers} were trained) and which test "
             "examples were drawn."
         )
-    if not trained or trained == [1]:
-        return (
-            "Intervals are about these checkpoints (1 seed): they cover which test examples were drawn, "
-            "and say nothing about other seeds."
-        )
-    numbers = " to ".join(str(number) for number in dict.fromkeys([trained[0], trained[-1]]))
+    about = f", averaged over {numbers} seeds" if trained and trained != [1] else " (1 seed)"
     return (
-        f"Intervals are about these checkpoints, averaged over {numbers} seeds: they cover which test examples were "
-        "drawn, and say nothing about other seeds."
+        f"Intervals are about these checkpoints{about}: they cover which test examples were drawn, and say nothing "
+        "about other seeds."
     )
 
 
@@ -51,7 +46,7 @@ def of_experiment(results: Results) -> tuple[str, ...]:
 
 def _machines(results: Results) -> dict[str, list[str]]:
     """Hardware → arms that were trained or scored on it; endpoints have theirs elsewhere."""
-    where = {one.eval_id: one.hardware for one in results.evaluations}
+    where = {evaluation.eval_id: evaluation.hardware for evaluation in results.evaluations}
     runs = {(run.train_id, run.attempt): run for run in results.runs}
     machines: dict[str, list[str]] = {}
     for entry in results.entries:
@@ -74,7 +69,12 @@ def of_arm(
 ) -> tuple[str, ...]:
     """Remarks on one arm: those of its runs, and what its ledger and its answers show."""
     notes = list(dict.fromkeys(note for run in runs for note in run.notes))
-    notes += [note for run in runs for note in _of_events(run)]
+    for run in runs:  # one line for each sign of instability; memory that ran out stands among the run's own notes
+        for kind in dict.fromkeys(event.kind for event in run.ledger.events if event.kind != "out_of_memory"):
+            first, *others = [event for event in run.ledger.events if event.kind == kind]
+            steps = ", ".join(str(event.step) for event in others[:5]) + (", …" if len(others) > 5 else "")
+            seed = "" if run.seed is None else f"seed {run.seed}: "
+            notes.append(f"{seed}{first.detail}" + (f"; again at step {steps}" if others else ""))
     if any(run.method in OUTSIDE for run in runs):
         notes.append(UNKNOWN_BUDGET)
     if cost is not None:
@@ -86,17 +86,6 @@ def of_arm(
     if missing:
         notes.append(f"{missing} test items have no value and are left out")
     return tuple(notes)
-
-
-def _of_events(run: RunRecord) -> list[str]:
-    """One line for each sign of instability; memory that ran out stands among the run's own notes."""
-    lines = []
-    for kind in dict.fromkeys(event.kind for event in run.ledger.events if event.kind != "out_of_memory"):
-        mine = [event for event in run.ledger.events if event.kind == kind]
-        others = ", ".join(str(event.step) for event in mine[1:6]) + (", …" if len(mine) > 6 else "")
-        seed = "" if run.seed is None else f"seed {run.seed}: "
-        lines.append(f"{seed}{mine[0].detail}" + (f"; again at step {others}" if others else ""))
-    return lines
 
 
 def _of_cost(experiment: ExperimentRecord, cost: Cost) -> list[str]:

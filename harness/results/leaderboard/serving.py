@@ -13,16 +13,6 @@ from harness.records import Estimate, MemoryKind, ServedArm, ServingPass, Servin
 from harness.results.collect import Results
 
 
-def _single(visit: ServingVisit) -> float | None:
-    return visit.single_tokens / visit.single_seconds
-
-
-def _batch(visit: ServingVisit) -> float | None:
-    if visit.batch_tokens is None or visit.batch_seconds is None:
-        return None
-    return visit.batch_tokens / visit.batch_seconds
-
-
 def _ninth_decile(visit: ServingVisit) -> float:
     """The smallest of the prompts' times that at least 90 % of them do not exceed."""
     ranked = sorted(visit.first_token_seconds)
@@ -32,8 +22,10 @@ def _ninth_decile(visit: ServingVisit) -> float:
 MEASURES: Mapping[str, Callable[[ServingVisit], float | None]] = {
     "first_token_seconds": lambda visit: statistics.median(visit.first_token_seconds),
     "first_token_p90_seconds": _ninth_decile,
-    "tokens_per_second": _single,
-    "batch_tokens_per_second": _batch,
+    "tokens_per_second": lambda visit: visit.single_tokens / visit.single_seconds,
+    "batch_tokens_per_second": lambda visit: (
+        None if visit.batch_tokens is None or visit.batch_seconds is None else visit.batch_tokens / visit.batch_seconds
+    ),
 }
 """Name → its value in one round; seconds of the median and of the 90th percentile prompt, generated tokens a second at
 batch 1 and at the largest batch that fits, prompt processing included."""
@@ -87,38 +79,43 @@ def serving_table(results: Results, reference: str, order: Sequence[str]) -> Ser
     """
     if not results.serving:
         return None
-    newest = max(results.serving, key=lambda one: one.created)
-    present = _artefacts(results)
-    served = {one.arm: one for one in newest.arms}
-    base = served.get(reference)
-    usable = base is not None and base.status == "ok" and _is_current(base, present)
-    rows = [_row(served[arm], base if usable else None, present) for arm in order if arm in served]
+    newest = max(results.serving, key=lambda served_pass: served_pass.created)
+    models = {
+        (run.train_id, run.attempt): run.artefact.hash for run in results.runs if run.artefact and run.status == "ok"
+    }
+    present = {(entry.arm, entry.train_id, models.get((entry.train_id, entry.attempt))) for entry in results.entries}
+    served = {arm.arm: arm for arm in newest.arms}
+    current = {name for name, arm in served.items() if (name, arm.train_id, arm.artefact_hash) in present}
+    base = served.get(reference) if reference in current and served[reference].status == "ok" else None
+    old = "measured on an earlier model of this arm: measure again"
+    rows = [
+        _row(served[arm], base) if arm in current else ServingRow(arm, seed=served[arm].seed, error=old)
+        for arm in order
+        if arm in served
+    ]
     return ServingTable(newest, reference, tuple(rows))
 
 
 def serving_costs(table: ServingTable | None) -> dict[str, dict[str, float | None]]:
-    """Arm → the costs that a winner rule can name."""
-    return {row.arm: _costs(row) for row in table.rows} if table is not None else {}
+    """Arm → the costs that a winner rule can name; None where not measured.
+
+    Seconds to the first token, seconds a token at the largest batch that fits, bytes at batch 1.
+    """
+    costs: dict[str, dict[str, float | None]] = {}
+    for row in table.rows if table is not None else ():
+        latency, speed = row.figures.get("first_token_seconds"), row.figures.get("batch_tokens_per_second")
+        costs[row.arm] = {
+            "latency": latency.value if latency is not None else None,
+            "throughput": 1 / speed.value if speed is not None and speed.value > 0 else None,
+            "inference_memory": row.memory_bytes,
+        }
+    return costs
 
 
-def _costs(row: ServingRow) -> dict[str, float | None]:
-    """Seconds to the first token, seconds a token at the largest batch that fits, bytes at batch 1; None where not
-    measured."""
-    latency, speed = row.figures.get("first_token_seconds"), row.figures.get("batch_tokens_per_second")
-    return {
-        "latency": latency.value if latency is not None else None,
-        "throughput": 1 / speed.value if speed is not None and speed.value > 0 else None,
-        "inference_memory": row.memory_bytes,
-    }
-
-
-def _row(one: ServedArm, base: ServedArm | None, present: Mapping[str, set[tuple[str, str]]]) -> ServingRow:
-    if not _is_current(one, present):
-        return ServingRow(one.arm, seed=one.seed, error="measured on an earlier model of this arm: measure again")
-    probe = one.probe
+def _row(arm: ServedArm, base: ServedArm | None) -> ServingRow:
+    probe, batch = arm.probe, _largest(arm)
     tries = probe.tries if probe is not None else ()
     by_rows = {tried.rows: tried.memory_bytes for tried in tries if tried.status == "ok"}
-    batch = probe.batch if probe is not None else None
     probed: dict[str, Any] = {
         "batch": batch,
         "too_large": min((tried.rows for tried in tries if tried.status == "oom"), default=None),
@@ -126,58 +123,33 @@ def _row(one: ServedArm, base: ServedArm | None, present: Mapping[str, set[tuple
         "batch_memory_bytes": by_rows.get(batch) if batch is not None else None,
         "memory_kind": probe.memory_kind if probe is not None else None,
         "weights_bytes": probe.weights_bytes if probe is not None else None,
-        "seed": one.seed,
-        "forced": one.forced,
+        "seed": arm.seed,
+        "forced": arm.forced,
     }
-    if one.status != "ok":
-        return ServingRow(one.arm, **probed, error=one.error or "no reason was recorded")
-    visits = {visit.round: visit for visit in one.visits}
-    others = {visit.round: visit for visit in base.visits} if base is not None else {}
-    figures, ratios = {}, {}
+    if arm.status != "ok":
+        return ServingRow(arm.arm, **probed, error=arm.error or "no reason was recorded")
+    theirs = {visit.round: visit for visit in base.visits} if base is not None else {}
+    figures: dict[str, Estimate] = {}
+    ratios: dict[str, Estimate] = {}
     for name in MEASURES:
-        values = {number: value_in(name, visit, batch) for number, visit in visits.items()}
-        measured = [value for value in values.values() if value is not None]
+        # Of several visits in one round the last one counts; ratios are within rounds that both were measured in.
+        values = {visit.round: value_in(name, visit, batch) for visit in arm.visits}
+        measured = {number: value for number, value in values.items() if value is not None}
+        others = {number: value_in(name, visit, _largest(base)) for number, visit in theirs.items()}
+        paired = [value / other for number, value in measured.items() if (other := others.get(number))]
         if measured:
-            figures[name] = stats.median(measured)
-        paired = _ratios(values, {number: value_in(name, visit, _rows_of(base)) for number, visit in others.items()})
+            figures[name] = stats.median(list(measured.values()))
         if paired:
             ratios[name] = stats.median(paired)
-    prompts = one.visits[0] if one.visits else None
-    length = prompts.prompt_tokens / len(prompts.first_token_seconds) if prompts is not None else None
-    return ServingRow(one.arm, figures, ratios, **probed, prompt_tokens=length)
+    length = arm.visits[0].prompt_tokens / len(arm.visits[0].first_token_seconds) if arm.visits else None
+    return ServingRow(arm.arm, figures, ratios, **probed, prompt_tokens=length)
+
+
+def _largest(arm: ServedArm | None) -> int | None:
+    """Rows of the largest batch that fits."""
+    return arm.probe.batch if arm is not None and arm.probe is not None else None
 
 
 def value_in(name: str, visit: ServingVisit, batch: int | None) -> float | None:
     """A measure in one round; the largest batch that fits may be a single prompt."""
     return MEASURES["tokens_per_second" if name == "batch_tokens_per_second" and batch == 1 else name](visit)
-
-
-def _rows_of(one: ServedArm | None) -> int | None:
-    return one.probe.batch if one is not None and one.probe is not None else None
-
-
-def _ratios(values: Mapping[int, float | None], others: Mapping[int, float | None]) -> list[float]:
-    """Within rounds that both were measured in."""
-    ratios = []
-    for number, value in values.items():
-        other = others.get(number)
-        if value is not None and other:
-            ratios.append(value / other)
-    return ratios
-
-
-def _artefacts(results: Results) -> dict[str, set[tuple[str, str]]]:
-    """Arm → (training, model) of each of its finished runs."""
-    models = {
-        (run.train_id, run.attempt): run.artefact.hash for run in results.runs if run.artefact and run.status == "ok"
-    }
-    models_of: dict[str, set[tuple[str, str]]] = {}
-    for entry in results.entries:
-        model = models.get((entry.train_id, entry.attempt))
-        if model is not None:
-            models_of.setdefault(entry.arm, set()).add((entry.train_id, model))
-    return models_of
-
-
-def _is_current(one: ServedArm, present: Mapping[str, set[tuple[str, str]]]) -> bool:
-    return (one.train_id, one.artefact_hash) in present.get(one.arm, set())

@@ -6,16 +6,7 @@ from harness.results import numbers
 from harness.results.leaderboard.columns import Column
 from harness.results.leaderboard.rows import Leaderboard, Row
 from harness.results.render.table import Head, Table, table
-from harness.results.render.words import (
-    ARROWS,
-    UNKNOWN,
-    better,
-    label,
-    marked,
-    metrics_note,
-    missing_values,
-    share_trained,
-)
+from harness.results.render.words import ARROWS, UNKNOWN, better, label, marked, missing_values, share_trained
 
 IN_SHORT = 4
 """Columns with a larger drop number stand in the terminal alone, where there is room."""
@@ -78,23 +69,29 @@ def numbered_notes(board: Leaderboard) -> dict[str, list[str]]:
 
 
 def metrics(board: Leaderboard) -> Table:
-    """All metrics: a row for each, a column for each arm."""
-    rows = scored_rows(board)
-    cells = [[label(column), *(_with_half_width(row, column) for row in rows)] for column in board.columns]
-    notes = [metrics_note(board), *missing_values(board, rows)]
-    return table(["all metrics", *(row.arm for row in rows)], cells, notes)
+    """All metrics: a row for each, a column for each arm.
 
-
-def _with_half_width(row: Row, column: Column) -> str:
-    """`0.902 ±0.018*`; the star where the paired difference to the reference excludes 0."""
-    cell = row.cells[column.name]
-    if cell.estimate is None:
-        return numbers.ABSENT
-    places = numbers.decimals(cell.estimate.value, column.bounds)
-    text = numbers.fixed(cell.estimate.value, places)
-    if cell.estimate.low is not None and cell.estimate.high is not None:
-        text += f" ±{numbers.fixed((cell.estimate.high - cell.estimate.low) / 2, places)}"
-    return text + ("*" if numbers.excludes_zero(cell.difference) else " ")
+    `0.902 ±0.018*`; the star where the paired difference to the reference excludes 0.
+    """
+    rows, table_rows = scored_rows(board), []
+    for column in board.columns:
+        cells = [label(column)]
+        for cell in (row.cells[column.name] for row in rows):
+            if cell.estimate is None:
+                cells.append(numbers.ABSENT)
+                continue
+            value, low, high = cell.estimate.value, cell.estimate.low, cell.estimate.high
+            places = numbers.decimals(value, column.bounds)
+            width = "" if low is None or high is None else f" ±{numbers.fixed((high - low) / 2, places)}"
+            star = "*" if numbers.excludes_zero(cell.difference) else " "
+            cells.append(numbers.fixed(value, places) + width + star)
+        table_rows.append(cells)
+    notes = [
+        f"±: half the width of the 95 % interval. *: the paired 95 % interval of the difference to {board.reference} "
+        "excludes 0 (not adjusted for the number of metrics).",
+        *missing_values(board, rows),
+    ]
+    return table(["all metrics", *(row.arm for row in rows)], table_rows, notes)
 
 
 def one_metric(board: Leaderboard, column: Column) -> Table:
@@ -109,10 +106,8 @@ def one_metric(board: Leaderboard, column: Column) -> Table:
 
 def meanings(board: Leaderboard) -> Table:
     """What the metrics are."""
-    rows = [
-        [label(one), f"{better(one)}; {one.description}" + (f" ({one.unit})" if one.unit else "")]
-        for one in board.columns
-    ]
+    units = {column.name: f" ({column.unit})" if column.unit else "" for column in board.columns}
+    rows = [[label(column), f"{better(column)}; {column.description}{units[column.name]}"] for column in board.columns]
     return table(["metric", "meaning"], rows, title="What the metrics are", words=True)
 
 
@@ -127,50 +122,47 @@ def forgetting(board: Leaderboard) -> Table:
     bounds = {column.name: column.bounds for column in board.columns}
     rows = [
         [
-            f"{one.metric} {ARROWS[one.direction]}",
-            one.arm,
-            numbers.value(one.before, bounds[one.metric]),
-            numbers.value(one.after, bounds[one.metric]),
-            numbers.with_interval(one.difference, bounds[one.metric], sign=True),
+            f"{measure.metric} {ARROWS[measure.direction]}",
+            measure.arm,
+            numbers.value(measure.before, bounds[measure.metric]),
+            numbers.value(measure.after, bounds[measure.metric]),
+            numbers.with_interval(measure.difference, bounds[measure.metric], sign=True),
         ]
-        for one in board.forgetting
+        for measure in board.forgetting
     ]
     return table(["forgetting", "arm", "before (untrained)", "after", "after minus before [95 %]"], rows)
 
 
 def cost(board: Leaderboard) -> Table:
     """What one seed of every arm took."""
-    rows, costs = [], [row.cost for row in board.rows if row.cost is not None]
-    tuned = any(one.tuning_seconds for one in costs)
-    for row in board.rows:
-        if row.cost is None:
-            continue
-        one = row.cost
-        rows.append(
-            [
-                row.arm + ("+" if one.has_parent else "") + ("" if row.budget_known else f" {UNKNOWN}"),
-                numbers.seconds(one.all_train_seconds),
-                numbers.seconds(one.predict_seconds + one.score_seconds),
-                numbers.seconds(one.all_seconds),
-                numbers.count(one.all_examples),
-                numbers.count(one.all_tokens),
-                numbers.count(one.optimiser_steps),
-                numbers.count(one.trainable_parameters),
-                share_trained(one.trainable_parameters, one.total_parameters),
-                numbers.megabytes(one.artefact_bytes),
-                numbers.megabytes(one.peak_memory_bytes),
-                numbers.count(one.trials),
-                *([numbers.seconds((one.with_parent or one).tuning_seconds)] if tuned else []),
-            ]
-        )
+    costs = [(row, row.cost) for row in board.rows if row.cost is not None]
+    tuned = any(cost.tuning_seconds for _, cost in costs)
+    rows = [
+        [
+            row.arm + ("+" if cost.has_parent else "") + ("" if row.budget_known else f" {UNKNOWN}"),
+            numbers.seconds(cost.all_train_seconds),
+            numbers.seconds(cost.predict_seconds + cost.score_seconds),
+            numbers.seconds(cost.all_seconds),
+            numbers.count(cost.all_examples),
+            numbers.count(cost.all_tokens),
+            numbers.count(cost.optimiser_steps),
+            numbers.count(cost.trainable_parameters),
+            share_trained(cost.trainable_parameters, cost.total_parameters),
+            numbers.megabytes(cost.artefact_bytes),
+            numbers.megabytes(cost.peak_memory_bytes),
+            numbers.count(cost.trials),
+            *([numbers.seconds((cost.with_parent or cost).tuning_seconds)] if tuned else []),
+        ]
+        for row, cost in costs
+    ]
     heads: list[Head] = [
         *("cost", "train s", ("score s", 4), "total s", "examples", ("tokens", 1), ("steps", 6), ("trainable", 2)),
         *(("of all", 7), ("file MB", 3), ("peak MB", 2), ("trials", 5)),
         *(["tuning s"] if tuned else []),
     ]
-    text = "Cost of one seed" + (", mean over seeds" if any(one.seeds > 1 for one in costs) else "")
+    text = "Cost of one seed" + (", mean over seeds" if any(cost.seeds > 1 for _, cost in costs) else "")
     text += "; total: preparation, training, scoring."
-    if any(one.has_parent for one in costs):
+    if any(cost.has_parent for _, cost in costs):
         text += " +: with its parent's training."
     if any(not row.budget_known for row in board.rows):
         text += f" {UNKNOWN}: trained elsewhere, what it took is unknown (-)."

@@ -18,11 +18,11 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import re
 import zipfile
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +33,13 @@ from harness.redaction import without_paths
 from harness.results.collect import Results
 from harness.results.human.records import anonymous
 from harness.results.leaderboard.board import leaderboard
+from harness.results.render.figures import figure_tables
 from harness.results.render.json import curve_to_json, ledger_to_json, to_json as board_to_json, tuning_to_json
 from harness.results.render.leaderboard import render_markdown, to_csv, to_latex, to_text
 from harness.results.render.ledger import ledger_to_text
 from harness.results.render.studies import APPENDIX_FORMS, curve_to_text, looks_to_lines, tuning_to_text
 from harness.results.studies.appendix import appendix
 from harness.results.studies.curve import learning_curve
-from harness.results.studies.figure_data import figure_tables
 from harness.results.studies.tuning import tuning_report
 
 SCHEMA = "harness.bundle/2"
@@ -75,12 +75,27 @@ def pack(results: Results) -> bytes:
     if results.experiment.task.get("sensitive"):
         plain = _anonymous(plain)
     plain = _without_paths(plain)
-    files = {f"results/{name}.{_suffix(value)}": _encoded(value) for name, value in plain.items()}
+    files = {
+        f"results/{name}.{'jsonl' if isinstance(value, list) else 'json'}": _encoded(value)
+        for name, value in plain.items()
+    }
     packed = _results(plain)
-    files["rule.json"] = _encoded(_rule(packed))
-    files["versions.json"] = _encoded(_versions(packed))
+    experiment, task = packed.experiment, packed.experiment.task
+    files["rule.json"] = _text(  # what was declared before the run, and when
+        {
+            "declared": experiment.created,
+            "experiment_id": experiment.experiment_id,
+            "task": {name: task.get(name) for name in ("name", "version", "metrics")},
+            "task_fingerprint": experiment.task_fingerprint,
+            **{name: experiment.spec[name] for name in DECLARED if name in experiment.spec},
+        }
+    ).encode()
+    versions = []
+    for run in packed.runs:  # what was handed to libraries stands with the runs and in the appendix
+        provenance = dataclasses.replace(run.provenance, configs=())
+        versions.append({"arm": run.arm, "seed": run.seed, "attempt": run.attempt, **to_json(provenance)})
+    files["versions.json"] = _encoded(versions)
     files |= {f"tables/{name}": text.encode() for name, text in tables(packed).items()}
-    experiment = packed.experiment
     manifest = {
         "schema": SCHEMA,
         "layout": LAYOUT,
@@ -99,8 +114,7 @@ def pack(results: Results) -> bytes:
 def read(file: Path) -> Results:
     """The results in a bundle, every file checked against the manifest.
 
-    Raises:
-        DataError: not a bundle, one of a newer harness, or a file of it was changed.
+    Raises DataError: not a bundle, one of a newer harness, or a file of it was changed.
     """
     return _results(_values(_opened(file)))
 
@@ -108,8 +122,7 @@ def read(file: Path) -> Results:
 def check(file: Path) -> list[str]:
     """Make every table again from the results in a bundle and compare it byte for byte; one line for each.
 
-    Raises:
-        DataError: as `read`, or a table that comes out otherwise.
+    Raises DataError: as `read`, or a table that comes out otherwise.
     """
     files = _opened(file)
     manifest = json.loads(files["manifest.json"])
@@ -131,66 +144,39 @@ def check(file: Path) -> list[str]:
         elif name.endswith(LAID_OUT) and manifest.get("layout") != LAYOUT:
             lines.append(f"tables/{name}: laid out by an earlier harness; JSON and CSV have its numbers")
         else:
-            line = _first_difference(text, stored[name].decode(errors="replace"))
+            old = stored[name].decode(errors="replace").splitlines()
+            pairs = enumerate(itertools.zip_longest(text.splitlines(), old), 1)
+            line = next((number for number, (ours, theirs) in pairs if ours != theirs), 1)
             raise DataError(f"{file}: tables/{name} comes out otherwise, first in line {line}", hint=_made_by(files))
     return lines
 
 
 def tables(results: Results) -> dict[str, str]:
     """Every table of an experiment by file name; the same results give the same bytes."""
-    board = leaderboard(results)
-    makers: dict[str, Callable[[], str]] = {
-        "leaderboard.txt": lambda: to_text(board),
-        "leaderboard.md": lambda: render_markdown(board),
-        "leaderboard.csv": lambda: to_csv(board),
-        "leaderboard.tex": lambda: to_latex(board),
-        "leaderboard.json": lambda: _text(board_to_json(board)),
-        "ledger.txt": lambda: ledger_to_text(board),
-        "ledger.json": lambda: _text(ledger_to_json(board)),
-        "looks.txt": lambda: "\n".join(looks_to_lines(results.looks)) + "\n",
+    board, settings = leaderboard(results), appendix(results)
+    texts = {
+        "leaderboard.txt": to_text(board),
+        "leaderboard.md": render_markdown(board),
+        "leaderboard.csv": to_csv(board),
+        "leaderboard.tex": to_latex(board),
+        "leaderboard.json": _text(board_to_json(board)),
+        "ledger.txt": ledger_to_text(board),
+        "ledger.json": _text(ledger_to_json(board)),
+        "looks.txt": "\n".join(looks_to_lines(results.looks)) + "\n",
+        "appendix.md": APPENDIX_FORMS["markdown"](settings),
+        "appendix.tex": APPENDIX_FORMS["latex"](settings),
+        "appendix.csv": APPENDIX_FORMS["csv"](settings),
     }
     if results.trials:
         tuning = tuning_report(results)
-        makers["tuning.txt"] = lambda: tuning_to_text(tuning)
-        makers["tuning.json"] = lambda: _text(tuning_to_json(tuning))
+        texts |= {"tuning.txt": tuning_to_text(tuning), "tuning.json": _text(tuning_to_json(tuning))}
     if results.shares:
         curve = learning_curve(results)
-        makers["curve.txt"] = lambda: curve_to_text(curve)
-        makers["curve.json"] = lambda: _text(curve_to_json(curve))
-    settings = appendix(results)
-    for form, suffix in (("markdown", "md"), ("latex", "tex"), ("csv", "csv")):
-        makers[f"appendix.{suffix}"] = partial(APPENDIX_FORMS[form], settings)
-    texts = {name: make() for name, make in makers.items()}
+        texts |= {"curve.txt": curve_to_text(curve), "curve.json": _text(curve_to_json(curve))}
     return texts | {f"figure-{name}.csv": text for name, text in figure_tables(results).items()}
 
 
 # --------------------------------------------------------------------------------------------------- what goes in
-
-
-def _rule(results: Results) -> dict[str, Any]:
-    """What was declared before the run, and when."""
-    experiment = results.experiment
-    task = experiment.task
-    return {
-        "declared": experiment.created,
-        "experiment_id": experiment.experiment_id,
-        "task": {name: task.get(name) for name in ("name", "version", "metrics")},
-        "task_fingerprint": experiment.task_fingerprint,
-        **{name: experiment.spec[name] for name in DECLARED if name in experiment.spec},
-    }
-
-
-def _versions(results: Results) -> list[dict[str, Any]]:
-    # What was handed to libraries stands with the runs and in the appendix.
-    return [
-        {
-            "arm": run.arm,
-            "seed": run.seed,
-            "attempt": run.attempt,
-            **to_json(dataclasses.replace(run.provenance, configs=())),
-        }
-        for run in results.runs
-    ]
 
 
 def _without_paths(value: Any, key: str = "") -> Any:
@@ -208,31 +194,29 @@ def _without_paths(value: Any, key: str = "") -> Any:
 
 def _anonymous(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Results of a sensitive task without ids, groups and the text of errors."""
-    experiment = plain["experiment"]
-    both = [plain["groups"], experiment["groups"]]
-    found = {name for groups in both for pair in groups.items() for name in pair}
-    found |= {row["item"] for row in plain["scores"]}
-    found |= {leak[side] for leak in experiment["leaks"] for side in ("kept", "dropped")}
-    width = len(str(len(found)))
+    experiment, sides = plain["experiment"], ("kept", "dropped")
+    ids = {name for groups in (plain["groups"], experiment["groups"]) for pair in groups.items() for name in pair}
+    ids |= {row["item"] for row in plain["scores"]}
+    ids |= {leak[side] for leak in experiment["leaks"] for side in sides}
+    width = len(str(len(ids)))
     # Ranks keep the order, and with it the order in which clusters are drawn.
-    names = {name: f"x{rank:0{width}d}" for rank, name in enumerate(sorted(found), 1)}
+    names = {name: f"x{rank:0{width}d}" for rank, name in enumerate(sorted(ids), 1)}
 
     def renamed(groups: Mapping[str, str]) -> dict[str, str]:
         return {names[item]: names[group] for item, group in groups.items()}
 
-    leaks = [{**leak, **{side: names[leak[side]] for side in ("kept", "dropped")}} for leak in experiment["leaks"]]
-    withheld = "withheld: the task is sensitive"
+    def silent(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [{**row, "error": "withheld: the task is sensitive" if row["error"] else None} for row in rows]
+
+    leaks = [{**leak, **{side: names[leak[side]] for side in sides}} for leak in experiment["leaks"]]
     return {
         **plain,
         "experiment": {**experiment, "groups": renamed(experiment["groups"]), "leaks": leaks},
         "groups": renamed(plain["groups"]),
         "scores": [{**row, "item": names[row["item"]]} for row in plain["scores"]],
-        "trials": [{**trial, "error": withheld if trial["error"] else None} for trial in plain["trials"]],
-        "runs": [{**run, "error": withheld if run["error"] else None} for run in plain["runs"]],
-        "serving": [
-            {**made, "arms": [{**one, "error": withheld if one["error"] else None} for one in made["arms"]]}
-            for made in plain["serving"]
-        ],
+        "trials": silent(plain["trials"]),
+        "runs": silent(plain["runs"]),
+        "serving": [{**round_, "arms": silent(round_["arms"])} for round_ in plain["serving"]],
     }
 
 
@@ -278,23 +262,16 @@ def _values(files: Mapping[str, bytes]) -> dict[str, Any]:
     """The plain values under `results/`, by field."""
     values: dict[str, Any] = {}
     for path, data in files.items():
-        folder, _, name = path.rpartition("/")
-        if folder == "results":
-            field, _, suffix = name.rpartition(".")
-            text = data.decode()
-            values[field] = (
-                [json.loads(line) for line in text.split("\n") if line] if suffix == "jsonl" else json.loads(text)
-            )
+        name, _, suffix = path.removeprefix("results/").rpartition(".")
+        if path.startswith("results/"):
+            lines = [line for line in data.decode().split("\n") if line]
+            values[name] = [json.loads(line) for line in lines] if suffix == "jsonl" else json.loads(data)
     return values
 
 
 def _results(plain: Mapping[str, Any]) -> Results:
     # Read once and never changed: tuples in place of JSON's lists.
     return from_json(Results, {name: tuple(rows) if isinstance(rows, list) else rows for name, rows in plain.items()})
-
-
-def _suffix(value: Any) -> str:
-    return "jsonl" if isinstance(value, list) else "json"
 
 
 def _encoded(value: Any) -> bytes:
@@ -310,8 +287,3 @@ def _text(value: Any) -> str:
 def _made_by(files: Mapping[str, bytes]) -> str:
     version = json.loads(files["manifest.json"]).get("harness_version")
     return f"It was made by harness {version}, this is {__version__}; its numerical libraries may differ too"
-
-
-def _first_difference(one: str, other: str) -> int:
-    pairs = zip([*one.splitlines(), None], [*other.splitlines(), None], strict=False)
-    return next((number for number, (a, b) in enumerate(pairs, 1) if a != b), 1)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import Stamp
 from harness.results import numbers
-from harness.results.human.records import HumanArm, HumanReview, HumanTable
+from harness.results.human.records import FlagRate, HumanArm, HumanPair, HumanRater, HumanReview, HumanTable
 from harness.results.leaderboard.rows import Leaderboard
-from harness.results.render.table import Head, Table, table
+from harness.results.render.table import Columns, Table, table, table_of
 from harness.results.render.words import sentence, some
 from harness.results.render.writers import Part, printed
-from harness.stats.votes import Measured, WinRate
+from harness.stats.votes import Kappa, Measured
 
 SHARE = (0.0, 1.0)
 KAPPAS_SHOWN = 15
@@ -22,8 +21,7 @@ def human_view(review: HumanReview) -> list[Part]:
     parts: list[Part] = [*heading(review)]
     for title, tables in human_sections(review):
         parts += ["", title.upper()] if title else []
-        for one in tables:
-            parts += ["", one]
+        parts += [part for shown in tables for part in ("", shown)]
     return parts
 
 
@@ -32,16 +30,15 @@ print_human, human_to_text = printed(human_view)
 
 def heading(review: HumanReview) -> list[str]:
     """What was judged by whom, and when."""
-    all_ = review.everyone
+    votes, stamps = review.everyone, []
+    for what, stamp in (("Opened", review.opened), ("closed", review.closed), ("unblinded", review.unblinded)):
+        by = f" by {stamp.who}" if stamp.who else ""
+        stamps.append(f"{what} {stamp.when}{by}" + (f" ({stamp.why})" if stamp.why else ""))
     lines = [
         f"Round {review.round}: {' against '.join(review.arms)} over {review.split} prompts. {review.items} items for "
-        f"{some(review.raters_per_item, 'rater')} each; {all_.votes} of {review.wanted} votes by "
-        f"{some(all_.raters, 'rater')} on {some(all_.examples, 'example')}.",
-        "; ".join(
-            _stamp(what, stamp)
-            for what, stamp in (("Opened", review.opened), ("closed", review.closed), ("unblinded", review.unblinded))
-        )
-        + ".",
+        f"{some(review.raters_per_item, 'rater')} each; {votes.votes} of {review.wanted} votes by "
+        f"{some(votes.raters, 'rater')} on {some(votes.examples, 'example')}.",
+        f"{'; '.join(stamps)}.",
     ]
     if review.automatic_items:
         lines.append(
@@ -49,18 +46,14 @@ def heading(review: HumanReview) -> list[str]:
             "in rates and scores once for each planned rater, and nowhere else."
         )
     lines += map(sentence, review.notes)
-    return [*lines, *(f"Left out by the declared rule: {one.rater} ({one.excluded})." for one in review.excluded)]
-
-
-def _stamp(what: str, stamp: Stamp) -> str:
-    return f"{what} {stamp.when}" + (f" by {stamp.who}" if stamp.who else "") + (f" ({stamp.why})" if stamp.why else "")
+    return [*lines, *(f"Left out by the declared rule: {rater.rater} ({rater.excluded})." for rater in review.excluded)]
 
 
 def human_sections(review: HumanReview) -> list[tuple[str, list[Table]]]:
     """Sections with a title: all raters, without those that the rule leaves out, the raters themselves."""
     parts = [("All raters" if review.excluded else "", review_tables(review, review.everyone))]
     if review.without is not None:
-        who = ", ".join(one.rater for one in review.excluded)
+        who = ", ".join(rater.rater for rater in review.excluded)
         parts.append((f"Without {who}", review_tables(review, review.without)))
     return [*parts, ("Raters", rater_tables(review))]
 
@@ -73,26 +66,18 @@ def board_rates(board: Leaderboard) -> Table | None:
     review = board.human
     if review is None:
         return None
-    without = review.without
-    heads: list[Head] = [
-        "human review",
-        "human win rate ↑ [95 %]",
-        "rank",
-        ("P(best)", 1),
-        ("score [95 %]", 2),
-        "votes",
-    ]
-    rows = []
-    for arm in review.everyone.arms:
-        rate = arm.win_rate
-        cells = [arm.arm, share(rate.rate), numbers.ranks(arm.ranks), numbers.chance(arm.best_probability)]
-        cells += [_log_odds(arm.score), str(arm_votes(arm))]
-        if without is not None:
-            same = without.of(arm.arm)
-            cells.append(share(same.win_rate.rate) if same is not None else numbers.ABSENT)
-        rows.append(cells)
-    heads += ["without left out [95 %]"] if without is not None else []
-    return table(heads, rows, board_lines(review), "Human review")
+    columns: Columns[HumanArm] = {
+        "human review": lambda arm: arm.arm,
+        "human win rate ↑ [95 %]": lambda arm: share(arm.win_rate.rate),
+        "rank": lambda arm: numbers.ranks(arm.ranks),
+        ("P(best)", 1): lambda arm: numbers.chance(arm.best_probability),
+        ("score [95 %]", 2): lambda arm: _log_odds(arm.score),
+        "votes": lambda arm: str(arm_votes(arm)),
+    }
+    if review.without is not None:
+        rates = {arm.arm: share(arm.win_rate.rate) for arm in review.without.arms}
+        columns = {**columns, "without left out [95 %]": lambda arm: rates.get(arm.arm, numbers.ABSENT)}
+    return table_of(review.everyone.arms, columns, board_lines(review), "Human review")
 
 
 def arm_votes(arm: HumanArm) -> int:
@@ -122,34 +107,50 @@ def board_lines(review: HumanReview) -> list[str]:
     return [*lines, *map(sentence, review.notes)]
 
 
+_ARMS: Columns[HumanArm] = {
+    "arm": lambda arm: arm.arm,
+    "human win rate [95 %]": lambda arm: share(arm.win_rate.rate),
+    ("won", 2): lambda arm: str(arm.win_rate.wins),
+    ("lost", 2): lambda arm: str(arm.win_rate.losses),
+    ("tied", 2): lambda arm: str(arm.win_rate.ties),
+    ("both bad", 3): lambda arm: str(arm.win_rate.both_bad),
+    ("score [95 %]", 1): lambda arm: _log_odds(arm.score),
+    ("at equal length [95 %]", 4): lambda arm: _log_odds(arm.at_equal_length),
+    "rank": lambda arm: numbers.ranks(arm.ranks),
+    "P(best)": lambda arm: numbers.chance(arm.best_probability),
+}
+_PAIRS: Columns[HumanPair] = {
+    "pair": lambda pair: f"{pair.first} over {pair.second}",
+    "first wins [95 %]": lambda pair: share(pair.rate.rate) if pair.rate else numbers.ABSENT,
+    ("won", 1): lambda pair: str(pair.rate.wins) if pair.rate else numbers.ABSENT,
+    ("lost", 1): lambda pair: str(pair.rate.losses) if pair.rate else numbers.ABSENT,
+    ("tied", 1): lambda pair: str(pair.rate.ties) if pair.rate else numbers.ABSENT,
+    ("both bad", 3): lambda pair: str(pair.rate.both_bad) if pair.rate else numbers.ABSENT,
+    "implied by scores [95 %]": lambda pair: share(pair.implied) + (" *" if pair.unbounded else ""),
+    ("p", 2): lambda pair: numbers.probability(pair.p_value),
+}
+_FLAGS: Columns[tuple[str, FlagRate]] = {
+    "arm": lambda row: row[0],
+    "flag": lambda row: row[1].flag,
+    "answers flagged": lambda row: f"{row[1].flagged} of {row[1].answers}",
+    "share": lambda row: numbers.fixed(row[1].rate, 3),
+    "at most": lambda row: numbers.fixed(row[1].upper, 3),
+    ("in votes", 1): lambda row: f"{row[1].flagged_votes} of {row[1].votes}",
+}
+_RATERS: Columns[HumanRater] = {
+    "rater": lambda rater: rater.rater,
+    "votes": lambda rater: str(rater.votes),
+    "gold right [95 %]": lambda rater: share(rater.gold),
+    "identical called alike [95 %]": lambda rater: share(rater.identical),
+    "repeats alike": lambda rater: "{} of {}".format(*rater.repeats) if rater.repeats[1] else numbers.ABSENT,
+    ("left", 1): lambda rater: "{} of {}".format(*rater.left) if rater.left[1] else numbers.ABSENT,
+    ("median s", 2): lambda rater: numbers.seconds(rater.seconds),
+    "left out": lambda rater: "yes" if rater.excluded else "no",
+}
+
+
 def review_tables(review: HumanReview, votes: HumanTable) -> list[Table]:
     """Every table of one set of raters."""
-    return [
-        _arms(votes),
-        *([_pairs(votes)] if len(review.arms) > 1 and votes.pairs else []),
-        _statistics(review, votes),
-        *([_criteria(review, votes)] if review.criteria else []),
-        *([_flags(votes)] if review.flags else []),
-    ]
-
-
-def _arms(votes: HumanTable) -> Table:
-    heads: list[Head] = [
-        *("arm", "human win rate [95 %]", ("won", 2), ("lost", 2), ("tied", 2), ("both bad", 3)),
-        *(("score [95 %]", 1), ("at equal length [95 %]", 4), "rank", "P(best)"),
-    ]
-    rows = [
-        [
-            arm.arm,
-            share(arm.win_rate.rate),
-            *_counts(arm.win_rate),
-            _log_odds(arm.score),
-            _log_odds(arm.at_equal_length),
-            numbers.ranks(arm.ranks),
-            numbers.chance(arm.best_probability),
-        ]
-        for arm in votes.arms
-    ]
     notes = [
         "Win rate: against the other arms as they were met, ties as half wins, both bad in no rate. Score: "
         "Bradley-Terry, log-odds against the mean arm. Intervals are clustered by example and by rater; ranks hold "
@@ -158,7 +159,44 @@ def _arms(votes: HumanTable) -> Table:
         *_reasons([("score", arm.score) for arm in votes.arms]),
         *_reasons([("score at equal length", arm.at_equal_length) for arm in votes.arms]),
     ]
-    return table(heads, rows, notes, "Arms")
+    tables = [table_of(votes.arms, _ARMS, notes, "Arms")]
+    if len(review.arms) > 1 and votes.pairs:
+        notes = ["p: of no difference in scores, not adjusted for the number of pairs."]
+        if any(pair.unbounded for pair in votes.pairs):
+            notes.append("* the votes separate the two: any finite difference is too small.")
+        tables.append(table_of(votes.pairs, _PAIRS, notes, "Pairs"))
+    statistics = [
+        ("votes for the left side", votes.left_rate, SHARE),
+        ("effect of standing left (log-odds)", votes.side, None),
+        ("effect of length (log-odds)", votes.length, None),
+        ("agreement: alpha, nominal", votes.alpha_nominal, SHARE),
+        ("agreement: alpha, ordinal", votes.alpha_ordinal, SHARE),
+        ("self-consistency on swapped repeats", votes.consistency, SHARE),
+        *([("blinding index (all raters)", review.blinding, SHARE)] if votes is review.everyone else []),
+    ]
+    rows = []
+    for name, value, bounds in statistics:
+        n = str(value.estimate.n) if value.estimate else numbers.ABSENT
+        rows.append([name, numbers.with_interval(value.estimate, bounds), n])
+    notes = _reasons([(name, value) for name, value, _ in statistics])
+    tables.append(table(["statistic", "value [95 %]", "n"], rows, notes, "Bias and agreement"))
+    if review.criteria:
+        rates = [
+            [share(arm.criteria[name].rate) if name in arm.criteria else numbers.ABSENT for name in review.criteria]
+            for arm in votes.arms
+        ]
+        rows = [[arm.arm, *cells] for arm, cells in zip(votes.arms, rates, strict=True)]
+        heads = ["arm", *(f"{name} [95 %]" for name in review.criteria)]
+        tables.append(table(heads, rows, title="Criteria: win rate on each"))
+    if review.flags:
+        note = (
+            "An answer is flagged when any of its raters flagged it. At most: exact one-sided 95 % limit "
+            "(Clopper-Pearson) over answers, each of another example, so that raters of one answer are not counted "
+            "apart."
+        )
+        flags = [(arm.arm, flag) for arm in votes.arms for flag in arm.flags]
+        tables.append(table_of(flags, _FLAGS, [note], "Flags"))
+    return tables
 
 
 def _few(raters: int) -> list[str]:
@@ -169,110 +207,23 @@ def _few(raters: int) -> list[str]:
     return [f"{raters} raters are few: such intervals cover about {covered} % in simulations."] if covered else []
 
 
-def _counts(rate: WinRate) -> tuple[str, str, str, str]:
-    """Won, lost, tied, both bad."""
-    return str(rate.wins), str(rate.losses), str(rate.ties), str(rate.both_bad)
-
-
-def _pairs(votes: HumanTable) -> Table:
-    heads: list[Head] = [
-        *("pair", "first wins [95 %]", ("won", 1), ("lost", 1), ("tied", 1), ("both bad", 3)),
-        *("implied by scores [95 %]", ("p", 2)),
-    ]
-    rows = [
-        [
-            f"{pair.first} over {pair.second}",
-            share(pair.rate.rate) if pair.rate else numbers.ABSENT,
-            *(_counts(pair.rate) if pair.rate else (numbers.ABSENT,) * 4),
-            share(pair.implied) + (" *" if pair.unbounded else ""),
-            numbers.probability(pair.p_value),
-        ]
-        for pair in votes.pairs
-    ]
-    notes = ["p: of no difference in scores, not adjusted for the number of pairs."]
-    if any(pair.unbounded for pair in votes.pairs):
-        notes.append("* the votes separate the two: any finite difference is too small.")
-    return table(heads, rows, notes, "Pairs")
-
-
-def _statistics(review: HumanReview, votes: HumanTable) -> Table:
-    statistics = [
-        ("votes for the left side", votes.left_rate, SHARE),
-        ("effect of standing left (log-odds)", votes.side, None),
-        ("effect of length (log-odds)", votes.length, None),
-        ("agreement: alpha, nominal", votes.alpha_nominal, SHARE),
-        ("agreement: alpha, ordinal", votes.alpha_ordinal, SHARE),
-        ("self-consistency on swapped repeats", votes.consistency, SHARE),
-        *([("blinding index (all raters)", review.blinding, SHARE)] if votes is review.everyone else []),
-    ]
-    rows = [
-        [name, numbers.with_interval(one.estimate, bounds), str(one.estimate.n) if one.estimate else numbers.ABSENT]
-        for name, one, bounds in statistics
-    ]
-    notes = _reasons([(name, one) for name, one, _ in statistics])
-    return table(["statistic", "value [95 %]", "n"], rows, notes, "Bias and agreement")
-
-
-def _criteria(review: HumanReview, votes: HumanTable) -> Table:
-    rows = [
-        [arm.arm, *(share(arm.criteria[name].rate) if name in arm.criteria else "-" for name in review.criteria)]
-        for arm in votes.arms
-    ]
-    heads = ["arm", *(f"{name} [95 %]" for name in review.criteria)]
-    return table(heads, rows, title="Criteria: win rate on each")
-
-
-def _flags(votes: HumanTable) -> Table:
-    rows = [
-        [
-            arm.arm,
-            flag.flag,
-            f"{flag.flagged} of {flag.answers}",
-            numbers.fixed(flag.rate, 3),
-            numbers.fixed(flag.upper, 3),
-            f"{flag.flagged_votes} of {flag.votes}",
-        ]
-        for arm in votes.arms
-        for flag in arm.flags
-    ]
-    note = (
-        "An answer is flagged when any of its raters flagged it. At most: exact one-sided 95 % limit (Clopper-Pearson) "
-        "over answers, each of another example, so that raters of one answer are not counted apart."
-    )
-    return table(["arm", "flag", "answers flagged", "share", "at most", ("in votes", 1)], rows, [note], "Flags")
-
-
 def rater_tables(review: HumanReview) -> list[Table]:
     """How every rater did where the right answer is known, and Cohen's kappas of each two of them.
 
     Of many pairs of raters those with most items in common.
     """
-    heads: list[Head] = [
-        *("rater", "votes", "gold right [95 %]", "identical called alike [95 %]", "repeats alike", ("left", 1)),
-        *(("median s", 2), "left out"),
-    ]
-    rows = [
-        [
-            rater.rater,
-            str(rater.votes),
-            share(rater.gold),
-            share(rater.identical),
-            _of(rater.repeats),
-            _of(rater.left),
-            numbers.seconds(rater.seconds),
-            "yes" if rater.excluded else "no",
-        ]
-        for rater in review.raters
-    ]
-    raters = table(heads, rows, [_rule(review)], "Raters")
+    tables = [table_of(review.raters, _RATERS, [_rule(review)], "Raters")]
     kappas = sorted(review.everyone.kappas, key=lambda kappa: -kappa.n)
-    pairs = [
-        [f"{one.first}, {one.second}", numbers.fixed(one.value, 3) if one.value is not None else one.why, str(one.n)]
-        for one in kappas[:KAPPAS_SHOWN]
-    ]
-    rest = len(kappas) - len(pairs)
-    notes = [f"{rest} more pairs of raters: --json has them."] if rest else []
-    return [raters, *([table(["raters", "Cohen's kappa", "in common"], pairs, notes, "Kappas")] if pairs else [])]
+    if kappas:
+        columns: Columns[Kappa] = {
+            "raters": lambda kappa: f"{kappa.first}, {kappa.second}",
+            "Cohen's kappa": lambda kappa: kappa.why if kappa.value is None else numbers.fixed(kappa.value, 3),
+            "in common": lambda kappa: str(kappa.n),
+        }
+        rest = len(kappas) - KAPPAS_SHOWN
+        notes = [f"{rest} more pairs of raters: --json has them."] if rest > 0 else []
+        tables.append(table_of(kappas[:KAPPAS_SHOWN], columns, notes, "Kappas"))
+    return tables
 
 
 def _rule(review: HumanReview) -> str:
@@ -294,33 +245,28 @@ def _rule(review: HumanReview) -> str:
 # ------------------------------------------------------------------------------------------------------------ cells
 
 
-def share(one: Measured) -> str:
+def share(value: Measured) -> str:
     """A share with its interval."""
-    return numbers.with_interval(one.estimate, SHARE)
+    return numbers.with_interval(value.estimate, SHARE)
 
 
-def _log_odds(one: Measured) -> str:
+def _log_odds(odds: Measured) -> str:
     """Log-odds with their interval, two decimals."""
-    estimate = one.estimate
+    estimate = odds.estimate
     if estimate is None:
         return numbers.ABSENT
-    value, *limits = (
-        end if end is None else numbers.fixed(end, 2, sign=True)
-        for end in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value} [-]" if None in limits else f"{value} [{limits[0]}, {limits[1]}]"
-
-
-def _of(counted: tuple[int, int]) -> str:
-    return f"{counted[0]} of {counted[1]}" if counted[1] else numbers.ABSENT
+    ends = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (end if end is None else numbers.fixed(end, 2, sign=True) for end in ends)
+    return f"{value} [-]" if low is None or high is None else f"{value} [{low}, {high}]"
 
 
 def _reasons(statistics: Sequence[tuple[str, Measured]]) -> list[str]:
     """Why a value is not there, or has no interval; the same reason said once."""
     names: dict[str, list[str]] = {}
-    for name, one in statistics:
-        if one.estimate is None:
-            names.setdefault(one.why, []).append(name)
-        elif one.estimate.low is None:
-            names.setdefault(one.estimate.method.rpartition("; ")[2] or one.estimate.method, []).append(name)
+    for name, value in statistics:
+        if value.estimate is None:
+            names.setdefault(value.why, []).append(name)
+        elif value.estimate.low is None:
+            method = value.estimate.method
+            names.setdefault(method.rpartition("; ")[2] or method, []).append(name)
     return [f"No {', '.join(dict.fromkeys(those))}: {why}." for why, those in names.items() if why]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import replace
 
-from harness.records import Estimate
 from harness.results import numbers
 from harness.results.human.records import METRIC, HumanArm
 from harness.results.leaderboard.rows import Leaderboard, Row
@@ -22,9 +22,10 @@ from harness.results.render.words import (
 )
 from harness.results.render.writers import SIGNS, Part, escape, latex, markdown, printed, safe, to_rows
 
+ESTIMATE = ("value", "low", "high", "level", "n", "clusters", "seeds")
 CSV_FIELDS = (
-    *("experiment", "arm", "method", "status", "metric", "direction", "primary", "value", "low", "high", "level"),
-    *("n", "clusters", "seeds", "estimand", "reference", "difference", "difference_low", "difference_high"),
+    *("experiment", "arm", "method", "status", "metric", "direction", "primary", *ESTIMATE),
+    *("estimand", "reference", "difference", "difference_low", "difference_high"),
     *("p", "p_holm", "missing", "reason", "budget"),
 )
 """Columns, in order. `level` is that of both intervals; `difference` is arm minus reference, paired; `budget` what the
@@ -74,77 +75,54 @@ def _heading(board: Leaderboard) -> list[str]:
 # ---------------------------------------------------------------------------------------------------------- Markdown
 
 
-@dataclass(frozen=True, slots=True)
-class Sections:
-    """The parts of the Markdown form without headings, for a page that lays them out itself; empty: not there."""
-
-    verdict: str
-    summary: str
-    ranking: str
-    failures: str
-    metrics: tuple[str, ...]
-    """One for each column of the board."""
-    human: str
-    forgetting: str
-    cost: str
-    serving: str
-
-
-def sections(board: Leaderboard) -> Sections:
-    """The parts of the Markdown form."""
+def sections(board: Leaderboard) -> tuple[tuple[str, str, str], dict[str, str]]:
+    """The Markdown form: verdict, summary and ranking, then what else there is by its heading, a metric by its name."""
     record = board.experiment
     sizes = ", ".join(f"{size:,} {name}" for name, size in record.split_sizes.items())
-    summary = [
+    summary = _blocks(
         f"Task `{board.task}` v{record.task.get('version', 1)}: {sizes}. "
         f"{safe(str(record.task.get('description', '')))}",
         f"{board.estimand} Looks at the test split: {board.looks} by this experiment, {board.looks_in_all} in all. "
         f"Leaks between splits: {board.leaks}.",
-        "\n".join(f"- {safe(note)}" for note in board.notes),
-    ]
+        _listed(board.notes),
+    )
     first, *others = map(safe, verdict_lines(board.verdict))
     ranking = [markdown(tables.short_ranking(board)), "\n".join([standing(board.verdict), *legend_of_marks(board)])]
     ranking += [ranks_words(board.verdict.estimand)] if tables.scored_rows(board) else []
-    notes = "\n".join(f"- {row.arm}: {safe(note)}" for row in board.rows for note in row.notes)
-    rates = human.board_rates(board)
-    serving = board.serving
+    rates, serving = human.board_rates(board), board.serving
     speeds = [] if serving is None else [*map(markdown, speed.speed_tables(serving)), _listed(speed.legend(serving))]
-    return Sections(
-        verdict=_blocks(f"**{first}**", " ".join(others)),
-        summary=_blocks(*summary),
-        ranking=_blocks(*ranking),
-        failures="\n".join(f"- **{arm}**: {safe(error)}" for arm, error in tables.failures(board).rows),
-        metrics=tuple(
-            _blocks(f"{better(column)}; {safe(column.description)}.", markdown(tables.one_metric(board, column)))
+    more = {
+        "Without a result": "\n".join(f"- **{arm}**: {safe(error)}" for arm, error in tables.failures(board).rows),
+        **{
+            column.name: _blocks(
+                f"{better(column)}; {safe(column.description)}.", markdown(tables.one_metric(board, column))
+            )
             for column in board.columns
+        },
+        "Human review": markdown(replace(rates, title="")) if rates is not None else "",
+        "Forgetting": markdown(tables.forgetting(board)) if board.forgetting else "",
+        "Cost of one seed": _blocks(
+            markdown(tables.cost(board)), _listed([f"{row.arm}: {note}" for row in board.rows for note in row.notes])
         ),
-        human=markdown(rates.untitled()) if rates is not None else "",
-        forgetting=markdown(tables.forgetting(board)) if board.forgetting else "",
-        cost=_blocks(markdown(tables.cost(board)), notes),
-        serving=_blocks(*speeds),
-    )
+        "Serving": _blocks(*speeds),
+    }
+    top = (_blocks(f"**{first}**", " ".join(others)), summary, _blocks(*ranking))
+    return top, {title: text for title, text in more.items() if text}
 
 
 def _blocks(*blocks: str) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _listed(lines: list[str]) -> str:
+def _listed(lines: Iterable[str]) -> str:
     return "\n".join(f"- {safe(line)}" for line in lines)
 
 
 def render_markdown(board: Leaderboard) -> str:
     """Tables of ranking, metrics and cost, with every caveat of the text form."""
-    parts = sections(board)
-    named = [
-        ("Without a result", parts.failures),
-        *((column.name, table) for column, table in zip(board.columns, parts.metrics, strict=True)),
-        ("Human review", parts.human),
-        ("Forgetting", parts.forgetting),
-        ("Cost of one seed", parts.cost),
-        ("Serving", parts.serving),
-    ]
-    blocks = [f"# {board.experiment.name}", parts.verdict, parts.summary, parts.ranking]
-    return _blocks(*blocks, *(_blocks(f"## {title}", text) for title, text in named if text)) + "\n"
+    top, more = sections(board)
+    headed = [_blocks(f"## {title}", text) for title, text in more.items()]
+    return _blocks(f"# {board.experiment.name}", *top, *headed) + "\n"
 
 
 # ------------------------------------------------------------------------------------------------------------- LaTeX
@@ -202,23 +180,14 @@ def to_csv(board: Leaderboard) -> str:
 def _metric_values(board: Leaderboard, row: Row, index: int) -> dict[str, object]:
     column = board.columns[index]
     cell = row.cells[column.name]
-    difference = cell.difference
     return {
-        "arm": row.arm,
-        "method": row.method,
-        "status": row.status,
-        "metric": column.name,
-        "direction": column.direction,
-        "primary": str(column.primary).lower(),
-        **_estimate_values(cell.estimate),
-        "estimand": board.question,
-        "reference": board.reference,
-        "difference": difference.value if difference else None,
-        "difference_low": difference.low if difference else None,
-        "difference_high": difference.high if difference else None,
-        "p": cell.p_value,
-        "p_holm": cell.p_holm,
-        "missing": cell.missing,
+        **{name: getattr(row, name) for name in ("arm", "method", "status")},
+        **{"metric": column.name, "direction": column.direction, "primary": str(column.primary).lower()},
+        **{name: getattr(cell.estimate, name, None) for name in ESTIMATE},
+        **{"estimand": board.question, "reference": board.reference},
+        "difference": getattr(cell.difference, "value", None),
+        **{f"difference_{end}": getattr(cell.difference, end, None) for end in ("low", "high")},
+        **{"p": cell.p_value, "p_holm": cell.p_holm, "missing": cell.missing},
         "reason": cell.reason or cell.difference_reason,
     }
 
@@ -226,19 +195,8 @@ def _metric_values(board: Leaderboard, row: Row, index: int) -> dict[str, object
 def _human_values(row: Row, voted: HumanArm) -> dict[str, object]:
     """What people said of an arm; n counts votes, clusters the examples."""
     return {
-        "arm": row.arm,
-        "method": row.method,
-        "status": row.status,
-        "metric": METRIC,
-        "direction": "higher",
-        "primary": "false",
-        **_estimate_values(voted.win_rate.rate.estimate),
-        "estimand": "checkpoints",
-        "missing": 0,
+        **{name: getattr(row, name) for name in ("arm", "method", "status")},
+        **{"metric": METRIC, "direction": "higher", "primary": "false", "estimand": "checkpoints", "missing": 0},
+        **{name: getattr(voted.win_rate.rate.estimate, name, None) for name in ESTIMATE},
         "reason": voted.win_rate.rate.why,
     }
-
-
-def _estimate_values(estimate: Estimate | None) -> dict[str, object]:
-    names = ("value", "low", "high", "level", "n", "clusters", "seeds")
-    return {name: getattr(estimate, name) for name in names} if estimate is not None else {}

@@ -75,36 +75,32 @@ def arm_ledger(board: Leaderboard) -> Table:
     price: float | None = (board.experiment.spec.get("resources") or {}).get("price_per_device_hour")
     if price is not None:
         quantities.append((f"cost at {price:g} an hour", lambda cost: numbers.money(cost.money)))
-    costs: dict[str, Cost] = {}
+    columns: dict[str, Cost] = {}
     for row in board.rows:
         if row.cost is not None:
-            costs[marked(row)] = row.cost
+            columns[marked(row)] = row.cost
             if row.cost.with_parent is not None:
-                costs[f"{row.arm}+"] = row.cost.with_parent
-    rows = [[name, *map(show, costs.values())] for name, show in quantities] if costs else []
-    return table(["ledger", *costs], rows, _legend(board))
-
-
-def _legend(board: Leaderboard) -> list[str]:
-    """What the quantities are."""
+                columns[f"{row.arm}+"] = row.cost.with_parent
+    rows = [[name, *map(show, columns.values())] for name, show in quantities] if columns else []
     costs = [row.cost for row in board.rows if row.cost is not None]
-    lines = legend_of_marks(board)
-    if any(cost.has_parent for cost in costs):
-        lines.append("+: with the training of the arm it starts from.")
-    if any(cost.seeds > 1 for cost in costs):
-        lines.append("Of several seeds the mean; of peak memory the largest.")
-    lines.append(
-        "Total: all seconds above it. Lost: in failed attempts, repeated steps and steps that ran out of memory."
-    )
-    if any(cost.tuning_seconds for cost in costs):
-        lines.append("Tuning: all trials of the arm, once for all seeds; not in the total.")
     kinds = sorted({cost.memory_kind for cost in costs if cost.memory_kind is not None})
-    if kinds:
-        lines.append(
-            f"Peak memory while training: {' or '.join(kinds)}"
-            + (" (of the whole process, its libraries too)." if "resident set" in kinds else ".")
-        )
-    return [*lines, *([FLOPS] if any(cost.flops for cost in costs) else [])]
+    memory = f"Peak memory while training: {' or '.join(kinds)}"
+    memory += " (of the whole process, its libraries too)." if "resident set" in kinds else "."
+    notes = (
+        (any(cost.has_parent for cost in costs), "+: with the training of the arm it starts from."),
+        (any(cost.seeds > 1 for cost in costs), "Of several seeds the mean; of peak memory the largest."),
+        (
+            True,
+            "Total: all seconds above it. Lost: in failed attempts, repeated steps and steps that ran out of memory.",
+        ),
+        (
+            any(cost.tuning_seconds for cost in costs),
+            "Tuning: all trials of the arm, once for all seeds; not in the total.",
+        ),
+        (bool(kinds), memory),
+        (any(cost.flops for cost in costs), FLOPS),
+    )
+    return table(["ledger", *columns], rows, [*legend_of_marks(board), *(note for said, note in notes if said)])
 
 
 def run_ledger(board: Leaderboard) -> Table | None:

@@ -8,7 +8,7 @@ from harness.records import Estimate
 from harness.results import numbers
 from harness.results.leaderboard.rows import Leaderboard
 from harness.results.leaderboard.serving import ServingRow, ServingTable
-from harness.results.render.table import Head, Table, table
+from harness.results.render.table import Columns, Table, table_of
 from harness.results.render.writers import Part, printed
 
 NOTHING = "No serving figures: `harness serving FILE` measures them."
@@ -28,42 +28,43 @@ print_serving, serving_to_text = printed(serving_view)
 
 def speed_tables(serving: ServingTable) -> list[Table]:
     """The figures of every arm that has some, and their ratios to the reference where there are any."""
-    level = _level(serving)
-    heads: list[Head] = [
-        *("serving", f"first token ms [{level}]", ("p90 ms", 3), f"tokens/s [{level}]", "batch"),
-        *(f"tokens/s at batch [{level}]", ("peak MB", 1), ("at batch", 4), ("weights MB", 2)),
-    ]
-    rows = [
-        [
-            row.arm + ("" if row.forced else " *"),
-            _spread(row.figures.get("first_token_seconds"), milliseconds),
-            _alone(row.figures.get("first_token_p90_seconds"), milliseconds),
-            _spread(row.figures.get("tokens_per_second"), rate),
-            numbers.ABSENT if row.batch is None else str(row.batch),
-            _spread(row.figures.get("batch_tokens_per_second"), rate),
-            numbers.megabytes(row.memory_bytes),
-            numbers.megabytes(row.batch_memory_bytes),
-            numbers.megabytes(row.weights_bytes),
-        ]
-        for row in serving.rows
-        if row.figures
-    ]
+    levels = [figure.level for row in serving.rows for figure in row.figures.values() if figure.low is not None]
+    level = f"{100 * min(levels, default=0.95):.3g} %"  # or what too few rounds reach
+    figures: Columns[ServingRow] = {
+        "serving": lambda row: row.arm + ("" if row.forced else " *"),
+        f"first token ms [{level}]": lambda row: _cell(row.figures.get(RATIOS[0]), milliseconds),
+        ("p90 ms", 3): lambda row: _cell(row.figures.get("first_token_p90_seconds"), milliseconds, interval=False),
+        f"tokens/s [{level}]": lambda row: _cell(row.figures.get(RATIOS[1]), rate),
+        "batch": lambda row: numbers.ABSENT if row.batch is None else str(row.batch),
+        f"tokens/s at batch [{level}]": lambda row: _cell(row.figures.get(RATIOS[2]), rate),
+        ("peak MB", 1): lambda row: numbers.megabytes(row.memory_bytes),
+        ("at batch", 4): lambda row: numbers.megabytes(row.batch_memory_bytes),
+        ("weights MB", 2): lambda row: numbers.megabytes(row.weights_bytes),
+    }
     base = serving.of(serving.reference)
-    ratios = [
-        [row.arm, *(_spread(row.ratios.get(name), _ratio) for name in RATIOS), _memory(row, base)]
-        for row in serving.rows
-        if row.ratios and row.arm != serving.reference
-    ]
-    names: list[Head] = [f"over {serving.reference}", "first token", "tokens/s", "tokens/s at batch", ("peak MB", 1)]
-    first = table(heads, rows, title="Time, speed and memory")
-    return [first, *([table(names, ratios, title=f"Relative to {serving.reference}")] if ratios else [])]
+
+    def memory(row: ServingRow) -> str:
+        if base is None or not base.memory_bytes or row.memory_bytes is None or row.memory_kind != base.memory_kind:
+            return numbers.ABSENT
+        return _ratio(row.memory_bytes / base.memory_bytes)
+
+    ratios: Columns[ServingRow] = {
+        f"over {serving.reference}": lambda row: row.arm,
+        "first token": lambda row: _cell(row.ratios.get(RATIOS[0]), _ratio),
+        "tokens/s": lambda row: _cell(row.ratios.get(RATIOS[1]), _ratio),
+        "tokens/s at batch": lambda row: _cell(row.ratios.get(RATIOS[2]), _ratio),
+        ("peak MB", 1): memory,
+    }
+    first = table_of([row for row in serving.rows if row.figures], figures, title="Time, speed and memory")
+    second = [row for row in serving.rows if row.ratios and row.arm != serving.reference]
+    return [first, *([table_of(second, ratios, title=f"Relative to {serving.reference}")] if second else [])]
 
 
 def medians(serving: ServingTable) -> dict[str, Callable[[str], str]]:
     """Column → the median of an arm, without intervals."""
 
     def cell(name: str, shown: Callable[[float], str]) -> Callable[[str], str]:
-        return lambda arm: _alone((serving.of(arm) or ServingRow(arm)).figures.get(name), shown)
+        return lambda arm: _cell((serving.of(arm) or ServingRow(arm)).figures.get(name), shown, interval=False)
 
     return {
         "first token ms": cell(RATIOS[0], milliseconds),
@@ -71,12 +72,6 @@ def medians(serving: ServingTable) -> dict[str, Callable[[str], str]]:
         "tokens/s at batch": cell(RATIOS[2], rate),
         "peak MB": lambda arm: numbers.megabytes((serving.of(arm) or ServingRow(arm)).memory_bytes),
     }
-
-
-def _memory(row: ServingRow, base: ServingRow | None) -> str:
-    if base is None or not base.memory_bytes or row.memory_bytes is None or row.memory_kind != base.memory_kind:
-        return numbers.ABSENT
-    return _ratio(row.memory_bytes / base.memory_bytes)
 
 
 def legend(serving: ServingTable) -> list[str]:
@@ -112,12 +107,6 @@ def legend(serving: ServingTable) -> list[str]:
     return [*lines, *(f"{row.arm}: no serving figures: {row.error}" for row in serving.rows if row.error)]
 
 
-def _level(serving: ServingTable) -> str:
-    """`95 %`, or what too few rounds reach."""
-    levels = [one.level for row in serving.rows for one in row.figures.values() if one.low is not None]
-    return f"{100 * min(levels, default=0.95):.3g} %"
-
-
 def milliseconds(seconds: float) -> str:
     """Seconds as milliseconds with three digits that carry meaning."""
     return rate(1000 * seconds)
@@ -133,13 +122,9 @@ def _ratio(value: float) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
-def _alone(estimate: Estimate | None, shown: Callable[[float], str]) -> str:
-    return numbers.ABSENT if estimate is None else shown(estimate.value)
-
-
-def _spread(estimate: Estimate | None, shown: Callable[[float], str]) -> str:
-    if estimate is None:
-        return numbers.ABSENT
+def _cell(estimate: Estimate | None, shown: Callable[[float], str], *, interval: bool = True) -> str:
+    if estimate is None or not interval:
+        return numbers.ABSENT if estimate is None else shown(estimate.value)
     if estimate.low is None or estimate.high is None:
         return f"{shown(estimate.value)} [-]"
     return f"{shown(estimate.value)} [{shown(estimate.low)}, {shown(estimate.high)}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from harness.metrics import metric, of_task
 from harness.records import SealedAccess, Trial
@@ -12,7 +13,7 @@ from harness.results.leaderboard.columns import Column
 from harness.results.render.table import Table, table
 from harness.results.render.words import ARROWS, label, sentence
 from harness.results.render.writers import Indented, Part, escape, latex, markdown, printed, safe, to_rows
-from harness.results.studies.appendix import Appendix, Block, Setting, Value
+from harness.results.studies.appendix import Appendix, Block, Value
 from harness.results.studies.comparison import Comparison, Sample
 from harness.results.studies.curve import LearningCurve
 from harness.results.studies.suite import SuiteTable
@@ -62,21 +63,26 @@ def chosen_settings(report: TuningReport) -> Table:
 
 
 def _trials(arm: ArmTuning, primary: str) -> Table:
-    halved = len({trial.rung for trial in arm.trials}) > 1
-    fields = list(arm.trials[0].values)
-    rows = [
-        [
-            f"trial {trial.number}",
-            *(setting(trial.values[name]) for name in fields),
-            *([f"{trial.share:.0%}"] if halved else []),
-            _trial_value(trial, primary),
-            numbers.ABSENT if trial.loss is None else f"{trial.loss:.4f}",
-            numbers.seconds(trial.seconds),
-            _trial_marks(trial),
-        ]
-        for trial in arm.trials
-    ]
+    fields, halved = list(arm.trials[0].values), _halved(arm)
+    rows = []
+    for trial in arm.trials:
+        marks = (("chosen", trial.chosen), ("recipe", trial.stock), ("edge", trial.edge), (trial.status, True))
+        rows.append(
+            [
+                f"trial {trial.number}",
+                *(setting(trial.values[name]) for name in fields),
+                *([f"{trial.share:.0%}"] if halved else []),
+                _trial_value(trial, primary),
+                numbers.ABSENT if trial.loss is None else f"{trial.loss:.4f}",
+                numbers.seconds(trial.seconds),
+                ", ".join(mark for mark, is_so in marks if is_so and mark != "ok"),
+            ]
+        )
     return table([arm.arm, *fields, *(["budget"] if halved else []), primary, "val. loss", "seconds", ""], rows)
+
+
+def _halved(arm: ArmTuning) -> bool:
+    return len({trial.rung for trial in arm.trials}) > 1
 
 
 def _trial_notes(arm: ArmTuning, primary: str) -> list[str]:
@@ -85,18 +91,11 @@ def _trial_notes(arm: ArmTuning, primary: str) -> list[str]:
     validated = max(trial.validated for trial in arm.trials)
     if validated:
         notes.append(f"{primary}: mean over {validated} validation examples.")
-    if len({trial.rung for trial in arm.trials}) > 1:
-        saved = 1 - arm.full_trials / arm.settings
-        notes.append(
-            f"Halving spent {arm.full_trials:.2f} budgets where {arm.settings} were asked for: {saved:.0%} saved."
-        )
+    if _halved(arm):
+        spent, saved = arm.full_trials, 1 - arm.full_trials / arm.settings
+        notes.append(f"Halving spent {spent:.2f} budgets where {arm.settings} were asked for: {saved:.0%} saved.")
     bad = [trial for trial in arm.trials if trial.status != "ok"]
-    return notes + [f"Trial {one.number} ({settings(one.values)}): {one.status}: {one.error}" for one in bad]
-
-
-def _trial_marks(trial: Trial) -> str:
-    marks = [name for name, is_so in (("chosen", trial.chosen), ("recipe", trial.stock), ("edge", trial.edge)) if is_so]
-    return ", ".join([*marks, *([trial.status] if trial.status != "ok" else [])])
+    return notes + [f"Trial {trial.number} ({settings(trial.values)}): {trial.status}: {trial.error}" for trial in bad]
 
 
 def _trial_value(trial: Trial, primary: str) -> str:
@@ -166,19 +165,13 @@ def comparison_view(comparison: Comparison) -> list[Part]:
 
 def differences(comparison: Comparison) -> Table:
     """Every metric of both arms, and a minus b."""
-    rows = [
-        [
-            label(one.column),
-            numbers.value(one.a, one.column.bounds),
-            numbers.value(one.b, one.column.bounds),
-            numbers.with_interval(one.difference, one.column.bounds, sign=True)
-            if one.difference
-            else one.reason or numbers.ABSENT,
-            numbers.probability(one.p_value),
-        ]
-        for one in comparison.metrics
-    ]
-    a, b = comparison.a, comparison.b
+    a, b, rows = comparison.a, comparison.b, []
+    for compared in comparison.metrics:
+        bounds, difference = compared.column.bounds, compared.reason or numbers.ABSENT
+        if compared.difference:
+            difference = numbers.with_interval(compared.difference, bounds, sign=True)
+        values = (numbers.value(compared.a, bounds), numbers.value(compared.b, bounds), difference)
+        rows.append([label(compared.column), *values, numbers.probability(compared.p_value)])
     return table(["metric", a, b, f"{a} minus {b} [95 %]", "p"], rows)
 
 
@@ -213,17 +206,17 @@ def suite_view(suite: SuiteTable) -> list[Part]:
     for arm, standings in suite.standings.items():
         mean = suite.mean_rank(arm)
         cells = []
-        for one in standings:
-            low, high = one.ranks or (one.rank, one.rank)
-            allowed = "" if one.ranks is None else f" [{low}]" if low == high else f" [{low}–{high}]"
-            cells.append(one.value if one.rank is None else f"{one.value}  #{one.rank}{allowed}")
+        for standing in standings:
+            low, high = standing.ranks or (standing.rank, standing.rank)
+            allowed = "" if standing.ranks is None else f" [{low}]" if low == high else f" [{low}–{high}]"
+            cells.append(standing.value + ("" if standing.rank is None else f"  #{standing.rank}{allowed}"))
         rows.append([arm, *cells, "-" if mean is None else f"{mean:.2f}"])
-    names = [f"{one.experiment.name.rpartition('.')[2]}: {label(one.columns[0])}" for one in suite.boards]
+    names = [f"{board.experiment.name.rpartition('.')[2]}: {label(board.columns[0])}" for board in suite.boards]
     return [
         table(["arm", *names, "mean rank"], rows),
         "",
         "Value [95 %], then the rank and the ranks that the data allows. Mean ranks are about these only.",
-        *(f"- {one.experiment.name}: task {one.task}, {one.verdict.words}." for one in suite.boards),
+        *(f"- {board.experiment.name}: task {board.task}, {board.verdict.words}." for board in suite.boards),
     ]
 
 
@@ -265,44 +258,29 @@ def shared_settings(appendix: Appendix) -> Table:
 
 def arm_settings(appendix: Appendix, block: Block) -> Table:
     """The settings of one block that differ from the library's default, or have none, a column for each arm."""
-    rows = [
-        [
-            one.name,
-            *(_setting(one.values.get(arm)) for arm in appendix.arms),
-            *([one.default if one.default is not None else "-"] if block.library else []),
-        ]
-        for one in block.different
-    ]
-    heads = ["setting", *appendix.arms, *(["library's default"] if block.library else [])]
+
+    def cell(value: Value | None) -> str:
+        tuned = f" (tuned; recipe {value.recipe})" if value is not None and value.recipe else ""
+        return "-" if value is None else value.text + ("*" if value.differs else "") + tuned
+
+    rows = [[used.name, *(cell(used.values.get(arm)) for arm in appendix.arms)] for used in block.different]
+    heads = ["setting", *appendix.arms]
+    if block.library:
+        heads.append("library's default")
+        for row, used in zip(rows, block.different, strict=True):
+            row.append("-" if used.default is None else used.default)
     return table(heads, rows, words=True)
-
-
-def _setting(value: Value | None) -> str:
-    if value is None:
-        return "-"
-    tuned = f" (tuned; recipe {value.recipe})" if value.recipe else ""
-    return value.text + ("*" if value.differs else "") + tuned
-
-
-def _has_default(block: Block) -> bool:
-    return any(one.default is not None for one in block.different)
-
-
-def _listed(untouched: Sequence[Setting]) -> str:
-    return ", ".join(f"{one.name} {one.default}" for one in untouched)
 
 
 def _appendix_to_markdown(appendix: Appendix) -> str:
     """Headings and tables; a setting that every arm left at its library's default stands in one line below."""
-    notes = [f"- {safe(note)}" for note in appendix.notes]
-    rows = appendix.shared
-    blocks = [f"# Settings of {safe(appendix.name)}", "\n".join(notes), "## Experiment"]
-    blocks += [markdown(table(["setting", "value"], rows, words=True)), "## Recipes"]
+    blocks = [f"# Settings of {safe(appendix.name)}", "\n".join(f"- {safe(note)}" for note in appendix.notes)]
+    blocks += ["## Experiment", markdown(replace(shared_settings(appendix), title="")), "## Recipes"]
     for block in (appendix.recipes, *appendix.libraries):
         blocks += [f"## {block.library}: {safe(block.title)}"] if block.library else []
         blocks.append(markdown(arm_settings(appendix, block)) if block.different else "No arm set anything.")
-        blocks += [DIFFERS.replace("*", "\\*")] if _has_default(block) else []
-        blocks += [f"As the library has them: {safe(_listed(block.untouched))}."] if block.untouched else []
+        blocks += [DIFFERS.replace("*", "\\*")] if block.has_default else []
+        blocks += [f"As the library has them: {safe(block.left)}."] if block.untouched else []
     blocks += ["## Versions", ", ".join(f"{safe(name)} {safe(version)}" for name, version in appendix.versions)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -314,15 +292,15 @@ def _appendix_to_latex(appendix: Appendix) -> str:
     lines.append(latex(shared_settings(appendix), title, r"\small"))
     for block in (appendix.recipes, *appendix.libraries):
         title = f"{escape(block.library)}: \\texttt{{{escape(block.title)}}}."
-        title += f" {escape(DIFFERS)}" if _has_default(block) else ""
+        title += f" {escape(DIFFERS)}" if block.has_default else ""
         if not block.library:
-            tuned = any(value.recipe for one in block.settings for value in one.values.values())
+            tuned = any(value.recipe for used in block.settings for value in used.values.values())
             title = f"Recipes of {escape(appendix.name)}."
             title += " Tuned: chosen on the validation split in place of the recipe's value." if tuned else ""
         lines += [latex(arm_settings(appendix, block), title, r"\small")] if block.different else []
         if block.untouched:
             lines.append(f"\\paragraph{{\\texttt{{{escape(block.title)}}}, as the library has them:}}")
-            lines += [f"{escape(_listed(block.untouched))}.", ""]
+            lines += [f"{escape(block.left)}.", ""]
     versions = ", ".join(f"{name} {version}" for name, version in appendix.versions)
     lines += [r"\paragraph{Versions:}", f"{escape(versions)}."]
     return "\n".join([*lines, *(escape(sentence(note)) for note in appendix.notes)]) + "\n"
@@ -330,17 +308,16 @@ def _appendix_to_latex(appendix: Appendix) -> str:
 
 def _appendix_to_csv(appendix: Appendix) -> str:
     """One row for each arm and setting, those left at their defaults too."""
-    rows: list[dict[str, str]] = []
-    for name, text in appendix.shared:
-        rows.append({"part": "experiment", "setting": name, "value": text})
+    rows: list[dict[str, str]] = [
+        {"part": "experiment", "setting": name, "value": text} for name, text in appendix.shared
+    ]
     for block in (appendix.recipes, *appendix.libraries):
-        for one in block.settings:
-            for arm, value in one.values.items():
-                row = {"arm": arm, "part": block.title, "library": block.library, "setting": one.name}
-                row |= {"value": value.text, "default": one.default or "", "recipe": value.recipe}
-                rows.append({**row, "differs": "" if one.default is None else str(value.differs).lower()})
-    for name, version in appendix.versions:
-        rows.append({"part": "versions", "setting": name, "value": version})
+        for used in block.settings:
+            for arm, value in used.values.items():
+                row = {"arm": arm, "part": block.title, "library": block.library, "setting": used.name}
+                row |= {"value": value.text, "default": used.default or "", "recipe": value.recipe}
+                rows.append({**row, "differs": "" if used.default is None else str(value.differs).lower()})
+    rows += [{"part": "versions", "setting": name, "value": version} for name, version in appendix.versions]
     return to_rows(FIELDS, [{"experiment": appendix.name, **row} for row in rows])
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 Head = str | tuple[str, int]
 """The head of a column, alone or with its drop number."""
+T = TypeVar("T")
+Columns = Mapping[Head, Callable[[T], str]]
+"""What a table shows of a record: heads, and the cell below each."""
 _NUMBER = re.compile(r"[-+<>]?\d|-( \(.*\))?$|$|\(reference\)$")
 
 
@@ -40,10 +44,6 @@ class Table:
         rows = tuple((*row, cell) for row, cell in zip(self.rows, cells, strict=True))
         return replace(self, heads=(*self.heads, head), rows=rows, numeric=(*self.numeric, True), drop=(*self.drop, 0))
 
-    def untitled(self) -> Table:
-        """The same under a heading that says its title already."""
-        return replace(self, title="")
-
 
 def table(
     heads: Sequence[Head],
@@ -62,3 +62,8 @@ def table(
     cells = tuple(tuple(row) for row in rows)
     numeric = [bool(cells) and all(_NUMBER.match(row[index]) for row in cells) for index in range(len(names))]
     return Table(names, cells, (False,) * len(names) if words else tuple(numeric), drop, tuple(notes), title)
+
+
+def table_of(records: Iterable[T], columns: Columns[T], notes: Sequence[str] = (), title: str = "") -> Table:
+    """A row for each record."""
+    return table(list(columns), [[show(record) for show in columns.values()] for record in records], notes, title)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.records import Question, WinnerRule, WinnerVerdict
+from harness.records import Question, WinnerVerdict
 from harness.results import numbers
 from harness.results.leaderboard.columns import Column
 from harness.results.leaderboard.rows import Leaderboard, Row
@@ -48,27 +48,21 @@ def verdict_lines(verdict: WinnerVerdict) -> list[str]:
     """The verdict, what stands behind it, and the rule with the moment of its declaration."""
     what = "these methods" if verdict.estimand == "method" else "these checkpoints"
     lines = [f"Verdict on {what}: {verdict.words}.", *([verdict.reason] if verdict.reason else [])]
-    return [*lines, *map(sentence, verdict.notes), f"{_rule_words(verdict.rule)}: {verdict.declaration}."]
-
-
-def _rule_words(rule: WinnerRule) -> str:
+    rule, least = verdict.rule, f"a tie goes to the least {COST_WORDS[verdict.rule.cost]}"
+    matters = f"differences up to {rule.margin:g} do not matter, {least}" if rule.margin else "every difference matters"
     name = "Winner rule" if rule.declared else "Default winner rule"
-    if not rule.margin:
-        return f"{name} (every difference matters)"
-    return f"{name} (differences up to {rule.margin:g} do not matter, a tie goes to the least {COST_WORDS[rule.cost]})"
+    return [*lines, *map(sentence, verdict.notes), f"{name} ({matters}): {verdict.declaration}."]
 
 
 def standing(verdict: WinnerVerdict) -> str:
     """What the verdict says of every arm, in one line; empty where there is nothing to compare."""
-    margin = verdict.rule.margin
-    more = f" by more than {margin:g}" if margin else ""
-    parts = []
-    if verdict.good:
-        parts.append(f"no arm is better{more} than {listed(verdict.good)}")
-    if verdict.open:
-        parts.append(f"may be as good as any: {listed(verdict.open)}")
-    if verdict.worse:
-        parts.append(f"worse than another{more}: {listed(verdict.worse)}")
+    more = f" by more than {verdict.rule.margin:g}" if verdict.rule.margin else ""
+    sets = (
+        (f"no arm is better{more} than ", verdict.good),
+        ("may be as good as any: ", verdict.open),
+        (f"worse than another{more}: ", verdict.worse),
+    )
+    parts = [words + listed(arms) for words, arms in sets if arms]
     if verdict.outcome == "no_verdict" or not parts:
         return ""
     level = f"Each comparison at {100 * verdict.level:.3g} %, so that the verdict holds at 95 %."
@@ -84,7 +78,7 @@ def p_words(board: Leaderboard, reference: str = "the reference") -> str:
 def method_words(board: Leaderboard) -> list[str]:
     """How the intervals of the primary metric were made; nothing without a value."""
     estimates = [row.cells[board.primary].estimate for row in board.rows]
-    return [f"Interval of {board.primary}: {one.method}." for one in estimates if one is not None][:1]
+    return [f"Interval of {board.primary}: {estimate.method}." for estimate in estimates if estimate is not None][:1]
 
 
 # -------------------------------------------------------------------------------------------------- metrics and arms
@@ -98,14 +92,6 @@ def label(column: Column) -> str:
 def better(column: Column) -> str:
     """`higher is better` or `lower is better`."""
     return f"{column.direction} is better"
-
-
-def metrics_note(board: Leaderboard) -> str:
-    """What the marks in the table of all metrics are."""
-    return (
-        f"±: half the width of the 95 % interval. *: the paired 95 % interval of the difference to {board.reference} "
-        "excludes 0 (not adjusted for the number of metrics)."
-    )
 
 
 def marked(row: Row) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.records import Entry, LibraryConfig, RunRecord, Trial, from_json
+from harness.records import LibraryConfig, RunRecord, Trial, from_json
 from harness.results.collect import Results, by_arm
 from harness.results.leaderboard.costs import OUTSIDE
 from harness.results.studies.tuning import arm_tunings
@@ -64,6 +64,16 @@ class Block:
         different = {setting.name for setting in self.different}
         return tuple(setting for setting in self.settings if setting.name not in different)
 
+    @property
+    def has_default(self) -> bool:
+        """Whether a setting that differs has a library's default."""
+        return any(setting.default is not None for setting in self.different)
+
+    @property
+    def left(self) -> str:
+        """The untouched settings with their values, in words."""
+        return ", ".join(f"{setting.name} {setting.default}" for setting in self.untouched)
+
 
 @dataclass(frozen=True, slots=True)
 class Appendix:
@@ -84,32 +94,23 @@ def appendix(results: Results) -> Appendix:
     """The settings of an experiment, as far as they were stored."""
     entries = by_arm(results.entries)
     runs = {(run.train_id, run.attempt): run for run in results.runs}
-    used = {arm: _runs(own, runs) for arm, own in entries.items()}
-    configs = {arm: [list(run.provenance.configs) for run in own] for arm, own in used.items()}
-    decoding = _decoding(results, entries)
+    decoding = {evaluation.eval_id: evaluation.generation.get("config") for evaluation in results.evaluations}
+    used, configs = {}, {}
+    for arm, own in entries.items():
+        used[arm] = [run for entry in own if (run := runs.get((entry.train_id, entry.attempt))) is not None]
+        # What the answers were decoded with, for each seed.
+        stored = [config for entry in own if (config := decoding.get(entry.eval_id or ""))]
+        configs[arm] = [config for run in used[arm] for config in run.provenance.configs]
+        configs[arm] += [from_json(LibraryConfig, config) for config in stored]
     return Appendix(
         name=results.experiment.name,
         arms=tuple(entries),
         shared=tuple(_shared(results)),
         recipes=_recipes(results, list(entries)),
-        libraries=tuple(_blocks({arm: [*configs[arm], *decoding[arm]] for arm in entries})),
+        libraries=tuple(_blocks(configs)),
         versions=tuple(_versions(used)),
         notes=tuple(_notes(used)),
     )
-
-
-def _runs(entries: Sequence[Entry], runs: Mapping[tuple[str, int], RunRecord]) -> list[RunRecord]:
-    return [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
-
-
-def _decoding(results: Results, entries: Mapping[str, Sequence[Entry]]) -> dict[str, list[list[LibraryConfig]]]:
-    """Arm → what its answers were decoded with, one list for each seed."""
-    configs = {one.eval_id: one.generation.get("config") for one in results.evaluations}
-    decoding: dict[str, list[list[LibraryConfig]]] = {}
-    for arm, own in entries.items():
-        stored = [configs.get(entry.eval_id or "") for entry in own]
-        decoding[arm] = [[from_json(LibraryConfig, one)] for one in stored if one]
-    return decoding
 
 
 # ------------------------------------------------------------------------------------------------------------- ours
@@ -140,7 +141,7 @@ def _recipes(results: Results, arms: Sequence[str]) -> Block:
     """The arms' recipes with what tuning chose in its place."""
     written = [arm for arm in results.experiment.spec.get("arms", []) if isinstance(arm, Mapping)]
     specs = {str(arm.get("name") or arm["method"]): arm for arm in written}
-    chosen = {one.arm: one.chosen for one in arm_tunings(results.trials) if one.chosen is not None}
+    chosen = {arm.arm: arm.chosen for arm in arm_tunings(results.trials) if arm.chosen is not None}
     rows: dict[str, dict[str, Value]] = {}
     for arm in arms:
         spec = specs.get(arm, {})
@@ -179,38 +180,34 @@ def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
 # -------------------------------------------------------------------------------------------------------- libraries
 
 
-def _blocks(configs: Mapping[str, Sequence[Sequence[LibraryConfig]]]) -> list[Block]:
+def _blocks(configs: Mapping[str, Sequence[LibraryConfig]]) -> list[Block]:
     """One block for each kind of object, in the order in which they first come."""
     kinds: dict[tuple[str, str], dict[str, list[LibraryConfig]]] = {}
-    for arm, seeds in configs.items():
-        for objects in seeds:
-            for config in objects:
-                kinds.setdefault((config.library, config.name), {}).setdefault(arm, []).append(config)
+    for arm, own in configs.items():
+        for config in own:
+            kinds.setdefault((config.library, config.name), {}).setdefault(arm, []).append(config)
     return [_block(library, name, arms) for (library, name), arms in kinds.items()]
 
 
 def _block(library: str, name: str, arms: Mapping[str, Sequence[LibraryConfig]]) -> Block:
     every = [config for seeds in arms.values() for config in seeds]
-    fields = sorted({field for config in every for field in config.values})
     settings = []
-    for field in fields:
-        values = {arm: _value(field, seeds) for arm, seeds in arms.items() if any(field in one.values for one in seeds)}
-        stocks = {_default(field, config) for config in every if field in config.values}
-        default = next(iter(stocks)) if len(stocks) == 1 else None
-        settings.append(Setting(field, values, default))
+    for field in sorted({field for config in every for field in config.values}):
+        having = {arm: [config for config in seeds if field in config.values] for arm, seeds in arms.items()}
+        values = {arm: _value(field, seeds) for arm, seeds in having.items() if seeds}
+        stocks = {
+            shown(config.changed.get(field, config.values[field])) if config.has_default else None
+            for seeds in having.values()
+            for config in seeds
+        }
+        settings.append(Setting(field, values, next(iter(stocks)) if len(stocks) == 1 else None))
     return Block(name, library, tuple(settings))
 
 
 def _value(field: str, seeds: Sequence[LibraryConfig]) -> Value:
     """The value of an arm; where its seeds differ, all of them."""
-    texts = dict.fromkeys(shown(config.values[field]) for config in seeds if field in config.values)
+    texts = dict.fromkeys(shown(config.values[field]) for config in seeds)
     return Value(" / ".join(texts), differs=any(field in config.changed for config in seeds))
-
-
-def _default(field: str, config: LibraryConfig) -> str | None:
-    if not config.has_default:
-        return None
-    return shown(config.changed[field] if field in config.changed else config.values[field])
 
 
 def _versions(used: Mapping[str, Sequence[RunRecord]]) -> list[tuple[str, str]]:
@@ -221,10 +218,11 @@ def _versions(used: Mapping[str, Sequence[RunRecord]]) -> list[tuple[str, str]]:
             for name, version in {"harness": run.provenance.harness_version, **run.provenance.packages}.items():
                 arms = versions.setdefault(name, {}).setdefault(version, [])
                 arms += [] if arm in arms else [arm]
-    return [
-        (name, next(iter(by)) if len(by) == 1 else "; ".join(f"{one} ({', '.join(arms)})" for one, arms in by.items()))
-        for name, by in versions.items()
-    ]
+    lines = []
+    for name, by in versions.items():
+        several = "; ".join(f"{version} ({', '.join(arms)})" for version, arms in by.items())
+        lines.append((name, next(iter(by)) if len(by) == 1 else several))
+    return lines
 
 
 def _notes(used: Mapping[str, Sequence[RunRecord]]) -> list[str]:

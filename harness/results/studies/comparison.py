@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from harness.errors import UsageError
-from harness.records import Estimate, Example, ExperimentRecord, Prediction, digest
+from harness.records import Entry, Estimate, Example, ExperimentRecord, Prediction, digest
 from harness.results.collect import Results, by_arm, scored
 from harness.results.estimator import Estimator, Series, Table, series, tabulate
 from harness.results.leaderboard import remarks
@@ -93,51 +93,51 @@ def compare(
 
     Without `rng` resampling is seeded by the experiment's id.
 
-    Raises:
-        UsageError: an arm that the experiment does not have (names the nearest), twice the same arm, or an arm
-            without a result.
+    Raises UsageError: an arm that the experiment does not have (names the nearest), twice the same arm, an arm without
+    a result, or arms that were scored in environments that no sentinel has accepted together.
     """
-    experiment = results.experiment
-    table = tabulate(results.scores)
-    evaluations = _evaluations(results, a, b)
-    _one_environment(results, a, b)
+    experiment, arms = results.experiment, (a, b)
+    table, entries = tabulate(results.scores), by_arm(results.entries)
+    evaluations = _evaluations(results, entries, a, b)
     columns = columns_of(experiment, table)
     seed = int(digest(experiment.experiment_id), 16) if rng is None else int(rng.integers(2**62))
-    entries = by_arm(results.entries)
-    question = question_of(results, {arm: entries[arm] for arm in (a, b)})
+    question = question_of(results, {arm: entries[arm] for arm in arms})
     judge = Estimator(results.groups, seed, question)
-    trained = {arm: any(entry.seed is not None for entry in entries[arm]) for arm in (a, b)}
-    measured = {
-        column.name: (
-            series(table, evaluations[a], column.name, trained[a]),
-            series(table, evaluations[b], column.name, trained[b]),
-        )
-        for column in columns
-    }
-    sensitive = bool(experiment.task.get("sensitive"))
+    trained = {arm: any(entry.seed is not None for entry in entries[arm]) for arm in arms}
+
+    def measured(arm: str, column: Column) -> Series | str:
+        return series(table, evaluations[arm], column.name, trained[arm])
+
     values = _per_item(table, evaluations, a, b, columns[0])
     better = 1.0 if columns[0].direction == "higher" else -1.0
     gains = [better * (ours - theirs) for ours, theirs in values.values()]
+    sensitive = bool(experiment.task.get("sensitive"))
+    hidden = sensitive and not texts.inside
+    shown = _samples(values, Texts() if hidden else texts, (evaluations[a][0], evaluations[b][0]), samples)
+    if hidden:  # an id may name a person, so a number stands for it
+        shown = [replace(sample, example=f"no. {number}") for number, sample in enumerate(shown, 1)]
+    several = ", ".join(arm for arm, eval_ids in evaluations.items() if len(eval_ids) > 1)
+    note = f"texts of {several} are those of the first seed; values are means over seeds"
     return Comparison(
         experiment=experiment,
         a=a,
         b=b,
-        metrics=tuple(_difference(judge, column, measured[column.name], (a, b)) for column in columns),
-        samples=_samples(values, texts, (evaluations[a], evaluations[b]), samples)
-        if texts.inside or not sensitive
-        else _numbered(_samples(values, Texts(), (evaluations[a], evaluations[b]), samples)),
+        metrics=tuple(
+            _difference(judge, column, (measured(a, column), measured(b, column)), arms) for column in columns
+        ),
+        samples=tuple(shown),
         wins_a=sum(gain > 0 for gain in gains),
         wins_b=sum(gain < 0 for gain in gains),
         ties=sum(gain == 0 for gain in gains),
         sensitive=sensitive,
-        estimand=remarks.estimand([len(evaluations[arm]) for arm in (a, b) if trained[arm]], question),
-        notes=_notes(evaluations),
+        estimand=remarks.estimand([len(evaluations[arm]) for arm in arms if trained[arm]], question),
+        notes=(note,) if several else (),
         values=values,
     )
 
 
-def _evaluations(results: Results, a: str, b: str) -> dict[str, list[str]]:
-    entries = by_arm(results.entries)
+def _evaluations(results: Results, entries: Mapping[str, Sequence[Entry]], a: str, b: str) -> dict[str, list[str]]:
+    """The evaluations of two arms that can be compared."""
     for arm in (a, b):
         if arm not in entries:
             near = difflib.get_close_matches(arm, entries, n=1)
@@ -151,20 +151,14 @@ def _evaluations(results: Results, a: str, b: str) -> dict[str, list[str]]:
     for arm, eval_ids in evaluations.items():
         if not eval_ids:
             raise UsageError(f"arm {arm!r} has no result: {entries[arm][-1].status}", hint="`harness run` tries again")
-    return evaluations
-
-
-def _one_environment(results: Results, a: str, b: str) -> None:
-    """Raise UsageError when the arms were scored in environments that no sentinel has accepted together."""
     environments = examine(results)
-    if (a in environments.unranked or b in environments.unranked) and (
-        environments.mixed & {a, b} or environments.unranked.get(a, "") != environments.unranked.get(b, "")
-    ):
-        change = environments.unranked.get(b) or environments.unranked[a]
+    changes = [environments.unranked.get(arm, "") for arm in (a, b)]
+    if any(changes) and (environments.mixed & {a, b} or changes[0] != changes[1]):
         raise UsageError(
-            f"{a} and {b} were scored in different environments ({change})",
+            f"{a} and {b} were scored in different environments ({changes[1] or changes[0]})",
             hint=f"`harness sentinel {results.experiment.file}` checks whether that matters",
         )
+    return evaluations
 
 
 def _difference(
@@ -172,12 +166,12 @@ def _difference(
 ) -> MetricDifference:
     metric, (a, b) = metric_of(column), both
     values = [
-        None if isinstance(one, str) else judge.value(metric, one, arm) for one, arm in zip((a, b), who, strict=True)
+        None if isinstance(side, str) else judge.value(metric, side, arm) for side, arm in zip(both, who, strict=True)
     ]
     ours, theirs = (None if isinstance(value, str) else value for value in values)
     if isinstance(a, str) or isinstance(b, str):
-        missing, reason = (who[0], a) if isinstance(a, str) else (who[1], b)
-        return MetricDifference(column, ours, theirs, None, None, f"{missing}: {reason}")
+        reason = f"{who[0]}: {a}" if isinstance(a, str) else f"{who[1]}: {b}"
+        return MetricDifference(column, ours, theirs, None, None, reason)
     difference = judge.difference(metric, a, b, who)
     if isinstance(difference, str):
         return MetricDifference(column, ours, theirs, None, None, difference)
@@ -204,34 +198,18 @@ def _per_item(
 
 
 def _samples(
-    values: Mapping[str, tuple[float, float]],
-    texts: Texts,
-    evaluations: tuple[Sequence[str], Sequence[str]],
-    number: int,
-) -> tuple[Sample, ...]:
+    values: Mapping[str, tuple[float, float]], texts: Texts, eval_ids: tuple[str, str], number: int
+) -> list[Sample]:
     different = [item for item, (ours, theirs) in values.items() if ours != theirs]
     different.sort(key=lambda item: -abs(values[item][0] - values[item][1]))
     answers = {(row.eval_id, row.example): row.text for row in texts.predictions}
     samples = []
     for item in different[:number]:
         example = texts.examples.get(item)
-        samples.append(
-            Sample(
-                example=item,
-                value_a=values[item][0],
-                value_b=values[item][1],
-                prompt=prompt_of(example) if example else None,
-                references=example.references if example else None,
-                text_a=answers.get((evaluations[0][0], item)),
-                text_b=answers.get((evaluations[1][0], item)),
-            )
-        )
-    return tuple(samples)
-
-
-def _numbered(samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """Samples of a sensitive task: an id may name a person, so a number stands for it."""
-    return tuple(replace(one, example=f"no. {number}") for number, one in enumerate(samples, 1))
+        prompt, references = (prompt_of(example), example.references) if example else (None, None)
+        ours, theirs = (answers.get((eval_id, item)) for eval_id in eval_ids)
+        samples.append(Sample(item, *values[item], prompt, references, ours, theirs))
+    return samples
 
 
 def prompt_of(example: Example) -> str:
@@ -239,13 +217,6 @@ def prompt_of(example: Example) -> str:
     if example.messages is not None:
         return "\n".join(f"{message.role}: {message.content}" for message in example.messages)
     return "\n".join(part for part in (example.system, example.prompt) if part)
-
-
-def _notes(evaluations: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    several = [arm for arm, eval_ids in evaluations.items() if len(eval_ids) > 1]
-    return (
-        (f"texts of {', '.join(several)} are those of the first seed; values are means over seeds",) if several else ()
-    )
 
 
 # ------------------------------------------------------------------------------------------------- word by word

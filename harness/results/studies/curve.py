@@ -8,12 +8,12 @@ difference with its interval; no curve is fitted through three points.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.metrics import Metric, of_task
 from harness.records import Entry, Estimate, ExperimentRecord, digest
-from harness.results.collect import Results
+from harness.results.collect import Results, scored
 from harness.results.estimator import Estimator, Series, Table, series, tabulate
 from harness.results.leaderboard.environments import fingerprint
 
@@ -66,41 +66,31 @@ def learning_curve(results: Results) -> LearningCurve:
 def _curve(arm: str, results: Results, table: Table, estimator: Estimator) -> ArmCurve:
     task = results.experiment.task
     metric = of_task(str(task["metrics"]["primary"]), task)
+    runs = {(run.train_id, run.attempt): run for run in results.runs}
     entries: dict[float, list[Entry]] = {}
     for entry in (*results.entries, *results.shares):
         if entry.arm == arm:
             entries.setdefault(entry.fraction, []).append(entry)
     points, measured = [], []
-    for fraction in sorted(entries):
-        ids = [entry.eval_id for entry in entries[fraction] if entry.status == "ok" and entry.eval_id is not None]
-        values = series(table, ids, metric.name)
+    for fraction, own in sorted(entries.items()):
+        values = series(table, [entry.eval_id for entry in scored(own) if entry.eval_id is not None], metric.name)
         value = values if isinstance(values, str) else estimator.value(metric, values, f"{arm} {fraction:g}")
         size = fraction * results.experiment.split_sizes.get("train", 0)
-        point = Point(fraction, size, _passes(entries[fraction], results, size), None)
+        seen = [run.ledger.examples for entry in own if (run := runs.get((entry.train_id, entry.attempt)))]
+        point = Point(fraction, size, sum(seen) / len(seen) / size if seen and size else None, None)
         if isinstance(value, str) or isinstance(values, str):
             points.append(replace(point, reason=str(value)))
         else:
             points.append(replace(point, estimate=value))
             measured.append((fraction, values))
-    if _environments(entries.values(), results) > 1:
+    mine = {entry.eval_id for own in entries.values() for entry in own}
+    scored_in = {
+        fingerprint(evaluation.environment) for evaluation in results.evaluations if evaluation.eval_id in mine
+    }
+    if len(scored_in - {None}) > 1:
         return ArmCurve(arm, tuple(points), None, "cannot be said: its shares were scored in different environments")
     slope = _slope(metric, measured, estimator, arm)
     return ArmCurve(arm, tuple(points), slope, verdict(slope))
-
-
-def _environments(entries: Iterable[Sequence[Entry]], results: Results) -> int:
-    """In how many environments these were scored."""
-    mine = {entry.eval_id for share in entries for entry in share}
-    fingerprints = {fingerprint(one.environment) for one in results.evaluations if one.eval_id in mine}
-    return len(fingerprints - {None})
-
-
-def _passes(entries: Sequence[Entry], results: Results, size: float) -> float | None:
-    runs = {(run.train_id, run.attempt): run for run in results.runs}
-    seen = [runs[entry.train_id, entry.attempt] for entry in entries if (entry.train_id, entry.attempt) in runs]
-    if not seen or not size:
-        return None
-    return sum(run.ledger.examples for run in seen) / len(seen) / size
 
 
 def _slope(metric: Metric, measured: Sequence[tuple[float, Series]], estimator: Estimator, arm: str) -> Estimate | None:

@@ -1,63 +1,37 @@
-"""What figures show, as records and as CSV; `harness/figures` draws it. The forest's data is the leaderboard's CSV."""
+"""What figures show, as records; `render.figures` draws it and writes it as CSV."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from harness.records import RunEvent, TrainLogRow
 from harness.results.collect import Results
-from harness.results.leaderboard.board import leaderboard
-from harness.results.leaderboard.costs import Cost
 from harness.results.leaderboard.rows import Leaderboard, Row
-from harness.results.studies.curve import LearningCurve, learning_curve
-from harness.results.studies.tuning import TuningReport, tuning_report
 
-Spread = tuple[float, float | None, float | None]
+Spread = tuple[float | None, float | None, float | None]
 """A cost with its whiskers."""
+UNITS = {"train_seconds": "s", "peak_memory": "MB", "trainable_parameters": "", "latency": "ms", "money": ""}
+"""Costs that quality is shown against, with their units. Latency is there where it was measured, money where the
+experiment gives a price (in whatever money that is), a parent's share included."""
 
 
-def _of_cost(read: Callable[[Cost], float | None]) -> Callable[[Row, Leaderboard], Spread | None]:
-    def spread(row: Row, board: Leaderboard) -> Spread | None:
-        value = read(row.cost) if row.cost is not None else None
-        return None if value is None else (value, None, None)
-
-    return spread
-
-
-def _train_seconds(row: Row, board: Leaderboard) -> Spread | None:
-    """With the range over seeds."""
-    if row.cost is None or row.cost.all_train_seconds is None:
-        return None
-    low, high = row.cost.spread or (None, None)
-    return row.cost.all_train_seconds, low, high
-
-
-def _latency(row: Row, board: Leaderboard) -> Spread | None:
-    """Milliseconds to the first token, with the interval over rounds."""
+def _costs(row: Row, board: Leaderboard) -> dict[str, Spread]:
+    """An arm's costs: training time with its range over seeds, milliseconds to the first token with their interval."""
+    costs: dict[str, Spread] = {}
+    if row.cost is not None:
+        peak = row.cost.peak_memory_bytes
+        low, high = row.cost.spread or (None, None)
+        costs["train_seconds"] = (row.cost.all_train_seconds, low, high)
+        costs["peak_memory"] = (None if peak is None else peak / 1e6, None, None)
+        costs["trainable_parameters"] = (row.cost.trainable_parameters, None, None)
+        costs["money"] = ((row.cost.with_parent or row.cost).money, None, None)
     served = board.serving.of(row.arm) if board.serving is not None else None
     latency = served.figures.get("first_token_seconds") if served is not None else None
-    if latency is None:
-        return None
-    low, high = (None if end is None else 1000 * end for end in (latency.low, latency.high))
-    return 1000 * latency.value, low, high
-
-
-MEASURES: tuple[tuple[str, str, Callable[[Row, Leaderboard], Spread | None]], ...] = (
-    ("train_seconds", "s", _train_seconds),
-    (
-        "peak_memory",
-        "MB",
-        _of_cost(lambda cost: None if cost.peak_memory_bytes is None else cost.peak_memory_bytes / 1e6),
-    ),
-    ("trainable_parameters", "", _of_cost(lambda cost: cost.trainable_parameters)),
-    ("latency", "ms", _latency),
-    ("money", "", _of_cost(lambda cost: (cost.with_parent or cost).money)),
-)
-"""Costs that quality is shown against: name, unit, and how it is read off. Latency is there where it was measured,
-money where the experiment gives a price (in whatever money that is), a parent's share included."""
+    if latency is not None:
+        low, high = (None if end is None else 1000 * end for end in (latency.low, latency.high))
+        costs["latency"] = (1000 * latency.value, low, high)
+    return costs
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +75,19 @@ class TrainingCurve:
 def cost_views(board: Leaderboard) -> tuple[CostView, ...]:
     """Quality against each cost, for arms that stand in one ranking; costs that no arm has are left out."""
     rows = [row for row in board.rows if row.cells[board.primary].estimate is not None and not row.unranked_reason]
-    higher = board.columns[0].direction == "higher"
+    costs = {row.arm: _costs(row, board) for row in rows}
     views = []
-    for name, unit, read in MEASURES:
+    for name, unit in UNITS.items():
         points, unknown = [], []
         for row in rows:
-            estimate, cost = row.cells[board.primary].estimate, read(row, board)
+            estimate, (cost, low, high) = row.cells[board.primary].estimate, costs[row.arm].get(name, (None,) * 3)
             if estimate is None or cost is None:
                 unknown.append(row.arm)
-                continue
-            points.append(CostPoint(row.arm, estimate.value, estimate.low, estimate.high, *cost, False))
+            else:
+                ends = estimate.value, estimate.low, estimate.high
+                points.append(CostPoint(row.arm, *ends, cost, low, high, False))
         if points:
+            higher = board.columns[0].direction == "higher"
             views.append(CostView(name, unit, _with_front(points, higher), tuple(unknown)))
     return tuple(views)
 
@@ -129,17 +105,15 @@ def front_corners(view: CostView) -> list[tuple[float, float]]:
 def _with_front(points: Sequence[CostPoint], higher: bool) -> tuple[CostPoint, ...]:
     sign = 1.0 if higher else -1.0
 
-    def beaten(one: CostPoint) -> bool:
+    def beaten(point: CostPoint) -> bool:
         return any(
-            other.cost <= one.cost
-            and sign * other.value >= sign * one.value
-            and (other.cost < one.cost or sign * other.value > sign * one.value)
+            other.cost <= point.cost
+            and sign * other.value >= sign * point.value
+            and (other.cost < point.cost or sign * other.value > sign * point.value)
             for other in points
         )
 
-    return tuple(
-        CostPoint(p.arm, p.value, p.low, p.high, p.cost, p.cost_low, p.cost_high, not beaten(p)) for p in points
-    )
+    return tuple(replace(point, on_front=not beaten(point)) for point in points)
 
 
 def training_curves(results: Results) -> tuple[TrainingCurve, ...]:
@@ -152,109 +126,3 @@ def training_curves(results: Results) -> tuple[TrainingCurve, ...]:
         if rows and run is not None:
             curves.append(TrainingCurve(entry.arm, entry.seed, run.status, tuple(rows), run.ledger.events))
     return tuple(curves)
-
-
-# -------------------------------------------------------------------------------------------------------------- csv
-
-
-def figure_tables(results: Results) -> dict[str, str]:
-    """The data of every figure that the results have, as CSV by the figure's name."""
-    tables = {
-        "cost": _csv(_cost_rows(leaderboard(results))),
-        "training": _csv(_training_rows(training_curves(results))),
-        "curve": _csv(_curve_rows(learning_curve(results))),
-        "tuning": _csv(_tuning_rows(tuning_report(results))),
-    }
-    return {name: text for name, text in tables.items() if text}
-
-
-def _cost_rows(board: Leaderboard) -> list[dict[str, object]]:
-    return [
-        {
-            "measure": view.measure,
-            "unit": view.unit,
-            "arm": point.arm,
-            "metric": board.primary,
-            "value": point.value,
-            "low": point.low,
-            "high": point.high,
-            "cost": point.cost,
-            "cost_low": point.cost_low,
-            "cost_high": point.cost_high,
-            "on_front": str(point.on_front).lower(),
-        }
-        for view in cost_views(board)
-        for point in view.points
-    ]
-
-
-def _training_rows(curves: Sequence[TrainingCurve]) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for curve in curves:
-        events: dict[int, list[str]] = {}
-        for event in curve.events:
-            events.setdefault(event.step, []).append(event.kind)
-        for row in curve.rows:
-            rows.append(
-                {
-                    "arm": curve.arm,
-                    "seed": curve.seed,
-                    "step": row.step,
-                    "examples": row.examples,
-                    "loss": row.loss,
-                    "validation_loss": row.validation_loss,
-                    "gradient_norm": row.gradient_norm,
-                    "learning_rate": row.learning_rate,
-                    "events": " ".join(events.get(row.step, ())),
-                }
-            )
-    return rows
-
-
-def _curve_rows(curve: LearningCurve) -> list[dict[str, object]]:
-    return [
-        {
-            "arm": one.arm,
-            "metric": curve.primary,
-            "fraction": point.fraction,
-            "examples": point.examples,
-            "value": point.estimate.value if point.estimate else None,
-            "low": point.estimate.low if point.estimate else None,
-            "high": point.estimate.high if point.estimate else None,
-            "verdict": one.verdict,
-        }
-        for one in curve.arms
-        for point in one.points
-    ]
-
-
-def _tuning_rows(report: TuningReport) -> list[dict[str, object]]:
-    fields = list(dict.fromkeys(name for one in report.arms for trial in one.trials for name in trial.values))
-    return [
-        {
-            "arm": one.arm,
-            "trial": trial.number,
-            "rung": trial.rung,
-            "share": trial.share,
-            **{name: trial.values.get(name) for name in fields},
-            "metric": trial.metric,
-            "value": trial.value,
-            "loss": trial.loss,
-            "status": trial.status,
-            "recipe": str(trial.stock).lower(),
-            "chosen": str(trial.chosen).lower(),
-        }
-        for one in report.arms
-        for trial in one.trials
-    ]
-
-
-def _csv(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows with a header, all digits; empty without rows."""
-    if not rows:
-        return ""
-    target = io.StringIO()
-    writer = csv.DictWriter(target, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return target.getvalue()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.metrics import of_task
 from harness.records import digest
 from harness.results.collect import Results, by_arm, scored
-from harness.results.estimator import Table, tabulate
+from harness.results.estimator import tabulate
 from harness.results.studies.comparison import Texts, prompt_of
 
 LONGEST = 4000
@@ -52,7 +52,11 @@ def shown_samples(
     sign = 1 if of_task(name, experiment.task).direction == "lower" else -1
     firsts = {arm: good[0].eval_id for arm, entries in by_arm(results.entries).items() if (good := scored(entries))}
     table = tabulate(results.scores)
-    values = {arm: _values(table, str(eval_id), name) for arm, eval_id in firsts.items()}
+    scores = {arm: table.get(str(eval_id), {}).get(name, {}) for arm, eval_id in firsts.items()}
+    values = {
+        arm: {item: score.value for item, score in own.items() if score.status == "ok" and score.value is not None}
+        for arm, own in scores.items()
+    }
     answers = {(row.eval_id, row.example): row.text for row in texts.predictions}
     judged = {item: value for item, value in values.get(winner, {}).items() if item in texts.examples}
     ranked = sorted(judged, key=lambda item: (sign * judged[item], digest([seed, item])))
@@ -78,11 +82,6 @@ def shown_samples(
         )
         for item, why in chosen.items()
     )
-
-
-def _values(table: Table, eval_id: str, name: str) -> Mapping[str, float]:
-    scores = table.get(eval_id, {}).get(name, {})
-    return {item: one.value for item, one in scores.items() if one.status == "ok" and one.value is not None}
 
 
 def _cut(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def slices(
     """
     items = [item for item in values if item in examples]
     parts = []
-    for kind, count in (("prompt length", _prompt_words), ("reference length", _reference_words)):
+    for kind, count in (("prompt length", prompt_words), ("reference length", reference_words)):
         for name, part in _thirds({item: count(examples[item]) for item in items}):
             parts.append(_slice(kind, name, part, values, groups))
     sizes = Counter(groups.get(item, item) for item in values)
@@ -56,12 +56,12 @@ def _slice(
     kind: str, name: str, items: Sequence[str], values: Mapping[str, tuple[float, float]], groups: Mapping[str, str]
 ) -> Slice:
     ours, theirs = (np.array([values[item][side] for item in items]) for side in (0, 1))
+    part = Slice(kind, name, len(items), float(ours.mean()), float(theirs.mean()), None)
     try:
         difference = stats.paired_difference(ours, theirs, [groups.get(item, item) for item in items])
-        reason = ""
     except ValueError as error:
-        difference, reason = None, str(error)
-    return Slice(kind, name, len(items), float(ours.mean()), float(theirs.mean()), difference, reason)
+        return replace(part, reason=str(error))
+    return replace(part, difference=difference)
 
 
 def _thirds(sizes: Mapping[str, int]) -> list[tuple[str, list[str]]]:
@@ -79,10 +79,12 @@ def _thirds(sizes: Mapping[str, int]) -> list[tuple[str, list[str]]]:
     return named
 
 
-def _prompt_words(example: Example) -> int:
+def prompt_words(example: Example) -> int:
+    """Words of all that an example asks with, its system text apart."""
     texts = [message.content for message in example.messages] if example.messages else [example.prompt or ""]
     return sum(len(text.split()) for text in texts)
 
 
-def _reference_words(example: Example) -> int:
+def reference_words(example: Example) -> int:
+    """Words of its first reference."""
     return len(example.references[0].split()) if example.references else 0

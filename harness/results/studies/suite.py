@@ -34,7 +34,7 @@ class SuiteTable:
 
     def mean_rank(self, arm: str) -> float | None:
         """Mean over all experiments; None where the arm lacks a rank in one."""
-        ranks = [one.rank for one in self.standings[arm]]
+        ranks = [standing.rank for standing in self.standings[arm]]
         known = [rank for rank in ranks if rank is not None]
         return sum(known) / len(ranks) if len(known) == len(ranks) else None
 
@@ -43,23 +43,20 @@ def suite_table(boards: Sequence[Leaderboard]) -> SuiteTable:
     """The boards of one suite as a table of arms."""
     arms = dict.fromkeys(row.arm for board in boards for row in board.rows)
     table = SuiteTable(tuple(boards), {arm: tuple(_standing(board, arm) for board in boards) for arm in arms})
-
-    def order(arm: str) -> tuple[bool, float]:
-        mean = table.mean_rank(arm)
-        return mean is None, mean or 0.0
-
-    return SuiteTable(table.boards, {arm: table.standings[arm] for arm in sorted(arms, key=order)})
+    means = {arm: table.mean_rank(arm) for arm in arms}
+    order = sorted(arms, key=lambda arm: (means[arm] is None, means[arm] or 0.0))
+    return SuiteTable(table.boards, {arm: table.standings[arm] for arm in order})
 
 
 def _standing(board: Leaderboard, arm: str) -> ArmStanding:
     ranked = [row for row in board.rows if row.cells[board.primary].estimate is not None and not row.unranked_reason]
     row: Row | None = next((row for row in board.rows if row.arm == arm), None)
-    if row is None:
-        return ArmStanding(board.experiment.name, "not in it", None, None)
-    estimate = row.cells[board.primary].estimate
-    if estimate is None:
-        return ArmStanding(board.experiment.name, row.status if row.status != "ok" else "no value", None, None)
+    estimate = row.cells[board.primary].estimate if row is not None else None
     value = numbers.with_interval(estimate, board.columns[0].bounds)
-    if row.unranked_reason:
-        return ArmStanding(board.experiment.name, f"{value} (not ranked: {row.unranked_reason})", None, None)
-    return ArmStanding(board.experiment.name, value, ranked.index(row) + 1, row.ranks)
+    if row is None or estimate is None:
+        value = "not in it" if row is None else row.status if row.status != "ok" else "no value"
+    elif row.unranked_reason:
+        value += f" (not ranked: {row.unranked_reason})"
+    else:
+        return ArmStanding(board.experiment.name, value, ranked.index(row) + 1, row.ranks)
+    return ArmStanding(board.experiment.name, value, None, None)

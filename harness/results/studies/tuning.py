@@ -77,16 +77,15 @@ def with_tuning(
     own = tunings.get(arm)
     if cost is None or own is None:
         return cost
-    parent = tunings.get(_parents(experiment).get(arm, ""))
-    both = [own] if parent is None else [own, parent]
-    whole = cost.with_parent and _tuned(cost.with_parent, both)
-    return replace(_tuned(cost, [own]), with_parent=whole)
 
+    def tuned(cost: Cost, arms: Sequence[ArmTuning]) -> Cost:
+        return replace(cost, trials=sum(arm.settings for arm in arms), tuning_seconds=sum(arm.seconds for arm in arms))
 
-def _tuned(cost: Cost, tunings: Sequence[ArmTuning]) -> Cost:
-    return replace(
-        cost, trials=sum(one.settings for one in tunings), tuning_seconds=sum(one.seconds for one in tunings)
-    )
+    written = [spec for spec in experiment.spec.get("arms", []) if isinstance(spec, Mapping)]
+    parents = {str(spec.get("name") or spec["method"]): str(spec["parent"]) for spec in written if spec.get("parent")}
+    parent = tunings.get(parents.get(arm, ""))
+    whole = cost.with_parent and tuned(cost.with_parent, [own] if parent is None else [own, parent])
+    return replace(tuned(cost, [own]), with_parent=whole)
 
 
 def notes(own: ArmTuning | None) -> tuple[str, ...]:
@@ -116,9 +115,3 @@ def searched(space: Any) -> str:
     if isinstance(space, Mapping):
         return f"{setting(space['low'])} to {setting(space['high'])}" + (", by ratio" if space.get("log") else "")
     return "one of " + ", ".join(map(setting, space))
-
-
-def _parents(experiment: ExperimentRecord) -> dict[str, str]:
-    """Arm → the arm it starts from."""
-    written = [arm for arm in experiment.spec.get("arms", []) if isinstance(arm, Mapping)]
-    return {str(arm.get("name") or arm["method"]): str(arm["parent"]) for arm in written if arm.get("parent")}

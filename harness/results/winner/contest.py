@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness import stats
 from harness.metrics import Metric
@@ -12,6 +12,7 @@ from harness.results.collect import Results
 from harness.results.estimator import Estimator, Series
 from harness.results.leaderboard import raced
 from harness.results.leaderboard.costs import Cost
+from harness.results.leaderboard.rows import Row
 from harness.results.winner import rules
 from harness.results.winner.verdict import Contender, Contest, judge
 
@@ -24,23 +25,11 @@ COSTS: Mapping[str, Callable[[Cost], float | None]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entrant:
-    """One arm as the contest sees it."""
-
-    arm: str
-    estimate: Estimate | None
-    """Of the primary metric."""
-    cost: Cost | None
-    seeds: int
-    serving: Mapping[str, float | None] = field(default_factory=dict)
-    """Costs of serving by name, where they were measured."""
-
-    def price(self, name: str) -> float | None:
-        """The cost `name` of the winner rule; None where it is not known."""
-        if name in COSTS:
-            return COSTS[name](self.cost) if self.cost is not None else None
-        return self.serving.get(name)
+def price(name: str, cost: Cost | None, serving: Mapping[str, float | None]) -> float | None:
+    """The cost `name` of the winner rule, of an arm's cost and costs of serving; None where it is not known."""
+    if name in COSTS:
+        return COSTS[name](cost) if cost is not None else None
+    return serving.get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +75,31 @@ def question_of(results: Results, entries: Mapping[str, Sequence[Entry]]) -> Que
 
 
 def verdict_of(
-    results: Results, entrants: Sequence[Entrant], reference: str, question: Question, comparisons: Comparisons
+    results: Results,
+    rows: Sequence[Row],
+    serving: Mapping[str, Mapping[str, float | None]],
+    question: Question,
+    comparisons: Comparisons,
 ) -> WinnerVerdict:
-    """The verdict on an experiment's arms."""
-    rule = rule_of(results)
+    """The verdict on the arms that are ranked together; `serving` has an arm's costs of serving by name."""
+    rule, primary = rule_of(results), comparisons.known
+    ranked = {row.arm: row.cells[primary.name].estimate for row in rows if not row.unranked_reason}
+    prices = {row.arm: price(rule.cost, row.cost, serving.get(row.arm, {})) for row in rows}
     contenders = [
-        Contender(one.arm, one.estimate.value, one.price(rule.cost), one.seeds)
-        for one in entrants
-        if one.estimate is not None
+        Contender(row.arm, value.value, prices[row.arm], len(row.seeds))
+        for row in rows
+        if (value := ranked.get(row.arm)) is not None
     ]
     stopped = raced.left_out(results.experiment)
-    missing = [one.arm for one in entrants if one.estimate is None]
+    missing = [arm for arm, value in ranked.items() if value is None]
     eval_ids = [entry.eval_id for entry in results.entries if entry.eval_id is not None]
     contest = Contest(
         contenders=tuple(contenders),
         without_result=tuple(arm for arm in missing if arm not in stopped),
         stopped=tuple(arm for arm in missing if arm in stopped),
-        reference=reference,
-        metric=comparisons.known.name,
-        higher_is_better=comparisons.known.direction == "higher",
+        reference=str(results.experiment.spec.get("reference", "untrained")),
+        metric=primary.name,
+        higher_is_better=primary.direction == "higher",
         rule=rule,
         estimand=question,
         declaration=rules.declaration(results.experiment, results.looks, eval_ids),

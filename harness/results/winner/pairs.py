@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from harness.records import Estimate
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from harness.stats import PairTable
 
 
 class Comparer(Protocol):
@@ -26,35 +25,11 @@ class Comparer(Protocol):
         ...
 
 
-class Pairs(Protocol):
-    """Differences of all pairs of arms, row minus column, [arms, arms] each."""
-
-    @property
-    def value(self) -> NDArray[np.float64]:
-        """Differences."""
-        ...
-
-    @property
-    def low(self) -> NDArray[np.float64]:
-        """Lower limits."""
-        ...
-
-    @property
-    def high(self) -> NDArray[np.float64]:
-        """Upper limits."""
-        ...
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """Whether a pair has limits."""
-        ...
-
-
 @runtime_checkable
 class ManyComparer(Comparer, Protocol):
     """A comparer that may know all pairs at once."""
 
-    def differences(self, arms: Sequence[str], level: float) -> Pairs | None:
+    def differences(self, arms: Sequence[str], level: float) -> PairTable | None:
         """`difference` of every pair of `arms`; None where they must be asked for one by one."""
         ...
 
@@ -73,7 +48,8 @@ class Gain:
 class Gains:
     """All pairs of `arms`, both ways round."""
 
-    def __init__(self, arms: Sequence[str], margin: float, level: float) -> None:
+    def __init__(self, arms: Sequence[str], comparer: Comparer, margin: float, level: float, sign: float) -> None:
+        """Every pair as `comparer` has it; `sign` is -1 where less is better."""
         import numpy as np
 
         self.arms, self.margin, self.level = tuple(arms), margin, level
@@ -82,40 +58,36 @@ class Gains:
         self._value, self._low, self._high = np.zeros(size), np.zeros(size), np.zeros(size)
         self._known = np.zeros(size, dtype=bool)
         self._reasons: dict[tuple[int, int], str] = {}
-
-    @classmethod
-    def of_all(cls, arms: Sequence[str], comparer: Comparer, margin: float, level: float, sign: float) -> Gains:
-        """Every pair as `comparer` has it; `sign` is -1 where less is better."""
-        gains = cls(arms, margin, level)
         table = comparer.differences(arms, level) if isinstance(comparer, ManyComparer) else None
         if table is not None:
             low, high = (table.low, table.high) if sign > 0 else (-table.high, -table.low)
-            gains._value, gains._low, gains._high = sign * table.value, low, high
-            gains._known = table.known
+            self._value, self._low, self._high, self._known = sign * table.value, low, high, table.known
         for place, a in enumerate(arms):
-            known = gains._known[place]
+            known = self._known[place]
             for other in range(place + 1, len(arms)) if not known.all() else ():
                 if not known[other]:
-                    gains.add(a, arms[other], comparer.difference(a, arms[other], level), sign)
-        return gains
+                    self._add((place, other), comparer.difference(a, arms[other], level), sign)
 
-    def add(self, a: str, b: str, difference: Estimate | str, sign: float) -> None:
-        """Take in the difference a - b, or why there is none."""
-        pair = self.place[a], self.place[b]
-        back = pair[::-1]
+    def _add(self, pair: tuple[int, int], difference: Estimate | str, sign: float) -> None:
+        """Take in the difference of the first and the second arm of a pair, or why there is none."""
+        back, names = pair[::-1], f"{self.arms[pair[0]]} and {self.arms[pair[1]]}"
         self._known[pair] = self._known[back] = False
+        self._value[pair] = self._value[back] = 0.0
+        if not isinstance(difference, str):
+            self._value[pair], self._value[back] = sign * difference.value, -sign * difference.value
         if isinstance(difference, str):
-            self._value[pair] = self._value[back] = 0.0
-            self._reasons[pair] = self._reasons[back] = f"{a} and {b}: {difference}"
+            why = f"{names}: {difference}"
+        elif difference.low is not None and difference.high is not None:
+            low, high = sorted((sign * difference.low, sign * difference.high))
+            self._low[pair], self._high[pair], self._low[back], self._high[back] = low, high, -high, -low
+            self._known[pair] = self._known[back] = True
             return
-        self._value[pair], self._value[back] = sign * difference.value, -sign * difference.value
-        if difference.low is None or difference.high is None:
-            self._reasons[pair] = self._reasons[back] = _reason(difference, a, b)
-            return
-        low, high = sorted((sign * difference.low, sign * difference.high))
-        self._low[pair], self._high[pair] = low, high
-        self._low[back], self._high[back] = -high, -low
-        self._known[pair] = self._known[back] = True
+        elif difference.clusters < 2:
+            why = "all test examples are in one group, which gives no interval; it takes test examples of other groups"
+        else:
+            how = difference.method.split(";")
+            why = f"{names}: {how[1].strip() if len(how) > 1 else 'there is no interval'}"
+        self._reasons[pair] = self._reasons[back] = why
 
     def of(self, a: str, b: str) -> Gain:
         """How much better `a` is than `b`."""
@@ -146,10 +118,3 @@ class Gains:
         is_open = ~self._known[:, mine] | ((low <= self.margin) & (self.margin < high))
         is_open[mine] = False
         return [self.arms[place] for place in is_open.nonzero()[0]]
-
-
-def _reason(estimate: Estimate, a: str, b: str) -> str:
-    if estimate.clusters < 2:
-        return "all test examples are in one group, which gives no interval; it takes test examples of other groups"
-    why = next((part.strip() for part in estimate.method.split(";")[1:2]), "there is no interval")
-    return f"{a} and {b}: {why}"

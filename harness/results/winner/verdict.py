@@ -86,32 +86,25 @@ class Contest:
 def judge(contest: Contest, comparer: Comparer) -> WinnerVerdict:
     """The winner rule's verdict; it has words for every contest, one arm or none included."""
     sign = 1.0 if contest.higher_is_better else -1.0
-    ranked = sorted(contest.contenders, key=lambda one: -sign * one.value)
-    if len(ranked) < 2:
-        return _too_few(contest, ranked)
-    level = 1 - 0.05 / (len(ranked) - 1)
-    names = [one.arm for one in ranked]
-    gains = Gains.of_all(names, comparer, contest.rule.margin, level, sign)
-    case = _Case(contest, {one.arm: one for one in ranked}, gains, comparer)
-    return case.verdict()
-
-
-def _too_few(contest: Contest, ranked: Sequence[Contender]) -> WinnerVerdict:
-    words = f"no verdict: only {ranked[0].arm} has a result" if ranked else "no verdict: no arm has a result"
-    arms = tuple(one.arm for one in ranked)
-    return WinnerVerdict(
-        outcome="no_verdict",
-        words=words,
-        reason=_failures(contest),
-        arm=None,
-        good=(),
-        open=arms,
-        worse=(),
-        estimand=contest.estimand,
-        rule=contest.rule,
-        declaration=contest.declaration,
-        level=0.95,
-    )
+    ranked = {arm.arm: arm for arm in sorted(contest.contenders, key=lambda arm: -sign * arm.value)}
+    names = list(ranked)
+    if len(names) < 2:
+        words = f"no verdict: only {names[0]} has a result" if names else "no verdict: no arm has a result"
+        return WinnerVerdict(
+            "no_verdict",
+            words,
+            _failures(contest),
+            None,
+            (),
+            tuple(names),
+            (),
+            contest.estimand,
+            contest.rule,
+            contest.declaration,
+            0.95,
+        )
+    gains = Gains(names, comparer, contest.rule.margin, 1 - 0.05 / (len(names) - 1), sign)
+    return _Case(contest, ranked, gains, comparer).verdict()
 
 
 def _failures(contest: Contest) -> str:
@@ -140,22 +133,27 @@ class _Case:
         worse = [arm for arm in names if self.gains.worse(arm)]
         # Values over differing examples can disagree with differences: the best value always stays.
         worse = [arm for arm in worse if arm != names[0] or len(worse) < len(names)]
-        out = set(worse)
-        good = [arm for arm in names if self.gains.good(arm) and arm not in out]
-        left = [arm for arm in names if arm not in out]
-        kept = set(good)
-        undecided = [arm for arm in left if arm not in kept]
-        trained = any(one.seeds for one in self.arms.values())
-        if trained and self.contest.rule.estimand == "method" and self.contest.estimand != "method":
-            return self._close("not_enough_data", self._too_few_seeds(), "", (good, undecided, worse))
+        left = [arm for arm in names if arm not in set(worse)]
+        good = [arm for arm in left if self.gains.good(arm)]
+        undecided = [arm for arm in left if arm not in set(good)]
         sets = (good, undecided, worse)
-        base = self._without_training()
+        seeds = max(arm.seeds for arm in self.arms.values())
+        if seeds and self.contest.rule.estimand == "method" and self.contest.estimand != "method":
+            wanted = f"give {counted(SEEDS_OF_A_METHOD - seeds, 'more seed')}"
+            words = f"not enough data: the rule is about the methods, which takes three seeds; {wanted}"
+            return self._close("not_enough_data", words, "", sets)
+        reference = self.arms.get(self.contest.reference)
+        # The reference, where it is what one has without training anything.
+        base = reference.arm if reference is not None and reference.seeds == 0 else None
         if base is not None and (base in good or left == [base]):
             return self._none(base, sets)
         if base is not None and base in undecided:
             return self._open(base, sets)
         if len(left) == 1:
-            return self._close("ship", f"ship {left[0]}", self._only(left[0]), sets, arm=left[0])
+            nearest = min((arm for arm in names if arm != left[0]), key=lambda arm: self.gains.of(left[0], arm).value)
+            reason = f"Every other arm is shown to be worse{self._more}; the nearest, {nearest}, "
+            reason += f"{self._interval(left[0], nearest)}."
+            return self._close("ship", f"ship {left[0]}", reason, sets, arm=left[0])
         cheapest = min(left, key=self._price)
         if cheapest in good:
             return self._tie(cheapest, sets)
@@ -163,30 +161,40 @@ class _Case:
 
     # ------------------------------------------------------------------------------------------------- outcomes
 
+    @property
+    def _more(self) -> str:
+        margin = self.contest.rule.margin
+        return f" by more than {margin:g}" if margin else ""
+
     def _none(self, base: str, sets: _Sets) -> WinnerVerdict:
         kept = "ship none" if base == "untrained" else f"keep {base}"
-        margin = self.contest.rule.margin
-        others = [arm for arm in self.arms if arm != base]
-        best = max(others, key=lambda arm: self.gains.of(arm, base).value)
-        more = f" by more than {margin:g}" if margin else ""
-        reason = f"No arm is better{more}; the nearest, {best}, {self._interval(best, base)}."
+        best = max((arm for arm in self.arms if arm != base), key=lambda arm: self.gains.of(arm, base).value)
+        reason = f"No arm is better{self._more}; the nearest, {best}, {self._interval(best, base)}."
         return self._close("ship_none", f"nothing beats {base}: {kept}", reason, sets)
+
+    def _between(self, good: Sequence[str]) -> str:
+        return f"tie between {listed(sorted(good, key=self.gains.place.__getitem__))}: take "
 
     def _tie(self, cheapest: str, sets: _Sets) -> WinnerVerdict:
         good, undecided, _ = sets
-        margin = self.contest.rule.margin
+        margin, what = self.contest.rule.margin, COST_WORDS[self.contest.rule.cost]
         if len(good) == 1:
             reason = (
                 f"No arm is better by more than {margin:g}, and {listed(undecided)}, which may be as good, costs more."
             )
             return self._close("ship", f"ship {cheapest}", reason, sets, arm=cheapest)
         other = next(arm for arm in good if arm != cheapest)
-        share = self._share(cheapest, other)
-        words = f"tie between {listed(sorted(good, key=self.gains.place.__getitem__))}: take {cheapest}"
-        words += self._cost_words(cheapest, other, share, pair=len(good) == 2)
+        ours, theirs, share = self.arms[cheapest].cost, self.arms[other].cost, self._share(cheapest, other)
+        if ours is None or theirs is None:
+            saving = f"the better value (the {what} is not known)"
+        elif share is None or round(share, 2) == 1:
+            saving = f"{'the same' if ours == theirs else 'about the same'} {what}"
+        else:
+            whose = "the" if len(good) == 2 else f"{other}'s"
+            saving = f"{100 * share:.2g} % of {whose} {what}"
         reason = f"They differ by no more than {margin:g} in {self.contest.metric}."
-        if undecided:
-            reason += f" {listed(undecided)} may be as good, and costs more."
+        reason += f" {listed(undecided)} may be as good, and costs more." if undecided else ""
+        words = f"{self._between(good)}{cheapest}, {saving}"
         return self._close("tie", words, reason, sets, arm=cheapest, share=share)
 
     def _open(self, base: str | None, sets: _Sets) -> WinnerVerdict:
@@ -208,7 +216,12 @@ class _Case:
             reason += f" The cheapest that is not shown to be worse: {min(undecided, key=self._price)}."
         if unknown:
             return self._close("not_enough_data", f"not enough data: {'; '.join(unknown)}", reason, sets)
-        told = f"whether anything beats {base}" if base is not None else _told_apart(pairs)
+        others = list(dict.fromkeys(other for other, _ in pairs))
+        told = " and ".join(f"{other} from {arm}" for other, arm in pairs)
+        if base is not None:
+            told = f"whether anything beats {base}"
+        elif len(others) == 1:
+            told = f"{others[0]} from {listed([arm for _, arm in pairs])}"
         examples, seeds = self._needed(pairs)
         hint = "" if self.contest.rule.margin else "; a margin above 0 in the winner rule would let it call a tie"
         close = f": they are so close that {MOST_EXAMPLES:,} more test examples would not settle it{hint}"
@@ -218,25 +231,20 @@ class _Case:
 
     def _good_enough(self, cheapest: str, cheaper: Sequence[str], sets: _Sets) -> WinnerVerdict:
         """An arm that may be shipped, where arms that cost less may be as good: only their saving is open."""
-        good, _, _ = sets
-        margin, cost = self.contest.rule.margin, COST_WORDS[self.contest.rule.cost]
-        tied = (
-            f"tie between {listed(sorted(good, key=self.gains.place.__getitem__))}: take " if len(good) > 1 else "ship "
-        )
+        rule, tied = self.contest.rule, len(sets[0]) > 1
         pairs = self._pairs(cheaper)
         unknown = any(self.gains.of(*pair).reason for pair in pairs)
         examples, seeds = (None, None) if unknown else self._needed(pairs)
-        rest = f"{listed(cheaper)} may do for {LESS[self.contest.rule.cost]}"
+        rest = f"{listed(cheaper)} may do for {LESS[rule.cost]}"
         if examples is not None or seeds is not None:
             rest += f"{_how_much(examples, seeds)} would tell"
         least = min(cheaper, key=self._price)
         share = self._share(least, cheapest)
-        reason = f"{cheapest} is at most {margin:g} worse than any arm."
+        reason = f"{cheapest} is at most {rule.margin:g} worse than any arm."
         if share is not None:
-            reason += f" {least}'s {cost} is {100 * share:.2g} % of its."
-        verdict = self._close(
-            "tie" if len(good) > 1 else "ship", f"{tied}{cheapest}; {rest}", reason, sets, arm=cheapest
-        )
+            reason += f" {least}'s {COST_WORDS[rule.cost]} is {100 * share:.2g} % of its."
+        words = f"{self._between(sets[0]) if tied else 'ship '}{cheapest}; {rest}"
+        verdict = self._close("tie" if tied else "ship", words, reason, sets, arm=cheapest)
         return replace(verdict, more_examples=examples, more_seeds=seeds)
 
     def _close(
@@ -271,11 +279,6 @@ class _Case:
 
     # --------------------------------------------------------------------------------------------------- pieces
 
-    def _without_training(self) -> str | None:
-        """The reference, where it is what one has without training anything."""
-        one = self.arms.get(self.contest.reference)
-        return one.arm if one is not None and one.seeds == 0 else None
-
     def _price(self, arm: str) -> tuple[float, int]:
         """Order of cost; unknown last; of equal ones the better value first."""
         cost = self.arms[arm].cost
@@ -285,32 +288,10 @@ class _Case:
         ours, theirs = self.arms[arm].cost, self.arms[other].cost
         return None if ours is None or not theirs else ours / theirs
 
-    def _cost_words(self, arm: str, other: str, share: float | None, *, pair: bool) -> str:
-        what = COST_WORDS[self.contest.rule.cost]
-        if self.arms[arm].cost is None or self.arms[other].cost is None:
-            return f", the better value (the {what} is not known)"
-        if share is None or round(share, 2) == 1:
-            same = self.arms[arm].cost == self.arms[other].cost
-            return f", {'the same' if same else 'about the same'} {what}"
-        return f", {100 * share:.2g} % of {'the' if pair else other + chr(39) + 's'} {what}"
-
     def _interval(self, a: str, b: str) -> str:
         gain = self.gains.of(a, b)
         text = f"by {gain.value:.3g}"
         return text if gain.low is None else f"{text} [{gain.low:.3g}, {gain.high:.3g}]"
-
-    def _only(self, arm: str) -> str:
-        others = [other for other in self.arms if other != arm]
-        nearest = min(others, key=lambda other: self.gains.of(arm, other).value)
-        margin = self.contest.rule.margin
-        more = f" by more than {margin:g}" if margin else ""
-        return f"Every other arm is shown to be worse{more}; the nearest, {nearest}, {self._interval(arm, nearest)}."
-
-    def _too_few_seeds(self) -> str:
-        seeds = max((one.seeds for one in self.arms.values()), default=0)
-        more = SEEDS_OF_A_METHOD - seeds
-        wanted = f"give {counted(more, 'more seed')}"
-        return f"not enough data: the rule is about the methods, which takes three seeds; {wanted}"
 
     def _pairs(self, blocking: Sequence[str]) -> list[tuple[str, str]]:
         """For each blocking arm the comparison that leaves it open: (another arm, it)."""
@@ -321,7 +302,9 @@ class _Case:
             if not others:
                 continue
             # The arm with the best value, where that is open; else the one that may be best above this one.
-            other = names[0] if names[0] in others else max(others, key=lambda one: self.gains.of(one, arm).high or 0.0)
+            other = (
+                names[0] if names[0] in others else max(others, key=lambda other: self.gains.of(other, arm).high or 0.0)
+            )
             if (arm, other) not in pairs:
                 pairs.append((other, arm))
         return pairs[::-1]
@@ -335,8 +318,8 @@ class _Case:
             more, draws = self.comparer.needed(a, b, gap, self.gains.level) if gap > 0 else (None, None)
             examples.append(more)
             seeds.append(draws)
-        known = [one for one in examples if one is not None and one <= MOST_EXAMPLES]
-        draws_known = [one for one in seeds if one is not None]
+        known = [more for more in examples if more is not None and more <= MOST_EXAMPLES]
+        draws_known = [draws for draws in seeds if draws is not None]
         return (
             _rounded_up(max(known)) if known and len(known) == len(pairs) else None,
             max(draws_known) if draws_known and len(draws_known) == len(pairs) else None,
@@ -348,13 +331,6 @@ def _how_much(examples: int | None, seeds: int | None) -> str:
     ways = [f"{examples:,} more test examples"] if examples is not None else []
     ways += [counted(seeds, "more seed")] if seeds is not None else []
     return f": about {' or '.join(ways)}" if ways else ""
-
-
-def _told_apart(pairs: Sequence[tuple[str, str]]) -> str:
-    left = list(dict.fromkeys(a for a, _ in pairs))
-    if len(left) == 1:
-        return f"{left[0]} from {listed([b for _, b in pairs])}"
-    return " and ".join(f"{a} from {b}" for a, b in pairs)
 
 
 def _rounded_up(number: float) -> int:

@@ -12,14 +12,11 @@ Fixed-n intervals (all but `sequential`) hold when looked at once, after closing
 
 from harness.stats.votes.agreement import (
     Kappa as Kappa,
-    cohen_kappa as cohen_kappa,
-    krippendorff_alpha as krippendorff_alpha,
     pairwise_kappas as pairwise_kappas,
     vote_alpha as vote_alpha,
 )
 from harness.stats.votes.bradley_terry import BradleyTerry as BradleyTerry, bradley_terry as bradley_terry
 from harness.stats.votes.ranking import (
-    PairComparison as PairComparison,
     effect_estimate as effect_estimate,
     pair_comparisons as pair_comparisons,
     score_estimates as score_estimates,
@@ -40,16 +37,9 @@ from harness.stats.votes.rates import (
     win_rates as win_rates,
 )
 from harness.stats.votes.record import (
-    WINNERS as WINNERS,
     Measured as Measured,
     Vote as Vote,
     VoteTable as VoteTable,
     Winner as Winner,
 )
-from harness.stats.votes.sequential import (
-    confidence_sequence as confidence_sequence,
-    example_values as example_values,
-    log_wealth_path as log_wealth_path,
-    monitored_win_rate as monitored_win_rate,
-)
-from harness.stats.votes.two_way import Crossing as Crossing, mean_interval as mean_interval
+from harness.stats.votes.sequential import monitored_win_rate as monitored_win_rate

@@ -55,7 +55,12 @@ def krippendorff_alpha(
     paired = table.sum(axis=1) >= 2
     if not paired.any():
         return Measured(None, "no comparison was judged by two raters")
-    sums = groups.sums(np.ascontiguousarray(_coincidences(table).reshape(len(table), -1).T)).T
+    # Each unit's coincidences of categories [units, categories, categories].
+    products = table[:, :, None] * table[:, None, :]
+    width = np.arange(table.shape[1])
+    products[:, width, width] -= table
+    coincidences = products / np.maximum(table.sum(axis=1) - 1.0, 1.0)[:, None, None]
+    sums = groups.sums(np.ascontiguousarray(coincidences.reshape(len(table), -1).T)).T
     # Clusters without any two ratings of a unit say nothing, and are not drawn.
     sums = sums[sums.sum(axis=1) > 0]
     value = float(_alphas(sums.sum(axis=0)[None], scale)[0])
@@ -88,8 +93,7 @@ def vote_alpha(table: VoteTable, scale: Scale, rng: np.random.Generator, *, leve
 def cohen_kappa(first: ArrayLike, second: ArrayLike) -> float | None:
     """Kappa of two raters' codes on the same units [n] (Cohen 1960); None where chance agreement is perfect.
 
-    Raises:
-        ValueError: no units, or not the same number.
+    Raises ValueError: no units, or not the same number.
     """
     ours, theirs = np.asarray(first), np.asarray(second)
     if ours.shape != theirs.shape or ours.ndim != 1 or not len(ours):
@@ -138,32 +142,17 @@ def _ratings(table: VoteTable, categories: int) -> tuple[Codes, Codes, Codes, Co
     return units.reshape(-1), table.item[rows][first], table.rater[rows], category[rows]
 
 
-def _coincidences(counts: Floats) -> Floats:
-    """Each unit's coincidences of categories [units, categories, categories]."""
-    others = np.maximum(counts.sum(axis=1) - 1.0, 1.0)[:, None, None]
-    products = counts[:, :, None] * counts[:, None, :]
-    width = np.arange(counts.shape[1])
-    products[:, width, width] -= counts
-    return np.asarray(products / others)
-
-
 def _alphas(coincidences: Floats, scale: Scale) -> Floats:
     """Alpha of coincidences [r, categories²] → [r]; NaN where no two categories occur."""
     width = round(coincidences.shape[1] ** 0.5)
     observed = coincidences.reshape(-1, width, width)
     totals = observed.sum(axis=2)
     n = totals.sum(axis=1)
-    distance = _distances(totals, scale)
+    distance = np.broadcast_to(1.0 - np.eye(width), observed.shape)
+    if scale == "ordinal":  # squared differences count the ratings between
+        middle = np.cumsum(totals, axis=1) - totals / 2
+        distance = np.asarray((middle[:, :, None] - middle[:, None, :]) ** 2)
     disagreement = (observed * distance).sum(axis=(1, 2))
     expected = (totals[:, :, None] * totals[:, None, :] * distance).sum(axis=(1, 2))
     possible: NDArray[np.bool_] = expected > 0
     return np.where(possible, 1.0 - (n - 1.0) * disagreement / np.where(possible, expected, 1.0), np.nan)
-
-
-def _distances(totals: Floats, scale: Scale) -> Floats:
-    """Squared differences of categories [r, categories, categories]; ordinal ones count the ratings between."""
-    width = totals.shape[1]
-    if scale == "nominal":
-        return np.broadcast_to(1.0 - np.eye(width), (len(totals), width, width))
-    middle = np.cumsum(totals, axis=1) - totals / 2
-    return np.asarray((middle[:, :, None] - middle[:, None, :]) ** 2)

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from harness.errors import DataError
 from harness.stats.clusters import Floats
 from harness.stats.votes.record import Codes, VoteTable
-from harness.stats.votes.separation import check_identified, components, pseudo_ties, separated_rows
+from harness.stats.votes.separation import check_identified, components, separated_rows
 from harness.stats.votes.two_way import Covariance, Crossing, covariance
 
 Groups = Sequence[Sequence[int]]
@@ -64,9 +64,8 @@ def bradley_terry(table: VoteTable, *, side: bool = True, lengths: ArrayLike | N
     tanh(length / its root mean square), after Dubois et al. (2024), who control AlpacaEval so with the standard
     deviation; scores are then those at equal lengths.
 
-    Raises:
-        DataError: nothing to count, arms never compared, sides or lengths that cannot be told from the arms, or
-            lengths beside separated votes.
+    Raises DataError: nothing to count, arms never compared, sides or lengths that cannot be told from the arms, or
+    lengths beside separated votes.
     """
     kept = table.counted()
     used = table.take(kept)
@@ -77,7 +76,14 @@ def bradley_terry(table: VoteTable, *, side: bool = True, lengths: ArrayLike | N
     names = ("side",) * side + ("length",) * (lengths is not None)
     extra = np.ones((len(used.left), int(side)))
     if lengths is not None:
-        extra = np.column_stack([extra, _scaled(np.asarray(lengths, dtype=np.float64), kept)])
+        longer = np.asarray(lengths, dtype=np.float64)
+        if longer.shape != kept.shape or not np.isfinite(longer).all():
+            hint = "One finite difference a vote"
+            raise DataError(f"{len(kept)} votes but lengths of shape {longer.shape}", hint=hint)
+        spread = float(np.sqrt(np.mean(longer[kept] ** 2)))
+        if spread == 0.0:
+            raise DataError("no two answers differ in length", hint="Fit without the lengths")
+        extra = np.column_stack([extra, np.tanh(longer[kept] / spread)])
     arms, outcome, everyone = len(table.arms), used.left_score, (tuple(range(len(table.arms))),)
     design = design_of(arms, used.left, used.right, extra)
     check_identified(table.arms, used.left, used.right, design)
@@ -90,10 +96,10 @@ def bradley_terry(table: VoteTable, *, side: bool = True, lengths: ArrayLike | N
         coefficients = _newton(design, outcome, everyone)
     if coefficients is None:
         raise DataError("the fit of the votes does not converge", hint="Are there arms with hardly a vote?")
-    spread, naive = _covariances(design, outcome, coefficients, crossing, everyone)
+    robust, naive = _covariances(design, outcome, coefficients, crossing, everyone)
     effects = dict(zip(names, coefficients[arms:].tolist(), strict=True))
     scores = coefficients[:arms]
-    return BradleyTerry(table.arms, scores, effects, spread, naive, False, everyone, scores, used, crossing)
+    return BradleyTerry(table.arms, scores, effects, robust, naive, False, everyone, scores, used, crossing)
 
 
 def _separated(used: VoteTable, crossing: Crossing, rows: NDArray[np.bool_], names: tuple[str, ...]) -> BradleyTerry:
@@ -104,7 +110,9 @@ def _separated(used: VoteTable, crossing: Crossing, rows: NDArray[np.bool_], nam
             hint="Collect more votes, or fit without the lengths",
         )
     arms, extra = len(used.arms), len(names)
-    first, second = pseudo_ties(arms, used.left, used.right)
+    # Pairs that were compared, each once: a tie more for each.
+    keys = np.unique(used.first * arms + used.second)
+    first, second = keys // arms, keys % arms
     left, right = (np.concatenate(sides) for sides in ([used.left, first, second], [used.right, second, first]))
     outcome = np.concatenate([used.left_score, np.full(2 * len(first), 0.5)])
     weights = np.concatenate([np.ones(len(rows)), np.full(2 * len(first), 0.5)])
@@ -136,16 +144,6 @@ def design_of(arms: int, left: Codes, right: Codes, extra: Floats) -> Floats:
     design[rows, left], design[rows, right] = 1.0, -1.0
     design[:, arms:] = extra
     return design
-
-
-def _scaled(lengths: Floats, kept: NDArray[np.bool_]) -> Floats:
-    if lengths.shape != kept.shape or not np.isfinite(lengths).all():
-        raise DataError(f"{len(kept)} votes but lengths of shape {lengths.shape}", hint="One finite difference a vote")
-    used = lengths[kept]
-    spread = float(np.sqrt(np.mean(used**2)))
-    if spread == 0.0:
-        raise DataError("no two answers differ in length", hint="Fit without the lengths")
-    return np.asarray(np.tanh(used / spread))
 
 
 def _newton(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -16,6 +15,7 @@ from harness.stats.votes.two_way import chance_of
 
 Limits = tuple[float | None, float | None, str]
 """Low, high, and how they were made."""
+SEPARATED = "no interval: the votes are separated; value as if each compared pair had one more tie"
 DRAWS = 10_000
 """Draws of all scores together that the probability of being best is read off."""
 
@@ -36,38 +36,29 @@ class PairComparison:
     """The votes separate the two: any finite difference is too small."""
 
 
-def score_estimates(fit: BradleyTerry, *, naive: bool = False, level: float = 0.95) -> tuple[Estimate, ...]:
+def score_estimates(fit: BradleyTerry, *, level: float = 0.95) -> tuple[Estimate, ...]:
     """Every arm's score in log-odds against the mean arm, with its t interval; in the order of `fit.arms`.
 
-    `naive` gives the interval of independent votes (a normal one), which is too narrow. A separated fit has no
-    intervals. n counts votes on the arm, clusters the examples.
+    A separated fit has no intervals. n counts votes on the arm, clusters the examples.
     """
-    counts = [int(((fit.table.left == arm) | (fit.table.right == arm)).sum()) for arm in range(len(fit.arms))]
-    contrasts = np.eye(len(fit.arms), len(fit.naive))
-    limits: list[Limits]
-    if fit.separated:
-        how = "no interval: the votes are separated; value as if each compared pair had one more tie"
-        limits = [(None, None, how)] * len(fit.arms)
-    else:
-        limits = [
-            _limits(fit, float(value), row, naive, level) for value, row in zip(fit.scores, contrasts, strict=True)
-        ]
-    clusters = fit.crossing.items.count
-    return tuple(
-        Estimate(float(value), low, high, count, clusters, 1, f"Bradley-Terry score, ties as half wins; {how}", level)
-        for value, count, (low, high, how) in zip(fit.scores, counts, limits, strict=True)
-    )
+    estimates, contrasts = [], np.eye(len(fit.arms), len(fit.naive))
+    for arm, score in enumerate(fit.scores.tolist()):
+        low, high, how = (None, None, SEPARATED) if fit.separated else _limits(fit, score, contrasts[arm], level)
+        count = int(((fit.table.left == arm) | (fit.table.right == arm)).sum())
+        words = f"Bradley-Terry score, ties as half wins; {how}"
+        estimates.append(Estimate(score, low, high, count, fit.crossing.items.count, 1, words, level))
+    return tuple(estimates)
 
 
 def effect_estimate(fit: BradleyTerry, effect: str, *, level: float = 0.95) -> Estimate:
     """The coefficient of "side" or "length", in log-odds, with its t interval; KeyError if it was not fitted."""
     value = fit.effects[effect]
-    low = high = None
-    how = "no interval: the votes are separated; value as if each compared pair had one more tie"
+    limits: Limits = (None, None, SEPARATED)
     if not fit.separated:
         row = np.zeros(len(fit.naive))
         row[len(fit.arms) + list(fit.effects).index(effect)] = 1.0
-        low, high, how = _limits(fit, value, row, False, level)
+        limits = _limits(fit, value, row, level)
+    low, high, how = limits
     n, clusters = len(fit.table.item), fit.crossing.items.count
     return Estimate(value, low, high, n, clusters, 1, f"effect of the {effect} in log-odds; {how}", level)
 
@@ -78,11 +69,7 @@ def pair_comparisons(fit: BradleyTerry, *, level: float = 0.95) -> tuple[PairCom
     Where the votes separate two arms the p-value is a sign test over the smaller number of clusters (examples or
     raters) among their direct votes, if all of them favour one arm: each cluster then speaks with one voice.
     """
-    group = {arm: number for number, arms in enumerate(fit.groups) for arm in arms}
-    return tuple(
-        _finite_pair(fit, a, b, level) if group[a] == group[b] else _separated_pair(fit, a, b, level)
-        for a, b in combinations(range(len(fit.arms)), 2)
-    )
+    return tuple(_pair(fit, a, b, level) for a, b in combinations(range(len(fit.arms)), 2))
 
 
 def vote_ranks(fit: BradleyTerry, *, level: float = 0.95) -> tuple[tuple[int, int], ...]:
@@ -122,11 +109,8 @@ def vote_best_probabilities(fit: BradleyTerry, rng: np.random.Generator) -> tupl
     return tuple(best_probabilities(fit.scores + scale * (normal @ vectors.T), higher=True))
 
 
-def _limits(fit: BradleyTerry, value: float, contrast: Floats, naive: bool, level: float) -> Limits:
+def _limits(fit: BradleyTerry, value: float, contrast: Floats, level: float) -> Limits:
     """Limits of a linear combination of the coefficients, and how they were made."""
-    if naive:
-        half = t_quantile(level, np.inf) * math.sqrt(max(0.0, float(contrast @ fit.naive @ contrast)))
-        return value - half, value + half, "naive interval, as if votes were independent"
     if not fit.covariance.ways:
         return None, None, fit.crossing.words
     error_and_dof = _t_error(fit, contrast)
@@ -146,43 +130,26 @@ def _t_error(fit: BradleyTerry, contrast: Floats) -> tuple[float, float] | None:
     return None if error**2 <= LAST_BITS * float(contrast @ fit.naive @ contrast) else (error, dof)
 
 
-def _finite_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
+def _pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
     from scipy.special import stdtr
 
-    contrast = np.zeros(len(fit.naive))
-    contrast[[a, b]] = 1.0, -1.0
-    value = float(fit.within[a] - fit.within[b])
-    low, high, how = _limits(fit, value, contrast, False, level)
-    p_value = None
-    if fit.covariance.ways and (error_and_dof := _t_error(fit, contrast)) is not None:
-        p_value = float(2 * stdtr(error_and_dof[1], -abs(value) / error_and_dof[0]))
-    return _pair(fit, (a, b), (value, low, high), p_value, how)
-
-
-def _separated_pair(fit: BradleyTerry, a: int, b: int, level: float) -> PairComparison:
-    table = fit.table
-    direct = table.take((table.first == a) & (table.second == b))
-    wins = direct.first_score
-    p_value = None
-    if len(wins) and np.isin(wins, (0.0, 1.0)).all() and np.ptp(wins) == 0.0:
-        voices = min(len(np.unique(direct.item)), len(np.unique(direct.rater)))
-        p_value = min(1.0, 2 * 0.5**voices)
-    return _pair(fit, (a, b), (float(fit.scores[a] - fit.scores[b]), None, None), p_value)
-
-
-def _pair(
-    fit: BradleyTerry,
-    codes: tuple[int, int],
-    limits: tuple[float, float | None, float | None],
-    p_value: float | None,
-    how: str | None = None,
-) -> PairComparison:
-    """One pair; without `how` the votes separate the two."""
-    a, b = codes
-    n = int(((fit.table.first == a) & (fit.table.second == b)).sum())
-    value, low, high = limits
-    clusters, unbounded = fit.crossing.items.count, how is None
-    how = how or "no interval: the votes separate the two; value as if each compared pair had one more tie"
+    direct = fit.table.take((fit.table.first == a) & (fit.table.second == b))
+    n, clusters = len(direct.item), fit.crossing.items.count
+    low = high = p_value = None
+    unbounded = not any(a in group and b in group for group in fit.groups)
+    if unbounded:
+        value, wins = float(fit.scores[a] - fit.scores[b]), direct.first_score
+        how = "no interval: the votes separate the two; value as if each compared pair had one more tie"
+        if n and np.isin(wins, (0.0, 1.0)).all() and np.ptp(wins) == 0.0:
+            voices = min(len(np.unique(direct.item)), len(np.unique(direct.rater)))
+            p_value = min(1.0, 2 * 0.5**voices)
+    else:
+        contrast = np.zeros(len(fit.naive))
+        contrast[[a, b]] = 1.0, -1.0
+        value = float(fit.within[a] - fit.within[b])
+        low, high, how = _limits(fit, value, contrast, level)
+        if fit.covariance.ways and (error_and_dof := _t_error(fit, contrast)) is not None:
+            p_value = float(2 * stdtr(error_and_dof[1], -abs(value) / error_and_dof[0]))
     difference = Estimate(value, low, high, n, clusters, 1, f"difference of Bradley-Terry scores; {how}")
     chances = (chance_of(value), None if low is None else chance_of(low), None if high is None else chance_of(high))
     chance = Estimate(*chances, n, clusters, 1, f"implied by Bradley-Terry scores; {how}")

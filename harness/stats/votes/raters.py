@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import DataError
 from harness.records import Estimate
@@ -32,31 +31,18 @@ def gold_accuracy(votes: Sequence[Vote], expected: Sequence[Winner], *, level: f
 
     Wilson's interval (1927), which holds at few pairs and at a share of 0 or 1.
 
-    Raises:
-        DataError: not one expected winner for each vote.
+    Raises DataError: not one expected winner for each vote.
     """
     if len(votes) != len(expected):
         raise DataError(f"{len(votes)} votes on gold pairs but {len(expected)} expected answers")
-    return {
-        rater: _fraction(
-            [vote.winner == right for vote, right in zip(votes, expected, strict=True) if counts(vote, rater)],
-            "gold pairs answered right",
-            level,
-        )
-        for rater in sorted({vote.rater for vote in votes})
-    }
+    right = [vote.winner == winner for vote, winner in zip(votes, expected, strict=True)]
+    return _fractions(votes, right, "gold pairs answered right", level)
 
 
 def identical_tie_rate(votes: Sequence[Vote], *, level: float = 0.95) -> dict[str, Measured]:
     """Each rater's share of identical pairs called a tie or both bad, which is right; a skip is no answer."""
-    return {
-        rater: _fraction(
-            [vote.winner in ("tie", "both_bad") for vote in votes if counts(vote, rater)],
-            "identical pairs called alike",
-            level,
-        )
-        for rater in sorted({vote.rater for vote in votes})
-    }
+    right = [vote.winner in ("tie", "both_bad") for vote in votes]
+    return _fractions(votes, right, "identical pairs called alike", level)
 
 
 def self_consistency(table: VoteTable, *, level: float = 0.95) -> Measured:
@@ -89,8 +75,7 @@ def blinding_index(guesses: Sequence[Guess], arms: Sequence[str], *, level: floa
     (2004), and random guesses average 0 for any number. Below 0 guesses tend to the wrong arms. The interval is
     clustered by rater.
 
-    Raises:
-        DataError: fewer than two arms, or a guess or a truth that is none of them.
+    Raises DataError: fewer than two arms, or a guess or a truth that is none of them.
     """
     if len(set(arms)) < 2:
         raise DataError("with one arm there is nothing to guess")
@@ -113,17 +98,19 @@ def blinding_index(guesses: Sequence[Guess], arms: Sequence[str], *, level: floa
     return indices
 
 
-def counts(vote: Vote, rater: str) -> bool:
-    """Whether a vote is this rater's answer."""
-    return vote.rater == rater and vote.winner != "skip"
-
-
-def _fraction(right: Sequence[bool] | NDArray[np.bool_], what: str, level: float) -> Measured:
-    """A share of independent answers with Wilson's interval."""
+def _fractions(votes: Sequence[Vote], right: Sequence[bool], what: str, level: float) -> dict[str, Measured]:
+    """Each rater's share of right answers with Wilson's interval."""
     from statsmodels.stats.proportion import proportion_confint
 
-    n, hits = len(right), int(sum(right))
-    if not n:
-        return Measured(None, "every one was skipped")
-    low, high = proportion_confint(hits, n, alpha=1 - level, method="wilson")
-    return Measured(Estimate(hits / n, float(low), float(high), n, n, 1, f"{what}; Wilson interval", level))
+    answers: dict[str, list[bool]] = {rater: [] for rater in sorted({vote.rater for vote in votes})}
+    for vote, is_right in zip(votes, right, strict=True):
+        if vote.winner != "skip":
+            answers[vote.rater].append(is_right)
+    shares = {}
+    for rater, own in answers.items():
+        n, hits = len(own), sum(own)
+        shares[rater] = Measured(None, "every one was skipped")
+        if n:
+            low, high = map(float, proportion_confint(hits, n, alpha=1 - level, method="wilson"))
+            shares[rater] = Measured(Estimate(hits / n, low, high, n, n, 1, f"{what}; Wilson interval", level))
+    return shares

@@ -67,25 +67,16 @@ def left_rate(table: VoteTable, level: float = 0.95) -> Measured:
 
 
 def _rate(
-    names: tuple[str, str | None],
-    table: VoteTable,
-    rows: NDArray[np.bool_],
-    score: Floats,
-    level: float,
+    names: tuple[str, str | None], table: VoteTable, rows: NDArray[np.bool_], score: Floats, level: float
 ) -> WinRate:
     kept = rows & table.counted()
-    decided = table.winner < TIE
-    counts = [
-        int((rows & decided & (score == 1.0)).sum()),
-        int((rows & decided & (score == 0.0)).sum()),
-        int((rows & (table.winner == TIE)).sum()),
-        int((rows & (table.winner == BOTH_BAD)).sum()),
-        int((rows & (table.winner == SKIP)).sum()),
-    ]
+    decided = rows & (table.winner < TIE)
+    wins, losses = (int((decided & (score == end)).sum()) for end in (1.0, 0.0))
+    others = (int((rows & (table.winner == code)).sum()) for code in (TIE, BOTH_BAD, SKIP))
     rate = Measured(None, "every vote was skipped or called both bad")
     if kept.any():
         part = table.take(kept)
         crossing = Crossing.of(part.item_clusters, part.rater_clusters)
         estimate = mean_interval(score[kept], crossing, level=level)
         rate = Measured(replace(estimate, method=estimate.method.replace("mean", "wins and half the ties", 1)))
-    return WinRate(*names, rate, *counts)
+    return WinRate(*names, rate, wins, losses, *others)

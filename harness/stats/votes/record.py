@@ -61,8 +61,7 @@ class VoteTable:
     def of(cls, votes: Sequence[Vote]) -> VoteTable:
         """The table of votes between different arms.
 
-        Raises:
-            DataError: no votes, an unknown winner, or an arm compared with itself.
+        Raises DataError: no votes, an unknown winner, or an arm compared with itself.
         """
         if not votes:
             raise DataError("no votes", hint="The statistics of a round need at least one judgment")

@@ -28,9 +28,8 @@ def components(count: int, left: Codes, right: Codes) -> tuple[tuple[int, ...], 
 def check_identified(arms: Sequence[str], left: Codes, right: Codes, design: Floats) -> None:
     """Refuse what has no single answer, whatever the votes say; design is [n, arms + further columns].
 
-    Raises:
-        DataError: groups of arms that were never compared with each other, or a side (or length) coefficient that the
-            design cannot tell from the arms.
+    Raises DataError: groups of arms that were never compared with each other, or a side (or length) coefficient that
+    the design cannot tell from the arms.
     """
     groups = components(len(arms), left, right)
     if len(groups) > 1:
@@ -83,9 +82,3 @@ def separated_rows(design: Floats, outcome: Floats) -> NDArray[np.bool_]:
     separated = np.zeros(len(rows), dtype=np.bool_)
     separated[decided] = solved.x[width:] > 0.5
     return np.asarray(separated[back.reshape(-1)])
-
-
-def pseudo_ties(count: int, left: Codes, right: Codes) -> tuple[Codes, Codes]:
-    """Pairs (first, second) that were compared, each once: what a tie more for each pair adds."""
-    keys = np.unique(np.minimum(left, right) * count + np.maximum(left, right))
-    return keys // count, keys % count

@@ -35,8 +35,7 @@ def example_values(table: VoteTable, first: str, second: str, votes: int) -> Flo
     value. Votes after the first `votes` of an example are left out: its value is final.
     Examples stand in the order in which they became complete.
 
-    Raises:
-        DataError: an arm without votes, or not at least one vote an example.
+    Raises DataError: an arm without votes, or not at least one vote an example.
     """
     if votes < 1:
         raise DataError(f"{votes} votes make no example complete", hint="Say how many votes each example is to get")
@@ -69,8 +68,7 @@ def monitored_win_rate(table: VoteTable, first: str, second: str, votes: int, *,
 def confidence_sequence(values: ArrayLike, *, level: float = 0.95) -> tuple[float, float]:
     """Limits of the mean of values [n] within 0 and 1; over all n at once they miss it with probability 1 - level.
 
-    Raises:
-        ValueError: values beyond 0 and 1.
+    Raises ValueError: values beyond 0 and 1.
     """
     array = _unit_values(values)
     if not len(array):
@@ -83,7 +81,11 @@ def confidence_sequence(values: ArrayLike, *, level: float = 0.95) -> tuple[floa
         inside, outside = centre, bound
         for _ in range(HALVINGS):
             middle = (inside + outside) / 2
-            if float(_log_wealth(unique, counts, middle)) < enough:
+            # Infinite where a value is impossible at this mean.
+            wealth = 0.0 if (unique == middle).all() else np.inf
+            if 0.0 < middle < 1.0:
+                wealth = float(log_mean(np.asarray(counts @ np.log(bet_factors(unique, middle)))))
+            if wealth < enough:
                 inside = middle
             else:
                 outside = middle
@@ -95,20 +97,12 @@ def confidence_sequence(values: ArrayLike, *, level: float = 0.95) -> tuple[floa
 def log_wealth_path(values: ArrayLike, mean: float = 0.5) -> Floats:
     """The logarithm of the e-value after each of values [..., n]; the time runs along the last axis.
 
-    Raises:
-        ValueError: values beyond 0 and 1, or a mean that is not between them.
+    Raises ValueError: values beyond 0 and 1, or a mean that is not between them.
     """
     array = _unit_values(values)
     if not 0.0 < mean < 1.0:
         raise ValueError(f"a mean of {mean} is a bound of the values")
     return log_mean(np.cumsum(np.log(bet_factors(array, mean)), axis=-2))
-
-
-def _log_wealth(unique: Floats, counts: np.ndarray[tuple[int, ...], np.dtype[np.intp]], mean: float) -> Floats:
-    """Log-wealth [] of values that occur so often; infinite where a value is impossible at this mean."""
-    if mean <= 0.0 or mean >= 1.0:
-        return np.array(0.0 if (unique == mean).all() else np.inf)
-    return log_mean(np.asarray(counts @ np.log(bet_factors(unique, mean)), dtype=np.float64))
 
 
 def _unit_values(values: ArrayLike) -> Floats:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
+from harness.records import to_json
 from harness.results.collect import Results
 from harness.results.leaderboard.board import leaderboard
 from harness.results.render.colours import arm_looks
+from harness.results.render.writers import to_rows
 from harness.results.studies.curve import learning_curve
-from harness.results.studies.figure_data import training_curves
+from harness.results.studies.figure_data import cost_views, training_curves
 from harness.results.studies.tuning import tuning_report
 
 if TYPE_CHECKING:
@@ -68,3 +70,74 @@ def write(results: Results, folder: Path, form: str) -> list[str]:
         style.save(figure, path)
         lines.append(f"wrote {path}")
     return lines
+
+
+# -------------------------------------------------------------------------------------------------------------- CSV
+
+
+def figure_tables(results: Results) -> dict[str, str]:
+    """The data of every figure that the results have, as CSV by the figure's name; the leaderboard's has the forest's.
+
+    Numbers have all their digits.
+    """
+    tables = {
+        "cost": _cost_rows(results),
+        "training": _training_rows(results),
+        "curve": _curve_rows(results),
+        "tuning": _tuning_rows(results),
+    }
+    return {name: to_rows(list(rows[0]), rows) for name, rows in tables.items() if rows}
+
+
+def _cost_rows(results: Results) -> list[dict[str, object]]:
+    board = leaderboard(results)
+    return [
+        {
+            **{"measure": view.measure, "unit": view.unit, "arm": point.arm, "metric": board.primary},
+            **to_json(point),
+            "on_front": str(point.on_front).lower(),
+        }
+        for view in cost_views(board)
+        for point in view.points
+    ]
+
+
+def _training_rows(results: Results) -> list[dict[str, object]]:
+    names = ("step", "examples", "loss", "validation_loss", "gradient_norm", "learning_rate")
+    return [
+        {
+            **{"arm": curve.arm, "seed": curve.seed},
+            **{name: getattr(row, name) for name in names},
+            "events": " ".join(event.kind for event in curve.events if event.step == row.step),
+        }
+        for curve in training_curves(results)
+        for row in curve.rows
+    ]
+
+
+def _curve_rows(results: Results) -> list[dict[str, object]]:
+    curve = learning_curve(results)
+    return [
+        {
+            **{"arm": arm.arm, "metric": curve.primary, "fraction": point.fraction, "examples": point.examples},
+            **{name: getattr(point.estimate, name, None) for name in ("value", "low", "high")},
+            "verdict": arm.verdict,
+        }
+        for arm in curve.arms
+        for point in arm.points
+    ]
+
+
+def _tuning_rows(results: Results) -> list[dict[str, object]]:
+    arms = tuning_report(results).arms
+    fields = list(dict.fromkeys(name for arm in arms for trial in arm.trials for name in trial.values))
+    return [
+        {
+            **{"arm": arm.arm, "trial": trial.number, "rung": trial.rung, "share": trial.share},
+            **{name: trial.values.get(name) for name in fields},
+            **{name: getattr(trial, name) for name in ("metric", "value", "loss", "status")},
+            **{"recipe": str(trial.stock).lower(), "chosen": str(trial.chosen).lower()},
+        }
+        for arm in arms
+        for trial in arm.trials
+    ]

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from harness.results.leaderboard.rows import Leaderboard
 from harness.results.render.colours import Looks
 from harness.results.render.figures import labels, style, windows
+from harness.results.render.words import better
 from harness.results.studies.figure_data import CostView, cost_views, front_corners
 
 NAMES = {
@@ -41,16 +42,15 @@ def draw_views(board: Leaderboard, views: Sequence[CostView], looks: Looks, widt
     higher = column.direction == "higher"
     values = {row.arm: row.cells[board.primary].estimate for row in board.rows}
     shown = windows.window({arm: estimate for arm, estimate in values.items() if estimate is not None}, higher)
-    for axes, view in zip(panels, views, strict=True):
-        _panel(axes, view, looks, shown)
+    lines = [_panel(axes, view, looks, shown) for axes, view in zip(panels, views, strict=True)]
     panels[0].set_ylim(shown.low, shown.high)
     unit = f" ({column.unit})" if column.unit else ""
     for axes in grid[:, 0]:
-        axes.set_ylabel(f"{column.name}{unit}, {style.better(column.direction)}")
+        axes.set_ylabel(f"{column.name}{unit}, {better(column)}")
     figure.draw_without_rendering()
-    for axes, view in zip(panels, views, strict=True):
+    for axes, view, crossed in zip(panels, views, lines, strict=True):
         points = {point.arm: (point.cost, _inside(point.value, shown)) for point in view.points}
-        labels.beside(axes, points, looks, _lines(view))
+        labels.beside(axes, points, looks, crossed)
     return figure
 
 
@@ -60,32 +60,23 @@ def _inside(value: float, shown: windows.Window) -> float:
     return min(max(value, shown.low + room), shown.high - room)
 
 
-def _lines(view: CostView) -> list[list[tuple[float, float]]]:
-    """Lines that no name may cross: the front and the whiskers."""
-    whiskers = [
-        [(point.cost, point.low), (point.cost, point.high)]
-        for point in view.points
-        if point.low is not None and point.high is not None
-    ]
-    across = [
-        [(point.cost_low, point.value), (point.cost_high, point.value)]
-        for point in view.points
-        if point.cost_low is not None and point.cost_high is not None
-    ]
-    return [front_corners(view), *whiskers, *across]
-
-
-def _panel(axes: Axes, view: CostView, looks: Looks, shown: windows.Window) -> None:
+def _panel(axes: Axes, view: CostView, looks: Looks, shown: windows.Window) -> list[list[tuple[float, float]]]:
+    """Draw one cost; the lines that no name may cross: the front and the whiskers."""
     style.amounts(axes, [point.cost for point in view.points])
     corners = front_corners(view)
     if len(corners) > 1:
         axes.plot(*zip(*corners, strict=True), color=style.GREY, lw=0.8, ls=(0, (4, 2)), zorder=1)
+    lines = [corners]
     for point in view.points:
         look = looks[point.arm]
+        whiskers = []
         if point.low is not None and point.high is not None:
-            axes.plot([point.cost] * 2, [point.low, point.high], color=look.colour, lw=1.0, zorder=2)
+            whiskers.append([(point.cost, point.low), (point.cost, point.high)])
         if point.cost_low is not None and point.cost_high is not None:
-            axes.plot([point.cost_low, point.cost_high], [point.value] * 2, color=look.colour, lw=1.0, zorder=2)
+            whiskers.append([(point.cost_low, point.value), (point.cost_high, point.value)])
+        for whisker in whiskers:
+            axes.plot(*zip(*whisker, strict=True), color=look.colour, lw=1.0, zorder=2)
+        lines += whiskers
         beyond = "v" if point.value < shown.low else "^" if point.value > shown.high else ""
         axes.plot(
             [point.cost],
@@ -102,3 +93,4 @@ def _panel(axes: Axes, view: CostView, looks: Looks, shown: windows.Window) -> N
     if view.unknown:
         missing = ", ".join(map(labels.short, view.unknown))
         axes.set_title(f"not measured: {missing}", loc="left", fontsize=6, color=style.GREY)
+    return lines

@@ -45,7 +45,7 @@ def draw(curve: LearningCurve, looks: Looks, width: float = style.COLUMN) -> Fig
     metric = of_task(curve.primary, curve.experiment.task)
     axes.set_ylabel(f"{curve.primary}{f' ({metric.unit})' if metric.unit else ''}")
     axes.set_title(
-        f"95 % intervals (these checkpoints: examples); {style.better(curve.direction)}",
+        f"95 % intervals (these checkpoints: examples); {curve.direction} is better",
         loc="left",
         fontsize=7,
         color=style.GREY,

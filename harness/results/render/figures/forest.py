@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 
 from harness.records import Estimate
 from harness.results.leaderboard.rows import Leaderboard, Row
-from harness.results.numbers import with_interval
+from harness.results.numbers import Bounds, with_interval
 from harness.results.render.colours import Looks
 from harness.results.render.figures import labels, style, windows
-
-Bounds = tuple[float, float] | None
+from harness.results.render.words import better
 
 
 def draw(board: Leaderboard, looks: Looks) -> Figure | str:
@@ -36,7 +35,7 @@ def draw(board: Leaderboard, looks: Looks) -> Figure | str:
     if third:
         best = {row.arm: "best value" if row is rows[0] else instead[row.arm] for row in rows}
         _panel(panels[2], rows, to_best, looks, column.bounds, best)
-        _zoom(panels[2], {arm: one for arm, one in to_best.items() if one is not None}, rows, looks)
+        _zoom(panels[2], {arm: estimate for arm, estimate in to_best.items() if estimate is not None}, rows, looks)
         panels[2].set_xlabel(f"minus {labels.short(rows[0].arm)}, paired")
     margin = board.verdict.rule.margin
     for axes in panels[1:]:
@@ -74,7 +73,7 @@ def _values(axes: Axes, board: Leaderboard, rows: Sequence[Row], looks: Looks) -
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set_color(looks[row.arm].ink)
     unit = f" ({column.unit})" if column.unit else ""
-    axes.set_xlabel(f"{column.name}{unit}, {style.better(column.direction)}")
+    axes.set_xlabel(f"{column.name}{unit}, {better(column)}")
 
 
 def _panel(
@@ -86,21 +85,36 @@ def _panel(
     instead: Mapping[str, str] | None = None,
 ) -> None:
     """One row an arm; `instead` stands where there is no estimate."""
-    signed = instead is not None
-    ends = [end for one in estimates.values() if one for end in (one.low, one.value, one.high) if end is not None]
+    shown = [estimate for estimate in estimates.values() if estimate is not None]
+    ends = [end for estimate in shown for end in (estimate.low, estimate.value, estimate.high) if end is not None]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     for height, row in enumerate(rows):
-        one, look = estimates[row.arm], looks[row.arm]
-        if one is None:
+        estimate, look = estimates[row.arm], looks[row.arm]
+        if estimate is None:
             text = (instead or {}).get(row.arm, "")
-            axes.text(0.5, height, text, transform=axes.get_yaxis_transform(), va="center", ha="center", **_SMALL)
+            small: dict[str, Any] = {"va": "center", "ha": "center", "fontsize": 6, "color": style.GREY}
+            axes.text(0.5, height, text, transform=axes.get_yaxis_transform(), **small)
             continue
-        if one.low is not None and one.high is not None:
-            axes.plot([one.low, one.high], [height, height], color=look.colour, lw=1.3)
-            axes.plot([one.low, one.high], [height, height], color=look.colour, marker="|", ms=4, mew=0.9, ls="")
-        axes.plot([one.value], [height], marker=look.marker, ms=3.6, color=look.colour, mec="white", mew=0.4)
-        share = 0.5 if high == low else (one.value - low) / (high - low)
-        _number(axes, height, with_interval(one, bounds, sign=signed), share)
+        if estimate.low is not None and estimate.high is not None:
+            line = [estimate.low, estimate.high], [height, height]
+            axes.plot(*line, color=look.colour, lw=1.3)
+            axes.plot(*line, color=look.colour, marker="|", ms=4, mew=0.9, ls="")
+        axes.plot([estimate.value], [height], marker=look.marker, ms=3.6, color=look.colour, mec="white", mew=0.4)
+        # The numbers above an interval stay within the panel: at the left of it, in the middle, or at the right.
+        share = 0.5 if high == low else (estimate.value - low) / (high - low)
+        x, side = (0.0, "left") if share < 1 / 3 else (1.0, "right") if share > 2 / 3 else (0.5, "center")
+        axes.text(
+            x,
+            height - 0.2,
+            with_interval(estimate, bounds, sign=instead is not None).replace("-", "−"),
+            transform=axes.get_yaxis_transform(),
+            ha=side,
+            va="bottom",
+            fontsize=6,
+            color=style.INK,
+            bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none"},
+            zorder=1.5,
+        )
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x", color=style.LIGHT, lw=0.5)
@@ -108,31 +122,11 @@ def _panel(
     axes.margins(x=0.06)
 
 
-_SMALL: dict[str, Any] = {"fontsize": 6, "color": style.GREY}
-
-
-def _number(axes: Axes, height: int, text: str, share: float) -> None:
-    """The numbers above an interval that lies at `share` of the panel, within the panel."""
-    x, side = (0.0, "left") if share < 1 / 3 else (1.0, "right") if share > 2 / 3 else (0.5, "center")
-    axes.text(
-        x,
-        height - 0.2,
-        text.replace("-", "−"),
-        transform=axes.get_yaxis_transform(),
-        ha=side,
-        va="bottom",
-        fontsize=6,
-        color=style.INK,
-        bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none"},
-        zorder=1.5,
-    )
-
-
 def _zoom(axes: Axes, estimates: Mapping[str, Estimate], rows: Sequence[Row], looks: Looks) -> None:
     """Show the arms near the best one; point at the others from the edge."""
     if not estimates:
         return
-    higher = rows[0].arm not in estimates and all(one.value <= 0 for one in estimates.values())
+    higher = rows[0].arm not in estimates and all(estimate.value <= 0 for estimate in estimates.values())
     best = Estimate(0.0, None, None, 0, 0, 0, "")
     shown = windows.window({**estimates, rows[0].arm: best}, higher)
     axes.set_xlim(shown.low, shown.high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -57,7 +57,9 @@ def beside(axes: Axes, points: Mapping[str, Point], looks: Looks, lines: Sequenc
         best, least = (0.0, 0.0), math.inf
         for centre in _candidates(x, y, box, scale):
             moved = box.translated(centre[0] - box.width / 2, centre[1] - box.height / 2)
-            cost = sum(_overlap(moved, other) for other in taken) + _outside(moved, axes.bbox)
+            cost = sum(_overlap(moved, other) for other in taken) + max(
+                0.0, moved.width * moved.height - _overlap(moved, axes.bbox)
+            )
             if cost < least:
                 best, least = centre, cost
             if cost == 0:
@@ -70,19 +72,11 @@ def beside(axes: Axes, points: Mapping[str, Point], looks: Looks, lines: Sequenc
             text.arrow_patch.set_visible(False)
 
 
-def _candidates(x: float, y: float, box: Bbox, scale: float) -> list[Point]:
+def _candidates(x: float, y: float, box: Bbox, scale: float) -> Iterator[Point]:
     """Centres of a text of the size of `box` around (x, y), the nearest first, in pixels."""
-    centres = []
-    for distance in _DISTANCES:
-        for angle in _ANGLES:
-            across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-            centres.append(
-                (
-                    x + across * (distance * scale + box.width / 2),
-                    y + up * (distance * scale + box.height / 2),
-                )
-            )
-    return centres
+    for distance, angle in itertools.product(_DISTANCES, _ANGLES):
+        across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        yield x + across * (distance * scale + box.width / 2), y + up * (distance * scale + box.height / 2)
 
 
 def _beads(line: Sequence[Point], size: float) -> list[Bbox]:
@@ -96,15 +90,9 @@ def _beads(line: Sequence[Point], size: float) -> list[Bbox]:
     return boxes
 
 
-def _overlap(one: Bbox, other: Bbox) -> float:
-    shared = Bbox.intersection(one, other)
+def _overlap(box: Bbox, other: Bbox) -> float:
+    shared = Bbox.intersection(box, other)
     return 0.0 if shared is None else float(shared.width * shared.height)
-
-
-def _outside(box: Bbox, room: Bbox) -> float:
-    shared = Bbox.intersection(box, room)
-    inside = 0.0 if shared is None else shared.width * shared.height
-    return float(max(0.0, box.width * box.height - inside))
 
 
 def spread(targets: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -123,7 +111,7 @@ def spread(targets: Sequence[float], gap: float, low: float, high: float) -> lis
         block, centre = [index], kept(1, targets[index])
         while blocks and centre - blocks[-1][1] < gap * (len(block) + len(blocks[-1][0])) / 2:
             block = blocks.pop()[0] + block
-            centre = kept(len(block), sum(targets[one] for one in block) / len(block))
+            centre = kept(len(block), sum(targets[label] for label in block) / len(block))
         blocks.append((block, centre))
     positions = [0.0] * len(targets)
     for block, centre in blocks:

@@ -138,8 +138,3 @@ def plain_log(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def better(direction: str) -> str:
-    """Which way is better, for an axis."""
-    return "higher is better" if direction == "higher" else "lower is better"

@@ -59,12 +59,7 @@ def _points(curve: TrainingCurve, panel: Panel) -> list[tuple[int, float]]:
     return [(step, value) for step, value in values if value is not None]
 
 
-def _panel(
-    axes: Axes,
-    panel: Panel,
-    curves: Sequence[TrainingCurve],
-    looks: Looks,
-) -> dict[str, tuple[float, float]]:
+def _panel(axes: Axes, panel: Panel, curves: Sequence[TrainingCurve], looks: Looks) -> dict[str, tuple[float, float]]:
     """Draw one quantity; where each arm's lines end."""
     ends: dict[str, list[tuple[int, float]]] = {}
     positive = True
@@ -74,14 +69,15 @@ def _panel(
             continue
         look = looks[curve.arm]
         smooth = thinned(running_median(points, WINDOW) if panel[2] else points)
-        style_of: dict[str, Any] = {"color": look.colour, "alpha": 0.85}
-        if panel[2]:
-            axes.plot(*zip(*smooth, strict=True), lw=0.9, **style_of)
-        else:
-            axes.plot(*zip(*points, strict=True), lw=0.9, marker=look.marker, ms=3, mec="white", mew=0.3, **style_of)
+        marks: dict[str, Any] = {} if panel[2] else {"marker": look.marker, "ms": 3, "mec": "white", "mew": 0.3}
+        axes.plot(*zip(*(smooth if panel[2] else points), strict=True), lw=0.9, color=look.colour, alpha=0.85, **marks)
         positive &= min(value for _, value in smooth) > 0
         ends.setdefault(curve.arm, []).append(smooth[-1])
-        _events(axes, curve, dict(points), look.colour)
+        for event in curve.events:  # on the curve where it has a value there, else at the foot of the panel
+            height = dict(points).get(event.step)
+            where = axes.transData if height is not None else axes.get_xaxis_transform()
+            cross: dict[str, Any] = {"marker": "x", "color": look.colour, "ms": 4, "mew": 1.2, "zorder": 4}
+            axes.plot([event.step], [0.03 if height is None else height], transform=where, **cross)
     if positive:
         axes.set_yscale("log")
         style.plain_log(axes.yaxis)
@@ -92,21 +88,3 @@ def _panel(
         arm: (float(max(step for step, _ in last)), statistics.fmean(value for _, value in last))
         for arm, last in ends.items()
     }
-
-
-def _events(axes: Axes, curve: TrainingCurve, values: dict[int, float], colour: str) -> None:
-    """A cross at each step with an event, on the curve where it has a value there, else at the foot of the panel."""
-    for event in curve.events:
-        if event.step in values:
-            axes.plot([event.step], [values[event.step]], marker="x", color=colour, ms=4, mew=1.2, zorder=4)
-        else:
-            axes.plot(
-                [event.step],
-                [0.03],
-                marker="x",
-                color=colour,
-                ms=4,
-                mew=1.2,
-                zorder=4,
-                transform=axes.get_xaxis_transform(),
-            )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
+from collections.abc import Iterable
+from typing import Any
+
 from matplotlib.figure import Figure
 
 from harness.metrics import of_task
 from harness.records import Trial
-from harness.results.render.colours import Look, Looks
+from harness.results.render.colours import Looks
 from harness.results.render.figures import labels, style
-from harness.results.studies.tuning import ArmTuning, TuningReport
+from harness.results.studies.tuning import TuningReport
 
 FIELD = "learning_rate"
 
@@ -17,18 +19,21 @@ FIELD = "learning_rate"
 def draw(report: TuningReport, looks: Looks, width: float = style.COLUMN) -> Figure | str:
     """The primary metric on validation (validation loss where trials answered nothing) against the learning rate."""
     loss = all(trial.value is None for arm in report.arms for trial in arm.trials)
-    arms = [arm for arm in report.arms if _points(arm, loss)]
+    # Of the trials with the whole budget.
+    points_of = {arm.arm: _points((trial for trial in arm.trials if trial.share == 1), loss) for arm in report.arms}
+    arms = [arm for arm in report.arms if points_of[arm.arm]]
     if not arms:
         return "the experiment was not tuned over learning rates"
     figure = style.figure(width, 2.5)
     axes = figure.subplots()
     ends = {}
     for arm in arms:
-        points = _points(arm, loss)
-        look = looks[arm.arm]
+        points, look = points_of[arm.arm], looks[arm.arm]
         axes.plot(*zip(*points, strict=True), color=look.colour, lw=0.9, marker=look.marker, ms=4, mec="white", mew=0.4)
         ends[arm.arm] = max(points, key=lambda point: (point[1], -point[0]) if not loss else (-point[1], -point[0]))
-        _chosen(axes, arm, loss, look)
+        for chosen in _points([arm.chosen] if arm.chosen is not None else (), loss):
+            ring: dict[str, Any] = {"ms": 9, "mfc": "none", "mec": look.colour, "mew": 1.1, "gid": f"ring {arm.arm}"}
+            axes.plot(*chosen, marker="o", **ring)
         for trial in arm.trials:
             if trial.status != "ok" and FIELD in trial.values:
                 at = float(trial.values[FIELD])
@@ -43,31 +48,15 @@ def draw(report: TuningReport, looks: Looks, width: float = style.COLUMN) -> Fig
     axes.set_ylabel("validation loss (nats a token)" if loss else f"{report.primary} on validation{unit}")
     marks = "ring: chosen" + ("; ×: ended badly" if any(t.status != "ok" for arm in arms for t in arm.trials) else "")
     direction = "lower" if loss else report.direction
-    axes.set_title(f"{marks}; {style.better(direction)}", loc="left", fontsize=7, color=style.GREY)
+    axes.set_title(f"{marks}; {direction} is better", loc="left", fontsize=7, color=style.GREY)
     axes.grid(color=style.LIGHT, lw=0.5)
     axes.margins(x=0.12, y=0.14)
     figure.draw_without_rendering()
-    labels.beside(axes, ends, looks, [_points(arm, loss) for arm in arms])
+    labels.beside(axes, ends, looks, [points_of[arm.arm] for arm in arms])
     return figure
 
 
-def _value(trial: Trial, loss: bool) -> float | None:
-    return trial.loss if loss else trial.value
-
-
-def _points(one: ArmTuning, loss: bool) -> list[tuple[float, float]]:
-    """Learning rate and value of the trials with the whole budget that ended well, by rate."""
-    points = []
-    for trial in one.trials:
-        value = _value(trial, loss)
-        if trial.share == 1 and value is not None and FIELD in trial.values:
-            points.append((float(trial.values[FIELD]), value))
-    return sorted(points)
-
-
-def _chosen(axes: Axes, one: ArmTuning, loss: bool, look: Look) -> None:
-    value = _value(one.chosen, loss) if one.chosen is not None else None
-    if one.chosen is None or value is None or FIELD not in one.chosen.values:
-        return
-    rate = float(one.chosen.values[FIELD])
-    axes.plot([rate], [value], marker="o", ms=9, mfc="none", mec=look.colour, mew=1.1, gid=f"ring {one.arm}")
+def _points(trials: Iterable[Trial], loss: bool) -> list[tuple[float, float]]:
+    """Learning rate and value of these trials, as far as they have both, by rate."""
+    values = [(trial.values.get(FIELD), trial.loss if loss else trial.value) for trial in trials]
+    return sorted((float(rate), value) for rate, value in values if rate is not None and value is not None)

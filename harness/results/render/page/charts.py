@@ -6,6 +6,7 @@ reader's light or dark scheme; text stays text, in the page's own font.
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,7 @@ from harness.results.leaderboard.rows import Leaderboard
 from harness.results.render.colours import GREY_INKS, GREYS, INKS, PALETTE, Looks
 from harness.results.render.words import better
 from harness.results.studies.curve import LearningCurve
-from harness.results.studies.figure_data import CostView, TrainingCurve, cost_views
+from harness.results.studies.figure_data import TrainingCurve, cost_views
 from harness.results.studies.tuning import TuningReport
 
 if TYPE_CHECKING:
@@ -49,29 +50,25 @@ def forest_chart(board: Leaderboard, looks: Looks) -> Chart | None:
     from harness.results.render.figures import forest, style
 
     column = board.columns[0]
-    estimates = [(row.arm, row.cells[column.name].estimate) for row in board.rows]
-    alt = "; ".join(f"{arm} {numbers.with_interval(one, column.bounds)}" for arm, one in estimates if one is not None)
-    title = f"{column.name}, with 95 % intervals"
-    return _chart(
-        "forest", title, f"{column.name} by arm: {alt}", lambda: forest.draw_values(board, looks, style.PHONE)
-    )
+    cells = {row.arm: row.cells[column.name].estimate for row in board.rows}
+    values = "; ".join(f"{arm} {numbers.with_interval(cell, column.bounds)}" for arm, cell in cells.items() if cell)
+    title, alt = f"{column.name}, with 95 % intervals", f"{column.name} by arm: {values}"
+    return _chart("forest", title, alt, lambda: forest.draw_values(board, looks, style.PHONE))
 
 
 def cost_charts(board: Leaderboard, looks: Looks) -> list[Chart]:
     """Quality against each cost that is known, with the Pareto front."""
-    charts = [_cost_chart(board, view, looks) for view in cost_views(board)]
-    return [chart for chart in charts if chart is not None]
-
-
-def _cost_chart(board: Leaderboard, view: CostView, looks: Looks) -> Chart | None:
     from harness.results.render.figures import cost, style
 
-    title = f"{board.primary} against {cost.NAMES[view.measure].partition(' (')[0]}"
-    front = ", ".join(point.arm for point in view.points if point.on_front)
-    alt = f"{title}; {better(board.columns[0])}. No other arm is at least as good and as cheap as: {front}."
-    if view.unknown:
-        alt += f" Not measured: {', '.join(view.unknown)}."
-    return _chart(view.measure, title, alt, lambda: cost.draw_views(board, [view], looks, style.PHONE))
+    charts = []
+    for view in cost_views(board):
+        title = f"{board.primary} against {cost.NAMES[view.measure].partition(' (')[0]}"
+        front = ", ".join(point.arm for point in view.points if point.on_front)
+        alt = f"{title}; {better(board.columns[0])}. No other arm is at least as good and as cheap as: {front}."
+        alt += f" Not measured: {', '.join(view.unknown)}." if view.unknown else ""
+        draw = functools.partial(cost.draw_views, board, [view], looks, style.PHONE)
+        charts.append(_chart(view.measure, title, alt, draw))
+    return [chart for chart in charts if chart is not None]
 
 
 def training_charts(curves: Sequence[TrainingCurve], looks: Looks) -> list[Chart]:
@@ -98,7 +95,7 @@ def tuning_chart(report: TuningReport, looks: Looks) -> Chart | None:
     from harness.results.render.figures import style, tuning
 
     title = "validation by learning rate"
-    alt = f"{title}, for {', '.join(one.arm for one in report.arms)}."
+    alt = f"{title}, for {', '.join(arm.arm for arm in report.arms)}."
     return _chart("tuning", title, alt, lambda: tuning.draw(report, looks, style.PHONE))
 
 
@@ -107,7 +104,7 @@ def learning_chart(curve: LearningCurve, looks: Looks) -> Chart | None:
     from harness.results.render.figures import curve as figure, style
 
     title = f"{curve.primary} by train examples"
-    alt = f"{title}, for {', '.join(one.arm for one in curve.arms)}."
+    alt = f"{title}, for {', '.join(arm.arm for arm in curve.arms)}."
     return _chart("curve", title, alt, lambda: figure.draw(curve, looks, style.PHONE))
 
 
@@ -137,12 +134,6 @@ def _for_page(svg: str, name: str, alt: str) -> str:
     body = re.sub(r' id="([^"]*)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", body)
     body = body.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
     body = re.sub(r"(font: [^;\"]*?[\d.]+px)[^;\"]*", r"\1 var(--font)", body)
-    body = re.sub(r"#[0-9a-f]{6}\b", lambda match: _coloured(match[0]), body)
+    variables = {colour.lower(): f"var({variable})" for colour, variable in _VARIABLES.items()}
+    body = re.sub(r"#[0-9a-f]{6}\b", lambda match: variables.get(match[0], match[0]), body)
     return re.sub(r">\s+<", "><", re.sub(r"\s*\n\s*", " ", body)).strip()
-
-
-_LOWER = {colour.lower(): variable for colour, variable in _VARIABLES.items()}
-
-
-def _coloured(colour: str) -> str:
-    return f"var({_LOWER[colour]})" if colour in _LOWER else colour

@@ -22,7 +22,7 @@ from harness.results.render.ledger import budget_words
 from harness.results.render.page.charts import forest_chart
 from harness.results.render.page.parts import SECTIONS, PageInputs
 from harness.results.render.page.records import Page, ReportContext
-from harness.results.render.table import Table, table
+from harness.results.render.table import Columns, Table, table_of
 from harness.results.render.words import better, label, legend_of_marks, marked, sentence, verdict_lines
 from harness.results.studies.samples import SampleAnswers
 
@@ -49,7 +49,8 @@ def report_page(results: Results, context: ReportContext, samples: Sequence[Samp
     return Page(
         title=f"{results.experiment.name}: which method to ship",
         name=results.experiment.name,
-        question=_question(board),
+        question=str(board.experiment.spec.get("description") or "").strip()
+        or f"Which of {len(board.rows)} ways to prepare a model for {board.task} should be shipped?",
         outcome=name,
         colour=colour,
         verdict=sentence(board.verdict.words),
@@ -63,11 +64,6 @@ def report_page(results: Results, context: ReportContext, samples: Sequence[Samp
     )
 
 
-def _question(board: Leaderboard) -> str:
-    asked = str(board.experiment.spec.get("description") or "").strip()
-    return asked or f"Which of {len(board.rows)} ways to prepare a model for {board.task} should be shipped?"
-
-
 def _sentences(board: Leaderboard) -> tuple[str, ...]:
     """Three at most: why, how good, how sure."""
     column = board.columns[0]
@@ -76,7 +72,13 @@ def _sentences(board: Leaderboard) -> tuple[str, ...]:
     if rows:
         best, base = rows[0], next((row for row in rows if row.arm == board.reference), None)
         about = f" ({column.description})" if column.description else ""
-        text = f"The best {column.name}{about} is that of {best.arm}: {_said(best, column.name, column.bounds)}"
+        text = f"The best {column.name}{about} is that of {best.arm}: "
+        estimate = best.cells[column.name].estimate
+        text += numbers.value(estimate, column.bounds)
+        if estimate is not None and estimate.low is not None and estimate.high is not None:
+            places = numbers.decimals(estimate.value, column.bounds)
+            low, high = (numbers.fixed(end, places) for end in (estimate.low, estimate.high))
+            text += f", with 95 % confidence between {low} and {high}"
         if base is not None and base is not best:
             text += f", where {base.arm} has {numbers.value(base.cells[column.name].estimate, column.bounds)}"
         sentences.append(f"{text}; {better(column)}.")
@@ -89,27 +91,13 @@ def _sentences(board: Leaderboard) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _said(row: Row, name: str, bounds: numbers.Bounds) -> str:
-    estimate = row.cells[name].estimate
-    assert estimate is not None
-    places = numbers.decimals(estimate.value, bounds)
-    text = numbers.fixed(estimate.value, places)
-    if estimate.low is None or estimate.high is None:
-        return text
-    low, high = (numbers.fixed(end, places) for end in (estimate.low, estimate.high))
-    return f"{text}, with 95 % confidence between {low} and {high}"
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"{len(seeds)} (seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))})" if seeds else "none"
-
-
 def _facts(board: Leaderboard) -> tuple[tuple[str, str], ...]:
     record = board.experiment
     sizes = record.split_sizes
     counts = ", ".join(f"{sizes[side]:,} {side}" for side in ("train", "validation", "test") if side in sizes)
     licence = str((record.task.get("data") or {}).get("licence") or "")
-    spec = record.spec
+    spec, seeds = record.spec, record.spec.get("seeds") or []
+    seed_words = "seed" if len(seeds) == 1 else "seeds"
     base = spec.get("base_model")
     path = str(base.get("path") if isinstance(base, dict) else base)
     rows = [
@@ -118,7 +106,7 @@ def _facts(board: Leaderboard) -> tuple[tuple[str, str], ...]:
         ("Examples", counts + (f"; data licence {licence}" if licence else "")),
         ("Base model", path.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1] if base else ""),
         ("Budget", f"{budget_words(board)} for each trained arm"),
-        ("Training seeds", _seeds(spec.get("seeds") or [])),
+        ("Training seeds", f"{len(seeds)} ({seed_words} {', '.join(map(str, seeds))})" if seeds else "none"),
         ("Declared", record.created),
         ("Looks at the test split", f"{board.looks} by this experiment, {board.looks_in_all} in all"),
     ]
@@ -128,31 +116,24 @@ def _facts(board: Leaderboard) -> tuple[tuple[str, str], ...]:
 def _glance(board: Leaderboard) -> Table:
     """One table for who decides."""
     column = board.columns[0]
-    rows = []
-    for row in board.rows:
-        if row.evaluations:
-            cost = row.cost
-            rows.append(
-                (
-                    marked(row),
-                    numbers.with_interval(row.cells[column.name].estimate, column.bounds),
-                    _standing(board, row),
-                    numbers.seconds(cost.all_train_seconds if cost else None),
-                    numbers.megabytes(cost.artefact_bytes if cost else None),
-                )
-            )
-    heads = ("method", f"{label(column)} [95 %]", "in words", "training s", "file MB")
-    return table(heads, rows, legend_of_marks(board), "The methods at a glance, the best one first")
+    columns: Columns[Row] = {
+        "method": marked,
+        f"{label(column)} [95 %]": lambda row: numbers.with_interval(row.cells[column.name].estimate, column.bounds),
+        "in words": lambda row: _standing(board, row),
+        "training s": lambda row: numbers.seconds(row.cost.all_train_seconds if row.cost else None),
+        "file MB": lambda row: numbers.megabytes(row.cost.artefact_bytes if row.cost else None),
+    }
+    title = "The methods at a glance, the best one first"
+    return table_of([row for row in board.rows if row.evaluations], columns, legend_of_marks(board), title)
 
 
 def _standing(board: Leaderboard, row: Row) -> str:
     verdict = board.verdict
-    if row.arm == verdict.arm:
-        return "take this one"
-    if row.unranked_reason:
-        return "not ranked"
-    if row.arm in verdict.good:
-        return "as good as any"
-    if row.arm in verdict.open:
-        return "may be as good"
-    return "worse" if row.arm in verdict.worse else numbers.ABSENT
+    standings = (
+        (row.arm == verdict.arm, "take this one"),
+        (bool(row.unranked_reason), "not ranked"),
+        (row.arm in verdict.good, "as good as any"),
+        (row.arm in verdict.open, "may be as good"),
+        (row.arm in verdict.worse, "worse"),
+    )
+    return next((words for is_so, words in standings if is_so), numbers.ABSENT)

@@ -32,8 +32,8 @@ class PageInputs:
     samples: tuple[SampleAnswers, ...]
 
 
-def _titled(one: Table, title: str, notes: Sequence[str] | None = None) -> Table:
-    return replace(one, title=title, notes=one.notes if notes is None else tuple(notes))
+def _titled(shown: Table, title: str, notes: Sequence[str] | None = None) -> Table:
+    return replace(shown, title=title, notes=shown.notes if notes is None else tuple(notes))
 
 
 def ranking(inputs: PageInputs) -> Section:
@@ -76,8 +76,8 @@ def people(inputs: PageInputs) -> Section | None:
         return None
     shown = [rates]
     for title, those in human.human_sections(review):
-        same = ("", *(one.title for one in those))
-        shown += [one if title in same else _titled(one, f"{one.title} ({title.lower()})") for one in those]
+        same = title in ("", *(table.title for table in those))
+        shown += [table if same else _titled(table, f"{table.title} ({title.lower()})") for table in those]
     lead = "People compared answers side by side without knowing whose they were."
     return Section("people", "Human review", lead, tables=tuple(shown))
 
@@ -154,7 +154,7 @@ def serving(inputs: PageInputs) -> Section | None:
     measured = inputs.board.serving
     if measured is None:
         return None
-    shown = [one for one in speed.speed_tables(measured) if one.rows]
+    shown = [table for table in speed.speed_tables(measured) if table.rows]
     return Section("serving", "Serving", tables=tuple(shown), notes=tuple(speed.legend(measured)))
 
 
@@ -206,16 +206,21 @@ def reproduce(inputs: PageInputs) -> Section:
     commands += ["pip install -c constraints.txt -e .", command, command.replace(" run ", " report ")]
     notes = []
     if len(commits) > 1:
-        notes.append("The runs come from several commits: " + ", ".join(sorted(str(one) for one, _ in commits)) + ".")
+        listed = ", ".join(sorted(str(commit) for commit, _ in commits))
+        notes.append(f"The runs come from several commits: {listed}.")
     if any(dirty for _, dirty in commits):
         notes.append("Some runs come from a working tree with uncommitted changes.")
-    seeds = {name: value for name, value in record.seeds.items() if value is not None}
+    seeds = {}
+    for name, value in record.seeds.items():
+        words = [f"{key}: {seed}" for key, seed in value.items()] if isinstance(value, dict) else value
+        if value is not None:
+            seeds[name] = ", ".join(map(str, words)) if isinstance(words, (list, tuple)) else str(words)
     identity = [
         ("experiment", record.experiment_id),
         ("task (train and validation)", record.task_fingerprint),
         ("sealed test suite", record.suite or numbers.ABSENT),
         ("base model", record.base_hash),
-        *((f"seed: {name.replace('_', ' ')}", _seed(value)) for name, value in seeds.items()),
+        *((f"seed: {name.replace('_', ' ')}", value) for name, value in seeds.items()),
     ]
     rows = []
     for entry in results.entries:
@@ -224,7 +229,11 @@ def reproduce(inputs: PageInputs) -> Section:
         seed = numbers.ABSENT if entry.seed is None else str(entry.seed)
         rows.append([entry.arm, seed, entry.train_id, artefact, entry.eval_id or numbers.ABSENT])
     versions = ", ".join(f"{name} {version}" for name, version in appendix(results).versions)
-    machines = dict.fromkeys(_machine(run.provenance.hardware) for run in used)
+    machines: list[str] = []
+    for hardware in (run.provenance.hardware for run in used):
+        if hardware.get("processor"):
+            parts = [hardware["processor"], f"{hardware.get('cores')} cores", *(hardware.get("accelerators") or ())]
+            machines.append(", ".join(map(str, parts)))
     names = ["arm", "seed", "training", "artefact", "evaluation"]
     return Section(
         "reproduce",
@@ -235,25 +244,8 @@ def reproduce(inputs: PageInputs) -> Section:
             table(["of", "value"], identity, title="Fingerprints", words=True),
             table(names, rows, title="Runs", words=True),
         ),
-        notes=(*notes, f"Versions: {versions}.", *(f"Hardware: {machine}." for machine in machines if machine)),
+        notes=(*notes, f"Versions: {versions}.", *(f"Hardware: {machine}." for machine in dict.fromkeys(machines))),
     )
-
-
-def _seed(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {one}" for name, one in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-def _machine(hardware: object) -> str:
-    if not isinstance(hardware, dict) or not hardware.get("processor"):
-        return ""
-    parts = [
-        str(hardware["processor"]),
-        f"{hardware.get('cores')} cores",
-        *map(str, hardware.get("accelerators") or ()),
-    ]
-    return ", ".join(parts)
 
 
 SECTIONS: tuple[Callable[[PageInputs], Section | None], ...] = (
