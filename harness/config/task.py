@@ -211,6 +211,9 @@ class TaskSpec(Spec):
     special_tokens: Literal["text", "control"] | None = None
     """What the text of a special token of the model (`<|endoftext|>`) is that stands in the data: `text` to be read
     like any other, or `control` where the data is formatted already. Without it such an example is refused."""
+    allow_unreachable: str | None = None
+    """A reason why it is acceptable that some right answers cannot be given in full by this model, or do not get the
+    best value of the primary metric themselves; without it they stop the run. It is shown with the results."""
     splits: SplitsSpec | None = None
     """How to split; not with data that came in split files."""
     leakage: LeakageSpec | None = None

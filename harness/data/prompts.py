@@ -129,7 +129,7 @@ class PromptOverride:
         """Hash of template and few-shot examples; empty when nothing is overridden."""
         if self.prompt is None and not self.shots:
             return ""
-        return digest({"prompt": self.prompt, "shots": self.shots})
+        return digest({"prompt": self.prompt, "shots": self.shots, **({"as": "one text"} if self.shots else {})})
 
 
 NO_OVERRIDE = PromptOverride()
@@ -163,11 +163,21 @@ class Prompter:
 
     @property
     def template_hash(self) -> str:
-        """Hash of chat template, system text and template arguments; empty in text mode."""
+        """Hash of chat template, system text and template arguments, and of what the template adds around answers.
+
+        Text mode has none of them: empty, but for a tokenizer that reads prompt and target otherwise than each alone.
+        """
         if not self.uses_chat:
-            return ""
-        dated = {"date": self.chat.date} if self.dated else {}
-        return digest({"template": self.template, "system": self.chat.system, "kwargs": self.chat.kwargs, **dated})
+            joined = self._encoded("a b") == (*self._encoded("a"), *self._encoded(" b"))
+            return "" if joined else digest("prompt and target as one text")
+        added: dict[str, Any] = {"date": self.chat.date} if self.dated else {}
+        try:
+            around = [self._lead(("user",)), self.stops]
+        except ModelError:  # said where a prompt is rendered
+            around = []
+        if any(around):
+            added["around"] = around
+        return digest({"template": self.template, "system": self.chat.system, "kwargs": self.chat.kwargs, **added})
 
     @property
     def dated(self) -> bool:
@@ -381,6 +391,19 @@ class Prompter:
         """Id and text of each special token."""
         decoder = getattr(self.tokenizer, "added_tokens_decoder", {})
         return tuple((int(token), str(entry.content)) for token, entry in decoder.items() if entry.special)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the chat template does that changes prompts or answers without being asked."""
+        if not self.uses_chat:
+            return ()
+        lead = self._lead(("user",))
+        notes = [f"the chat template writes {lead!r} before every answer: it is part of the prompt"] if lead else []
+        if self.dated:
+            notes.append(f"the chat template writes today's date: it gets {self.chat.date} (chat.date)")
+        if self.stops:
+            notes.append(f"answers end at the chat template's {self.stops[0]}, which is not the end-of-sequence token")
+        return tuple(notes)
 
     @functools.cached_property
     def stops(self) -> tuple[str, ...]:

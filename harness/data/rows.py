@@ -231,6 +231,7 @@ def read_hub(data: DataSpec, folder: Path) -> dict[str, list[Row]]:
 
     name, split = str(data.hub), data.hub_split
     local = next((candidate for candidate in (folder / name, Path(name)) if candidate.is_dir()), None)
+    silent = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
         if local and any((local / mark).is_file() for mark in ("dataset_dict.json", "dataset_info.json", "state.json")):
@@ -255,6 +256,9 @@ def read_hub(data: DataSpec, folder: Path) -> dict[str, list[Row]]:
             hint="Check the id; if it is private or gated, log in with `hf auth login` or set HF_TOKEN; "
             "without a network, give a local folder",
         ) from None
+    finally:
+        if not silent:
+            datasets.enable_progress_bars()
 
 
 def _by_split(loaded: Any) -> dict[str, Any]:

@@ -112,7 +112,9 @@ def run_experiment(
                 plans = [replace(plan, rescore=rescore) for plan in plans]
                 going = plans
                 if experiment.spec.racing is not None:
-                    going = racing.race(experiment, plans, context, before=lambda: preflight.examine(plans))
+                    going = racing.race(
+                        experiment, plans, context, before=lambda: preflight.examine(plans, reporter.say)
+                    )
                 failed = _execute(going, context)
             base_cache.BASE.drop()
             if experiment.spec.serving is not None:
@@ -170,7 +172,7 @@ def tune(experiment: ResolvedExperiment, prepared: Prepared, context: RunContext
         return replace(worker.without_test(run_plan), role="trial", trial=trial)
 
     finals = plan_runs(experiment, prepared, context.home)
-    tuned = trials.tune(experiment, plan, context, before=lambda: preflight.examine(finals))
+    tuned = trials.tune(experiment, plan, context, before=lambda: preflight.examine(finals, context.reporter.say))
     return replace(experiment, arms=tuned)
 
 
@@ -245,7 +247,7 @@ def _execute(plans: Sequence[RunPlan], context: RunContext) -> bool:
     for plan in waiting:
         by_train_id[plan.train_id].append(plan)
     once = [same[0] for same in by_train_id.values()]
-    outcomes = context.execute(once, before=lambda: preflight.examine(waiting))
+    outcomes = context.execute(once, before=lambda: preflight.examine(waiting, reporter.say))
     for number, outcome in enumerate(outcomes, 1):
         same = by_train_id[outcome.run.train_id]
         for plan in same:

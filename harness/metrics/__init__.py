@@ -15,6 +15,7 @@ import difflib
 import functools
 import json
 import math
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -48,16 +49,24 @@ def modules(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(module for name in names for start, module in prefixes.items() if name.startswith(start)))
 
 
-def _rouge(kind: str, answer: Answer) -> Measured:
-    return Measured(text.rouge(kind, answer.text, answer.references))
+def _rouge(kind: str, answer: Answer, options: frozenset[str] = frozenset()) -> Measured:
+    return Measured(text.rouge(kind, answer.text, answer.references, options))
+
+
+def _f1(answer: Answer) -> Measured:
+    return Measured(text.f1(answer.text, answer.references))
+
+
+def _accuracy(answer: Answer) -> Measured:
+    return Measured(text.accuracy(answer.text, answer.references))
 
 
 def _exact_match(answer: Answer) -> Measured:
     return Measured(text.exact_match(answer.text, answer.references))
 
 
-def _bleu(answer: Answer) -> Measured:
-    statistics = text.bleu_statistics(answer.text, answer.references)
+def _bleu(answer: Answer, tokenizer: str = "13a") -> Measured:
+    statistics = text.bleu_statistics(answer.text, answer.references, tokenizer)
     return Measured(text.sentence_bleu(statistics), statistics)
 
 
@@ -122,6 +131,11 @@ _ALL = (
         functools.partial(_rouge, "rougeL"),
     ),
     Metric(
+        "rouge_lsum",
+        "F1 of the longest common subsequence, one sentence a line, best of several references; mean over examples",
+        functools.partial(_rouge, "rougeLsum"),
+    ),
+    Metric(
         "bleu",
         "BP · exp(mean log n-gram precision, n ≤ 4), 13a tokens, exponential smoothing; n-gram counts summed over "
         "examples",
@@ -140,6 +154,16 @@ _ALL = (
         "exact_match",
         "share of answers equal to a reference, white space at the ends aside; mean over examples",
         _exact_match,
+    ),
+    Metric(
+        "accuracy",
+        "share of answers equal to a reference, case and punctuation at the ends aside; mean over examples",
+        _accuracy,
+    ),
+    Metric(
+        "f1",
+        "F1 of the words of an answer, as SQuAD counts them, best of several references; mean over examples",
+        _f1,
     ),
     Metric(
         "fact_recall",
@@ -207,6 +231,44 @@ _ALL = (
 )
 METRICS: dict[str, Metric] = {each.name: each for each in _ALL}
 """Every metric that the harness computes itself, by name."""
+ROUGE_OPTIONS = {
+    "stemmer": "words stemmed (Porter)",
+    "mean": "the mean over several references, not the best",
+    "words": "runs of letters of any script as tokens",
+    "characters": "each letter of any script as a token",
+}
+BLEU_TOKENIZERS = ("13a", "intl", "zh", "char", "none")
+ALIASES = {
+    "acc": "accuracy", "em": "exact_match", "rouge": "rouge_l", "ppl": "perplexity", "bpb": "bits_per_byte",
+    "sacrebleu": "bleu", "squad_f1": "f1", "token_f1": "f1", "chrf++": "chrf", "length": "length_limited",
+}  # fmt: skip
+"""Names that people type → ours, for hints."""
+
+
+@functools.cache
+def _with_options(name: str) -> Metric | None:
+    """`rouge_l:stemmer,mean` or `bleu:zh`, whose options are part of the name; None where `name` is no such metric.
+
+    Raises UsageError for an option that the metric does not have.
+    """
+    base, colon, text_ = name.partition(":")
+    options = [option.strip() for option in text_.split(",")]
+    kinds = {"rouge_1": "rouge1", "rouge_2": "rouge2", "rouge_l": "rougeL", "rouge_lsum": "rougeLsum"}
+    if not colon or base not in METRICS:
+        return None
+    allowed = tuple(ROUGE_OPTIONS) if base in kinds else BLEU_TOKENIZERS if base == "bleu" else ()
+    wrong = next((option for option in options if option not in allowed), None)
+    several = [option for option in options if option in BLEU_TOKENIZERS or option in ("words", "characters")]
+    if wrong is not None or len(several) > 1 or len(set(options)) < len(options):
+        what = f"has no option {wrong!r}" if wrong is not None else f"takes one of {' and '.join(options)}"
+        raise UsageError(f"the metric {base!r} {what}", hint=f"Its options: {', '.join(allowed) or 'none'}")
+    if base == "bleu":
+        score: Any = functools.partial(_bleu, tokenizer=options[0])
+        described = METRICS[base].description.replace("13a tokens", f"{options[0]} tokens")
+    else:
+        score = functools.partial(_rouge, kinds[base], options=frozenset(options))
+        described = METRICS[base].description + "; " + "; ".join(ROUGE_OPTIONS[option] for option in options)
+    return replace(METRICS[base], name=name, description=described, score=score)
 
 
 def plugin(name: str) -> Metric | None:
@@ -215,7 +277,7 @@ def plugin(name: str) -> Metric | None:
     Raises:
         UsageError: the package cannot be imported, or brings something else.
     """
-    found = None if "/" in name or is_own(name) else plugins.find("harness.metrics", name, METRICS)
+    found = None if "/" in name or ":" in name or is_own(name) else plugins.find("harness.metrics", name, METRICS)
     if found is None:
         return None
     brought = found.load()
@@ -241,6 +303,8 @@ def metric(name: str) -> Metric:
     """
     if name in METRICS:
         return METRICS[name]
+    if (optional := _with_options(name)) is not None:
+        return optional
     if is_own(name):
         return own_metric(name)
     if "/" in name:
@@ -248,7 +312,8 @@ def metric(name: str) -> Metric:
     added = plugin(name)
     if added is not None:
         return added
-    near = difflib.get_close_matches(name.lower().replace("-", "_"), METRICS, n=1)
+    typed = name.lower().replace("-", "_")
+    near = [ALIASES[typed]] if typed in ALIASES else difflib.get_close_matches(typed, METRICS, n=1)
     more = "lm-eval's TASK/METRIC, and your own file.py:function"
     hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(METRICS)}, {more}"
     raise UsageError(f"no metric is called {name!r}", hint=hint)
@@ -319,7 +384,10 @@ def score_predictions(
         answer = None
         if row is not None:
             true = facts_of(example, facts_column)
-            answer = Answer(row.text, example.references, true, row.finish, example.id, example.fields)
+            # Canonically equal texts are one text (é in one character or two), whichever form a tokenizer writes.
+            references = tuple(unicodedata.normalize("NFC", reference) for reference in example.references)
+            text_ = unicodedata.normalize("NFC", row.text)
+            answer = Answer(text_, references, true, row.finish, example.id, example.fields)
         for metric_ in chosen:
             scores.append(_record(metric_, eval_id, example.id, metric_.score(answer) if answer else None))
     if answers:

@@ -23,9 +23,13 @@ _WEIGHTED_IN_LM_EVAL = {
 """lm-eval's metrics that are no mean over documents; their statistics are (sum of log-probabilities, weight)."""
 
 
+WITH_OPTIONS = ("rouge_1", "rouge_2", "rouge_l", "rouge_lsum", "bleu")
+"""Metrics of ours whose options stand behind a colon, as a user's function behind its file."""
+
+
 def is_own(name: str) -> bool:
     """Whether `name` means a user's own function (`file.py:function`, `module:function` or `evaluate:FOLDER`)."""
-    return _OWN.fullmatch(name) is not None
+    return _OWN.fullmatch(name) is not None and name.partition(":")[0] not in WITH_OPTIONS
 
 
 def own_metric(name: str, declaration: Mapping[str, Any] | None = None) -> Metric:

@@ -10,7 +10,10 @@ one call.
 
 from __future__ import annotations
 
+import collections
 import functools
+import string
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,28 +26,81 @@ CHRF_ORDER = 6
 CHRF_BETA = 2
 
 
+class _Words:
+    """Tokens of rouge-score for every script: runs of letters, marks and digits in lower case, or each of them."""
+
+    def __init__(self, characters: bool) -> None:
+        self._characters = characters
+
+    def tokenize(self, text: str) -> list[str]:
+        tokens = [""]
+        for character in text.lower():
+            kept = unicodedata.category(character)[0] in "LMN"
+            if not kept or (self._characters and unicodedata.category(character)[0] != "M"):
+                tokens.append("")
+            tokens[-1] += character if kept else ""
+        return [token for token in tokens if token]
+
+
 @functools.cache
-def _rouge_scorer(kind: str) -> Any:
+def _rouge_scorer(kind: str, options: frozenset[str]) -> Any:
     from rouge_score import rouge_scorer
 
-    return rouge_scorer.RougeScorer([kind], use_stemmer=False)
+    tokenizer = _Words("characters" in options) if options & {"words", "characters"} else None
+    return rouge_scorer.RougeScorer([kind], use_stemmer="stemmer" in options, tokenizer=tokenizer)
 
 
 @functools.cache
-def _sentence_bleu() -> Any:
+def _sentence_bleu(tokenizer: str) -> Any:
     from sacrebleu.metrics.bleu import BLEU
 
     # effective_order only changes the value of a single sentence, not its counts.
-    return BLEU(effective_order=True)
+    return BLEU(effective_order=True, tokenize=tokenizer)
 
 
-def rouge(kind: str, text: str, references: Sequence[str]) -> float:
-    """ROUGE F1 in [0, 1] of `kind` (`rouge1`, `rouge2`, `rougeL`), the best over the references (Lin 2004).
+def rouge(kind: str, text: str, references: Sequence[str], options: frozenset[str] = frozenset()) -> float:
+    """ROUGE F1 in [0, 1] of `kind` (`rouge1`, `rouge2`, `rougeL`, `rougeLsum`), by default the best over the references
+    (Lin 2004).
 
     Reference implementation: rouge-score with its default tokenizer (lower case, ASCII letters and digits), no
-    stemming. Text without such characters has no tokens and scores 0, also against itself.
+    stemming. Text without such characters has no tokens and scores 0, also against itself. Options: `stemmer` (of
+    rouge-score), `mean` over the references, and for other scripts `words` or `characters` as tokens.
     """
-    return float(_rouge_scorer(kind).score_multi(list(references), text)[kind].fmeasure)
+    scorer = _rouge_scorer(kind, options - {"mean"})
+    if "mean" in options:
+        return sum(float(scorer.score(reference, text)[kind].fmeasure) for reference in references) / len(references)
+    return float(scorer.score_multi(list(references), text)[kind].fmeasure)
+
+
+def f1(text: str, references: Sequence[str]) -> float:
+    """F1 in [0, 1] of the words of two short answers, the best over the references (SQuAD, Rajpurkar et al. 2016).
+
+    Words as the task's own script has them: lower case, without ASCII punctuation and the articles a, an, the.
+    """
+    given = collections.Counter(_squad_words(text))
+    best = 0.0
+    for reference in references:
+        right = collections.Counter(_squad_words(reference))
+        common = sum((given & right).values())
+        if not given or not right:
+            best = max(best, float(given == right))
+        elif common:
+            best = max(best, 2 * common / (given.total() + right.total()))
+    return best
+
+
+def _squad_words(text: str) -> list[str]:
+    bare = "".join(character for character in text.lower() if character not in string.punctuation)
+    return [word for word in bare.split() if word not in ("a", "an", "the")]
+
+
+def accuracy(text: str, references: Sequence[str]) -> float:
+    """1.0 when the text is a reference but for case, white space and punctuation at its ends, else 0.0."""
+    return float(_label(text) in map(_label, references))
+
+
+def _label(text: str) -> str:
+    return " ".join(text.strip(string.whitespace + string.punctuation).casefold().split())
 
 
 def exact_match(text: str, references: Sequence[str]) -> float:
@@ -52,12 +108,12 @@ def exact_match(text: str, references: Sequence[str]) -> float:
     return float(text.strip() in {reference.strip() for reference in references})
 
 
-def bleu_statistics(text: str, references: Sequence[str]) -> tuple[float, ...]:
+def bleu_statistics(text: str, references: Sequence[str], tokenizer: str = "13a") -> tuple[float, ...]:
     """BLEU's counts of one item: hypothesis length, closest reference length, 4 matches, 4 totals (k = 10).
 
     sacrebleu's defaults: 13a tokenizer, case kept, n-grams up to 4 (Papineni et al. 2002; Post 2018).
     """
-    score = _sentence_bleu().sentence_score(text, list(references))
+    score = _sentence_bleu(tokenizer).sentence_score(text, list(references))
     return tuple(map(float, (score.sys_len, score.ref_len, *score.counts, *score.totals)))
 
 

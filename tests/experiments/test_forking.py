@@ -14,6 +14,8 @@ import psutil
 import pytest
 from shell_calls import Shell
 
+SHORT = "allow_unreachable: short answers are enough here\n"
+
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = f"""
 task: task
@@ -30,7 +32,9 @@ def folder(tmp_path: Path) -> Path:
     """A small copy of visit_notes and an experiment of which lora takes minutes."""
     shutil.copytree(ROOT / "tasks" / "visit_notes", tmp_path / "task")
     task = tmp_path / "task" / "task.yaml"
-    text = task.read_text().replace("visits: 1000", "visits: 40").replace("max_new_tokens: 150", "max_new_tokens: 4")
+    text = SHORT + task.read_text().replace("visits: 1000", "visits: 40").replace(
+        "max_new_tokens: 150", "max_new_tokens: 4"
+    )
     task.write_text(text[: text.index("lm_eval:")])
     (tmp_path / "run.yaml").write_text(EXPERIMENT)
     return tmp_path

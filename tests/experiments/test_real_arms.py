@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
+SHORT = "allow_unreachable: short answers are enough here\n"
+
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = f"""
 task: task
@@ -29,7 +31,8 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "tasks" / "visit_notes", folder / "task")
     task = folder / "task" / "task.yaml"
     task.write_text(
-        task.read_text().replace("visits: 1000", "visits: 40").replace("max_new_tokens: 150", "max_new_tokens: 12")
+        SHORT
+        + task.read_text().replace("visits: 1000", "visits: 40").replace("max_new_tokens: 150", "max_new_tokens: 12")
     )
     retention = folder / "task" / "retention.jsonl"
     retention.write_text("".join(line + "\n" for line in retention.read_text().splitlines()[:2]))

@@ -48,7 +48,9 @@ def base(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(project)
     save_model(project / "base", max_position_embeddings=512)
     task = project / "task" / "task.yaml"
-    task.write_text(task.read_text().replace("max_new_tokens: 60", "max_new_tokens: 4"))
+    task.write_text(
+        task.read_text().replace("max_new_tokens: 60", "max_new_tokens: 4") + "allow_unreachable: short answers\n"
+    )
     (project / "x.yaml").write_text(EXPERIMENT)
     yield project
     probes.drop()

@@ -14,6 +14,8 @@ from harness.arms.training.order import derived_seeds
 from harness.results import queries
 from harness.store import Store
 
+SHORT = "allow_unreachable: short answers are enough here\n"
+
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = f"""
 task: task
@@ -31,7 +33,9 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("visits")
     shutil.copytree(ROOT / "tasks" / "visit_notes", folder / "task")
     task = folder / "task" / "task.yaml"
-    text = task.read_text().replace("visits: 1000", "visits: 30").replace("max_new_tokens: 150", "max_new_tokens: 8")
+    text = SHORT + task.read_text().replace("visits: 1000", "visits: 30").replace(
+        "max_new_tokens: 150", "max_new_tokens: 8"
+    )
     without_lm_eval = "".join(line + "\n" for line in text.splitlines() if not line.startswith("lm_eval:"))
     task.write_text(without_lm_eval)
     retention = folder / "task" / "retention.jsonl"

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
+SHORT = "allow_unreachable: short answers are enough here\n"
+
 ROOT = Path(__file__).parents[2]
 EXPERIMENT = f"""
 task: task
@@ -37,7 +39,9 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unstable")
     shutil.copytree(ROOT / "tasks" / "visit_notes", folder / "task")
     task = folder / "task" / "task.yaml"
-    text = task.read_text().replace("visits: 1000", "visits: 40").replace("max_new_tokens: 150", "max_new_tokens: 4")
+    text = SHORT + task.read_text().replace("visits: 1000", "visits: 40").replace(
+        "max_new_tokens: 150", "max_new_tokens: 4"
+    )
     text = re.sub(r"^lm_eval: .*\n", "", text, flags=re.MULTILINE)
     kept = "retention: {path: retention.jsonl, lm_eval: [visit_choice], include_path: lm_eval, limit: 4}"
     task.write_text(re.sub(r"^retention: .*$", kept, text, flags=re.MULTILINE))

@@ -8,9 +8,10 @@ from pathlib import Path
 from harness import redaction
 from harness.config import ExperimentSpec, GateSpec, TaskSpec
 from harness.config.documents import Document, read_document, shown, validate
-from harness.errors import DataError, SpecError
+from harness.errors import DataError, ModelError, SpecError
 from harness.experiments.loading.load import METHODS, find_task, load_arm, load_experiment, load_task, stock_folder
 from harness.experiments.loading.suites import load_suite
+from harness.records import Example, ResolvedExperiment
 
 
 def check(path: Path, known_metrics: Collection[str] | None = None, data: bool = True) -> list[str]:
@@ -54,10 +55,37 @@ def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -
     if kind == "experiment":
         experiment = load_experiment(file, known_metrics)
         arms = ", ".join(str(arm.name) for arm in experiment.arms)
-        return f"{shown(file)}: experiment {experiment.name} on task {experiment.task.name}: {arms}"
+        line = f"{shown(file)}: experiment {experiment.name} on task {experiment.task.name}: {arms}"
+        with redaction.texts(experiment.task.sensitive):
+            return "\n  ".join([line, *(_answer_lines(experiment) if data else [])])
     task, folder = load_task(file, known_metrics)
     with redaction.texts(task.sensitive):
         return f"{shown(file)}: task {task.name}" + (f": {_data_line(task, folder)}" if data else "")
+
+
+def _answer_lines(experiment: ResolvedExperiment) -> list[str]:
+    """What `run` would say of the right answers and the chat template, where the base model's folder is at hand."""
+    from harness.data.examples import read_examples
+    from harness.data.splits import split_source
+    from harness.experiments.evaluation import door
+    from harness.metrics.user_metrics import load_own
+    from harness.models.transformers import loading
+
+    task = experiment.task
+    divided = split_source(read_examples(task, experiment.task_dir), task.splits, task.leakage)
+    if all(arm.method in ("toy", "endpoint") for arm in experiment.arms):
+        return []
+    try:
+        folder = loading.resolve_base(experiment.base)
+        prompter = door.prompter(folder, experiment.base, experiment.spec.chat, task)
+    except ModelError as error:
+        return [f"not checked against the model: {error.message}"]
+    for example in divided.training.train:
+        prompter.encode(example)
+    own = load_own([task.metrics.primary, *task.metrics.also], experiment.task_dir, sensitive=task.sensitive)
+    scored = (*divided.training.validation, *divided.sealed)
+    notes = door.check(prompter, task, scored, door.end_ids(prompter.tokenizer, folder), own)
+    return [f"note: {note}" for note in (*prompter.notes, *notes)]
 
 
 def is_gates(file: Path) -> bool:
@@ -115,4 +143,14 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
         what = "dropped" if task.leakage and task.leakage.drop else "allowed"
         parts.append(f"{len(splits.leaks)} leaking pairs {what}")
     summary = "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
-    return "\n  ".join([summary, *map(leak_line, splits.leaks)])
+    samples = [] if task.sensitive else [*divided.training.train[:1], *divided.training.validation[:1]]
+    rendered = [f"{split}: {_sample(e)}" for split, e in zip(("train", "validation"), samples, strict=False)]
+    return "\n  ".join([summary, *map(leak_line, splits.leaks), *rendered])
+
+
+def _sample(example: Example) -> str:
+    """The prompt and the target of one example, on one line and shortened in the middle."""
+    turns = [f"[{turn.role}] {turn.content}" for turn in example.messages or ()]
+    prompt = "\n".join(turns) if turns else f"{example.prompt}"
+    texts = [text if len(text) <= 200 else f"{text[:100]} … {text[-100:]}" for text in (prompt, example.references[0])]
+    return f"{texts[0]!r} → {texts[1]!r}"

@@ -25,7 +25,7 @@ from harness.config.documents import Document, FieldPath, list_names, nearest, r
 from harness.errors import SpecError, UsageError
 from harness.experiments.loading.cross_checks import PROMPTED, check_arms
 from harness.experiments.tuning import search
-from harness.metrics import plugin
+from harness.metrics import metric
 from harness.metrics.external import is_own
 from harness.records import ResolvedExperiment
 
@@ -82,8 +82,12 @@ def load_task(path: Path, known_metrics: Collection[str] | None = None) -> tuple
                     load_metric(name, file.parent, sensitive=task.sensitive)
                 except UsageError as error:
                     raise document.error(field_path, error.message, error.hint) from None
-            elif name not in known_metrics and "/" not in name and plugin(name) is None:  # TASK/METRIC is lm-eval's
-                raise document.error(field_path, f"unknown metric {name!r}", nearest(name, known_metrics))
+            elif name not in known_metrics:
+                try:
+                    metric(name)
+                except UsageError as error:
+                    said = error.message.replace("no metric is called", "unknown metric")
+                    raise document.error(field_path, said, error.hint) from None
     for field, suite in (("lm_eval", task.lm_eval), ("retention", task.retention)):
         if suite is not None and suite.include_path is not None and not (file.parent / suite.include_path).is_dir():
             message = f"no such folder: {shown(file.parent / suite.include_path)}"

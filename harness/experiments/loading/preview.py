@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import metrics, redaction
 from harness.config import BaseModelSpec, ChatSpec, TaskSpec
 from harness.data.examples import read_examples
-from harness.data.prompts import IGNORED, Encoded, Prompter, context_length
+from harness.data.prompts import IGNORED, Encoded, Prompter
 from harness.data.splits import split_source
 from harness.errors import DataError
 from harness.experiments.loading import load
@@ -58,11 +58,9 @@ def lines(task_path: Path, model: str, context: int | None = None, seed: int = 0
 
 
 def _lines(task: TaskSpec, examples: list[Example], base: BaseModelSpec) -> list[str]:
-    from transformers import AutoConfig
+    from harness.experiments.evaluation import door
 
-    path = loading.resolve_base(base)
-    config = AutoConfig.from_pretrained(str(path), local_files_only=True)
-    prompter = Prompter(loading.load_tokenizer(path), ChatSpec(), task, context_length(base, config))
+    prompter = door.prompter(loading.resolve_base(base), base, ChatSpec(), task)
     rendered = render(preview(prompter, examples, 0 if task.sensitive else 3))
     return ["The task is sensitive: no prompt is shown.", "", *rendered] if task.sensitive else rendered
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from harness import arms
-from harness.experiments.evaluation.evaluate import read_suite
+from harness.experiments.evaluation.evaluate import own_metrics, read_suite
 from harness.experiments.running.worker import read_training
 from harness.models.transformers import base_cache
 from harness.records import RunPlan, TrainingData
 
 
-def examine(plans: Sequence[RunPlan]) -> None:
-    """Check the plans that are about to be executed.
+def examine(plans: Sequence[RunPlan], say: Callable[[str], None]) -> None:
+    """Check the plans that are about to be executed, and `say` what is worth a note.
 
     Raises ModelError for a base or an imported artefact that cannot be used, DataError for a target that does not fit
-    the context, SpecError for settings that leave no room for a prompt.
+    the context or a right answer that would not get its best value, SpecError for settings that leave no room for a
+    prompt.
     """
     real = [plan for plan in plans if plan.arm.method != "toy"]
     if not real:
         return
-    _targets_fit(real[0])
+    _answers_fit(real[0], say)
     for plan in real:
         if plan.arm.method == "imported":
             sealed = replace(plan, files=replace(plan.files, sealed=None))
@@ -30,21 +31,21 @@ def examine(plans: Sequence[RunPlan]) -> None:
             base_cache.BASE.drop()
 
 
-def _targets_fit(plan: RunPlan) -> None:
-    """Tokenise every target of every split once: a target is never cut, so each must fit."""
-    from transformers import AutoConfig
-
-    from harness.data.prompts import Prompter, context_length
+def _answers_fit(plan: RunPlan, say: Callable[[str], None]) -> None:
+    """Tokenise every target of every split once (a target is never cut, so each must fit), and score the right ones."""
+    from harness.experiments.evaluation import door
     from harness.models.transformers import loading
 
     experiment = plan.experiment
     folder = loading.resolve_base(experiment.base)
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    context = context_length(experiment.base, config)
-    prompter = Prompter(loading.load_tokenizer(folder), experiment.spec.chat, experiment.task, context)
+    prompter = door.prompter(folder, experiment.base, experiment.spec.chat, experiment.task)
     data = read_training(plan.files.folder)
     suite = read_suite(plan)
-    for example in (*data.train, *data.validation, *suite.examples):
+    for example in data.train:
         prompter.encode(example)
     for example in suite.examples[:1]:
         prompter.encode_prompt(example, experiment.task.generate.max_new_tokens)
+    scored = (*data.validation, *suite.examples)
+    ends = door.end_ids(prompter.tokenizer, folder)
+    for note in (*prompter.notes, *door.check(prompter, experiment.task, scored, ends, own_metrics(plan))):
+        say(f"note: {note}")

@@ -45,7 +45,9 @@ class CausalModel:
         self.tokenizer = tokenizer
         self._closed = closed
         self.context: int = context or getattr(config, "max_position_embeddings", None) or 2048
-        self.eos_ids: tuple[int, ...] = _eos_ids(model, tokenizer)
+        self.eos_ids: tuple[int, ...] = eos_ids_of(
+            tokenizer, getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+        )
         self.prefix_id: int | None = tokenizer.bos_token_id
         if self.prefix_id is None:
             self.prefix_id = tokenizer.eos_token_id
@@ -92,7 +94,7 @@ class CausalModel:
         stops = [text for text in stop if text]
         use = self._generate_fast if self._decodes_fast else self._generate_any
         rows = self._in_batches(prompts, lambda batch: use(batch, max_new_tokens, stops))
-        return [self.finished(row, stops) for row in rows]
+        return [finish(self.tokenizer, self.eos_ids, row, stops) for row in rows]
 
     def forced(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> int:
         """Generate exactly `new_tokens` for each prompt as `generate` does, end-of-sequence or not; their number."""
@@ -204,26 +206,6 @@ class CausalModel:
             return any(stop in text for stop in stops)
 
         return stopped
-
-    def finished(self, row: Sequence[int], stops: Sequence[str]) -> Generation:
-        """Cut one row of generated ids at the end-of-sequence token, then at the earliest stop string."""
-        ends = [index for index, token in enumerate(row) if token in self.eos_ids]
-        tokens = list(row[: ends[0]] if ends else row)
-        # Stop strings are looked for with special tokens in the text, as `_stopping` does.
-        whole = self._decode(tokens, special=True)
-        cuts = [whole.find(stop) for stop in stops if stop in whole]
-        if not cuts:
-            return Generation(tuple(tokens), self._decode(tokens), "stop" if ends else "length")
-        whole = whole[: min(cuts)]
-        kept = next(n for n in range(len(tokens) + 1) if self._decode(tokens[:n], special=True).startswith(whole))
-        text = self._decode(tokens[:kept])
-        # The last token may reach into the stop string; what is before that string is the answer.
-        surplus = len(self._decode(tokens[:kept], special=True)) - len(whole)
-        return Generation(tuple(tokens[:kept]), text[: len(text) - surplus] if surplus else text, "stop")
-
-    def _decode(self, tokens: Sequence[int], special: bool = False) -> str:
-        text = self.tokenizer.decode(list(tokens), skip_special_tokens=not special, clean_up_tokenization_spaces=False)
-        return str(text)
 
     # ------------------------------------------------------------------------------------------------ likelihoods
 
@@ -361,9 +343,30 @@ class CausalModel:
             raise ArmFailed(f"{what} went beyond the model's {self.context} tokens or vocabulary ({error})") from error
 
 
-def _eos_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
-    """Every token that ends a text: the tokenizer's and those of the model's generation config."""
-    config = getattr(model, "generation_config", None)
-    listed = getattr(config, "eos_token_id", None)
-    configured = list(listed) if isinstance(listed, (list, tuple)) else [listed]
-    return tuple(dict.fromkeys(int(t) for t in [tokenizer.eos_token_id, *configured] if t is not None))
+def finish(tokenizer: Any, eos_ids: Sequence[int], row: Sequence[int], stops: Sequence[str]) -> Generation:
+    """Cut one row of generated ids at the end-of-sequence token, then at the earliest stop string.
+
+    Stop strings are looked for with special tokens in the text; the answer is without them.
+    """
+
+    def decode(ids: Sequence[int], special: bool = False) -> str:
+        return str(tokenizer.decode(list(ids), skip_special_tokens=not special, clean_up_tokenization_spaces=False))
+
+    ends = [index for index, token in enumerate(row) if token in eos_ids]
+    tokens = list(row[: ends[0]] if ends else row)
+    whole = decode(tokens, special=True)
+    cuts = [whole.find(stop) for stop in stops if stop in whole]
+    if not cuts:
+        return Generation(tuple(tokens), decode(tokens), "stop" if ends else "length")
+    whole = whole[: min(cuts)]
+    kept = next(n for n in range(len(tokens) + 1) if decode(tokens[:n], special=True).startswith(whole))
+    text = decode(tokens[:kept])
+    # The last token may reach into the stop string; what is before that string is the answer.
+    surplus = len(decode(tokens[:kept], special=True)) - len(whole)
+    return Generation(tuple(tokens[:kept]), text[: len(text) - surplus] if surplus else text, "stop")
+
+
+def eos_ids_of(tokenizer: Any, configured: Any) -> tuple[int, ...]:
+    """Every token that ends a text: the tokenizer's, and `eos_token_id` of the model's generation config."""
+    listed = list(configured) if isinstance(configured, (list, tuple)) else [configured]
+    return tuple(dict.fromkeys(int(token) for token in [tokenizer.eos_token_id, *listed] if token is not None))

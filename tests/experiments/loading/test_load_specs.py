@@ -302,7 +302,9 @@ def test_experiment_complaints(experiment: Callable[..., Path], old: str, new: s
 
 def test_metric_of_the_task_is_checked_for_an_experiment(experiment: Callable[..., Path]) -> None:
     path = experiment()
-    assert "unknown metric 'bleu'" in complaint(lambda: load_experiment(path, {"rouge_l"}))
+    task = path.parent / "notes" / "task.yaml"
+    task.write_text(task.read_text().replace("also: [bleu]", "also: ['bleu:klingon']"))
+    assert "'klingon'" in complaint(lambda: load_experiment(path, {"rouge_l"}))
 
 
 # -------------------------------------------------------------------------------------------------------- check
@@ -315,7 +317,9 @@ def test_check_reads_files_folders_and_data(here: Path, experiment: Callable[...
     (hidden / "theirs.yaml").write_text("task: !function x.y\n")
     task_line = check(Path("notes"))[0]
     assert task_line.startswith("notes/task.yaml: task notes: 40 examples; ") and "fingerprint" in task_line
-    assert check(path) == ["experiment.yaml: experiment experiment on task notes: untrained, lora, dpo"]
+    line, unchecked = check(path)[0].split("\n")  # the base model's folder is empty
+    assert line == "experiment.yaml: experiment experiment on task notes: untrained, lora, dpo"
+    assert "not checked against the model" in unchecked
     assert check(Path("wide.yaml")) == ["wide.yaml: arm wide (lora)"]
     everything = check(Path(), data=False)
     assert [line.split(":")[0] for line in everything] == ["experiment.yaml", "notes/task.yaml", "wide.yaml"]

@@ -20,6 +20,7 @@ prompt: "Customer {{ name }} wants {{ things }}.\\nNote:"
 target: " {{ name }}: {{ things }}."
 splits: {test: 0.4, validation: 0.1}
 generate: {max_new_tokens: 12}
+allow_unreachable: a test needs no long answers
 metrics: {primary: rouge_1, also: [chrf, exact_match, perplexity]}
 """
 EXPERIMENT = """
