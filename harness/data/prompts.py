@@ -21,6 +21,7 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -185,8 +186,18 @@ class Prompter:
         return "strftime_now" in (self.template or "")
 
     @functools.cached_property
-    def _date(self) -> datetime.date:
-        return datetime.date.fromisoformat(self.chat.date)
+    def _pinned(self) -> str:
+        """The template with the experiment's date in place of today's; raises ModelError where that cannot be done."""
+        date = datetime.date.fromisoformat(self.chat.date)
+        call = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")
+        pinned = call.sub(lambda match: json.dumps(date.strftime(match[2])), self.template or "")
+        if re.search(r"strftime_now\s*\(", pinned):
+            raise ModelError(
+                "the chat template writes today's date in a form that cannot be pinned, so that prompts would change"
+                " from day to day",
+                hint="Give a chat.template with a date written out",
+            )
+        return pinned
 
     def encode(self, example: Example, answer: str | None = None) -> Encoded:
         """Prompt, target and end of sequence; `answer` takes the place of the example's first reference.
@@ -467,14 +478,13 @@ class Prompter:
     def _render(self, messages: Sequence[Message], generation: bool) -> str:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         tokenizer: Any = self.tokenizer
-        dated = {"strftime_now": self._date.strftime} if self.dated else {}
         try:
             text = tokenizer.apply_chat_template(
                 turns,
-                chat_template=self.template,
+                chat_template=self._pinned,
                 tokenize=False,
                 add_generation_prompt=generation,
-                **{**dated, **self.chat.kwargs},
+                **self.chat.kwargs,
             )
         except Exception as error:  # a template is somebody's program: it may raise anything
             roles = ", ".join(named(message.role) for message in messages)

@@ -39,7 +39,7 @@ from harness.models.engines import endpoint
 from harness.models.transformers import base_cache
 from harness.progress import Reporter
 from harness.records import ExperimentRecord, ResolvedExperiment, RunPlan, digest
-from harness.results import queries
+from harness.results import queries, stored as stored_results
 
 if TYPE_CHECKING:
     from harness.results.leaderboard.rows import Leaderboard
@@ -295,7 +295,11 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
         experiment_id=identity,
         name=experiment.name,
         file=experiment.file.name,
-        spec=spec.model_dump(mode="json"),
+        spec=spec.model_dump(mode="json")
+        | {
+            "sources": [stored_results.source_of(experiment.file)],
+            "text": stored_results.file_text(experiment.file),
+        },
         task=task.model_dump(mode="json") | declared,
         task_fingerprint=prepared.splits.fingerprint,
         split_sizes=prepared.sizes,

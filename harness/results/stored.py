@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
-from harness.records import Entry, Example, ExperimentRecord
+from harness.records import Entry, Example, ExperimentRecord, digest
 from harness.records.files import read_records
 
 if TYPE_CHECKING:
@@ -31,15 +31,61 @@ def open_store(home: Path) -> Store:
     return Store(database(home))
 
 
+def source_of(file: Path) -> str:
+    """Says which file an experiment is of, without saying where it lies."""
+    return digest(str(file.resolve()))
+
+
 def find(store: Store, experiment: str | None) -> ExperimentRecord:
-    """The experiment called by file, name or id; the newest one without a name."""
+    """The experiment called by file, name or id; the newest one without a name.
+
+    A file means the newest record that was made of it. Raises UsageError for a file that never ran in this home though
+    another of its name did, and for a name that several files have.
+    """
+    if experiment is not None and experiment.endswith((".yaml", ".yml")):
+        return _of_file(store, Path(experiment))
     if experiment is not None:
-        name = Path(experiment).stem if experiment.endswith((".yaml", ".yml")) else experiment
-        return store.experiment(name)
+        newest = store.experiment(experiment)
+        if newest.experiment_id == experiment:
+            return newest
+        sources = {_sources(record) for record in store.experiments() if record.name == experiment}
+        if len({source for several in sources for source in several}) > 1 and not frozenset.intersection(*sources):
+            raise UsageError(
+                f"{experiment!r} names experiments of {len(sources)} files in this home",
+                hint="Give the path of the file, or the id that `harness store info` lists",
+            )
+        return newest
     stored = store.experiments()
     if not stored:
         raise UsageError("the store holds no experiment", hint="Run `harness run EXPERIMENT.yaml`")
     return stored[-1]
+
+
+def _of_file(store: Store, file: Path) -> ExperimentRecord:
+    named = [record for record in store.experiments() if record.name == file.stem]
+    of_file = [record for record in named if not _sources(record) or source_of(file) in _sources(record)]
+    if of_file:
+        return of_file[-1]
+    if not named:
+        return store.experiment(file.stem)  # which says what there is
+    # A folder that was moved holds the same file elsewhere.
+    same = [record for record in named if record.spec.get("text") == file_text(file)]
+    if file.is_file() and same:
+        return same[-1]
+    raise UsageError(
+        f"{file} has not run in this home; the {file.stem!r} that it holds is of another file",
+        hint=f"Run it, or give the id of what is meant: {', '.join(record.experiment_id for record in named[-3:])}",
+    )
+
+
+def file_text(file: Path) -> str:
+    """Hash of the content of an experiment's file; empty where it is not there."""
+    return digest(file.read_text(encoding="utf-8", errors="replace")) if file.is_file() else ""
+
+
+def _sources(record: ExperimentRecord) -> frozenset[str]:
+    """The files that a record was made of; none is known of records of before."""
+    return frozenset(record.spec.get("sources") or ())
 
 
 def find_run(store: Store, name: str) -> tuple[ExperimentRecord, Entry]:

@@ -44,21 +44,37 @@ R = TypeVar("R")
 def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     """Store an experiment, and keep it as a file from which the store can be rebuilt.
 
-    Running an experiment again does not move its date. Another winner rule is added to the record with the date of its
-    declaration, and the declarations of its own metrics are brought up to date. `resources` and `serving`, which are no
-    part of its identity, are those of the last run: a price may be given later.
+    Running an experiment again does not move its date. What is no part of its identity is as the files say now: the
+    metrics, what is sensitive, how the review asks, a price. A change of it is kept with its date, as another winner
+    rule is.
     """
     record_file = home / "experiments" / record.experiment_id / "record.json"
     stored = read_experiment(home, record.experiment_id)
     declared = rules.declare(record, stored, environment.now())
-    latest = {name: record.spec.get(name) for name in ("resources", "serving")}
-    declared = replace(declared, spec={**declared.spec, **latest})
-    own = {**(declared.task.get("own_metrics") or {}), **(record.task.get("own_metrics") or {})}
-    if own != (declared.task.get("own_metrics") or {}):
-        declared = replace(declared, task={**declared.task, "own_metrics": own})
+    before = stored or record
+    kept = {name: declared.spec[name] for name in ("winner", "winner_rules") if name in declared.spec}
+    kept["sources"] = sorted({*(before.spec.get("sources") or ()), *(record.spec.get("sources") or ())})
+    kept["changes"] = [*(before.spec.get("changes") or ()), *changes(before, record, environment.now())]
+    own = {**(before.task.get("own_metrics") or {}), **(record.task.get("own_metrics") or {})}
+    declared = replace(
+        declared, spec={**record.spec, **kept}, task={**record.task, "own_metrics": own}, leaks=record.leaks
+    )
     if declared != stored:
         write_json(record_file, declared)
     store.ingest([from_json(ExperimentRecord, read_json(record_file))])
+
+
+_UNSAID = ("own_metrics", "resources", "serving", "winner", "winner_rules", "sources", "text", "changes")
+
+
+def changes(before: ExperimentRecord, now: ExperimentRecord, when: str) -> list[dict[str, Any]]:
+    """What the files of one experiment say otherwise than when it was stored: field, value then and now, date."""
+    return [
+        {"field": f"{part}.{name}", "was": was.get(name), "now": value, "when": when}
+        for part, was, is_ in (("task", before.task, now.task), ("experiment", before.spec, now.spec))
+        for name, value in is_.items()
+        if name not in _UNSAID and name in was and was[name] != value
+    ]
 
 
 def read_experiment(home: Path, experiment_id: str) -> ExperimentRecord | None:

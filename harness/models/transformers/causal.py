@@ -199,11 +199,14 @@ class CausalModel:
 
     def _stopping(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
         """Whether one of the `stops` lies in the last of the generated tokens (a token is at least one byte)."""
-        tail = max(len(text.encode()) for text in stops) + 4
+        tokens_, texts = _told_apart(self.tokenizer, stops)
+        tail = max((len(text.encode()) for text in texts), default=0) + 4
 
         def stopped(tokens: list[int]) -> bool:
-            text = self.tokenizer.decode(tokens[-tail:], clean_up_tokenization_spaces=False)
-            return any(stop in text for stop in stops)
+            if tokens[-1] in tokens_:
+                return True
+            text = self.tokenizer.decode(tokens[-tail:], clean_up_tokenization_spaces=False) if texts else ""
+            return any(stop in text for stop in texts)
 
         return stopped
 
@@ -352,10 +355,11 @@ def finish(tokenizer: Any, eos_ids: Sequence[int], row: Sequence[int], stops: Se
     def decode(ids: Sequence[int], special: bool = False) -> str:
         return str(tokenizer.decode(list(ids), skip_special_tokens=not special, clean_up_tokenization_spaces=False))
 
-    ends = [index for index, token in enumerate(row) if token in eos_ids]
+    ids, texts = _told_apart(tokenizer, stops)
+    ends = [index for index, token in enumerate(row) if token in eos_ids or token in ids]
     tokens = list(row[: ends[0]] if ends else row)
     whole = decode(tokens, special=True)
-    cuts = [whole.find(stop) for stop in stops if stop in whole]
+    cuts = [whole.find(stop) for stop in texts if stop in whole]
     if not cuts:
         return Generation(tuple(tokens), decode(tokens), "stop" if ends else "length")
     whole = whole[: min(cuts)]
@@ -364,6 +368,15 @@ def finish(tokenizer: Any, eos_ids: Sequence[int], row: Sequence[int], stops: Se
     # The last token may reach into the stop string; what is before that string is the answer.
     surplus = len(decode(tokens[:kept], special=True)) - len(whole)
     return Generation(tuple(tokens[:kept]), text[: len(text) - surplus] if surplus else text, "stop")
+
+
+def _told_apart(tokenizer: Any, stops: Sequence[str]) -> tuple[frozenset[int], list[str]]:
+    """Stop strings that are special tokens, by id (their text may be talked about in an answer), and the others."""
+    decoder = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {str(entry.content): int(token) for token, entry in decoder.items() if entry.special}
+    return frozenset(special[stop] for stop in stops if stop in special), [
+        stop for stop in stops if stop not in special
+    ]
 
 
 def eos_ids_of(tokenizer: Any, configured: Any) -> tuple[int, ...]:

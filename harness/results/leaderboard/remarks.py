@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.records import ExperimentRecord, Question, RunRecord
 from harness.results.collect import AnswerCounts, Results
@@ -35,6 +36,8 @@ def of_experiment(results: Results) -> tuple[str, ...]:
     leakage = task.get("leakage") or {}
     if leakage.get("allow"):
         notes.append(f"leaks between splits were allowed: {leakage['allow']}")
+    for change in results.experiment.spec.get("changes") or ():
+        notes.append(_changed(change))
     if not results.groups:
         notes.append("no groups are known: each test example is taken as independent")
     machines = _machines(results)
@@ -42,6 +45,17 @@ def of_experiment(results: Results) -> tuple[str, ...]:
         told = "; ".join(f"{', '.join(arms)} on {machine}" for machine, arms in machines.items())
         notes.append(f"arms ran on different hardware, so their times do not compare: {told}")
     return (*notes, *race_notes(results.experiment))
+
+
+def _changed(change: Mapping[str, Any]) -> str:
+    """A sentence about something that the files say otherwise than when the experiment was first run."""
+    was, now = change["was"], change["now"]
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        names = [name for name in now if was.get(name) != now[name]]
+        told = "; ".join(f"{name} was {was.get(name)!r}, is {now[name]!r}" for name in names)
+    else:
+        told = f"was {was!r}, is {now!r}"
+    return f"{change['field']} was changed {change['when']}, after results were stored: {told}"
 
 
 def _machines(results: Results) -> dict[str, list[str]]:

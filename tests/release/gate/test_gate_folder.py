@@ -45,7 +45,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "task" / "task.yaml").write_text(
         "name: echo\ndata: {path: rows.jsonl, licence: CC0-1.0}\nid: id\ngroup: group\n"
         'prompt: "Say: {{ words }}"\ntarget: " {{ words }}"\nsplits: {test: 0.3, validation: 0.1}\n'
-        "generate: {max_new_tokens: 4}\nallow_unreachable: short answers\nmetrics: {primary: exact_match, also: [rouge_l, perplexity]}\n"
+        "generate: {max_new_tokens: 4}\nallow_unreachable: short\n"
+        "metrics: {primary: exact_match, also: [rouge_l, perplexity]}\n"
     )
     (folder / "exp.yaml").write_text(EXPERIMENT)
     (folder / "gates.yaml").write_text(GATES)
