@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import getpass
 import importlib.metadata
+import math
 import os
 import platform
 import subprocess
@@ -71,6 +72,30 @@ def hardware() -> dict[str, Any]:
         "memory_bytes": memory,
         "accelerators": accelerators(),
     }
+
+
+def usable_threads() -> int:
+    """Threads that this process may keep busy: OMP_NUM_THREADS, else the processors that its affinity and its control
+    group's quota leave it. A container or a batch job often has fewer than the machine."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(count, math.ceil(_quota())))
+
+
+def _quota(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Processors that the control group may use (version 2, else 1), without end where there is no quota."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+        return float(quota) / float(period) if quota != "max" else math.inf
+    except (OSError, ValueError):
+        pass
+    try:
+        quota_us = float((root / "cpu/cpu.cfs_quota_us").read_text())
+        return quota_us / float((root / "cpu/cpu.cfs_period_us").read_text()) if quota_us > 0 else math.inf
+    except (OSError, ValueError, ZeroDivisionError):
+        return math.inf
 
 
 def _processor() -> str:

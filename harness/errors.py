@@ -22,6 +22,7 @@ A message says what is wrong and what to do about it, in one line; `hint` holds 
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 
@@ -121,6 +122,21 @@ class ReviewError(HarnessError):
 
     Its text may be shown to a reviewer: it names no arm.
     """
+
+
+NO_SPACE = ("no space left on device", "disk quota exceeded", "os error 28", "errno 28", "enospc")
+"""How operating systems and the libraries of this stack say that a disk is full."""
+
+
+def is_full_disk(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, is a full disk: not every library raises OSError for one."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(words in str(error).lower() for words in NO_SPACE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class DiskFull(HarnessError):

@@ -36,8 +36,42 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     load(plan, artefact).close()
     progress("prepare", 1, 1)
     ledger = Ledger(prepare_seconds=time.perf_counter() - started, artefact_bytes=artefacts.folder_bytes(folder))
-    note = "trained elsewhere: its data and cost are not known here"
-    return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger, (note,)))
+    notes = ("trained elsewhere: its data and cost are not known here", *_misfits(plan, source, kind))
+    return artefacts.write_result(plan.run_folder, TrainResult(artefact, ledger, notes))
+
+
+def _misfits(plan: RunPlan, source: Path, kind: str) -> list[str]:
+    """What an adapter brings or says of its base that is not what it is scored with."""
+    from harness.models.transformers import loading
+
+    if kind != "adapter":
+        return []
+    notes = []
+    trained_on = str(json.loads((source / "adapter_config.json").read_text()).get("base_model_name_or_path") or "")
+    base = loading.resolve_base(plan.experiment.base)
+    called = {Path(name).name.lower() for name in (str(plan.experiment.base.path), str(base), _own_name(base)) if name}
+    if trained_on and Path(trained_on).name.lower() not in called:
+        notes.append(
+            f"its adapter_config.json says that it was trained on {trained_on}, and it is scored on"
+            f" {plan.experiment.base.path}: if these are not the same weights, its numbers mean nothing"
+        )
+    own = _template_of(source)
+    if own and own != _template_of(base):
+        notes.append("it brings a chat template of its own, which is not used: give it as chat.template")
+    return notes
+
+
+def _own_name(folder: Path) -> str:
+    config = folder / "config.json"
+    return str(json.loads(config.read_text()).get("_name_or_path") or "") if config.is_file() else ""
+
+
+def _template_of(folder: Path) -> str:
+    """The chat template that lies in a folder; empty without one."""
+    alone, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    if alone.is_file():
+        return alone.read_text(encoding="utf-8")
+    return str(json.loads(config.read_text()).get("chat_template") or "") if config.is_file() else ""
 
 
 def kind_of(folder: Path) -> Literal["adapter", "full"]:

@@ -15,7 +15,7 @@ import typer
 import harness
 from harness.cli import experiments, release, results, review, store
 from harness.cli.options import HOME, Home, Host, Json, Port, PublicUrl, print_lines, show_as
-from harness.errors import DiskFull, HarnessError, Interrupted, UsageError
+from harness.errors import DiskFull, HarnessError, Interrupted, UsageError, is_full_disk
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,15 +73,20 @@ def _guarded(call: Callable[[], Any]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return _fail(DiskFull("no space left on the device", hint="free some space; the same command goes on"))
-        return _crash(error)
     except typer.TyperException as error:
         text = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
         return _fail(UsageError(text.rstrip("."), hint="`harness COMMAND --help` shows the options"))
     except Exception as error:
+        if is_full_disk(error):
+            return _fail(DiskFull("no space left on the device", hint="free some space; the same command goes on"))
+        if isinstance(error, OSError) and error.errno in _OF_PATHS and error.filename is not None:
+            said = f"{error.filename}: {os.strerror(error.errno)}"
+            return _fail(UsageError(said, hint="Give another --home or path, or mend its permissions"))
         return _crash(error)
+
+
+_OF_PATHS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
+"""Errors of a path that a person gave, and no bug: it cannot be made, read or written."""
 
 
 def _fail(error: HarnessError) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import sys
@@ -63,6 +64,42 @@ def neighbours_importable(folder: Path) -> Iterator[None]:
             if name not in before and isinstance(module, ModuleType) and inside(module):
                 del sys.modules[name]
         sys.modules.update({name: before[name] for name in hidden})
+
+
+def imported_files(file: Path, folder: Path) -> set[Path]:
+    """`file`, and the Python files below `folder` that its import statements reach, theirs included."""
+    reached, waiting = {file}, [file]
+    while waiting:
+        path = waiting.pop()
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            continue
+        for target in _import_targets(tree, path, folder):
+            if target not in reached and target.is_file():
+                reached.add(target)
+                waiting.append(target)
+    return reached
+
+
+def _import_targets(tree: ast.AST, path: Path, folder: Path) -> Iterator[Path]:
+    """Files below `folder` that the import statements in `tree` may mean."""
+    for node in ast.walk(tree):
+        names: list[str] = []
+        start = folder
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                start = path.parents[node.level - 1]
+            module = node.module or ""
+            names = [module, *(f"{module}.{alias.name}".strip(".") for alias in node.names)]
+        for name in filter(None, names):
+            parts = name.split(".")
+            for length in range(1, len(parts) + 1):
+                target = start.joinpath(*parts[:length])
+                yield target.with_name(target.name + ".py").resolve()
+                yield (target / "__init__.py").resolve()
 
 
 def is_standard(name: str) -> bool:

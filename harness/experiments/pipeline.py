@@ -16,7 +16,7 @@ from harness.data.prepare import Prepared, prepare
 from harness.errors import SpecError, UsageError
 from harness.experiments import racing, speed, upkeep
 from harness.experiments.loading import suites
-from harness.experiments.loading.load import load_experiment
+from harness.experiments.loading.load import load_experiment, recipe_notes
 from harness.experiments.running import ingest, preflight, worker
 from harness.experiments.running.context import RunContext
 from harness.experiments.running.executors import forking, opened
@@ -92,7 +92,11 @@ def run_experiment(
             # Libraries are imported while the task is read and split, unless all is likely to be there already.
             forking.begin(experiment, device_of(experiment), threads(experiment))
         prepared = prepare(experiment, home)
-        for note in [*prepared.notes, *precision_notes(experiment.base, device_of(experiment), environment.multiplies)]:
+        for note in [
+            *prepared.notes,
+            *recipe_notes(experiment),
+            *precision_notes(experiment.base, device_of(experiment), environment.multiplies),
+        ]:
             reporter.say(note)
         if experiment.spec.serving is not None:
             speed.check_prompts(prepared.sizes["validation"])
@@ -124,6 +128,9 @@ def run_experiment(
             reporter.listener = None
         board = queries.board(home, record.experiment_id)
         ingest.prune(experiment, plans, queries.leader(board), store.trials(record.experiment_id))
+        for line in without_value(board):
+            failed = True
+            reporter.say(line)
         if not failed:
             done.parent.mkdir(exist_ok=True)
             done.touch()
@@ -257,6 +264,24 @@ def _execute(plans: Sequence[RunPlan], context: RunContext) -> bool:
         names = " and ".join(map(name_of, same))
         reporter.say(f"[{number}/{len(once)}] {names} {outcome.run.status}{error}")
     return failed
+
+
+def without_value(board: Leaderboard) -> list[str]:
+    """A line for each arm that ended well and has no value of the primary metric, which decides nothing then.
+
+    An arm that the metric cannot be taken of (likelihoods of a server, lm-eval of a few-shot prompt) is none as long as
+    another arm has a value.
+    """
+    from harness.results.leaderboard.columns import metric_of
+
+    primary = next(column for column in board.columns if column.primary)
+    lacking = [row for row in board.rows if row.status == "ok" and row.cells[primary.name].estimate is None]
+    every = len(lacking) == sum(row.status == "ok" for row in board.rows)
+    return [
+        f"{row.arm} ended well and has no value of the primary metric {primary.name}"
+        for row in lacking
+        if every or (metric_of(primary).source == "prediction" and not row.answers.refused)
+    ]
 
 
 def name_of(plan: RunPlan) -> str:

@@ -365,8 +365,8 @@ def score_predictions(
 
     `own` holds the user's own metrics by name (`user_metrics.load_own`).
 
-    One Score for each example and metric, in the order of `examples`; an example without a prediction, or without
-    facts where the metric needs them, gets status `missing` and value None.
+    One Score for each example and metric, in the order of `examples`; an example without a prediction, whose server
+    refused to answer, or without facts where the metric needs them, gets status `missing` and value None.
 
     Raises:
         DataError: a prediction for an example that is not given, or facts that are not [{slot, value}, …].
@@ -382,7 +382,7 @@ def score_predictions(
     for example in examples:
         row = answers.pop(example.id, None)
         answer = None
-        if row is not None:
+        if row is not None and row.finish != "refused":
             true = facts_of(example, facts_column)
             # Canonically equal texts are one text (é in one character or two), whichever form a tokenizer writes.
             references = tuple(unicodedata.normalize("NFC", reference) for reference in example.references)

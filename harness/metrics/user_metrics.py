@@ -154,16 +154,20 @@ def _module(name: str, source: str, folder: Path) -> tuple[Any, Path]:
 
 
 def _version(file: Path, folder: Path) -> int:
-    """52 bits of a SHA-256 over the function's file and the files beside the task that it has imported."""
-    files = {file}
-    for module in list(sys.modules.values()):
-        origin = getattr(module, "__file__", None)
-        if isinstance(origin, str) and Path(origin).resolve().is_relative_to(folder) and origin.endswith(".py"):
-            files.add(Path(origin).resolve())
+    """52 bits of a SHA-256 over the function's file and the files of the task's folder that it imports.
+
+    Read off the import statements, not off what happens to be imported: lm-eval may have loaded other files of the
+    folder in one process and not in the next.
+    """
+    files = user_code.imported_files(file, folder)
     total = hashlib.sha256()
     for path in sorted(files, key=lambda path: path.name):
         total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return int(total.hexdigest()[:13], 16)
+
+
+WHOLE = ("predictions", "preds", "y_true", "y_pred", "hypotheses", "outputs", "answers", "golds", "results")
+"""First parameters of functions that want all answers at once, as scikit-learn and `evaluate` have them."""
 
 
 def _arguments(function: Any, where: str) -> int:
@@ -172,6 +176,13 @@ def _arguments(function: Any, where: str) -> int:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
         return 3
+    first = next(iter(signature.parameters), "")
+    if first in WHOLE:
+        raise UsageError(
+            f"{where}: takes {first!r}, as a function over all answers does",
+            hint="A metric is called once for each example: (prediction, references) or (prediction, references,"
+            " example), where prediction is a text",
+        )
     for count in (3, 2):
         try:
             signature.bind(*range(count))

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "refused"]
+"""Why an answer ended; `refused`: a server gave none (a filter, a refusal, a tool call), and it has no score."""
 Winner = Literal["left", "right", "tie", "both_bad", "skip", "undone"]
 """What a vote says. `skip` and `undone` (a vote that was taken back) are no votes in any count."""
 

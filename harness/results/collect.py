@@ -37,6 +37,12 @@ class AnswerCounts:
     """Cut off at max_new_tokens."""
     truncated: int = 0
     """Prompts that lost their left."""
+    refused: int = 0
+    """Not given: a server's filter, refusal or tool call."""
+    texts: str = ""
+    """Hash of all answers: arms with equal ones gave the same answer to every example."""
+    prompts: str = ""
+    """Hash of all prompts' hashes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,14 @@ _ROWS = f"""
 """Texts come as hashes, which the database computes once for each entry of a segment's dictionary."""
 
 
-def answer_counts(cursor: Any, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
-    """Evaluation → answers, answers cut off at their length limit, and prompts whose beginning was cut off."""
+def answer_counts(cursor: Any, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int, int, str, str]]:
+    """Evaluation → answers, answers cut off at their length limit, prompts whose beginning was cut off, answers that a
+    server refused, and hashes of all answers and of all prompts, whatever their order."""
     ids = list(dict.fromkeys(eval_ids))
     wanted = _wanted(cursor, "predictions", ids)
     query = (
-        "SELECT eval_id, count(*), count_if(finish = 'length'), count_if(truncated) FROM {} "
+        "SELECT eval_id, count(*), count_if(finish = 'length'), count_if(truncated), count_if(finish = 'refused'), "
+        "bit_xor(hash(example, text))::VARCHAR, bit_xor(hash(example, prompt_hash))::VARCHAR FROM {} "
         f"WHERE {wanted} GROUP BY eval_id"
     )
     rows = cursor.execute(query.format("predictions"), [ids]).fetchall()
@@ -42,7 +44,7 @@ def answer_counts(cursor: Any, eval_ids: Sequence[str]) -> dict[str, tuple[int, 
     [(distinct,)] = cursor.execute(keys, [ids]).fetchall()
     if sum(row[1] for row in rows) != distinct:
         rows = cursor.execute(query.format("current_predictions"), [ids]).fetchall()
-    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+    return {row[0]: tuple(row[1:]) for row in rows}
 
 
 def score_columns(cursor: Any, eval_ids: Sequence[str]) -> ScoreColumns | None:

@@ -212,8 +212,8 @@ class Store:
             columns = scores.score_columns(cursor, eval_ids)
         return columns if columns is not None else self.scores(eval_ids)
 
-    def answer_counts(self, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int]]:
-        """Evaluation → answers, answers cut off at their length limit, and prompts whose beginning was cut off."""
+    def answer_counts(self, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int, int, str, str]]:
+        """Evaluation → what `AnswerCounts` has; see `scores.answer_counts`."""
         with self._open() as cursor:
             return scores.answer_counts(cursor, eval_ids)
 

@@ -9,7 +9,15 @@ from harness import redaction
 from harness.config import ExperimentSpec, GateSpec, TaskSpec
 from harness.config.documents import Document, read_document, shown, validate
 from harness.errors import DataError, ModelError, SpecError
-from harness.experiments.loading.load import METHODS, find_task, load_arm, load_experiment, load_task, stock_folder
+from harness.experiments.loading.load import (
+    METHODS,
+    find_task,
+    load_arm,
+    load_experiment,
+    load_task,
+    recipe_notes,
+    stock_folder,
+)
 from harness.experiments.loading.suites import load_suite
 from harness.records import Example, ResolvedExperiment
 
@@ -57,7 +65,8 @@ def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -
         arms = ", ".join(str(arm.name) for arm in experiment.arms)
         line = f"{shown(file)}: experiment {experiment.name} on task {experiment.task.name}: {arms}"
         with redaction.texts(experiment.task.sensitive):
-            return "\n  ".join([line, *(_answer_lines(experiment) if data else [])])
+            notes = [f"note: {note}" for note in recipe_notes(experiment)]
+            return "\n  ".join([line, *notes, *(_answer_lines(experiment) if data else [])])
     task, folder = load_task(file, known_metrics)
     with redaction.texts(task.sensitive):
         return f"{shown(file)}: task {task.name}" + (f": {_data_line(task, folder)}" if data else "")

@@ -217,6 +217,23 @@ def load_experiment(path: Path, known_metrics: Collection[str] | None = None) ->
     return resolve_experiment(document, known_metrics)
 
 
+def recipe_notes(experiment: ResolvedExperiment) -> list[str]:
+    """A note for each trained arm that is written out without a learning rate: it does not start from the stock arm."""
+    notes = []
+    for arm in experiment.arms:
+        optimiser = getattr(arm, "optimiser", None)
+        if optimiser is None or "learning_rate" in optimiser.model_fields_set:
+            continue
+        stock = stock_folder() / "baselines" / "arms" / f"{arm.method}.yaml"
+        theirs = getattr(load_arm(stock), "optimiser", None) if stock.is_file() else None
+        if theirs is not None and theirs.learning_rate != optimiser.learning_rate:
+            notes.append(
+                f"{arm.name} gives no learning rate and gets {optimiser.learning_rate:g}; the stock arm {arm.method}"
+                f" has {theirs.learning_rate:g}, for the embedded base"
+            )
+    return notes
+
+
 def find_experiment(path: Path) -> Path:
     """`path`, or the stock file of that name."""
     return path if path.exists() else stock_folder() / path

@@ -62,7 +62,7 @@ def workers(experiment: ResolvedExperiment) -> int:
 def threads(experiment: ResolvedExperiment) -> int:
     """Threads of one worker."""
     resources = experiment.spec.resources
-    return resources.threads or (1 if resources.executor == "processes" else os.cpu_count() or 1)
+    return resources.threads or (1 if resources.executor == "processes" else environment.usable_threads())
 
 
 @dataclass(frozen=True, slots=True)

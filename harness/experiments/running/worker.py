@@ -12,7 +12,6 @@ half-finished scoring from its last complete batch.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import os
 import shutil
@@ -28,7 +27,7 @@ from harness.arms import artefacts
 from harness.arms.training import checkpoints
 from harness.arms.training.order import derived_seeds
 from harness.data import sealing, splits
-from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory
+from harness.errors import ArmFailed, DiskFull, Diverged, HarnessError, Interrupted, OutOfMemory, is_full_disk
 from harness.experiments.evaluation import evaluate, rungs, validate as validation
 from harness.models import library_configs
 from harness.records import (
@@ -437,16 +436,12 @@ def read_training(folder: Path) -> TrainingData:
 def _full_disk() -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except Exception as error:
         _raise_full_disk(error)
         raise
 
 
 def _raise_full_disk(error: BaseException) -> None:
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                "no space left on the device", hint="free some space and run the same command: it goes on"
-            ) from error
-        seen = seen.__cause__ or seen.__context__
+    if is_full_disk(error):
+        hint = "free some space and run the same command: it goes on"
+        raise DiskFull("no space left on the device", hint=hint) from error

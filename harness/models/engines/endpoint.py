@@ -48,6 +48,14 @@ class Reply:
     text: str
     limited: bool
     counted: tuple[int, int] | None
+    refused: bool = False
+    """The server gave no answer but a refusal, a filter's stop or a tool call."""
+
+
+NO_ANSWERS = ("content_filter", "tool_calls", "function_call")
+"""Finish reasons that come with no answer."""
+INSTEAD = ("refusal", "tool_calls", "function_call")
+"""What a message holds in place of an answer."""
 
 
 def is_local(url: str) -> bool:
@@ -152,14 +160,17 @@ class Client:
         try:
             reply = json.loads(content)
             choice = reply["choices"][0]
-            text = choice["text"] if self.spec.api == "completions" else choice["message"].get("content") or ""
+            said = choice if self.spec.api == "completions" else choice["message"]
+            text = said["text"] if self.spec.api == "completions" else said.get("content") or ""
+            refused = choice.get("finish_reason") in NO_ANSWERS or any(said.get(name) for name in INSTEAD)
             if not isinstance(text, str):
                 raise TypeError("text is no string")
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             shown = _line(content[:120].decode(errors="replace")) if content else "nothing"
             shown = redaction.SENSITIVE if redaction.active() else shown
             raise ArmFailed(self._safe(f"{self.address} sent a malformed reply: {shown}"), hint=hint) from error
-        return Reply(text, choice.get("finish_reason") == "length", _counted(reply.get("usage")))
+        refused = refused or (not text and said.get("content", "") is None)
+        return Reply(text, choice.get("finish_reason") == "length", _counted(reply.get("usage")), refused)
 
     def _key(self) -> str | None:
         name = self.spec.key_env
@@ -216,7 +227,7 @@ class EndpointModel:
         cuts = [reply.text.find(stop) for stop in stops if stop in reply.text]
         answer = reply.text[: min(cuts)] if cuts else reply.text
         counted = reply.counted or (self._count(text), self._count(answer))
-        finish: FinishReason = "length" if reply.limited and not cuts else "stop"
+        finish: FinishReason = "refused" if reply.refused else "length" if reply.limited and not cuts else "stop"
         return Generation(tuple(self.encode(answer)), answer, finish, counted)
 
     def _count(self, text: str) -> int:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
 
 Quantised = Literal["nf4", "int8"]
+MERGE_TOLERANCE = {"float32": 0.05, "float16": 1.0, "bfloat16": 1.0}
+"""How far merging may move a logit, by the base's data type: rounding of the sum of two weights, not another model."""
 SAME_LOGITS = 1e-3
 """A model that is loaded again differs by no more from what was saved."""
 
@@ -58,6 +60,14 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
         before = loading.probe(adapted)
         model = _merge(adapted if quantisation is None else loading.load_adapter(plain, source), source)
         change = float((loading.probe(model) - before).abs().max())
+        allowed = MERGE_TOLERANCE.get(str(model.dtype).removeprefix("torch."), 1.0)
+        if change > allowed:
+            raise ModelError(
+                f"merged into the weights the adapter is another model: logits move by {change:.3g} (at most"
+                f" {allowed:g} is rounding)",
+                hint="Export it without --merge. Adapters of an embedding or output head that share their weights"
+                " cannot be merged",
+            )
         into = "the base" if quantisation is None else f"the base as it was trained over ({quantisation.type})"
         merged = Merged(into, change)
     _own_template(plan, tokenizer)

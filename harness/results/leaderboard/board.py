@@ -101,8 +101,13 @@ def _row(arm: str, entries: Sequence[Entry], lookup: _Lookup, judge: Judge) -> R
         status = "failed"
     finished = [runs[entry.train_id, entry.attempt] for entry in good if (entry.train_id, entry.attempt) in runs]
     counts = [results.answers.get(eval_id, AnswerCounts()) for eval_id in eval_ids]
+    numbers = ("answers", "length_limited", "truncated", "refused")
     answers = AnswerCounts(
-        *(sum(getattr(count, name) for count in counts) for name in ("answers", "length_limited", "truncated"))
+        *(sum(getattr(count, name) for count in counts) for name in numbers),
+        *(
+            next(iter({getattr(count, name) for count in counts}), "") if counts else ""
+            for name in ("texts", "prompts")
+        ),
     )
     method = next((run.method for run in runs.values()), arm)
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
@@ -116,6 +121,7 @@ def _row(arm: str, entries: Sequence[Entry], lookup: _Lookup, judge: Judge) -> R
     missing = cells[judge.columns[0].name].missing
     notes = (
         *remarks.of_arm(results.experiment, finished, cost, answers, missing),
+        *remarks.beside_reference(results, arm, method, counts),
         *tuning.notes(lookup.tunings.get(arm)),
     )
     return Row(

@@ -47,6 +47,31 @@ def of_experiment(results: Results) -> tuple[str, ...]:
     return (*notes, *race_notes(results.experiment))
 
 
+def beside_reference(results: Results, arm: str, method: str, counts: Sequence[AnswerCounts]) -> tuple[str, ...]:
+    """Remarks on an arm whose answers are those of the reference arm, or whose prompts are others."""
+    reference = results.experiment.spec.get("reference")
+    theirs = [
+        results.answers[entry.eval_id]
+        for entry in results.entries
+        if entry.arm == reference and entry.eval_id is not None and entry.eval_id in results.answers
+    ]
+    if arm == reference or not theirs or not counts:
+        return ()
+    notes = []
+    if all(count.answers and count.texts == theirs[0].texts for count in counts):
+        notes.append(
+            f"its answers equal those of {reference} on all {counts[0].answers} test examples: as far as they go, it is"
+            " the same model"
+        )
+    prompted = method in ("few_shot", "untrained", "endpoint")  # these say themselves what their prompts are
+    if not prompted and any(count.prompts and count.prompts != theirs[0].prompts for count in counts):
+        notes.append(
+            f"its prompts are not those of {reference}: another chat template, tokenizer or date, so that they compare"
+            " as systems and not as models"
+        )
+    return tuple(notes)
+
+
 def _changed(change: Mapping[str, Any]) -> str:
     """A sentence about something that the files say otherwise than when the experiment was first run."""
     was, now = change["was"], change["now"]
@@ -95,6 +120,8 @@ def of_arm(
         notes += _of_cost(experiment, cost)
     if answers.length_limited:
         notes.append(f"{answers.length_limited} of {answers.answers} answers were cut off at max_new_tokens")
+    if answers.refused:
+        notes.append(f"{answers.refused} of {answers.answers} test prompts got no answer from the server (refused)")
     if answers.truncated:
         notes.append(f"{answers.truncated} of {answers.answers} test prompts lost their left to fit the context")
     if missing:
