@@ -110,17 +110,7 @@ def multiplies(dtype: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None
 @lru_cache
 def accelerators() -> list[str]:
     """Names of the NVIDIA devices that the driver shows; empty without a driver. Loads no torch."""
-    try:
-        answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()] if answer.returncode == 0 else []
+    return _lines("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader") or []
 
 
 def free_memory(device: str | None = None) -> int | None:
@@ -155,12 +145,17 @@ def used_memory(pid: int, device: str | None = None) -> int:
 
 def _driver(query: str) -> list[str]:
     """Lines that the NVIDIA driver answers with; none without a driver."""
-    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    return _lines("nvidia-smi", query, "--format=csv,noheader,nounits") or []
+
+
+def _lines(*command: str) -> list[str] | None:
+    """Lines that a program prints, empty ones left out; None where it cannot be run, fails or takes too long."""
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [line for line in answer.stdout.splitlines() if line.strip()] if answer.returncode == 0 else []
+        return None
+    lines = [line.strip() for line in answer.stdout.splitlines()]
+    return None if answer.returncode else [line for line in lines if line]
 
 
 def _left_of_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
@@ -188,20 +183,9 @@ def visible_devices(count: int, given: str | None) -> list[str]:
 @lru_cache
 def commit() -> tuple[str | None, bool | None]:
     """The commit of the working directory and whether it has uncommitted changes; None outside a repository."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=20, check=False)
-        if head.returncode:
-            return None, None
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None, None
-    return head.stdout.strip(), bool(status.stdout.strip())
+    head = _lines("git", "rev-parse", "HEAD")
+    changes = _lines("git", "status", "--porcelain", "--untracked-files=no") if head else None
+    return (None, None) if not head or changes is None else (head[0], bool(changes))
 
 
 def scoring_environment(device: str, cpu_kernels: str = "on") -> dict[str, str]:

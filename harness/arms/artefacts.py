@@ -9,7 +9,6 @@ Hashes cover contents and names only, never a path: a home folder may be moved, 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Any
 
 from harness.arms import TrainResult
 from harness.arms.training.checkpoints import sync
-from harness.records import Artefact, ArtefactKind, RunPlan, digest, from_json, to_json
+from harness.records import Artefact, ArtefactKind, RunPlan, digest, from_json
+from harness.records.files import read_json, write_json
 
 FOLDER = "artefact"
 RESULT = "result.json"
@@ -86,10 +86,7 @@ def describe(
 
 def write_result(folder: Path, result: TrainResult) -> TrainResult:
     """Note that the training in run folder `folder` is finished."""
-    part = folder / f"{RESULT}.part"
-    part.write_text(json.dumps(to_json(result), indent=1), encoding="utf-8")
-    sync(part)
-    part.replace(folder / RESULT)
+    write_json(folder / RESULT, result)
     return result
 
 
@@ -98,6 +95,6 @@ def read_result(folder: Path) -> TrainResult | None:
     path = folder / RESULT
     if not path.is_file():
         return None
-    result = from_json(TrainResult, json.loads(path.read_text(encoding="utf-8")))
+    result = from_json(TrainResult, read_json(path))
     artefact = result.artefact
     return result if artefact.path is None or (folder / artefact.path).is_dir() else None

@@ -8,7 +8,6 @@ shared by arms that ask one parent about the same pairs. TRL's DPOTrainer takes 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,8 @@ from harness.config import DpoSpec
 from harness.data.preference_files import read_pairs
 from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
-from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, digest, from_json, to_json
+from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, digest, from_json
+from harness.records.files import read_json, write_json
 
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
@@ -148,7 +148,7 @@ def _prepare_pairs(
     trainable, artefact = parent
     path = plan.run_folder / PAIRS
     if path.is_file():
-        return from_json(PairFile, json.loads(path.read_text(encoding="utf-8")))
+        return from_json(PairFile, read_json(path))
     assert isinstance(plan.arm, DpoSpec)
     started = time.perf_counter()
     notes: tuple[str, ...] = ()
@@ -169,9 +169,7 @@ def _prepare_pairs(
     shape = flops.shape_of(trainable.model)
     spent = flops.forward(shape, sampled) + flops.forward(shape, _volume(sides))
     result = PairFile(scored, seconds, notes, spent)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(to_json(result)), encoding="utf-8")
-    part.replace(path)
+    write_json(path, result)
     return result
 
 
@@ -280,14 +278,13 @@ def shared_reference(path: Path, compute: Callable[[], Reference]) -> tuple[Refe
     A file that cannot be read is made again. Written whole or not at all; two processes write the same.
     """
     try:
-        return from_json(Reference, json.loads(path.read_text(encoding="utf-8"))), True
+        return from_json(Reference, read_json(path)), True
     except (OSError, ValueError, TypeError, KeyError):
         computed = compute()
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own for each process, so that two that ask at once do not write into one file.
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(to_json(computed)), encoding="utf-8")
-    part.replace(path)
+    own = path.with_name(f"{path.name}.{os.getpid()}")
+    write_json(own, computed)
+    own.replace(path)
     return computed, False
 
 
