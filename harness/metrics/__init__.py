@@ -17,7 +17,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.config import plugins
 from harness.errors import DataError, UsageError
@@ -33,10 +33,6 @@ from harness.metrics.external import is_own as is_own, lm_eval_metric, own_metri
 from harness.records import Example, Likelihood, Prediction, Score, digest
 from harness.redaction import named
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 
 def modules(names: Iterable[str]) -> list[str]:
     """What computing these metrics imports beside the harness, most of it at the first value."""
@@ -48,51 +44,31 @@ def modules(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(module for name in names for start, module in prefixes.items() if name.startswith(start)))
 
 
-def _rouge(kind: str, answer: Answer) -> Measured:
-    return Measured(text.rouge(kind, answer.text, answer.references))
+def _of_text(function: Callable[[str, tuple[str, ...]], float]) -> Callable[[Answer], Measured]:
+    """The score of a metric that looks at an answer's text and the references."""
+    return lambda answer: Measured(function(answer.text, answer.references))
 
 
-def _exact_match(answer: Answer) -> Measured:
-    return Measured(text.exact_match(answer.text, answer.references))
-
-
-def _bleu(answer: Answer) -> Measured:
-    statistics = text.bleu_statistics(answer.text, answer.references)
-    return Measured(text.sentence_bleu(statistics), statistics)
-
-
-def _chrf(answer: Answer) -> Measured:
-    import numpy as np
-
-    statistics = text.chrf_statistics(answer.text, answer.references)
-    return Measured(float(text.combine_chrf(np.asarray(statistics))), statistics)
-
-
-def _length_limited(answer: Answer) -> Measured:
-    return Measured(float(answer.finish == "length"))
-
-
-def _facts(function: Callable[[str, Facts], float], answer: Answer) -> Measured | None:
-    return None if answer.facts is None else Measured(float(function(answer.text, answer.facts)))
-
-
-def _perplexity(rows: Sequence[Likelihood]) -> Measured | None:
-    return _of_sums(likelihood.token_statistics(rows), likelihood.combine_perplexity)
-
-
-def _bits_per_byte(rows: Sequence[Likelihood]) -> Measured | None:
-    return _of_sums(likelihood.byte_statistics(rows), likelihood.combine_bits_per_byte)
+def _of_facts(function: Callable[[str, Facts], float]) -> Callable[[Answer], Measured | None]:
+    """The score of a metric that looks at an answer's text and the true facts; missing without them."""
+    return lambda answer: None if answer.facts is None else Measured(float(function(answer.text, answer.facts)))
 
 
 def _of_sums(
-    statistics: tuple[float, ...] | None, combine: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> Measured | None:
-    import numpy as np
+    statistics_of: Callable[[Any], tuple[float, ...] | None], value_of: Callable[..., Any]
+) -> Callable[[Any], Measured | None]:
+    """The score of a corpus metric: an item's statistics, and their value where the item alone has a finite one."""
 
-    if statistics is None:
-        return None
-    value = float(combine(np.asarray(statistics)))
-    return Measured(value if math.isfinite(value) else None, statistics)
+    def score(item: Any) -> Measured | None:
+        import numpy as np
+
+        statistics = statistics_of(item)
+        if statistics is None:
+            return None
+        value = float(value_of(np.asarray(statistics)))
+        return Measured(value if math.isfinite(value) else None, statistics)
+
+    return score
 
 
 def _preference(rows: Sequence[Likelihood]) -> Measured | None:
@@ -103,99 +79,100 @@ def _preference(rows: Sequence[Likelihood]) -> Measured | None:
 _COUNT: dict[str, Any] = {"version": facts.VERSION, "direction": "lower", "unit": "an answer", "bounds": None}
 _PERCENT: dict[str, Any] = {"kind": "corpus", "unit": "0–100", "bounds": (0.0, 100.0)}
 _LOGPROB: dict[str, Any] = {"kind": "corpus", "source": "likelihood", "direction": "lower", "bounds": None}
-_OF_TOKENS: dict[str, Any] = {**_LOGPROB, "combine": likelihood.combine_perplexity}
-_OF_BYTES: dict[str, Any] = {**_LOGPROB, "unit": "bits", "combine": likelihood.combine_bits_per_byte}
+_PERPLEXITY = Metric(
+    "perplexity",
+    "exp(-Σ log p / Σ tokens) of the target given the prompt; every token weighs alike",
+    _of_sums(likelihood.token_statistics, likelihood.combine_perplexity),
+    combine=likelihood.combine_perplexity,
+    **_LOGPROB,
+)
+_BITS_PER_BYTE = Metric(
+    "bits_per_byte",
+    "-Σ log2 p / Σ bytes of the target given the prompt; every byte weighs alike",
+    _of_sums(likelihood.byte_statistics, likelihood.combine_bits_per_byte),
+    unit="bits",
+    combine=likelihood.combine_bits_per_byte,
+    **_LOGPROB,
+)
 _ALL = (
     Metric(
         "rouge_1",
         "F1 of common words, best of several references; mean over examples",
-        functools.partial(_rouge, "rouge1"),
+        _of_text(functools.partial(text.rouge, "rouge1")),
     ),
     Metric(
         "rouge_2",
         "F1 of common word pairs, best of several references; mean over examples",
-        functools.partial(_rouge, "rouge2"),
+        _of_text(functools.partial(text.rouge, "rouge2")),
     ),
     Metric(
         "rouge_l",
         "F1 of the longest common subsequence of words, best of several references; mean over examples",
-        functools.partial(_rouge, "rougeL"),
+        _of_text(functools.partial(text.rouge, "rougeL")),
     ),
     Metric(
         "bleu",
         "BP · exp(mean log n-gram precision, n ≤ 4), 13a tokens, exponential smoothing; n-gram counts summed over "
         "examples",
-        _bleu,
+        _of_sums(lambda answer: text.bleu_statistics(answer.text, answer.references), text.sentence_bleu),
         combine=text.combine_bleu,
         **_PERCENT,
     ),
     Metric(
         "chrf",
         "F2 of character n-grams, n ≤ 6, without white space; counts summed over examples",
-        _chrf,
+        _of_sums(lambda answer: text.chrf_statistics(answer.text, answer.references), text.combine_chrf),
         combine=text.combine_chrf,
         **_PERCENT,
     ),
     Metric(
         "exact_match",
         "share of answers equal to a reference, white space at the ends aside; mean over examples",
-        _exact_match,
+        _of_text(text.exact_match),
     ),
     Metric(
         "fact_recall",
         "stated facts / true facts of an example; mean over examples",
-        functools.partial(_facts, facts.fact_recall),
+        _of_facts(facts.fact_recall),
         version=facts.VERSION,
     ),
     Metric(
         "fabrications",
         "facts stated that are not true, a count an answer; mean over examples",
-        functools.partial(_facts, facts.fabrications),
+        _of_facts(facts.fabrications),
         **_COUNT,
     ),
     Metric(
         "omissions",
         "true facts left out, a count an answer; mean over examples",
-        functools.partial(_facts, facts.omissions),
+        _of_facts(facts.omissions),
         **_COUNT,
     ),
     Metric(
         "all_facts",
         "share of answers with every fact right; mean over examples",
-        functools.partial(_facts, facts.all_facts),
+        _of_facts(facts.all_facts),
         version=facts.VERSION,
     ),
     Metric(
         "length_limited",
         "share of answers cut off at max_new_tokens; mean over examples",
-        _length_limited,
+        lambda answer: Measured(float(answer.finish == "length")),
         direction="lower",
     ),
-    Metric(
-        "perplexity",
-        "exp(-Σ log p / Σ tokens) of the target given the prompt; every token weighs alike",
-        _perplexity,
-        **_OF_TOKENS,
-    ),
-    Metric(
-        "bits_per_byte",
-        "-Σ log2 p / Σ bytes of the target given the prompt; every byte weighs alike",
-        _bits_per_byte,
-        **_OF_BYTES,
-    ),
-    Metric(
-        "retention_perplexity",
-        "exp(-Σ log p / Σ tokens) of text from before the fine-tuning; every token weighs alike",
-        _perplexity,
+    _PERPLEXITY,
+    _BITS_PER_BYTE,
+    replace(
+        _PERPLEXITY,
+        name="retention_perplexity",
+        description="exp(-Σ log p / Σ tokens) of text from before the fine-tuning; every token weighs alike",
         suite="retention",
-        **_OF_TOKENS,
     ),
-    Metric(
-        "retention_bits_per_byte",
-        "-Σ log2 p / Σ bytes of text from before the fine-tuning; every byte weighs alike",
-        _bits_per_byte,
+    replace(
+        _BITS_PER_BYTE,
+        name="retention_bits_per_byte",
+        description="-Σ log2 p / Σ bytes of text from before the fine-tuning; every byte weighs alike",
         suite="retention",
-        **_OF_BYTES,
     ),
     Metric(
         "preference_accuracy",
@@ -215,13 +192,13 @@ def plugin(name: str) -> Metric | None:
     Raises:
         UsageError: the package cannot be imported, or brings something else.
     """
-    found = None if "/" in name or is_own(name) else plugins.find("harness.metrics", name, METRICS)
-    if found is None:
+    package = None if "/" in name or is_own(name) else plugins.find("harness.metrics", name, METRICS)
+    if package is None:
         return None
-    brought = found.load()
+    brought = package.load()
     if not isinstance(brought, Metric) or brought.name != name:
-        raise UsageError(f"{found.point.value} of the package {found.distribution} is no Metric called {name!r}")
-    return replace(brought, version=int(digest([found.identity, brought.version])[:13], 16))
+        raise UsageError(f"{package.point.value} of the package {package.distribution} is no Metric called {name!r}")
+    return replace(brought, version=int(digest([package.identity, brought.version])[:13], 16))
 
 
 def is_added(name: str) -> bool:
