@@ -18,8 +18,9 @@ from harness.errors import OutOfMemory
 from harness.experiments import pipeline
 from harness.experiments.running import plans as run_plans
 from harness.experiments.speed import passes, timing
+from harness.experiments.speed.passes import orders
 from harness.experiments.speed.probes import Job, examples_of, prompts_of
-from harness.experiments.speed.schedule import batches, orders
+from harness.experiments.speed.processes import batches
 from harness.records import Artefact, BatchTry, ServedArm, ServingProbe, ServingVisit
 from harness.records.journal import Journal
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
+from harness.arms.training.memory import is_out_of_memory
 from harness.arms.training.order import derived_seed
 from harness.config import OptimiserSpec, TrainedBase
 from harness.errors import OutOfMemory
@@ -106,14 +107,3 @@ def memory_errors(what: str) -> Iterator[None]:
         raise OutOfMemory(
             f"{what} ran out of memory", hint="Lower base_model.context or optimiser.batch_size, or use a 4-bit arm"
         ) from error
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether `error` says that memory ran out."""
-    # torch's own OutOfMemoryError is a RuntimeError; other libraries and the CPU's allocator say it in words.
-    text = str(error).lower()
-    return (
-        isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        or "can't allocate memory" in text
-        or "out of memory" in text
-    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 
+from harness.arms.training.memory import is_out_of_memory
 from harness.errors import OutOfMemory
-from harness.experiments.speed.schedule import filled
 from harness.models import Servable
 from harness.records import BatchTry, ServingVisit
 
@@ -21,16 +21,15 @@ def attempt(model: Servable, prompts: Prompts, rows: int, new_tokens: int, watch
     try:
         model.forced(filled(prompts, rows), new_tokens)
     except (OutOfMemory, MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return BatchTry(rows, "oom", None, " ".join(str(error).split())[:200])
     return BatchTry(rows, "ok", watch())
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether memory ran out; the CPU's allocator says so in words only."""
-    text = str(error)
-    return isinstance(error, (OutOfMemory, MemoryError)) or "can't allocate memory" in text or "out of memory" in text
+def filled(prompts: Prompts, rows: int) -> list[tuple[int, ...]]:
+    """`rows` prompts, those given over and over."""
+    return [prompts[number % len(prompts)] for number in range(rows)]
 
 
 def visit(

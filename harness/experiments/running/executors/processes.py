@@ -86,9 +86,7 @@ class Crew:
     def close(self) -> None:
         """End all: those at work are told to, idle ones leave by themselves, which gives back their semaphores."""
         self._dismiss()
-        for worker in self._idle:
-            worker.pool.shutdown(cancel_futures=True)
-        self._idle.clear()
+        self._send_home()
         self._queue.put(None)
         self._listener.join()
 
@@ -133,9 +131,12 @@ class Crew:
         """Tell processes at work to leave."""
         busy = [worker for _, worker in self._running.values()]
         self._running.clear()
-        _terminate(busy)
-        for worker in busy:
-            worker.pool.shutdown(cancel_futures=True)
+        forking.close([worker.pool for worker in busy], busy=True)
+
+    def _send_home(self, busy: bool = False) -> None:
+        """End the idle workers, or those that still import (`busy`)."""
+        forking.close([worker.pool for worker in self._idle], busy)
+        self._idle.clear()
 
     def _begun(self, slot: int) -> _Worker:
         device = self._devices[slot % len(self._devices)] if self._devices else None
@@ -154,10 +155,7 @@ class Crew:
         try:
             before()
         except BaseException:
-            _terminate(self._idle)
-            for worker in self._idle:
-                worker.pool.shutdown(cancel_futures=True)
-            self._idle.clear()
+            self._send_home(busy=True)
             raise
 
     # --------------------------------------------------------------------------------------------------- memory
@@ -229,12 +227,6 @@ def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
         return 1 if plan.seed is not None else 2 if plan.arm.method == "few_shot" else 3
 
     return sorted(plans, key=late)
-
-
-def _terminate(workers: Sequence[_Worker]) -> None:
-    for worker in workers:
-        for process in list((worker.pool._processes or {}).values()):
-            process.terminate()
 
 
 def devices_of(plans: Sequence[RunPlan]) -> list[str]:
