@@ -9,13 +9,12 @@ Hashes cover contents and names only, never a path: a home folder may be moved, 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.arms import TrainResult
-from harness.arms.training.checkpoints import sync
+from harness.arms.training.checkpoints import write_whole
 from harness.records import Artefact, ArtefactKind, RunPlan, digest, from_json
 from harness.records.files import read_json, write_json
 
@@ -40,17 +39,7 @@ def folder_bytes(folder: Path) -> int:
 
 def write_folder(plan: RunPlan, write: Callable[[Path], None]) -> Path:
     """Let `write` fill the artefact folder of a run; it appears whole or not at all. Returns it."""
-    plan.run_folder.mkdir(parents=True, exist_ok=True)
-    part, folder = plan.run_folder / f"{FOLDER}.part", plan.run_folder / FOLDER
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    write(part)
-    for path in part.rglob("*"):
-        sync(path)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    sync(plan.run_folder)
-    return folder
+    return write_whole(plan.run_folder / FOLDER, plan.run_folder / f"{FOLDER}.part", write)
 
 
 def describe(

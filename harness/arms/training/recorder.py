@@ -20,6 +20,7 @@ from harness.arms.training.order import rate_factor
 from harness.arms.training.stopping import StopFlag
 from harness.errors import ArmFailed, Diverged
 from harness.records import Ledger, RunEvent, TrainLogRow, from_json, to_json
+from harness.records.files import read_json, write_json, write_text
 
 LOG = "train_log.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -251,7 +252,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
                 "weights.safetensors": lambda path: save_file(weights, path),
                 "optimiser.pt": lambda path: torch.save(state, path),
                 "random.pt": lambda path: torch.save(_random_state(), path),
-                "position.json": lambda path: _write_text(path, json.dumps(position)),
+                "position.json": lambda path: write_json(path, position),
             },
         )
         self._saved_at, self._saving_took = time.monotonic(), time.monotonic() - started
@@ -274,14 +275,10 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self._random = torch.load(folder / "random.pt", map_location="cpu", weights_only=True)
-        position = json.loads((folder / "position.json").read_text(encoding="utf-8"))
+        position = read_json(folder / "position.json")
         self.validated = position.pop("validated")
         self.watch = from_json(instability.Watch, position.pop("watch", {}))
         self.meter = Meter(**position)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _cut_log(path: Path, step: int) -> None:
@@ -295,9 +292,7 @@ def _cut_log(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except ValueError:
             break
-    part = path.with_suffix(".part")
-    _write_text(part, "".join(kept))
-    part.replace(path)
+    write_text(path, "".join(kept))
 
 
 def _random_state() -> dict[str, Any]:
