@@ -103,11 +103,9 @@ class Arm(Protocol):
         Writes `train_log.jsonl` (TrainLogRow) and the artefact there. Raises Diverged, OutOfMemory, Interrupted or
         another HarnessError; anything else is a bug and is recorded as `failed`.
         """
-        ...
 
     def load(self, plan: RunPlan, artefact: Artefact) -> Model:
         """The trained model, ready to score."""
-        ...
 
 
 def family(method: str) -> Arm:

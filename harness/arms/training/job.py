@@ -22,23 +22,18 @@ class Objective(Protocol):
 
     def tokens(self, row: Any) -> tuple[int, int]:
         """Tokens of a row, and those of them that carry loss."""
-        ...
 
     def squares(self, row: Any) -> int:
         """Sum over a row's sequences of their squared length, which attention costs."""
-        ...
 
     def units(self, row: Any) -> int:
         """What a row adds to the denominator of the mean over an effective batch (target tokens, or one pair)."""
-        ...
 
     def collate(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Padded tensors of a micro-batch."""
-        ...
 
     def loss(self, model: Any, batch: dict[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
         """Sum of the rows' losses times their `weight` (rows,): one over the units of the whole effective batch."""
-        ...
 
 
 Seen = tuple[Mapping[int, Any], Sequence[int]]

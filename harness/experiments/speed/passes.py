@@ -23,11 +23,9 @@ class Bench(Protocol):
 
     def probe(self, job: Job) -> ServingProbe:
         """The arm's size and the batches that fit; raises where it cannot be measured."""
-        ...
 
     def visit(self, job: Job, rows: int | None) -> ServingVisit:
         """One timed visit with `rows` prompts at once; raises where it cannot be measured."""
-        ...
 
 
 def orders(arms: Sequence[str], rounds: int, rng: random.Random) -> list[tuple[str, ...]]:
