@@ -48,8 +48,6 @@ TRAINING = ("peft", "harness.arms.saving", "harness.arms.training.loop", *SCORIN
 
 def warm(plan: RunPlan) -> None:
     """Import what training or loading the plan's arm will import anyway, and load nothing."""
-    if not needs_libraries(plan.arm):
-        return
     if plan.seed is not None:
         cpu.shorten_imports(plan.device, plan.experiment.spec.resources.cpu_kernels)
     import_all(SCORING if plan.seed is None else TRAINING)

@@ -149,6 +149,8 @@ def _prepare_pairs(
     path = plan.run_folder / PAIRS
     if path.is_file():
         return from_json(PairFile, read_json(path))
+    from harness.arms.training import losses
+
     assert isinstance(plan.arm, DpoSpec)
     started = time.perf_counter()
     notes: tuple[str, ...] = ()
@@ -167,18 +169,10 @@ def _prepare_pairs(
     if was_kept:
         seconds += answer.seconds
     shape = flops.shape_of(trainable.model)
-    spent = flops.forward(shape, sampled) + flops.forward(shape, _volume(sides))
+    spent = flops.forward(shape, sampled) + flops.forward(shape, losses.volume(sides))
     result = PairFile(scored, seconds, notes, spent)
     write_json(path, result)
     return result
-
-
-def _volume(sides: Sequence[Encoded]) -> flops.Volume:
-    """What the parent's log-probabilities of `sides` take."""
-    from harness.arms.training.losses import target_tokens
-
-    lengths = [len(side.input_ids) for side in sides]
-    return flops.Volume(sum(lengths), sum(map(target_tokens, sides)), sum(length**2 for length in lengths))
 
 
 def task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[PreferencePair]:
@@ -221,17 +215,12 @@ def _sampled_pairs(
         cpu_kernels=plan.experiment.spec.resources.cpu_kernels,
     )
     answers: dict[int, str] = {}
-    volume = flops.Volume()
+    sizes: list[tuple[int, int]] = []
     for start in range(0, len(by_length), BATCH):
         part = by_length[start : start + BATCH]
         sampled = sampler.generate([prompts[at][1].prompt for at in part], generate.max_new_tokens, generate.stop)
         answers |= {at: answer.text for at, answer in zip(part, sampled, strict=True)}
-        written = [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, sampled, strict=True)]
-        volume = flops.Volume(
-            volume.tokens + sum(prompt + answer for prompt, answer in written),
-            volume.targets + sum(answer for _, answer in written),
-            volume.squares + sum((prompt + answer) ** 2 for prompt, answer in written),
-        )
+        sizes += [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, sampled, strict=True)]
         progress("sample", len(answers), len(prompts))
     trainable.model.generation_config = settings
     pairs = [
@@ -245,6 +234,9 @@ def _sampled_pairs(
             field="pairs",
             hint="Set `pairs: task`, or leave dpo out",
         )
+    volume = flops.Volume(
+        sum(map(sum, sizes)), sum(answer for _, answer in sizes), sum(sum(lengths) ** 2 for lengths in sizes)
+    )
     return pairs, volume, (f"{len(pairs)} pairs from {len(prompts)} answers of the parent",)
 
 

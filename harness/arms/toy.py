@@ -24,7 +24,8 @@ from harness.config import ToySpec
 from harness.data.prompts import Prompter
 from harness.errors import ArmFailed, Diverged, HarnessError, OutOfMemory
 from harness.models import Continuation, Generation, Logprob, library_configs
-from harness.records import Artefact, Ledger, RunPlan, TrainingData, TrainLogRow, to_json
+from harness.records import Artefact, Ledger, RunPlan, TrainingData, TrainLogRow
+from harness.records.files import write_records
 
 VERSION = 1
 BOS, EOS, FIRST = 1, 2, 3
@@ -143,7 +144,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     spent = time.perf_counter() - started
     loss = 2.0 - skill
     row = TrainLogRow(step=1, examples=budget, tokens=budget, seconds=spent, loss=loss, validation_loss=loss)
-    (plan.run_folder / "train_log.jsonl").write_text(json.dumps(to_json(row)) + "\n", encoding="utf-8")
+    write_records(plan.run_folder / "train_log.jsonl", [row])
     library_configs.write(
         plan.run_folder, [library_configs.describe("toy", knowledge, Knowledge(0.5, plan.seed or 0, 1))]
     )

@@ -15,7 +15,7 @@ Importing this module imports lm_eval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lm_eval.api.model import TemplateLM
@@ -23,13 +23,9 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from harness.config import BaseModelSpec
 from harness.models import Continuation, Logprob, Model
+from harness.models.lm_eval_tasks import Progress, Scorer
 from harness.models.token_cache import Encoder
 from harness.models.transformers.batching import plan_batches, plan_continuations
-
-Progress = Callable[[str, int, int], None]
-"""Called with a phase, requests done and requests in all."""
-Scorer = Callable[[str, Sequence[Continuation]], list[Logprob]]
-"""Scores the requests of one kind (`loglikelihood`, `loglikelihood_rolling`), in the order given."""
 
 
 def _silent(phase: str, done: int, total: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from harness.arms.training.memory import is_out_of_memory
 from harness.arms.training.order import derived_seed
 from harness.config import OptimiserSpec, TrainedBase
+from harness.data.prompts import Encoded
 from harness.errors import OutOfMemory
 from harness.records import RunPlan
 
@@ -20,11 +21,8 @@ from harness.records import RunPlan
 class Objective(Protocol):
     """What is minimised. A row is one example in whatever form the objective understands."""
 
-    def tokens(self, row: Any) -> tuple[int, int]:
-        """Tokens of a row, and those of them that carry loss."""
-
-    def squares(self, row: Any) -> int:
-        """Sum over a row's sequences of their squared length, which attention costs."""
+    def sides(self, row: Any) -> Sequence[Encoded]:
+        """The sequences of a row that go through the model."""
 
     def units(self, row: Any) -> int:
         """What a row adds to the denominator of the mean over an effective batch (target tokens, or one pair)."""

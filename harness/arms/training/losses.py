@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from harness.arms.training import packing
+from harness.arms.training.flops import Volume
 from harness.data.prompts import IGNORED, Encoded
 from harness.models.transformers.forward import head_on, logits_at
 
@@ -56,6 +57,14 @@ def target_tokens(row: Encoded) -> int:
     return len(row.target) - (not row.prompt)
 
 
+def volume(sides: Iterable[Encoded]) -> Volume:
+    """What goes through a model that scores the targets of `sides`."""
+    sizes = [(len(side.input_ids), target_tokens(side)) for side in sides]
+    return Volume(
+        sum(length for length, _ in sizes), sum(targets for _, targets in sizes), sum(length**2 for length, _ in sizes)
+    )
+
+
 def pad(rows: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
     """Right-padded `ids` and `labels` of encoded rows, each (rows, longest), and their `lengths` (rows,)."""
     width = max(len(row.input_ids) for row in rows)
@@ -74,13 +83,9 @@ class CompletionLoss:
 
     pad_id: int
 
-    def tokens(self, row: Encoded) -> tuple[int, int]:
-        """Tokens of a row, and those that carry loss."""
-        return len(row.input_ids), target_tokens(row)
-
-    def squares(self, row: Encoded) -> int:
-        """Squared length."""
-        return len(row.input_ids) ** 2
+    def sides(self, row: Encoded) -> tuple[Encoded]:
+        """The row itself."""
+        return (row,)
 
     def units(self, row: Encoded) -> int:
         """Target tokens."""
@@ -116,14 +121,9 @@ class PreferenceLoss:
     beta: float
     sft_weight: float
 
-    def tokens(self, row: PairRow) -> tuple[int, int]:
-        """Tokens of both sequences, and those of both targets."""
-        both = (row.chosen, row.rejected)
-        return sum(len(side.input_ids) for side in both), sum(target_tokens(side) for side in both)
-
-    def squares(self, row: PairRow) -> int:
-        """Sum of both squared lengths."""
-        return len(row.chosen.input_ids) ** 2 + len(row.rejected.input_ids) ** 2
+    def sides(self, row: PairRow) -> tuple[Encoded, Encoded]:
+        """Prompt and answer, chosen and rejected."""
+        return row.chosen, row.rejected
 
     def units(self, row: PairRow) -> int:
         """One pair."""

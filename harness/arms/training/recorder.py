@@ -14,7 +14,7 @@ import torch
 from transformers import TrainerCallback
 
 from harness.arms import Progress
-from harness.arms.training import checkpoints, flops, instability, memory
+from harness.arms.training import checkpoints, flops, instability, losses, memory
 from harness.arms.training.job import Job, mixed
 from harness.arms.training.order import rate_factor
 from harness.arms.training.stopping import StopFlag
@@ -133,14 +133,14 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
     def _count(self, seconds: float) -> None:
         job, meter = self.job, self.meter
         done = min(len(job.order), meter.examples + job.optimiser.batch_size)
-        counts = [job.objective.tokens(job.rows[at]) for at in job.order[meter.examples : done]]
+        seen = losses.volume(s for at in job.order[meter.examples : done] for s in job.objective.sides(job.rows[at]))
         self.meter = replace(
             meter,
             step=meter.step + 1,
             examples=done,
-            tokens=meter.tokens + sum(tokens for tokens, _ in counts),
-            target_tokens=meter.target_tokens + sum(targets for _, targets in counts),
-            squares=meter.squares + sum(job.objective.squares(job.rows[at]) for at in job.order[meter.examples : done]),
+            tokens=meter.tokens + seen.tokens,
+            target_tokens=meter.target_tokens + seen.targets,
+            squares=meter.squares + seen.squares,
             train_seconds=meter.train_seconds + seconds,
             peak_memory_bytes=max(meter.peak_memory_bytes, self._peak()),
         )
