@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,20 +67,23 @@ def hardware() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": _cpu_facts(CPUINFO, ["model name"]) or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "memory_bytes": memory,
         "accelerators": accelerators(),
     }
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def _cpu_facts(cpuinfo: Path, names: Sequence[str]) -> str | None:
+    """What Linux says first of a processor under one of `names`; None where the system does not say."""
+    try:
+        lines = [line.partition(":") for line in cpuinfo.read_text(errors="replace").splitlines()]
+    except OSError:
+        return None
+    return next((value.strip() for name, _, value in lines if name.strip() in names), None)
 
 
 HALVES = {
@@ -89,22 +93,15 @@ HALVES = {
 """Data types of two bytes, and the names that Linux gives to a processor's arithmetic in them (x86 and ARM)."""
 
 
-def multiplies(dtype: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
+def multiplies(dtype: str, cpuinfo: Path = CPUINFO) -> bool | None:
     """Whether this processor multiplies numbers of `dtype` itself; None where the system does not say.
 
     Where it does not, torch emulates it: a matrix product took 70 times as long as in float32 (AMD Zen 3, torch 2.13).
     """
     if dtype not in HALVES:
         return True
-    try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):  # of x86, of ARM
-            return not HALVES[dtype].isdisjoint(value.split())
-    return None
+    flags = _cpu_facts(cpuinfo, ["flags", "Features"])  # of x86, of ARM
+    return None if flags is None else not HALVES[dtype].isdisjoint(flags.split())
 
 
 @lru_cache

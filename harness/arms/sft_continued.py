@@ -31,10 +31,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     done = artefacts.read_result(plan.run_folder)
     if done is not None:
         return done
-    from harness.models.transformers import loading
-
-    # Before the imports below: some of these libraries talk while they are imported.
-    loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
     from harness.arms.training.job import Job, memory_errors

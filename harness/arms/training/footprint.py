@@ -193,19 +193,14 @@ def measured(home: Path) -> dict[str, int]:
     largest: dict[str, int] = {}
     for file in sorted((home / "runs").glob("*/plan.json")):
         records = [file.parent / "run.json", *file.parent.glob("rungs/*/run.json")]
-        peaks = []
-        for record in records:
-            try:
-                ledger = read_json(record)["ledger"] if record.exists() else {}
-                peaks.append(int(ledger.get("peak_memory_bytes") or 0))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        if max(peaks, default=0):
-            try:
-                recipe = recipe_of(read_json(file))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            largest[recipe] = max(largest.get(recipe, 0), *peaks)
+        try:
+            ledgers = [read_json(record)["ledger"] for record in records if record.exists()]
+            peak = max((int(ledger.get("peak_memory_bytes") or 0) for ledger in ledgers), default=0)
+            recipe = recipe_of(read_json(file)) if peak else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if peak:
+            largest[recipe] = max(largest.get(recipe, 0), peak)
     return largest
 
 
