@@ -11,9 +11,8 @@ A serving engine of its own has other figures.
 
 Prompts are validation examples; the test split is closed meanwhile, so that none of this evaluates on it.
 
-    timing  one loaded model                            processes  processes that measure, and what their death means
-    probes  what runs in a process of its own           session    an experiment's plans → a stored pass
-    passes  rounds over arms in a drawn order, with a journal
+    probes  one loaded model in a process of its own    processes  those processes, and what their death means
+    passes  rounds over arms, with a journal            session    an experiment's plans → a stored pass
 """
 
 from harness.experiments.speed.session import check_prompts, jobs, measure
