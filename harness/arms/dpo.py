@@ -31,7 +31,6 @@ from harness.records.files import read_json, write_json
 
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
-    from harness.arms.training.losses import PairRow
 
 VERSION = 4
 PAIRS = "pairs.json"
@@ -85,9 +84,12 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loaded = time.perf_counter() - started
     with memory_errors("preparing preference pairs"):
         prepared = _prepare_pairs(plan, (trainable, parent.artefact), data, count, progress)
-    rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
+    rows = {
+        index: losses.PairRow(*_encode(trainable, examples, scored.pair), scored.chosen, scored.rejected)
+        for index, scored in enumerate(prepared.pairs)
+    }
     order = training_order(len(rows), count, derived_seed(plan.seed, "data_order"))
-    objective = losses.PreferenceLoss(_pad_id(trainable), arm.beta, arm.sft_weight)
+    objective = losses.PreferenceLoss(trainable.pad_id, arm.beta, arm.sft_weight)
     job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     spent = loop.run(trainable.model, job, progress)
     costs = Ledger(
@@ -292,7 +294,7 @@ def _reference(plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], pr
     with torch.no_grad(), mixed(plan.device, plan.experiment.base.autocast):
         for start in range(0, len(by_length), BATCH):
             part = by_length[start : start + BATCH]
-            batch = losses.pad([sides[at] for at in part], _pad_id(trainable))
+            batch = losses.pad([sides[at] for at in part], trainable.pad_id)
             placed = {name: value.to(model.device) for name, value in batch.items()}
             for at, value in zip(part, losses.target_logprobs(model, **placed).tolist(), strict=True):
                 logprobs[at] = value
@@ -300,17 +302,6 @@ def _reference(plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], pr
     return Reference(tuple(logprobs), time.perf_counter() - started)
 
 
-def _row(trainable: Trainable, examples: Mapping[str, Example], scored: ScoredPair) -> PairRow:
-    from harness.arms.training.losses import PairRow
-
-    chosen, rejected = _encode(trainable, examples, scored.pair)
-    return PairRow(chosen, rejected, scored.chosen, scored.rejected)
-
-
 def _encode(trainable: Trainable, examples: Mapping[str, Example], pair: PreferencePair) -> tuple[Encoded, Encoded]:
     example = examples[pair.example]
     return trainable.prompter.encode(example, pair.chosen), trainable.prompter.encode(example, pair.rejected)
-
-
-def _pad_id(trainable: Trainable) -> int:
-    return int(trainable.tokenizer.pad_token_id or 0)

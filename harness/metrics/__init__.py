@@ -189,8 +189,7 @@ METRICS: dict[str, Metric] = {each.name: each for each in _ALL}
 def plugin(name: str) -> Metric | None:
     """The metric called `name` that an installed package adds, if one does; its version stands for the package's.
 
-    Raises:
-        UsageError: the package cannot be imported, or brings something else.
+    Raises UsageError where the package cannot be imported, or brings something else.
     """
     package = None if "/" in name or is_own(name) else plugins.find("harness.metrics", name, METRICS)
     if package is None:
@@ -213,8 +212,7 @@ def metric(name: str) -> Metric:
     Of an own metric it knows no more than that its values are averaged: `user_metrics.load_own` computes it,
     `declared` knows its direction.
 
-    Raises:
-        UsageError: no such metric; names the nearest one.
+    Raises UsageError for no such metric; it names the nearest one.
     """
     if name in METRICS:
         return METRICS[name]
@@ -242,8 +240,7 @@ def is_corpus(name: str) -> bool:
 def declared(name: str, declaration: Mapping[str, Any] | None) -> Metric:
     """`metric(name)`; an own metric, or that of a package which is gone, with what it declared when it was scored.
 
-    Raises:
-        UsageError: no such metric; or a package is gone that alone can combine its metric's values.
+    Raises UsageError for no such metric, or where a package is gone that alone can combine its metric's values.
     """
     if is_own(name):
         return own_metric(name, declaration)
@@ -313,8 +310,7 @@ def score_likelihoods(metrics: Sequence[str], likelihoods: Iterable[Likelihood])
 
     Likelihoods of several evaluations may be mixed. An item that cannot be scored gets status `missing`.
 
-    Raises:
-        UsageError: an unknown metric.
+    Raises UsageError for an unknown metric.
     """
     chosen = [metric_ for metric_ in map(metric, metrics) if metric_.source == "likelihood"]
     items: dict[tuple[str, str, str], list[Likelihood]] = {}
@@ -337,8 +333,7 @@ def missing_likelihoods(metrics: Sequence[str], eval_id: str, items: Mapping[str
 def facts_of(example: Example, column: str | None) -> Facts | None:
     """The facts of an example: its column as it came, or as JSON text (csv); None without the column or a value.
 
-    Raises:
-        DataError: the column holds something else than [{slot, value}, …].
+    Raises DataError where the column holds something else than [{slot, value}, …].
     """
     raw = example.fields.get(column) if column else None
     if raw is None:

@@ -60,8 +60,7 @@ def load_own(names: Iterable[str], folder: Path, *, sensitive: bool = False) -> 
 
     With `sensitive` no message repeats what the function's exceptions say, because that may quote an example.
 
-    Raises:
-        UsageError: no such file or function, or one that does not declare what it must.
+    Raises UsageError for no such file or function, or one that does not declare what it must.
     """
     chosen = [name for name in dict.fromkeys(names) if metrics.is_added(name)]
     return {name: known_metric(name, folder, sensitive=sensitive) for name in chosen}

@@ -105,7 +105,9 @@ def estimate(plan: RunPlan, sizes: BaseSizes, characters: int) -> int:
     size = SIZES[base.dtype]
     context = base.context or sizes.context
     longest = min(context, -(-characters // CHARACTERS_A_TOKEN))
-    root = _root(plan)
+    # For an arm that goes on from another one, that other decides what is trained.
+    others = {other.name: other for other in plan.experiment.arms}
+    root: Any = others.get(arm.parent, arm) if isinstance(arm, ContinuedBase) else arm
     quantised = getattr(root, "quantisation", None) is not None
     matrices = sum(map(math.prod, sizes.matrices()))
     weights = sizes.elements * size - (matrices * (size - FOUR_BIT) if quantised else 0)
@@ -126,14 +128,6 @@ def estimate(plan: RunPlan, sizes: BaseSizes, characters: int) -> int:
 def in_process(size: float, device: str) -> int:
     """Bytes that a process takes in the memory of `device` when its tensors take `size`."""
     return int(SLACK * size + CONTEXT) if device.startswith("cuda") else int(size + LIBRARIES)
-
-
-def _root(plan: RunPlan) -> Any:
-    """The arm that decides what is trained: for one that goes on from another, that other."""
-    arm = plan.arm
-    if isinstance(arm, ContinuedBase):
-        return next((other for other in plan.experiment.arms if other.name == arm.parent), arm)
-    return arm
 
 
 def _trained(arm: Any, sizes: BaseSizes, size: int) -> int:

@@ -50,8 +50,7 @@ def measure(
 
     A pass that is stored for the same subject is given back instead, unless `again`. `bench` stands in for processes.
 
-    Raises:
-        DataError: there is no validation example.
+    Raises DataError where there is no validation example.
     """
     if not jobs:
         return None

@@ -106,7 +106,11 @@ class Crew:
             if before is not None:
                 if self._context.get_start_method() == "spawn":
                     self._warm(waiting[: self._workers])
-                self._or_end(before)
+                try:
+                    before()
+                except BaseException:  # nobody waits for what the workers import
+                    self._send_home(busy=True)
+                    raise
             memory = self._expected(waiting) if self._expected is not None and waiting else None
             while waiting or running:
                 for plan in [plan for plan in waiting if plan.parent_train_id in settled | {None}]:
@@ -149,14 +153,6 @@ class Crew:
             worker = self._begun(free_slot([other.slot for other in self._idle]))
             self._idle.append(worker)
             worker.pool.submit(warm, plan)
-
-    def _or_end(self, before: Callable[[], None]) -> None:
-        """Call `before`; when it refuses, nobody waits for what the workers import."""
-        try:
-            before()
-        except BaseException:
-            self._send_home(busy=True)
-            raise
 
     # --------------------------------------------------------------------------------------------------- memory
 
