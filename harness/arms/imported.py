@@ -47,11 +47,11 @@ def kind_of(folder: Path) -> Literal["adapter", "full"]:
     adapter = folder / "adapter_config.json"
     if not adapter.is_file() and not (folder / "config.json").is_file():
         raise ModelError(f"{folder} has neither adapter_config.json nor config.json", hint=hint)
-    if not adapter.is_file():
-        loading.require_safetensors(folder, str(folder), "model")
-        return "full"
-    loading.check_adapter_folder(folder)
-    return "adapter"
+    kind: Literal["adapter", "full"] = "adapter" if adapter.is_file() else "full"
+    loading.require_safetensors(folder, str(folder), kind)
+    if kind == "adapter":
+        loading.check_adapter_folder(folder)
+    return kind
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ computes the same loss (a test compares them), but scores masked positions too w
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +17,6 @@ from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.training.order import budgeted_order, derived_seed, training_order
 from harness.arms.untrained import load as load
 from harness.config import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec, TrainedBase
-from harness.config.documents import nearest
 from harness.data.prompts import Encoded, Prompter, context_length
 from harness.errors import ModelError, SpecError
 from harness.records import Example, Ledger, RunPlan, TrainingData, digest
@@ -115,11 +115,13 @@ def _any_config(arm: PeftSpec) -> Any:
     kinds = {str(kind.value): config for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
     kind = kinds.get(arm.type.upper())
     if kind is None:
-        raise SpecError(f"peft knows no adapter type {arm.type}", field="type", hint=nearest(arm.type.upper(), kinds))
+        raise SpecError(
+            f"peft knows no adapter type {arm.type}", field="type", hint=_nearest(arm.type.upper(), list(kinds))
+        )
     fields = [field.name for field in dataclasses.fields(kind) if field.init]
     for name in arm.config:
         if name not in fields:
-            raise SpecError(f"{kind.__name__} has no such field", field=f"config.{name}", hint=nearest(name, fields))
+            raise SpecError(f"{kind.__name__} has no such field", field=f"config.{name}", hint=_nearest(name, fields))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -155,6 +157,11 @@ def _refused(error: Exception) -> SpecError:
         field="config",
         hint="Set its target_modules and sizes to fit the base model (see the PEFT reference of that type)",
     )
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]}?" if close else f"It knows {', '.join(sorted(names))}"
 
 
 def refuse_unknown_tokens(trainable: Trainable, rows: Iterable[Encoded]) -> None:
