@@ -73,39 +73,51 @@ class Reader(Protocol):
 
     def experiments_on(self, task_fingerprint: str) -> set[str]:
         """Ids of all experiments on these splits, deleted ones too."""
+        ...
 
     def experiment(self, name_or_id: str) -> ExperimentRecord:
         """The experiment with this id, or the newest of this name."""
+        ...
 
     def entries(self, experiment_id: str) -> list[Entry]:
         """Arms and seeds of an experiment."""
+        ...
 
     def runs(self, train_ids: Sequence[str]) -> list[RunRecord]:
         """All attempts at these trainings."""
+        ...
 
     def trials(self, experiment_id: str) -> list[Trial]:
         """Trials of an experiment's tuning."""
+        ...
 
     def evaluations(self, eval_ids: Sequence[str]) -> list[Evaluation]:
         """Evaluations by id."""
+        ...
 
     def scores(self, eval_ids: Sequence[str]) -> list[Score]:
         """Scores of these evaluations, in stored order."""
+        ...
 
     def score_columns(self, eval_ids: Sequence[str]) -> Sequence[Score]:
         """The same Scores, as columns where they fit."""
+        ...
 
     def sentinels(self, suite: str) -> list[SentinelCheck]:
         """Checks of environments on this sealed suite."""
+        ...
 
     def serving(self, experiment_id: str) -> list[ServingPass]:
         """Passes of serving figures over an experiment's arms."""
+        ...
 
     def answer_counts(self, eval_ids: Sequence[str]) -> Mapping[str, tuple[int, int, int]]:
         """Evaluation → answers, answers cut off at their length limit, prompts that lost their left."""
+        ...
 
     def looks(self) -> list[SealedAccess]:
         """All looks at sealed test splits."""
+        ...
 
 
 class LogReader(Protocol):
@@ -113,6 +125,7 @@ class LogReader(Protocol):
 
     def train_logs(self, train_ids: Sequence[str]) -> list[TrainLog]:
         """The logs of all attempts at these trainings."""
+        ...
 
 
 def with_logs(results: Results, reader: LogReader) -> Results:
@@ -127,9 +140,11 @@ class RoundReader(Protocol):
 
     def rounds(self, experiment_id: str) -> list[Round]:
         """Review rounds over an experiment's arms, in the order they were opened."""
+        ...
 
     def ballots(self, round_id: str) -> Ballots:
         """Assignments, every vote, closing guesses, and the characters of each text by (example, source)."""
+        ...
 
 
 def with_human(results: Results, reader: RoundReader, judge: Callable[[Round], HumanReview] | None = None) -> Results:

@@ -18,10 +18,12 @@ class Comparer(Protocol):
 
     def difference(self, a: str, b: str, level: float) -> Estimate | str:
         """Paired difference a - b with an interval at `level`, or why there is none."""
+        ...
 
     def needed(self, a: str, b: str, gap: float, level: float) -> tuple[int | None, int | None]:
         """More test examples, and more seeds, until an interval at `level` is narrower than `gap` on each side with
         80 % power; None where it cannot be said or would not help."""
+        ...
 
 
 class Pairs(Protocol):
@@ -30,18 +32,22 @@ class Pairs(Protocol):
     @property
     def value(self) -> NDArray[np.float64]:
         """Differences."""
+        ...
 
     @property
     def low(self) -> NDArray[np.float64]:
         """Lower limits."""
+        ...
 
     @property
     def high(self) -> NDArray[np.float64]:
         """Upper limits."""
+        ...
 
     @property
     def known(self) -> NDArray[np.bool_]:
         """Whether a pair has limits."""
+        ...
 
 
 @runtime_checkable
@@ -50,6 +56,7 @@ class ManyComparer(Comparer, Protocol):
 
     def differences(self, arms: Sequence[str], level: float) -> Pairs | None:
         """`difference` of every pair of `arms`; None where they must be asked for one by one."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
