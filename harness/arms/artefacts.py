@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +52,19 @@ def describe(
     prefix_hash: str = "",
 ) -> Artefact:
     """The record of an artefact in `folder` (None for the base itself); `hash` covers every field but the paths."""
-    content = files_hash(folder) if folder is not None else ""
-    identity = {
-        "kind": kind,
-        "base_hash": plan.base_hash,
-        "files_hash": content,
-        "quantisation": quantisation,
-        "chat_template_hash": chat_template_hash,
-        "prefix_hash": prefix_hash,
-    }
-    return Artefact(
+    artefact = Artefact(
         kind=kind,
         base_path=str(plan.experiment.base.path),
         base_hash=plan.base_hash,
         path=folder.relative_to(plan.run_folder).as_posix() if folder is not None else None,
-        files_hash=content,
+        files_hash=files_hash(folder) if folder is not None else "",
         quantisation=quantisation,
         chat_template_hash=chat_template_hash,
         prefix_hash=prefix_hash,
-        hash=digest(identity),
+        hash="",
     )
+    covered = ("kind", "base_hash", "files_hash", "quantisation", "chat_template_hash", "prefix_hash")
+    return replace(artefact, hash=digest({name: getattr(artefact, name) for name in covered}))
 
 
 def write_result(folder: Path, result: TrainResult) -> TrainResult:

@@ -314,10 +314,7 @@ def _set_random_state(state: dict[str, Any]) -> None:
 
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
-    inner = state["numpy"]["state"]
-    np.random.set_state(
-        {**state["numpy"], "state": {"key": np.asarray(inner["key"], dtype=np.uint32), "pos": inner["pos"]}}
-    )
+    np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])

@@ -167,7 +167,11 @@ class Crew:
         fresh = [] if self._idle else [self._begun(free_slot(taken))]
         for worker in [*reversed(self._idle), *fresh]:
             device = worker.device if plan.device == "cuda" else None
-            occupants = _occupants(memory, self._running, device)
+            occupants = [
+                Occupant(memory.needs.get(other.train_id), _used(memory, busy, device))
+                for other, busy in self._running.values()
+                if device is None or busy.device == device
+            ]
             free, own = memory.free(device), _used(memory, worker, device)
             decision = decide(need, free, occupants, own)
             if decision != "start" and device is None and free is not None:
@@ -198,15 +202,6 @@ class Crew:
 def _used(memory: Memory, worker: _Worker, device: str | None) -> int:
     """Bytes that a worker holds on `device`."""
     return sum(memory.used(pid, device) for pid in worker.pids)
-
-
-def _occupants(memory: Memory, running: Running, device: str | None) -> list[Occupant]:
-    """Those at work in the memory of `device`; None is main memory."""
-    return [
-        Occupant(memory.needs.get(plan.train_id), _used(memory, worker, device))
-        for plan, worker in running.values()
-        if device is None or worker.device == device
-    ]
 
 
 def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
