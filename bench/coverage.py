@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness import stats
-from harness.experiments.forecast.power import Known, Power, with_numbers
+from harness.experiments.forecast.power import KnownSpread, Power, with_numbers
 from harness.records import Estimate, Question
 from harness.stats.clusters import cr2_dof
 
@@ -245,7 +245,7 @@ def planned(scenario: Scenario, rng: np.random.Generator) -> dict[str, float]:
 def figure(spread: stats.Spread, clusters: stats.Clusters, question: Question) -> float:
     """What `harness plan` says of two arms with this spread."""
     nothing_yet = Power("score", clusters.n, clusters.count, SEEDS, question, "")
-    found = with_numbers(nothing_yet, Known((spread,), clusters.count, "pilots"), question, 2)
+    found = with_numbers(nothing_yet, KnownSpread((spread,), clusters.count, "pilots"), question, 2)
     assert found.smallest is not None
     return found.smallest
 

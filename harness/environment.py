@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def hardware() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": _cpu_facts(CPUINFO, ["model name"]) or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "memory_bytes": memory,
         "accelerators": accelerators(),
@@ -81,7 +82,8 @@ def usable_threads() -> int:
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(count, math.ceil(_quota())))
+    quota = _quota()
+    return count if math.isinf(quota) else max(1, min(count, math.ceil(quota)))
 
 
 def _quota(root: Path = Path("/sys/fs/cgroup")) -> float:
@@ -98,13 +100,16 @@ def _quota(root: Path = Path("/sys/fs/cgroup")) -> float:
         return math.inf
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def _cpu_facts(cpuinfo: Path, names: Sequence[str]) -> str | None:
+    """What Linux says first of a processor under one of `names`; None where the system does not say."""
+    try:
+        lines = [line.partition(":") for line in cpuinfo.read_text(errors="replace").splitlines()]
+    except OSError:
+        return None
+    return next((value.strip() for name, _, value in lines if name.strip() in names), None)
 
 
 HALVES = {
@@ -114,38 +119,21 @@ HALVES = {
 """Data types of two bytes, and the names that Linux gives to a processor's arithmetic in them (x86 and ARM)."""
 
 
-def multiplies(dtype: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool | None:
+def multiplies(dtype: str, cpuinfo: Path = CPUINFO) -> bool | None:
     """Whether this processor multiplies numbers of `dtype` itself; None where the system does not say.
 
     Where it does not, torch emulates it: a matrix product took 70 times as long as in float32 (AMD Zen 3, torch 2.13).
     """
     if dtype not in HALVES:
         return True
-    try:
-        lines = cpuinfo.read_text(errors="replace").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):  # of x86, of ARM
-            return not HALVES[dtype].isdisjoint(value.split())
-    return None
+    flags = _cpu_facts(cpuinfo, ["flags", "Features"])  # of x86, of ARM
+    return None if flags is None else not HALVES[dtype].isdisjoint(flags.split())
 
 
 @lru_cache
 def accelerators() -> list[str]:
     """Names of the NVIDIA devices that the driver shows; empty without a driver. Loads no torch."""
-    try:
-        answer = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [line.strip() for line in answer.stdout.splitlines() if line.strip()] if answer.returncode == 0 else []
+    return _lines("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader") or []
 
 
 def free_memory(device: str | None = None) -> int | None:
@@ -180,12 +168,17 @@ def used_memory(pid: int, device: str | None = None) -> int:
 
 def _driver(query: str) -> list[str]:
     """Lines that the NVIDIA driver answers with; none without a driver."""
-    command = ["nvidia-smi", query, "--format=csv,noheader,nounits"]
+    return _lines("nvidia-smi", query, "--format=csv,noheader,nounits") or []
+
+
+def _lines(*command: str) -> list[str] | None:
+    """Lines that a program prints, empty ones left out; None where it cannot be run, fails or takes too long."""
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [line for line in answer.stdout.splitlines() if line.strip()] if answer.returncode == 0 else []
+        return None
+    lines = [line.strip() for line in answer.stdout.splitlines()]
+    return None if answer.returncode else [line for line in lines if line]
 
 
 def _left_of_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
@@ -213,20 +206,9 @@ def visible_devices(count: int, given: str | None) -> list[str]:
 @lru_cache
 def commit() -> tuple[str | None, bool | None]:
     """The commit of the working directory and whether it has uncommitted changes; None outside a repository."""
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=20, check=False)
-        if head.returncode:
-            return None, None
-        status = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None, None
-    return head.stdout.strip(), bool(status.stdout.strip())
+    head = _lines("git", "rev-parse", "HEAD")
+    changes = _lines("git", "status", "--porcelain", "--untracked-files=no") if head else None
+    return (None, None) if not head or changes is None else (head[0], bool(changes))
 
 
 def scoring_environment(device: str, cpu_kernels: str = "on") -> dict[str, str]:

@@ -48,8 +48,6 @@ TRAINING = ("peft", "harness.arms.saving", "harness.arms.training.loop", *SCORIN
 
 def warm(plan: RunPlan) -> None:
     """Import what training or loading the plan's arm will import anyway, and load nothing."""
-    if not needs_libraries(plan.arm):
-        return
     if plan.seed is not None:
         cpu.shorten_imports(plan.device, plan.experiment.spec.resources.cpu_kernels)
     import_all(SCORING if plan.seed is None else TRAINING)
@@ -103,11 +101,9 @@ class Arm(Protocol):
         Writes `train_log.jsonl` (TrainLogRow) and the artefact there. Raises Diverged, OutOfMemory, Interrupted or
         another HarnessError; anything else is a bug and is recorded as `failed`.
         """
-        ...
 
     def load(self, plan: RunPlan, artefact: Artefact) -> Model:
         """The trained model, ready to score."""
-        ...
 
 
 def family(method: str) -> Arm:

@@ -9,15 +9,15 @@ Hashes cover contents and names only, never a path: a home folder may be moved, 
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.arms import TrainResult
-from harness.arms.training.checkpoints import sync
-from harness.records import Artefact, ArtefactKind, RunPlan, digest, from_json, to_json
+from harness.arms.training.checkpoints import write_whole
+from harness.records import Artefact, ArtefactKind, RunPlan, digest, from_json
+from harness.records.files import read_json, write_json
 
 FOLDER = "artefact"
 RESULT = "result.json"
@@ -40,17 +40,7 @@ def folder_bytes(folder: Path) -> int:
 
 def write_folder(plan: RunPlan, write: Callable[[Path], None]) -> Path:
     """Let `write` fill the artefact folder of a run; it appears whole or not at all. Returns it."""
-    plan.run_folder.mkdir(parents=True, exist_ok=True)
-    part, folder = plan.run_folder / f"{FOLDER}.part", plan.run_folder / FOLDER
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    write(part)
-    for path in part.rglob("*"):
-        sync(path)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-    sync(plan.run_folder)
-    return folder
+    return write_whole(plan.run_folder / FOLDER, plan.run_folder / f"{FOLDER}.part", write)
 
 
 def describe(
@@ -62,34 +52,24 @@ def describe(
     prefix_hash: str = "",
 ) -> Artefact:
     """The record of an artefact in `folder` (None for the base itself); `hash` covers every field but the paths."""
-    content = files_hash(folder) if folder is not None else ""
-    identity = {
-        "kind": kind,
-        "base_hash": plan.base_hash,
-        "files_hash": content,
-        "quantisation": quantisation,
-        "chat_template_hash": chat_template_hash,
-        "prefix_hash": prefix_hash,
-    }
-    return Artefact(
+    artefact = Artefact(
         kind=kind,
         base_path=str(plan.experiment.base.path),
         base_hash=plan.base_hash,
         path=folder.relative_to(plan.run_folder).as_posix() if folder is not None else None,
-        files_hash=content,
+        files_hash=files_hash(folder) if folder is not None else "",
         quantisation=quantisation,
         chat_template_hash=chat_template_hash,
         prefix_hash=prefix_hash,
-        hash=digest(identity),
+        hash="",
     )
+    covered = ("kind", "base_hash", "files_hash", "quantisation", "chat_template_hash", "prefix_hash")
+    return replace(artefact, hash=digest({name: getattr(artefact, name) for name in covered}))
 
 
 def write_result(folder: Path, result: TrainResult) -> TrainResult:
     """Note that the training in run folder `folder` is finished."""
-    part = folder / f"{RESULT}.part"
-    part.write_text(json.dumps(to_json(result), indent=1), encoding="utf-8")
-    sync(part)
-    part.replace(folder / RESULT)
+    write_json(folder / RESULT, result)
     return result
 
 
@@ -98,6 +78,6 @@ def read_result(folder: Path) -> TrainResult | None:
     path = folder / RESULT
     if not path.is_file():
         return None
-    result = from_json(TrainResult, json.loads(path.read_text(encoding="utf-8")))
+    result = from_json(TrainResult, read_json(path))
     artefact = result.artefact
     return result if artefact.path is None or (folder / artefact.path).is_dir() else None

@@ -8,7 +8,6 @@ shared by arms that ask one parent about the same pairs. TRL's DPOTrainer takes 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,11 +26,11 @@ from harness.config import DpoSpec
 from harness.data.preference_files import read_pairs
 from harness.data.prompts import Encoded, Prompter
 from harness.errors import SpecError
-from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, digest, from_json, to_json
+from harness.records import Artefact, Example, Ledger, PreferencePair, RunPlan, TrainingData, digest, from_json
+from harness.records.files import read_json, write_json
 
 if TYPE_CHECKING:
     from harness.arms.saving import Trainable
-    from harness.arms.training.losses import PairRow
 
 VERSION = 4
 PAIRS = "pairs.json"
@@ -65,10 +64,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     done = artefacts.read_result(plan.run_folder)
     if done is not None:
         return done
-    from harness.models.transformers import loading
-
-    # Before the imports below: some of these libraries talk while they are imported.
-    loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
     from harness.arms.training.job import Job, memory_errors
@@ -89,9 +84,12 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     loaded = time.perf_counter() - started
     with memory_errors("preparing preference pairs"):
         prepared = _prepare_pairs(plan, (trainable, parent.artefact), data, count, progress)
-    rows = {index: _row(trainable, examples, scored) for index, scored in enumerate(prepared.pairs)}
+    rows = {
+        index: losses.PairRow(*_encode(trainable, examples, scored.pair), scored.chosen, scored.rejected)
+        for index, scored in enumerate(prepared.pairs)
+    }
     order = training_order(len(rows), count, derived_seed(plan.seed, "data_order"))
-    objective = losses.PreferenceLoss(_pad_id(trainable), arm.beta, arm.sft_weight)
+    objective = losses.PreferenceLoss(trainable.pad_id, arm.beta, arm.sft_weight)
     job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     spent = loop.run(trainable.model, job, progress)
     costs = Ledger(
@@ -148,7 +146,9 @@ def _prepare_pairs(
     trainable, artefact = parent
     path = plan.run_folder / PAIRS
     if path.is_file():
-        return from_json(PairFile, json.loads(path.read_text(encoding="utf-8")))
+        return from_json(PairFile, read_json(path))
+    from harness.arms.training import losses
+
     assert isinstance(plan.arm, DpoSpec)
     started = time.perf_counter()
     notes: tuple[str, ...] = ()
@@ -167,20 +167,10 @@ def _prepare_pairs(
     if was_kept:
         seconds += answer.seconds
     shape = flops.shape_of(trainable.model)
-    spent = flops.forward(shape, sampled) + flops.forward(shape, _volume(sides))
+    spent = flops.forward(shape, sampled) + flops.forward(shape, losses.volume(sides))
     result = PairFile(scored, seconds, notes, spent)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(to_json(result)), encoding="utf-8")
-    part.replace(path)
+    write_json(path, result)
     return result
-
-
-def _volume(sides: Sequence[Encoded]) -> flops.Volume:
-    """What the parent's log-probabilities of `sides` take."""
-    from harness.arms.training.losses import target_tokens
-
-    lengths = [len(side.input_ids) for side in sides]
-    return flops.Volume(sum(lengths), sum(map(target_tokens, sides)), sum(length**2 for length in lengths))
 
 
 def task_pairs(plan: RunPlan, data: TrainingData, count: int) -> list[PreferencePair]:
@@ -223,17 +213,12 @@ def _sampled_pairs(
         cpu_kernels=plan.experiment.spec.resources.cpu_kernels,
     )
     answers: dict[int, str] = {}
-    volume = flops.Volume()
+    sizes: list[tuple[int, int]] = []
     for start in range(0, len(by_length), BATCH):
         part = by_length[start : start + BATCH]
         sampled = sampler.generate([prompts[at][1].prompt for at in part], generate.max_new_tokens, generate.stop)
         answers |= {at: answer.text for at, answer in zip(part, sampled, strict=True)}
-        written = [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, sampled, strict=True)]
-        volume = flops.Volume(
-            volume.tokens + sum(prompt + answer for prompt, answer in written),
-            volume.targets + sum(answer for _, answer in written),
-            volume.squares + sum((prompt + answer) ** 2 for prompt, answer in written),
-        )
+        sizes += [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, sampled, strict=True)]
         progress("sample", len(answers), len(prompts))
     trainable.model.generation_config = settings
     pairs = [
@@ -247,6 +232,9 @@ def _sampled_pairs(
             field="pairs",
             hint="Set `pairs: task`, or leave dpo out",
         )
+    volume = flops.Volume(
+        sum(map(sum, sizes)), sum(answer for _, answer in sizes), sum(sum(lengths) ** 2 for lengths in sizes)
+    )
     return pairs, volume, (f"{len(pairs)} pairs from {len(prompts)} answers of the parent",)
 
 
@@ -280,14 +268,13 @@ def shared_reference(path: Path, compute: Callable[[], Reference]) -> tuple[Refe
     A file that cannot be read is made again. Written whole or not at all; two processes write the same.
     """
     try:
-        return from_json(Reference, json.loads(path.read_text(encoding="utf-8"))), True
+        return from_json(Reference, read_json(path)), True
     except (OSError, ValueError, TypeError, KeyError):
         computed = compute()
-    path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own for each process, so that two that ask at once do not write into one file.
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(to_json(computed)), encoding="utf-8")
-    part.replace(path)
+    own = path.with_name(f"{path.name}.{os.getpid()}")
+    write_json(own, computed)
+    own.replace(path)
     return computed, False
 
 
@@ -307,7 +294,7 @@ def _reference(plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], pr
     with torch.no_grad(), mixed(plan.device, plan.experiment.base.autocast):
         for start in range(0, len(by_length), BATCH):
             part = by_length[start : start + BATCH]
-            batch = losses.pad([sides[at] for at in part], _pad_id(trainable))
+            batch = losses.pad([sides[at] for at in part], trainable.pad_id)
             placed = {name: value.to(model.device) for name, value in batch.items()}
             for at, value in zip(part, losses.target_logprobs(model, **placed).tolist(), strict=True):
                 logprobs[at] = value
@@ -315,17 +302,6 @@ def _reference(plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], pr
     return Reference(tuple(logprobs), time.perf_counter() - started)
 
 
-def _row(trainable: Trainable, examples: Mapping[str, Example], scored: ScoredPair) -> PairRow:
-    from harness.arms.training.losses import PairRow
-
-    chosen, rejected = _encode(trainable, examples, scored.pair)
-    return PairRow(chosen, rejected, scored.chosen, scored.rejected)
-
-
 def _encode(trainable: Trainable, examples: Mapping[str, Example], pair: PreferencePair) -> tuple[Encoded, Encoded]:
     example = examples[pair.example]
     return trainable.prompter.encode(example, pair.chosen), trainable.prompter.encode(example, pair.rejected)
-
-
-def _pad_id(trainable: Trainable) -> int:
-    return int(trainable.tokenizer.pad_token_id or 0)

@@ -6,10 +6,7 @@ server that answers them differently is another artefact, so that a change behin
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from harness.arms import Progress, TrainResult, artefacts
@@ -18,6 +15,7 @@ from harness.config import EndpointSpec
 from harness.data.prompts import PromptOverride
 from harness.models.engines.endpoint import Client, EndpointModel
 from harness.records import Artefact, Ledger, RunPlan, TrainingData
+from harness.records.files import read_json, write_json
 
 VERSION = 1
 FILE = "endpoint.json"
@@ -36,7 +34,8 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     started = time.perf_counter()
     spec = _spec(plan)
     answers = probe(client(plan), progress)
-    folder = artefacts.write_folder(plan, lambda path: _write(path, spec, answers))
+    content = {"url": spec.url, "model": spec.model, "api": spec.api, "probes": PROBES, "answers": answers}
+    folder = artefacts.write_folder(plan, lambda path: write_json(path / FILE, content))
     override = PromptOverride(prompt=spec.prompt)
     artefact = artefacts.describe(plan, "endpoint", folder, template_hash(plan, override), prefix_hash=override.hash)
     ledger = Ledger(prepare_seconds=time.perf_counter() - started)
@@ -83,7 +82,7 @@ def changed(plan: RunPlan, artefact: Artefact) -> int:
     path = plan.run_folder / artefact.path / FILE
     if not path.is_file():
         return 0  # pruned: there is nothing to compare with
-    answers = json.loads(path.read_text(encoding="utf-8"))["answers"]
+    answers = read_json(path)["answers"]
     different = 0
     for _ in range(2):
         different = sum(a != b for a, b in zip(probe(client(plan)), answers, strict=True))
@@ -95,8 +94,3 @@ def changed(plan: RunPlan, artefact: Artefact) -> int:
 def _spec(plan: RunPlan) -> EndpointSpec:
     assert isinstance(plan.arm, EndpointSpec)
     return plan.arm
-
-
-def _write(folder: Path, spec: EndpointSpec, answers: Sequence[str]) -> None:
-    content = {"url": spec.url, "model": spec.model, "api": spec.api, "probes": PROBES, "answers": answers}
-    (folder / FILE).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -13,12 +13,12 @@ from harness.arms.untrained import load as load, template_hash
 from harness.config import ImportedSpec
 from harness.data.prompts import NO_OVERRIDE
 from harness.errors import ModelError
+from harness.models.transformers import loading
 from harness.records import Ledger, RunPlan, TrainingData
 
 VERSION = 1
 KEPT = (".safetensors", ".json", ".jinja", ".model", ".txt")
 """Kinds of files that are copied; pickles and code never are."""
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
@@ -76,28 +76,17 @@ def _template_of(folder: Path) -> str:
 
 def kind_of(folder: Path) -> Literal["adapter", "full"]:
     """Whether `folder` holds a PEFT adapter or a full model. Raises ModelError when neither, or pickle-only."""
+    hint = "Give a PEFT adapter folder or a full model folder"
     if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder", hint="Give a PEFT adapter folder or a full model folder")
-    adapter = (folder / "adapter_config.json").is_file()
-    if not adapter and not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{folder} has neither adapter_config.json nor config.json",
-            hint="Give a PEFT adapter folder or a full model folder",
-        )
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-        what = f"has only pickled weights ({pickles[0]}), which can execute code" if pickles else "has no weights"
-        raise ModelError(f"{folder} {what}", hint="Save it as safetensors (save_pretrained does) and import that")
-    if adapter:
-        _read_json(folder / "adapter_config.json")
-    return "adapter" if adapter else "full"
-
-
-def _read_json(path: Path) -> None:
-    try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON ({error})", hint="Save the adapter again") from error
+        raise ModelError(f"{folder} is not a folder", hint=hint)
+    adapter = folder / "adapter_config.json"
+    if not adapter.is_file() and not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has neither adapter_config.json nor config.json", hint=hint)
+    kind: Literal["adapter", "full"] = "adapter" if adapter.is_file() else "full"
+    loading.require_safetensors(folder, str(folder), kind)
+    if kind == "adapter":
+        loading.check_adapter_folder(folder)
+    return kind
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -30,6 +30,11 @@ class Trainable:
     kind: Literal["adapter", "full"]
     quantisation: Mapping[str, Any] | None
 
+    @property
+    def pad_id(self) -> int:
+        """The token that shorter rows are filled up with."""
+        return int(self.tokenizer.pad_token_id or 0)
+
 
 def finish(plan: RunPlan, trained: Trainable, spent: Ledger, costs: Ledger, notes: tuple[str, ...] = ()) -> TrainResult:
     """Write the artefact and the result of a training. `costs` holds what the loop's own `spent` does not know.

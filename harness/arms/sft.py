@@ -34,10 +34,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     done = artefacts.read_result(plan.run_folder)
     if done is not None:
         return done
-    from harness.models.transformers import loading
-
-    # Before the imports below: some of these libraries talk while they are imported.
-    loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
     from harness.arms.training.job import Job, memory_errors
@@ -52,7 +48,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     rows, order = encode_budget(trainable.prompter, data.train, budget, plan.seed)
     refuse_unknown_tokens(trainable, rows.values())
     refuse_virtual_overflow(trainable, rows.values())
-    objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
+    objective = losses.CompletionLoss(trainable.pad_id)
     job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     job = dataclasses.replace(job, device_seconds=budget.device_seconds)
     progress("prepare", 1, 1)
@@ -224,8 +220,7 @@ def validator(trainable: Trainable, validation: Sequence[Example]) -> Callable[[
     if not chosen:
         return None
     rows = sorted((trainable.prompter.encode(example) for example in chosen), key=lambda row: len(row.input_ids))
-    pad_id = int(trainable.tokenizer.pad_token_id or 0)
-    batches = [losses.pad(rows[start : start + 16], pad_id) for start in range(0, len(rows), 16)]
+    batches = [losses.pad(rows[start : start + 16], trainable.pad_id) for start in range(0, len(rows), 16)]
     return lambda model: losses.completion_loss(model, batches)
 
 

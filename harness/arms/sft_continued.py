@@ -8,18 +8,16 @@ data where the parent stopped, under its own optimiser and schedule.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from itertools import accumulate
 
 from harness.arms import Progress, TrainResult, artefacts, dpo
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
-from harness.arms.training.order import derived_seed, training_order
+from harness.arms.training.order import derived_seed, shortest, training_order
 from harness.arms.untrained import load as load
 from harness.config import DpoSpec, SftContinuedSpec
-from harness.data.prompts import Encoded, Prompter
+from harness.data.prompts import Prompter
 from harness.errors import SpecError
-from harness.records import Example, Ledger, RunPlan, TrainingData
+from harness.records import Ledger, RunPlan, TrainingData
 
 VERSION = 2
 EXAMPLES_A_PAIR = 2
@@ -31,10 +29,6 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     done = artefacts.read_result(plan.run_folder)
     if done is not None:
         return done
-    from harness.models.transformers import loading
-
-    # Before the imports below: some of these libraries talk while they are imported.
-    loading.quiet()
     from harness.arms import saving
     from harness.arms.training import loop, losses
     from harness.arms.training.job import Job, memory_errors
@@ -51,7 +45,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     order, note = _order(trainable.prompter, plan, data, parent.ledger)
     rows = {index: trainable.prompter.encode(data.train[index]) for index in sorted(set(order))}
     refuse_unknown_tokens(trainable, rows.values())
-    objective = losses.CompletionLoss(int(trainable.tokenizer.pad_token_id or 0))
+    objective = losses.CompletionLoss(trainable.pad_id)
     job = Job.of(plan, (rows, order), objective, validator(trainable, data.validation))
     progress("prepare", 1, 1)
     prepared = time.perf_counter() - started
@@ -85,9 +79,10 @@ def _order(prompter: Prompter, plan: RunPlan, data: TrainingData, parent: Ledger
         examples = EXAMPLES_A_PAIR * count
         return _continued(plan, data, parent, examples), f"{examples} examples stand for {count} pairs of {arm.like}"
     tokens = dpo.pair_tokens(prompter, plan, dpo.with_file_pairs(other, plan, data)[0], count)
-    order = _shortest_with(
-        prompter, data.train, _continued(plan, data, parent, _enough(prompter, data.train, tokens)), tokens
-    )
+    lengths = [len(prompter.encode(example).input_ids) for example in data.train]
+    # As many as hold the tokens wherever in an epoch they begin.
+    enough = (tokens // max(1, sum(lengths)) + 2) * len(lengths)
+    order = shortest(_continued(plan, data, parent, enough), lengths, tokens)
     return order, f"{len(order)} examples equal the {tokens:,} tokens of {count} pairs of {arm.like}"
 
 
@@ -95,17 +90,3 @@ def _continued(plan: RunPlan, data: TrainingData, parent: Ledger, examples: int)
     assert plan.seed is not None
     order = derived_seed(plan.seed, "data_order")
     return training_order(len(data.train), parent.examples + examples, order)[parent.examples :]
-
-
-def _enough(prompter: Prompter, train: Sequence[Example], tokens: int) -> int:
-    """Examples that hold `tokens` tokens wherever in an epoch they begin."""
-    epoch = sum(len(prompter.encode(example).input_ids) for example in train)
-    return (tokens // max(1, epoch) + 2) * len(train)
-
-
-def _shortest_with(prompter: Prompter, train: Sequence[Example], order: Sequence[int], tokens: int) -> list[int]:
-    """The shortest beginning of `order` with at least `tokens` tokens."""
-    encoded: dict[int, Encoded] = {index: prompter.encode(train[index]) for index in set(order)}
-    sums = accumulate(len(encoded[index].input_ids) for index in order)
-    end = next(position for position, total in enumerate(sums, 1) if total >= tokens)
-    return list(order[:end])

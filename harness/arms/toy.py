@@ -15,7 +15,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from harness.arms import Progress, TrainResult, artefacts
@@ -24,7 +23,8 @@ from harness.config import ToySpec
 from harness.data.prompts import Prompter
 from harness.errors import ArmFailed, Diverged, HarnessError, OutOfMemory
 from harness.models import Continuation, Generation, Logprob, library_configs
-from harness.records import Artefact, Ledger, RunPlan, TrainingData, TrainLogRow, to_json
+from harness.records import Artefact, Ledger, RunPlan, TrainingData, TrainLogRow
+from harness.records.files import write_records, write_text
 
 VERSION = 1
 BOS, EOS, FIRST = 1, 2, 3
@@ -143,11 +143,12 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     spent = time.perf_counter() - started
     loss = 2.0 - skill
     row = TrainLogRow(step=1, examples=budget, tokens=budget, seconds=spent, loss=loss, validation_loss=loss)
-    (plan.run_folder / "train_log.jsonl").write_text(json.dumps(to_json(row)) + "\n", encoding="utf-8")
+    write_records(plan.run_folder / "train_log.jsonl", [row])
     library_configs.write(
         plan.run_folder, [library_configs.describe("toy", knowledge, Knowledge(0.5, plan.seed or 0, 1))]
     )
-    folder = artefacts.write_folder(plan, lambda path: _write(path, knowledge))
+    learned = json.dumps(asdict(knowledge), sort_keys=True)
+    folder = artefacts.write_folder(plan, lambda path: write_text(path / "toy.json", learned))
     experiment = plan.experiment
     prompter = Prompter(ToyTokenizer(), experiment.spec.chat, experiment.task, CONTEXT)
     artefact = artefacts.describe(plan, "full", folder, prompter.template_hash)
@@ -186,10 +187,6 @@ def load(plan: RunPlan, artefact: Artefact) -> ToyModel:
     arm = plan.arm
     assert isinstance(arm, ToySpec)
     return ToyModel(Knowledge(**json.loads(text)), arm.serves, arm.token_seconds)
-
-
-def _write(folder: Path, knowledge: Knowledge) -> None:
-    (folder / "toy.json").write_text(json.dumps(asdict(knowledge), sort_keys=True), encoding="utf-8")
 
 
 def _pass_time(seconds: float, progress: Progress) -> None:

@@ -12,7 +12,8 @@ from harness.config import BaseModelSpec, FewShotSpec
 from harness.data.prompts import Prompter, PromptOverride
 from harness.errors import DataError
 from harness.models import Model
-from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData, digest, from_json, to_json
+from harness.records import Artefact, Example, Ledger, RunPlan, TrainingData, digest, from_json
+from harness.records.files import write_records
 
 VERSION = 1
 SHOTS = "shots.jsonl"
@@ -29,7 +30,7 @@ def train(plan: RunPlan, data: TrainingData, progress: Progress) -> TrainResult:
     plan.run_folder.mkdir(parents=True, exist_ok=True)
     if isinstance(plan.arm, FewShotSpec):
         shots = choose_shots(data.train, plan.arm.k)
-        artefacts.write_folder(plan, lambda folder: _write_shots(folder, shots))
+        artefacts.write_folder(plan, lambda folder: write_records(folder / SHOTS, shots))
     override = prompt_override(plan)
     artefact = artefacts.describe(plan, "base", None, template_hash(plan, override), prefix_hash=override.hash)
     progress("prepare", 1, 1)
@@ -82,11 +83,6 @@ def _length(example: Example) -> int:
 
 def _shots_file(plan: RunPlan) -> Path:
     return plan.run_folder / artefacts.FOLDER / SHOTS
-
-
-def _write_shots(folder: Path, shots: Sequence[Example]) -> None:
-    text = "".join(json.dumps(to_json(shot), ensure_ascii=False) + "\n" for shot in shots)
-    (folder / SHOTS).write_text(text, encoding="utf-8")
 
 
 def template_hash(plan: RunPlan, override: PromptOverride) -> str:

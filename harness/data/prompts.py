@@ -59,11 +59,9 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str, *, add_special_tokens: bool = ..., verbose: bool = ...) -> list[int]:
         """Token ids of a text."""
-        ...
 
     def decode(self, token_ids: Any) -> Any:
         """Text of token ids."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ import math
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.config import plugins
 from harness.errors import DataError, UsageError
@@ -34,10 +34,6 @@ from harness.metrics.external import is_own as is_own, lm_eval_metric, own_metri
 from harness.records import Example, Likelihood, Prediction, Score, digest
 from harness.redaction import named
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 
 def modules(names: Iterable[str]) -> list[str]:
     """What computing these metrics imports beside the harness, most of it at the first value."""
@@ -49,59 +45,35 @@ def modules(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(module for name in names for start, module in prefixes.items() if name.startswith(start)))
 
 
-def _rouge(kind: str, answer: Answer, options: frozenset[str] = frozenset()) -> Measured:
-    return Measured(text.rouge(kind, answer.text, answer.references, options))
+def _of_text(function: Callable[[str, tuple[str, ...]], float]) -> Callable[[Answer], Measured]:
+    """The score of a metric that looks at an answer's text and the references."""
+    return lambda answer: Measured(function(answer.text, answer.references))
 
 
-def _f1(answer: Answer) -> Measured:
-    return Measured(text.f1(answer.text, answer.references))
-
-
-def _accuracy(answer: Answer) -> Measured:
-    return Measured(text.accuracy(answer.text, answer.references))
-
-
-def _exact_match(answer: Answer) -> Measured:
-    return Measured(text.exact_match(answer.text, answer.references))
-
-
-def _bleu(answer: Answer, tokenizer: str = "13a") -> Measured:
-    statistics = text.bleu_statistics(answer.text, answer.references, tokenizer)
-    return Measured(text.sentence_bleu(statistics), statistics)
-
-
-def _chrf(answer: Answer) -> Measured:
-    import numpy as np
-
-    statistics = text.chrf_statistics(answer.text, answer.references)
-    return Measured(float(text.combine_chrf(np.asarray(statistics))), statistics)
-
-
-def _length_limited(answer: Answer) -> Measured:
-    return Measured(float(answer.finish == "length"))
-
-
-def _facts(function: Callable[[str, Facts], float], answer: Answer) -> Measured | None:
-    return None if answer.facts is None else Measured(float(function(answer.text, answer.facts)))
-
-
-def _perplexity(rows: Sequence[Likelihood]) -> Measured | None:
-    return _of_sums(likelihood.token_statistics(rows), likelihood.combine_perplexity)
-
-
-def _bits_per_byte(rows: Sequence[Likelihood]) -> Measured | None:
-    return _of_sums(likelihood.byte_statistics(rows), likelihood.combine_bits_per_byte)
+def _of_facts(function: Callable[[str, Facts], float]) -> Callable[[Answer], Measured | None]:
+    """The score of a metric that looks at an answer's text and the true facts; missing without them."""
+    return lambda answer: None if answer.facts is None else Measured(float(function(answer.text, answer.facts)))
 
 
 def _of_sums(
-    statistics: tuple[float, ...] | None, combine: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-) -> Measured | None:
-    import numpy as np
+    statistics_of: Callable[[Any], tuple[float, ...] | None], value_of: Callable[..., Any]
+) -> Callable[[Any], Measured | None]:
+    """The score of a corpus metric: an item's statistics, and their value where the item alone has a finite one."""
 
-    if statistics is None:
-        return None
-    value = float(combine(np.asarray(statistics)))
-    return Measured(value if math.isfinite(value) else None, statistics)
+    def score(item: Any) -> Measured | None:
+        import numpy as np
+
+        statistics = statistics_of(item)
+        if statistics is None:
+            return None
+        value = float(value_of(np.asarray(statistics)))
+        return Measured(value if math.isfinite(value) else None, statistics)
+
+    return score
+
+
+def _bleu(tokenizer: str) -> Callable[[Any], Measured | None]:
+    return _of_sums(lambda answer: text.bleu_statistics(answer.text, answer.references, tokenizer), text.sentence_bleu)
 
 
 def _preference(rows: Sequence[Likelihood]) -> Measured | None:
@@ -112,114 +84,115 @@ def _preference(rows: Sequence[Likelihood]) -> Measured | None:
 _COUNT: dict[str, Any] = {"version": facts.VERSION, "direction": "lower", "unit": "an answer", "bounds": None}
 _PERCENT: dict[str, Any] = {"kind": "corpus", "unit": "0–100", "bounds": (0.0, 100.0)}
 _LOGPROB: dict[str, Any] = {"kind": "corpus", "source": "likelihood", "direction": "lower", "bounds": None}
-_OF_TOKENS: dict[str, Any] = {**_LOGPROB, "combine": likelihood.combine_perplexity}
-_OF_BYTES: dict[str, Any] = {**_LOGPROB, "unit": "bits", "combine": likelihood.combine_bits_per_byte}
+_PERPLEXITY = Metric(
+    "perplexity",
+    "exp(-Σ log p / Σ tokens) of the target given the prompt; every token weighs alike",
+    _of_sums(likelihood.token_statistics, likelihood.combine_perplexity),
+    combine=likelihood.combine_perplexity,
+    **_LOGPROB,
+)
+_BITS_PER_BYTE = Metric(
+    "bits_per_byte",
+    "-Σ log2 p / Σ bytes of the target given the prompt; every byte weighs alike",
+    _of_sums(likelihood.byte_statistics, likelihood.combine_bits_per_byte),
+    unit="bits",
+    combine=likelihood.combine_bits_per_byte,
+    **_LOGPROB,
+)
 _ALL = (
     Metric(
         "rouge_1",
         "F1 of common words, best of several references; mean over examples",
-        functools.partial(_rouge, "rouge1"),
+        _of_text(functools.partial(text.rouge, "rouge1")),
     ),
     Metric(
         "rouge_2",
         "F1 of common word pairs, best of several references; mean over examples",
-        functools.partial(_rouge, "rouge2"),
+        _of_text(functools.partial(text.rouge, "rouge2")),
     ),
     Metric(
         "rouge_l",
         "F1 of the longest common subsequence of words, best of several references; mean over examples",
-        functools.partial(_rouge, "rougeL"),
+        _of_text(functools.partial(text.rouge, "rougeL")),
     ),
     Metric(
         "rouge_lsum",
         "F1 of the longest common subsequence, one sentence a line, best of several references; mean over examples",
-        functools.partial(_rouge, "rougeLsum"),
+        _of_text(functools.partial(text.rouge, "rougeLsum")),
     ),
     Metric(
         "bleu",
         "BP · exp(mean log n-gram precision, n ≤ 4), 13a tokens, exponential smoothing; n-gram counts summed over "
         "examples",
-        _bleu,
+        _bleu("13a"),
         combine=text.combine_bleu,
         **_PERCENT,
     ),
     Metric(
         "chrf",
         "F2 of character n-grams, n ≤ 6, without white space; counts summed over examples",
-        _chrf,
+        _of_sums(lambda answer: text.chrf_statistics(answer.text, answer.references), text.combine_chrf),
         combine=text.combine_chrf,
         **_PERCENT,
     ),
     Metric(
         "exact_match",
         "share of answers equal to a reference, white space at the ends aside; mean over examples",
-        _exact_match,
+        _of_text(text.exact_match),
     ),
     Metric(
         "accuracy",
         "share of answers equal to a reference, case and punctuation at the ends aside; mean over examples",
-        _accuracy,
+        _of_text(text.accuracy),
     ),
     Metric(
         "f1",
         "F1 of the words of an answer, as SQuAD counts them, best of several references; mean over examples",
-        _f1,
+        _of_text(text.f1),
     ),
     Metric(
         "fact_recall",
         "stated facts / true facts of an example; mean over examples",
-        functools.partial(_facts, facts.fact_recall),
+        _of_facts(facts.fact_recall),
         version=facts.VERSION,
     ),
     Metric(
         "fabrications",
         "facts stated that are not true, a count an answer; mean over examples",
-        functools.partial(_facts, facts.fabrications),
+        _of_facts(facts.fabrications),
         **_COUNT,
     ),
     Metric(
         "omissions",
         "true facts left out, a count an answer; mean over examples",
-        functools.partial(_facts, facts.omissions),
+        _of_facts(facts.omissions),
         **_COUNT,
     ),
     Metric(
         "all_facts",
         "share of answers with every fact right; mean over examples",
-        functools.partial(_facts, facts.all_facts),
+        _of_facts(facts.all_facts),
         version=facts.VERSION,
     ),
     Metric(
         "length_limited",
         "share of answers cut off at max_new_tokens; mean over examples",
-        _length_limited,
+        lambda answer: Measured(float(answer.finish == "length")),
         direction="lower",
     ),
-    Metric(
-        "perplexity",
-        "exp(-Σ log p / Σ tokens) of the target given the prompt; every token weighs alike",
-        _perplexity,
-        **_OF_TOKENS,
-    ),
-    Metric(
-        "bits_per_byte",
-        "-Σ log2 p / Σ bytes of the target given the prompt; every byte weighs alike",
-        _bits_per_byte,
-        **_OF_BYTES,
-    ),
-    Metric(
-        "retention_perplexity",
-        "exp(-Σ log p / Σ tokens) of text from before the fine-tuning; every token weighs alike",
-        _perplexity,
+    _PERPLEXITY,
+    _BITS_PER_BYTE,
+    replace(
+        _PERPLEXITY,
+        name="retention_perplexity",
+        description="exp(-Σ log p / Σ tokens) of text from before the fine-tuning; every token weighs alike",
         suite="retention",
-        **_OF_TOKENS,
     ),
-    Metric(
-        "retention_bits_per_byte",
-        "-Σ log2 p / Σ bytes of text from before the fine-tuning; every byte weighs alike",
-        _bits_per_byte,
+    replace(
+        _BITS_PER_BYTE,
+        name="retention_bits_per_byte",
+        description="-Σ log2 p / Σ bytes of text from before the fine-tuning; every byte weighs alike",
         suite="retention",
-        **_OF_BYTES,
     ),
     Metric(
         "preference_accuracy",
@@ -263,10 +236,10 @@ def _with_options(name: str) -> Metric | None:
         what = f"has no option {wrong!r}" if wrong is not None else f"takes one of {' and '.join(options)}"
         raise UsageError(f"the metric {base!r} {what}", hint=f"Its options: {', '.join(allowed) or 'none'}")
     if base == "bleu":
-        score: Any = functools.partial(_bleu, tokenizer=options[0])
+        score: Any = _bleu(options[0])
         described = METRICS[base].description.replace("13a tokens", f"{options[0]} tokens")
     else:
-        score = functools.partial(_rouge, kinds[base], options=frozenset(options))
+        score = _of_text(functools.partial(text.rouge, kinds[base], options=frozenset(options)))
         described = METRICS[base].description + "; " + "; ".join(ROUGE_OPTIONS[option] for option in options)
     return replace(METRICS[base], name=name, description=described, score=score)
 
@@ -274,16 +247,15 @@ def _with_options(name: str) -> Metric | None:
 def plugin(name: str) -> Metric | None:
     """The metric called `name` that an installed package adds, if one does; its version stands for the package's.
 
-    Raises:
-        UsageError: the package cannot be imported, or brings something else.
+    Raises UsageError where the package cannot be imported, or brings something else.
     """
-    found = None if "/" in name or ":" in name or is_own(name) else plugins.find("harness.metrics", name, METRICS)
-    if found is None:
+    package = None if "/" in name or ":" in name or is_own(name) else plugins.find("harness.metrics", name, METRICS)
+    if package is None:
         return None
-    brought = found.load()
+    brought = package.load()
     if not isinstance(brought, Metric) or brought.name != name:
-        raise UsageError(f"{found.point.value} of the package {found.distribution} is no Metric called {name!r}")
-    return replace(brought, version=int(digest([found.identity, brought.version])[:13], 16))
+        raise UsageError(f"{package.point.value} of the package {package.distribution} is no Metric called {name!r}")
+    return replace(brought, version=int(digest([package.identity, brought.version])[:13], 16))
 
 
 def is_added(name: str) -> bool:
@@ -298,8 +270,7 @@ def metric(name: str) -> Metric:
     Of an own metric it knows no more than that its values are averaged: `user_metrics.load_own` computes it,
     `declared` knows its direction.
 
-    Raises:
-        UsageError: no such metric; names the nearest one.
+    Raises UsageError for no such metric; it names the nearest one.
     """
     if name in METRICS:
         return METRICS[name]
@@ -330,8 +301,7 @@ def is_corpus(name: str) -> bool:
 def declared(name: str, declaration: Mapping[str, Any] | None) -> Metric:
     """`metric(name)`; an own metric, or that of a package which is gone, with what it declared when it was scored.
 
-    Raises:
-        UsageError: no such metric; or a package is gone that alone can combine its metric's values.
+    Raises UsageError for no such metric, or where a package is gone that alone can combine its metric's values.
     """
     if is_own(name):
         return own_metric(name, declaration)
@@ -404,8 +374,7 @@ def score_likelihoods(metrics: Sequence[str], likelihoods: Iterable[Likelihood])
 
     Likelihoods of several evaluations may be mixed. An item that cannot be scored gets status `missing`.
 
-    Raises:
-        UsageError: an unknown metric.
+    Raises UsageError for an unknown metric.
     """
     chosen = [metric_ for metric_ in map(metric, metrics) if metric_.source == "likelihood"]
     items: dict[tuple[str, str, str], list[Likelihood]] = {}
@@ -428,8 +397,7 @@ def missing_likelihoods(metrics: Sequence[str], eval_id: str, items: Mapping[str
 def facts_of(example: Example, column: str | None) -> Facts | None:
     """The facts of an example: its column as it came, or as JSON text (csv); None without the column or a value.
 
-    Raises:
-        DataError: the column holds something else than [{slot, value}, …].
+    Raises DataError where the column holds something else than [{slot, value}, …].
     """
     raw = example.fields.get(column) if column else None
     if raw is None:

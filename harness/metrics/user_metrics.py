@@ -17,6 +17,7 @@ version of its scores is a hash of the source.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import inspect
@@ -50,8 +51,7 @@ class _Function:
     """`FILE:FUNCTION` as a person would type it."""
     file: Path
     arguments: int
-    low: float | None
-    high: float | None
+    bounds: tuple[float, float]
     sensitive: bool
 
 
@@ -60,8 +60,7 @@ def load_own(names: Iterable[str], folder: Path, *, sensitive: bool = False) -> 
 
     With `sensitive` no message repeats what the function's exceptions say, because that may quote an example.
 
-    Raises:
-        UsageError: no such file or function, or one that does not declare what it must.
+    Raises UsageError for no such file or function, or one that does not declare what it must.
     """
     chosen = [name for name in dict.fromkeys(names) if metrics.is_added(name)]
     return {name: known_metric(name, folder, sensitive=sensitive) for name in chosen}
@@ -94,15 +93,13 @@ def _metric(name: str, function: Any, source: tuple[str, Path, int], sensitive: 
     """A loaded function as a metric; `source`: where it stands in words, its file, and the version of its scores."""
     where, file, version = source
     direction, bounds, unit = _declared(function, where)
-    low, high = bounds
-    measured = _Function(function, where, file, _arguments(function, where), low, high, sensitive)
     return Metric(
         name,
         _description(function, name),
-        lambda answer: _measure(measured, answer),
+        functools.partial(_measure, _Function(function, where, file, _arguments(function, where), bounds, sensitive)),
         direction=direction,
         unit=unit,
-        bounds=None if low is None or high is None else (low, high),
+        bounds=bounds if all(map(math.isfinite, bounds)) else None,
         version=version,
     )
 
@@ -193,28 +190,30 @@ def _arguments(function: Any, where: str) -> int:
     raise UsageError(f"{where}: takes {signature}", hint=hint)
 
 
-def _declared(function: Any, where: str) -> tuple[Any, tuple[float | None, float | None], str]:
-    """Direction, bounds and unit, checked."""
+def _declared(function: Any, where: str) -> tuple[Any, tuple[float, float], str]:
+    """Direction, bounds (infinite where there is none) and unit, checked."""
     name = where.rpartition(":")[2]
     direction = getattr(function, "direction", None)
     if direction not in DIRECTIONS:
         problem = "declares no direction" if direction is None else f"declares the direction {direction!r}"
         raise UsageError(f"{where} {problem}", hint=f'Write {name}.direction = "higher" or "lower" below the function')
     bounds = getattr(function, "bounds", None)
-    low, high = (None, None) if bounds is None else _pair(bounds, f"{where}: bounds")
+    low, high = (-math.inf, math.inf) if bounds is None else _pair(bounds, f"{where}: bounds")
     unit = getattr(function, "unit", "")
     if not isinstance(unit, str):
         raise UsageError(f"{where}: unit is {type(unit).__name__}", hint="Write it as text")
     return direction, (low, high), unit
 
 
-def _pair(bounds: Any, where: str) -> tuple[float | None, float | None]:
+def _pair(bounds: Any, where: str) -> tuple[float, float]:
     try:
-        low, high = (None if value is None else float(value) for value in bounds)
+        smallest, largest = bounds
+        low = -math.inf if smallest is None else float(smallest)
+        high = math.inf if largest is None else float(largest)
     except (TypeError, ValueError):
         hint = "Write (smallest, largest), None where there is none"
         raise UsageError(f"{where} are {bounds!r}", hint=hint) from None
-    if low is not None and high is not None and not low < high:
+    if not low < high:
         raise UsageError(f"{where} are {bounds!r}", hint="The smallest value comes first")
     return low, high
 
@@ -231,10 +230,12 @@ def _description(function: Any, name: str) -> str:
 
 def _measure(function: _Function, answer: Answer) -> Measured | None:
     with redaction.texts(function.sensitive):
-        return _checked(function, answer)
+        number = _number(function, answer)
+    return None if number is None else Measured(number)
 
 
-def _checked(function: _Function, answer: Answer) -> Measured | None:
+def _number(function: _Function, answer: Answer) -> float | None:
+    """What the function says of an answer, checked."""
     given: list[Any] = [answer.text, list(answer.references), dict(answer.fields)][: function.arguments]
     problem = f"{function.where}: example {redaction.named(answer.example)}"
     try:
@@ -246,22 +247,21 @@ def _checked(function: _Function, answer: Answer) -> Measured | None:
         raise DataError(f"{problem}: the metric failed at {where}: {redaction.reason(error, reason)}") from None
     if value is None:
         return None
-    if not isinstance(value, (bool, int, float)) and not hasattr(value, "__float__"):
-        raise DataError(f"{problem}: the metric gave {type(value).__name__}", hint="Return a number, or None")
     try:
-        number = float(value)
+        number = float(value) if hasattr(value, "__float__") else None
     except Exception:
-        raise DataError(f"{problem}: the metric gave {type(value).__name__}", hint="Return a number, or None") from None
+        number = None
+    if number is None:
+        raise DataError(f"{problem}: the metric gave {type(value).__name__}", hint="Return a number, or None")
     if not math.isfinite(number):
         raise DataError(f"{problem}: the metric gave {number}", hint="Return a finite number, or None for no value")
-    if (function.low is not None and number < function.low) or (function.high is not None and number > function.high):
-        low = "-" if function.low is None else f"{function.low:g}"
-        high = "-" if function.high is None else f"{function.high:g}"
+    low, high = function.bounds
+    if not low <= number <= high:
         raise DataError(
-            f"{problem}: the metric gave {number:g}, outside its bounds ({low}, {high})",
+            f"{problem}: the metric gave {number:g}, outside its bounds ({low:g}, {high:g})",
             hint="Correct the function, or its `bounds`",
         )
-    return Measured(number)
+    return number
 
 
 def try_out(own: Mapping[str, Metric], answers: Iterable[Answer]) -> None:

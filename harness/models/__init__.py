@@ -50,19 +50,15 @@ class Model(Protocol):
 
     def generate(self, prompts: Sequence[Sequence[int]], max_new_tokens: int, stop: Sequence[str]) -> list[Generation]:
         """Greedy continuations of one batch of prompts, in the order given; left-padded inside."""
-        ...
 
     def logprobs(self, requests: Sequence[Continuation]) -> list[Logprob]:
         """Log-probabilities of one batch of continuations, in the order given."""
-        ...
 
     def encode(self, text: str) -> list[int]:
         """Token ids of plain text, no special tokens added."""
-        ...
 
     def close(self) -> None:
         """Free the memory."""
-        ...
 
 
 class Servable(Model, Protocol):
@@ -74,9 +70,7 @@ class Servable(Model, Protocol):
         Exactly `new_tokens` for each prompt, end-of-sequence or not, except behind a URL, where the server decides.
         Raises OutOfMemory.
         """
-        ...
 
     @property
     def weights_bytes(self) -> int | None:
         """Bytes of parameters and buffers as they are held; None where that is not known."""
-        ...

@@ -15,7 +15,7 @@ Importing this module imports lm_eval.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lm_eval.api.model import TemplateLM
@@ -23,13 +23,9 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from harness.config import BaseModelSpec
 from harness.models import Continuation, Logprob, Model
+from harness.models.lm_eval_tasks import Progress, Scorer
 from harness.models.token_cache import Encoder
 from harness.models.transformers.batching import plan_batches, plan_continuations
-
-Progress = Callable[[str, int, int], None]
-"""Called with a phase, requests done and requests in all."""
-Scorer = Callable[[str, Sequence[Continuation]], list[Logprob]]
-"""Scores the requests of one kind (`loglikelihood`, `loglikelihood_rolling`), in the order given."""
 
 
 def _silent(phase: str, done: int, total: int) -> None:
@@ -158,19 +154,17 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
 
     def generate_until(self, requests: Any, disable_tqdm: bool = True) -> list[str]:
         """Greedy answers, cut before the first stop string of their request."""
-        return self._generate([(self.tok_encode(request.args[0]), request.args[1]) for request in requests])
-
-    def _generate(self, requests: Sequence[tuple[list[int], Mapping[str, Any]]]) -> list[str]:
-        """Requests with the same stop strings and length limit go through the model together."""
+        encoded = [self.tok_encode(request.args[0]) for request in requests]
+        # Requests with the same stop strings and length limit go through the model together.
         groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
-        for number, (_, options) in enumerate(requests):
+        for number, options in enumerate(request.args[1] for request in requests):
             until = options.get("until") or ()
             stops = (until,) if isinstance(until, str) else tuple(until)
             limit = int(options.get("max_gen_toks") or options.get("max_new_tokens") or 256)
             groups.setdefault((stops, min(limit, self.longest - 1)), []).append(number)
         texts: dict[int, str] = {}
         for (stops, limit), members in groups.items():
-            prompts = [requests[number][0][-(self.longest - limit) :] for number in members]
+            prompts = [encoded[number][-(self.longest - limit) :] for number in members]
             lengths = [len(prompt) + limit for prompt in prompts]
             for batch in plan_batches(lengths, self.batch_tokens, self.max_rows):
                 answers = self.model.generate([prompts[i] for i in batch], limit, stops)

@@ -27,8 +27,8 @@ from harness.records import Likelihood, Score
 Progress = Callable[[str, int, int], None]
 """Called with a phase, requests done and requests in all."""
 Scorer = Callable[[str, Sequence[Continuation]], list[Logprob]]
-"""Scores the requests of one kind (`loglikelihood`, `loglikelihood_rolling`); with predict.score behind it a
-killed run goes on where it was."""
+"""Scores the requests of one kind (`loglikelihood`, `loglikelihood_rolling`), in the order given; with predict.score
+behind it a killed run goes on where it was."""
 
 
 @dataclass(frozen=True, slots=True)

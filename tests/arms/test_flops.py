@@ -33,7 +33,7 @@ def test_the_estimate_is_what_torch_counts(
 ) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    from harness.arms.training.losses import CompletionLoss, target_logprobs
+    from harness.arms.training import losses
 
     if kind == "gpt2" and arm is LORA:
         arm = {**LORA, "lora": {"r": 4, "target_modules": ["c_attn", "c_proj", "c_fc"]}}
@@ -41,11 +41,11 @@ def test_the_estimate_is_what_torch_counts(
     trainable = sft.prepare(plan)
     shape = flops.shape_of(trainable.model)
     row = trainable.prompter.encode(data.train[2])
-    objective = CompletionLoss(0)
+    objective = losses.CompletionLoss(0)
     batch = objective.collate([row] * 4)
-    volume = Volume(*(4 * part for part in objective.tokens(row)), 4 * objective.squares(row))
+    volume = losses.volume([row] * 4)
     with FlopCounterMode(display=False) as forward:
-        loss = -target_logprobs(trainable.model, **batch).sum()
+        loss = -losses.target_logprobs(trainable.model, **batch).sum()
     assert flops.forward(shape, volume) == pytest.approx(forward.get_total_flops(), rel=0.02)
     with FlopCounterMode(display=False) as backward:
         loss.backward()

@@ -104,10 +104,10 @@ def test_an_adapter_of_another_base_is_one_clear_line(make_plan: Plans, data: Tr
     [
         (None, "is not a folder"),
         ({}, "neither adapter_config.json nor config.json"),
-        ({"adapter_config.json": "{}"}, "has no weights"),
-        ({"adapter_config.json": "{}", "adapter_model.bin": "x"}, r"only pickled weights \(adapter_model.bin\)"),
-        ({"config.json": "{}", "pytorch_model.bin": "x"}, r"only pickled weights \(pytorch_model.bin\)"),
-        ({"adapter_config.json": "{", "adapter_model.safetensors": "x"}, "is not JSON"),
+        ({"adapter_config.json": "{}"}, r"has no \*.safetensors weights"),
+        ({"adapter_config.json": "{}", "adapter_model.bin": "x"}, r"weights in adapter_model.bin, a pickle"),
+        ({"config.json": "{}", "pytorch_model.bin": "x"}, r"weights in pytorch_model.bin, a pickle"),
+        ({"adapter_config.json": "{", "adapter_model.safetensors": "x"}, "cannot be read"),
     ],
 )
 def test_a_folder_that_cannot_be_imported_is_one_clear_line(

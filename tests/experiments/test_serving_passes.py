@@ -17,9 +17,10 @@ from harness.data.prepare import prepare
 from harness.errors import OutOfMemory
 from harness.experiments import pipeline
 from harness.experiments.running import plans as run_plans
-from harness.experiments.speed import passes, timing
+from harness.experiments.speed import passes, probes
+from harness.experiments.speed.passes import orders
 from harness.experiments.speed.probes import Job, examples_of, prompts_of
-from harness.experiments.speed.schedule import batches, orders
+from harness.experiments.speed.processes import batches
 from harness.records import Artefact, BatchTry, ServedArm, ServingProbe, ServingVisit
 from harness.records.journal import Journal
 
@@ -110,7 +111,7 @@ class FakeBench:
     def visit(self, job: Job, rows: int | None) -> ServingVisit:
         self.visited.append(job.plan.arm_name)
         model = Worker(self.clock, self.costs[job.plan.arm_name])
-        return timing.visit(model, PROMPTS, job.settings.new_tokens, rows, self.clock)  # type: ignore[arg-type]
+        return probes.time_visit(model, PROMPTS, job.settings.new_tokens, rows, self.clock)  # type: ignore[arg-type]
 
 
 def speeds(arm: ServedArm) -> list[float]:
@@ -157,7 +158,7 @@ def test_rounds_are_visited_in_the_order_that_was_drawn(jobs: list[Job], tmp_pat
 
 def test_a_visit_does_equal_work_and_leaves_warm_up_out() -> None:
     clock = Clock(1e12)
-    found = timing.visit(Worker(clock, 1.0), PROMPTS, 4, 8, clock)  # type: ignore[arg-type]
+    found = probes.time_visit(Worker(clock, 1.0), PROMPTS, 4, 8, clock)  # type: ignore[arg-type]
     assert found.first_token_seconds == pytest.approx((1.0, 1.0))
     assert (found.single_tokens, found.batch_rows, found.batch_tokens) == (8, 8, 32)
     assert found.single_seconds == pytest.approx(8.0) and found.batch_seconds == pytest.approx(32.0)
@@ -181,7 +182,7 @@ def test_memory_that_runs_out_is_told_from_other_errors(error: Exception, oom: b
             raise error
 
     def attempt() -> BatchTry:
-        return timing.attempt(Broken(), PROMPTS, 4, 2, lambda: 7)  # type: ignore[arg-type]
+        return probes.try_batch(Broken(), PROMPTS, 4, 2, lambda: 7)  # type: ignore[arg-type]
 
     if oom:
         assert (attempt().rows, attempt().status, attempt().memory_bytes) == (4, "oom", None)

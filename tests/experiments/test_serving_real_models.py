@@ -13,7 +13,7 @@ from harness.experiments.running import plans as run_plans
 from harness.experiments.running.context import RunContext
 from harness.experiments.speed import probes
 from harness.experiments.speed.probes import Job
-from harness.experiments.speed.schedule import batches
+from harness.experiments.speed.processes import batches
 from harness.progress import Reporter
 from harness.records import ServingProbe, ServingVisit
 from harness.results import queries

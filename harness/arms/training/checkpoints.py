@@ -21,24 +21,30 @@ Writer = Callable[[Path], None]
 
 def save(folder: Path, step: int, writers: Mapping[str, Writer]) -> Path:
     """Write a checkpoint: each of `writers` makes the file of its name. Returns its folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"part-{step}"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    for name, write in writers.items():
-        write(part / name)
-        sync(part / name)
-    sizes = {name: (part / name).stat().st_size for name in writers}
-    (part / MARKER).write_text(json.dumps(sizes), encoding="utf-8")
-    sync(part / MARKER)
-    sync(part)
-    target = folder / f"step-{step}"
-    shutil.rmtree(target, ignore_errors=True)
-    part.rename(target)
-    sync(folder)
+
+    def write_all(part: Path) -> None:
+        for name, write in writers.items():
+            write(part / name)
+        sizes = {name: (part / name).stat().st_size for name in writers}
+        (part / MARKER).write_text(json.dumps(sizes), encoding="utf-8")
+
+    target = write_whole(folder / f"step-{step}", folder / f"part-{step}", write_all)
     for old in _found(folder)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return target
+
+
+def write_whole(folder: Path, part: Path, write: Writer) -> Path:
+    """Let `write` fill `folder`, by way of `part` beside it; it appears whole or not at all. Returns it."""
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    write(part)
+    for path in (*part.rglob("*"), part):
+        sync(path)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+    sync(folder.parent)
+    return folder
 
 
 def latest(folder: Path) -> Path | None:

@@ -17,6 +17,7 @@ no architecture; it is off by a factor of two easily, so that nothing but the mo
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from typing import Any
 from harness.config import BaseModelSpec, ContinuedBase, DpoSpec, FullSpec, PeftSpec, TrainedBase
 from harness.errors import HarnessError
 from harness.models.transformers import loading
-from harness.records import Example, RunPlan, digest, from_json, to_json
+from harness.records import Example, RunPlan, digest, to_json
+from harness.records.files import read_json, read_records
 
 LIBRARIES = 800_000_000
 """Bytes of main memory that a process with torch, transformers and peft takes without a model."""
@@ -61,7 +63,7 @@ class BaseSizes:
     @property
     def elements(self) -> int:
         """All weights."""
-        return sum(map(_product, self.tensors.values()))
+        return sum(map(math.prod, self.tensors.values()))
 
     def matrices(self, targets: str | Sequence[str] = "all-linear") -> list[tuple[int, ...]]:
         """Shapes of the linear layers named in peft's way; embeddings and output head are none of them."""
@@ -103,9 +105,11 @@ def estimate(plan: RunPlan, sizes: BaseSizes, characters: int) -> int:
     size = SIZES[base.dtype]
     context = base.context or sizes.context
     longest = min(context, -(-characters // CHARACTERS_A_TOKEN))
-    root = _root(plan)
+    # For an arm that goes on from another one, that other decides what is trained.
+    others = {other.name: other for other in plan.experiment.arms}
+    root: Any = others.get(arm.parent, arm) if isinstance(arm, ContinuedBase) else arm
     quantised = getattr(root, "quantisation", None) is not None
-    matrices = sum(map(_product, sizes.matrices()))
+    matrices = sum(map(math.prod, sizes.matrices()))
     weights = sizes.elements * size - (matrices * (size - FOUR_BIT) if quantised else 0)
     rows = plan.experiment.spec.resources.batch_tokens
     scoring = rows * (2 * sizes.width + 2 * sizes.inner) * size + min(LOGIT_BYTES, rows * sizes.vocabulary * 4)
@@ -124,14 +128,6 @@ def estimate(plan: RunPlan, sizes: BaseSizes, characters: int) -> int:
 def in_process(size: float, device: str) -> int:
     """Bytes that a process takes in the memory of `device` when its tensors take `size`."""
     return int(SLACK * size + CONTEXT) if device.startswith("cuda") else int(size + LIBRARIES)
-
-
-def _root(plan: RunPlan) -> Any:
-    """The arm that decides what is trained: for one that goes on from another, that other."""
-    arm = plan.arm
-    if isinstance(arm, ContinuedBase):
-        return next((other for other in plan.experiment.arms if other.name == arm.parent), arm)
-    return arm
 
 
 def _trained(arm: Any, sizes: BaseSizes, size: int) -> int:
@@ -153,7 +149,7 @@ def _trained(arm: Any, sizes: BaseSizes, size: int) -> int:
 def base_sizes(base: BaseModelSpec) -> BaseSizes:
     """Sizes of a base model, from its config.json and the headers of its weights."""
     folder = loading.resolve_base(base)
-    config = _read(folder / "config.json")
+    config = read_json(folder / "config.json")
     config = config.get("text_config", config)
     width = int(config.get("hidden_size") or config["n_embd"])
     return BaseSizes(
@@ -178,8 +174,7 @@ def headers(file: Path) -> list[tuple[str, tuple[int, ...]]]:
 @lru_cache
 def longest_row(folder: Path) -> int:
     """Characters of the longest train example in a prepared task, prompt and target."""
-    with (folder / "train.jsonl").open(encoding="utf-8") as lines:
-        return max((_characters(from_json(Example, json.loads(line))) for line in lines), default=0)
+    return max(map(_characters, read_records(folder / "train.jsonl", Example)), default=0)
 
 
 def _characters(example: Example) -> int:
@@ -192,24 +187,15 @@ def measured(home: Path) -> dict[str, int]:
     largest: dict[str, int] = {}
     for file in sorted((home / "runs").glob("*/plan.json")):
         records = [file.parent / "run.json", *file.parent.glob("rungs/*/run.json")]
-        peaks = []
-        for record in records:
-            try:
-                ledger = _read(record)["ledger"] if record.exists() else {}
-                peaks.append(int(ledger.get("peak_memory_bytes") or 0))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        if max(peaks, default=0):
-            try:
-                recipe = recipe_of(_read(file))
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-            largest[recipe] = max(largest.get(recipe, 0), *peaks)
+        try:
+            ledgers = [read_json(record)["ledger"] for record in records if record.exists()]
+            peak = max((int(ledger.get("peak_memory_bytes") or 0) for ledger in ledgers), default=0)
+            recipe = recipe_of(read_json(file)) if peak else ""
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if peak:
+            largest[recipe] = max(largest.get(recipe, 0), peak)
     return largest
-
-
-def _read(file: Path) -> Any:
-    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def recipe_of(plan: Mapping[str, Any]) -> str:
@@ -225,10 +211,3 @@ def recipe_of(plan: Mapping[str, Any]) -> str:
 
     precision = [base.get(name) for name in ("dtype", "autocast", "attention", "context")]
     return digest([plan["base_hash"], precision, plan["device"], plan["files"]["fingerprint"], recipe(plan["arm"])])
-
-
-def _product(shape: Sequence[int]) -> int:
-    count = 1
-    for side in shape:
-        count *= side
-    return count

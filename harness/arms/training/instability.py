@@ -73,19 +73,15 @@ def observe(watch: Watch, seen: Step) -> Watch:
         return with_event(watch, _not_a_number(seen))
     first = seen.loss if watch.first is None else watch.first
     losses = (*watch.losses, seen.loss)[-WINDOW:]
-    found = [
-        event
-        for event in (_spike(watch.losses, seen), _explosion(watch.norms, seen), _diverged(first, losses, seen))
-        if event is not None
-    ]
+    signs = [*_jumps(watch, seen), *_diverged(first, losses, seen)]
     after = replace(
         watch,
         first=first,
         losses=losses,
         norms=(*watch.norms, seen.norm)[-WINDOW:],
-        going_on=tuple(event.kind for event in found),
+        going_on=tuple(event.kind for event in signs),
     )
-    for event in found:
+    for event in signs:
         if event.kind not in watch.going_on:
             after = with_event(after, event)
     return after
@@ -129,41 +125,36 @@ def _not_a_number(seen: Step) -> RunEvent:
     return RunEvent(seen.step, "not_a_number", f"the {name} is {value} at step {seen.step}")
 
 
-def _spike(losses: Sequence[float], seen: Step) -> RunEvent | None:
-    if len(losses) < SETTLED:
-        return None
-    middle = statistics.median(losses)
-    spread = NORMAL * statistics.median(abs(loss - middle) for loss in losses)
-    limit = middle + max(SPREADS * spread, 0.5 * middle, 0.1)
-    if seen.loss <= limit:
-        return None
-    detail = f"the loss jumped to {seen.loss:.3g} at step {seen.step} (running median {middle:.3g})"
-    return RunEvent(seen.step, "loss_spike", detail, seen.loss, limit)
+def _jumps(watch: Watch, seen: Step) -> list[RunEvent]:
+    """A loss or a gradient norm that is far above its running median."""
+    if len(watch.losses) < SETTLED:
+        return []
+    loss, norm = statistics.median(watch.losses), statistics.median(watch.norms)
+    spread = NORMAL * statistics.median(abs(earlier - loss) for earlier in watch.losses)
+    checks: tuple[tuple[EventKind, str, float, float, float], ...] = (
+        ("loss_spike", "loss", seen.loss, loss, loss + max(SPREADS * spread, 0.5 * loss, 0.1)),
+        ("gradient_explosion", "gradient norm", seen.norm, norm, GRADIENT_FACTOR * norm),
+    )
+    text = "the {} jumped to {:.3g} at step {} (running median {:.3g})"
+    return [
+        RunEvent(seen.step, kind, text.format(name, value, seen.step, middle), value, limit)
+        for kind, name, value, middle, limit in checks
+        if value > limit
+    ]
 
 
-def _explosion(norms: Sequence[float], seen: Step) -> RunEvent | None:
-    if len(norms) < SETTLED:
-        return None
-    middle = statistics.median(norms)
-    limit = GRADIENT_FACTOR * middle
-    if seen.norm <= limit:
-        return None
-    detail = f"the gradient norm jumped to {seen.norm:.3g} at step {seen.step} (running median {middle:.3g})"
-    return RunEvent(seen.step, "gradient_explosion", detail, seen.norm, limit)
-
-
-def _diverged(first: float, losses: Sequence[float], seen: Step) -> RunEvent | None:
+def _diverged(first: float, losses: Sequence[float], seen: Step) -> list[RunEvent]:
     limit = first + AT_ONCE_NATS
     if seen.loss > limit:
         detail = f"the loss is {seen.loss:.3g} at step {seen.step}, it was {first:.3g} at the first"
-        return RunEvent(seen.step, "diverged", detail, seen.loss, limit)
+        return [RunEvent(seen.step, "diverged", detail, seen.loss, limit)]
     if len(losses) < SETTLED:
-        return None
+        return []
     middle = statistics.median(losses[-SETTLED:])
     limit = max(DIVERGED_FACTOR * first, first + DIVERGED_NATS)
     if middle <= limit:
-        return None
+        return []
     detail = (
         f"the median loss of {SETTLED} steps is {middle:.3g} at step {seen.step}, the loss was {first:.3g} at the first"
     )
-    return RunEvent(seen.step, "diverged", detail, middle, limit)
+    return [RunEvent(seen.step, "diverged", detail, middle, limit)]

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 import torch
 
+from harness.arms.training.memory import is_out_of_memory
 from harness.arms.training.order import derived_seed
 from harness.config import OptimiserSpec, TrainedBase
+from harness.data.prompts import Encoded
 from harness.errors import OutOfMemory
 from harness.records import RunPlan
 
@@ -19,25 +21,17 @@ from harness.records import RunPlan
 class Objective(Protocol):
     """What is minimised. A row is one example in whatever form the objective understands."""
 
-    def tokens(self, row: Any) -> tuple[int, int]:
-        """Tokens of a row, and those of them that carry loss."""
-        ...
-
-    def squares(self, row: Any) -> int:
-        """Sum over a row's sequences of their squared length, which attention costs."""
-        ...
+    def sides(self, row: Any) -> Sequence[Encoded]:
+        """The sequences of a row that go through the model."""
 
     def units(self, row: Any) -> int:
         """What a row adds to the denominator of the mean over an effective batch (target tokens, or one pair)."""
-        ...
 
     def collate(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Padded tensors of a micro-batch."""
-        ...
 
     def loss(self, model: Any, batch: dict[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
         """Sum of the rows' losses times their `weight` (rows,): one over the units of the whole effective batch."""
-        ...
 
 
 Seen = tuple[Mapping[int, Any], Sequence[int]]
@@ -106,14 +100,3 @@ def memory_errors(what: str) -> Iterator[None]:
         raise OutOfMemory(
             f"{what} ran out of memory", hint="Lower base_model.context or optimiser.batch_size, or use a 4-bit arm"
         ) from error
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether `error` says that memory ran out."""
-    # torch's own OutOfMemoryError is a RuntimeError; other libraries and the CPU's allocator say it in words.
-    text = str(error).lower()
-    return (
-        isinstance(error, (torch.OutOfMemoryError, MemoryError))
-        or "can't allocate memory" in text
-        or "out of memory" in text
-    )

@@ -25,7 +25,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from harness.arms import Progress
 from harness.arms.training import losses, packing
-from harness.arms.training.job import Job, Objective, is_out_of_memory, memory_errors, mixed
+from harness.arms.training.job import Job, Objective, memory_errors, mixed
+from harness.arms.training.memory import is_out_of_memory
 from harness.arms.training.recorder import Recorder
 from harness.arms.training.stopping import StopFlag
 from harness.config import OptimiserSpec

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,9 @@ import torch
 from torch.nn import functional
 
 from harness.arms.training import packing
+from harness.arms.training.flops import Volume
 from harness.data.prompts import IGNORED, Encoded
+from harness.models.transformers.forward import head_on, logits_at
 
 
 def target_logprobs(
@@ -32,7 +33,7 @@ def target_logprobs(
     if lengths is not None and packing.fits(model, sizes):
         logits = _packed_logits(model, ids, packing.layout(lengths, sizes), (row, column))
     else:
-        logits = _padded_logits(model, ids, row, column)
+        logits, _ = logits_at(model, row, column, input_ids=ids, use_cache=False)
     losses = functional.cross_entropy(logits.float(), labels[:, 1:][scored], reduction="none")
     table = torch.zeros(scored.shape, dtype=losses.dtype, device=losses.device)
     table[scored] = -losses
@@ -46,38 +47,22 @@ def _packed_logits(
     (row, column), lengths = at, packed.sizes
     inside = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
     places = lengths.cumsum(0)[row] - lengths[row] + column
-    with _narrowed(model, lambda hidden: hidden[:, places]):
+    with head_on(model, lambda hidden: hidden[:, places]):
         logits = packing.forward(model, ids[inside][None], packed)
     return logits[0] if logits.shape[1] == len(places) else logits[0, places]
-
-
-def _padded_logits(model: Any, ids: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
-    """Logits (targets, vocabulary) at (row, column). Virtual tokens stand before a row: counted from the end."""
-    length = ids.shape[1]
-    with _narrowed(model, lambda hidden: hidden[row, column + hidden.shape[1] - length][None]):
-        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
-    if logits.shape[:2] == (1, len(row)):
-        return logits[0]
-    return logits[row, column + logits.shape[1] - length]
-
-
-@contextmanager
-def _narrowed(model: Any, choose: Callable[[torch.Tensor], torch.Tensor]) -> Iterator[None]:
-    """The output head is run on what `choose` takes of its hidden states."""
-    head = model.get_output_embeddings()
-    if head is None:
-        yield
-        return
-    hook = head.register_forward_pre_hook(lambda module, args: (choose(args[0]), *args[1:]))
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def target_tokens(row: Encoded) -> int:
     """Tokens of a row that carry loss: its target, less the first where nothing stands before it."""
     return len(row.target) - (not row.prompt)
+
+
+def volume(sides: Iterable[Encoded]) -> Volume:
+    """What goes through a model that scores the targets of `sides`."""
+    sizes = [(len(side.input_ids), target_tokens(side)) for side in sides]
+    return Volume(
+        sum(length for length, _ in sizes), sum(targets for _, targets in sizes), sum(length**2 for length, _ in sizes)
+    )
 
 
 def pad(rows: Sequence[Encoded], pad_id: int) -> dict[str, torch.Tensor]:
@@ -98,13 +83,9 @@ class CompletionLoss:
 
     pad_id: int
 
-    def tokens(self, row: Encoded) -> tuple[int, int]:
-        """Tokens of a row, and those that carry loss."""
-        return len(row.input_ids), target_tokens(row)
-
-    def squares(self, row: Encoded) -> int:
-        """Squared length."""
-        return len(row.input_ids) ** 2
+    def sides(self, row: Encoded) -> tuple[Encoded]:
+        """The row itself."""
+        return (row,)
 
     def units(self, row: Encoded) -> int:
         """Target tokens."""
@@ -140,14 +121,9 @@ class PreferenceLoss:
     beta: float
     sft_weight: float
 
-    def tokens(self, row: PairRow) -> tuple[int, int]:
-        """Tokens of both sequences, and those of both targets."""
-        both = (row.chosen, row.rejected)
-        return sum(len(side.input_ids) for side in both), sum(target_tokens(side) for side in both)
-
-    def squares(self, row: PairRow) -> int:
-        """Sum of both squared lengths."""
-        return len(row.chosen.input_ids) ** 2 + len(row.rejected.input_ids) ** 2
+    def sides(self, row: PairRow) -> tuple[Encoded, Encoded]:
+        """Prompt and answer, chosen and rejected."""
+        return row.chosen, row.rejected
 
     def units(self, row: PairRow) -> int:
         """One pair."""

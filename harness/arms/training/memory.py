@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.errors import OutOfMemory
 from harness.records import MemoryKind
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _CLEAR_PEAK = "5"
 """Linux: sets the resident set's high-water mark back to what is resident now (proc(5))."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether `error` says that memory ran out; the CPU's allocator says it in words only."""
+    text = str(error).lower()
+    return (
+        isinstance(error, (OutOfMemory, MemoryError))
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in text
+        or "out of memory" in text
+    )
 
 
 def kind(device: str) -> MemoryKind:

@@ -64,11 +64,14 @@ def budgeted_order(lengths: Sequence[int], budget: BudgetSpec, seed: int) -> lis
     if budget.tokens is None:
         return training_order(n_train, min(n_train * UNBOUNDED_EPOCHS, UNBOUNDED_EXAMPLES), seed)
     epochs = budget.tokens // max(1, sum(lengths)) + 1
-    order = training_order(n_train, n_train * epochs, seed)
-    for position, tokens in enumerate(accumulate(lengths[index] for index in order)):
-        if tokens >= budget.tokens:
-            return order[: position + 1]
-    return order
+    return shortest(training_order(n_train, n_train * epochs, seed), lengths, budget.tokens)
+
+
+def shortest(order: Sequence[int], lengths: Sequence[int], tokens: int) -> list[int]:
+    """The shortest beginning of `order` that holds `tokens` tokens, or all of it; `lengths` are those of the rows."""
+    sums = accumulate(lengths[index] for index in order)
+    end = next((position for position, total in enumerate(sums, 1) if total >= tokens), len(order))
+    return list(order[:end])
 
 
 def rate_factor(schedule: str, warmup: float, done: float, total: float, grain: float = 1.0) -> float:

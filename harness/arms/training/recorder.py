@@ -14,12 +14,13 @@ import torch
 from transformers import TrainerCallback
 
 from harness.arms import Progress
-from harness.arms.training import checkpoints, flops, instability, memory
+from harness.arms.training import checkpoints, flops, instability, losses, memory
 from harness.arms.training.job import Job, mixed
 from harness.arms.training.order import rate_factor
 from harness.arms.training.stopping import StopFlag
 from harness.errors import ArmFailed, Diverged
 from harness.records import Ledger, RunEvent, TrainLogRow, from_json, to_json
+from harness.records.files import read_json, write_json, write_text
 
 LOG = "train_log.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -132,14 +133,14 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
     def _count(self, seconds: float) -> None:
         job, meter = self.job, self.meter
         done = min(len(job.order), meter.examples + job.optimiser.batch_size)
-        counts = [job.objective.tokens(job.rows[at]) for at in job.order[meter.examples : done]]
+        seen = losses.volume(s for at in job.order[meter.examples : done] for s in job.objective.sides(job.rows[at]))
         self.meter = replace(
             meter,
             step=meter.step + 1,
             examples=done,
-            tokens=meter.tokens + sum(tokens for tokens, _ in counts),
-            target_tokens=meter.target_tokens + sum(targets for _, targets in counts),
-            squares=meter.squares + sum(job.objective.squares(job.rows[at]) for at in job.order[meter.examples : done]),
+            tokens=meter.tokens + seen.tokens,
+            target_tokens=meter.target_tokens + seen.targets,
+            squares=meter.squares + seen.squares,
             train_seconds=meter.train_seconds + seconds,
             peak_memory_bytes=max(meter.peak_memory_bytes, self._peak()),
         )
@@ -251,7 +252,7 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
                 "weights.safetensors": lambda path: save_file(weights, path),
                 "optimiser.pt": lambda path: torch.save(state, path),
                 "random.pt": lambda path: torch.save(_random_state(), path),
-                "position.json": lambda path: _write_text(path, json.dumps(position)),
+                "position.json": lambda path: write_json(path, position),
             },
         )
         self._saved_at, self._saving_took = time.monotonic(), time.monotonic() - started
@@ -274,14 +275,10 @@ class Recorder(TrainerCallback):  # type: ignore[misc]
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self._random = torch.load(folder / "random.pt", map_location="cpu", weights_only=True)
-        position = json.loads((folder / "position.json").read_text(encoding="utf-8"))
+        position = read_json(folder / "position.json")
         self.validated = position.pop("validated")
         self.watch = from_json(instability.Watch, position.pop("watch", {}))
         self.meter = Meter(**position)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def _cut_log(path: Path, step: int) -> None:
@@ -295,9 +292,7 @@ def _cut_log(path: Path, step: int) -> None:
                 kept.append(line + "\n")
         except ValueError:
             break
-    part = path.with_suffix(".part")
-    _write_text(part, "".join(kept))
-    part.replace(path)
+    write_text(path, "".join(kept))
 
 
 def _random_state() -> dict[str, Any]:
@@ -319,10 +314,7 @@ def _set_random_state(state: dict[str, Any]) -> None:
 
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
-    inner = state["numpy"]["state"]
-    np.random.set_state(
-        {**state["numpy"], "state": {"key": np.asarray(inner["key"], dtype=np.uint32), "pos": inner["pos"]}}
-    )
+    np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
     if state["cuda"]:
         torch.cuda.set_rng_state_all(state["cuda"])

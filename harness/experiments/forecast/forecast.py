@@ -39,13 +39,13 @@ class ArmForecast:
     runs: int
     finished: int
     """Runs that are trained and scored already."""
-    train_seconds: float | None
-    score_seconds: float | None
-    seconds: float | None
+    train_seconds: float | None = None
+    score_seconds: float | None = None
+    seconds: float | None = None
     """One run whole: preparation, training, validation, scoring."""
-    peak_memory_bytes: int | None
-    artefact_bytes: int | None
-    basis: str
+    peak_memory_bytes: int | None = None
+    artefact_bytes: int | None = None
+    basis: str = ""
     """Where the numbers come from, or why there are none."""
     trials: int = 0
     """Trainings that its tuning still takes; none of them is among `runs`."""
@@ -114,10 +114,8 @@ def _of(experiment: ResolvedExperiment, home: Path, calibration: bool, margin: f
     record, plans = pipeline.stored_plans(experiment, prepared, home)
     store = Store(queries.database(home)) if queries.database(home).exists() else None
     rates = _rates(plans, past_runs(store) if store is not None else [], home if calibration else None, say)
-    untuned, arms = pipeline.untuned(experiment, home, record), []
-    for name, own in _by_arm(plans).items():
-        arm = _arm(name, own, rates, prepared.sizes["test"])
-        arms.append(_with_trials(arm, own[0], rates[name], prepared.sizes) if name in untuned else arm)
+    untuned = pipeline.untuned(experiment, home, record)
+    arms = [_arm(own, rates[name], prepared.sizes, name in untuned) for name, own in _by_arm(plans).items()]
     measured = [arm for arm in arms if arm.seconds is not None]
     left = [(arm, arm.runs - arm.finished) for arm in measured]
     tuning_seconds = sum(arm.tuning_seconds or 0.0 for arm in measured)
@@ -167,26 +165,26 @@ def _rates(
     return rates
 
 
-def _arm(name: str, plans: Sequence[RunPlan], rates: Mapping[str, Rate | str], tests: int) -> ArmForecast:
-    arm_rate, plan = rates[name], plans[0]
-    finished = sum(worker.finished(run) is not None for run in plans)
-    if isinstance(arm_rate, str):
-        return ArmForecast(name, plan.arm.method, len(plans), finished, None, None, None, None, None, arm_rate)
-    train = _train_seconds(plan, arm_rate)
-    score = None if arm_rate.per_test_example is None else arm_rate.per_test_example * tests
-    whole = None if score is None or train is None else arm_rate.fixed_seconds + train + score
-    return ArmForecast(
-        arm=name,
-        method=plan.arm.method,
-        runs=len(plans),
-        finished=finished,
-        train_seconds=train,
-        score_seconds=score,
-        seconds=whole,
-        peak_memory_bytes=arm_rate.peak_memory_bytes,
-        artefact_bytes=arm_rate.artefact_bytes,
-        basis=arm_rate.basis,
+def _arm(plans: Sequence[RunPlan], arm_rate: Rate | str, sizes: Mapping[str, int], is_untuned: bool) -> ArmForecast:
+    plan = plans[0]
+    arm = ArmForecast(
+        plan.arm_name, plan.arm.method, len(plans), sum(worker.finished(run) is not None for run in plans)
     )
+    if isinstance(arm_rate, str):
+        arm = replace(arm, basis=arm_rate)
+    else:
+        train = _train_seconds(plan, arm_rate)
+        score = None if arm_rate.per_test_example is None else arm_rate.per_test_example * sizes["test"]
+        arm = replace(
+            arm,
+            train_seconds=train,
+            score_seconds=score,
+            seconds=None if score is None or train is None else arm_rate.fixed_seconds + train + score,
+            peak_memory_bytes=arm_rate.peak_memory_bytes,
+            artefact_bytes=arm_rate.artefact_bytes,
+            basis=arm_rate.basis,
+        )
+    return _with_trials(arm, plan, arm_rate, sizes) if is_untuned else arm
 
 
 def _with_trials(arm: ArmForecast, plan: RunPlan, arm_rate: Rate | str, sizes: Mapping[str, int]) -> ArmForecast:

@@ -70,7 +70,10 @@ def power_of(
     """
     task = experiment.task
     metric = known_metric(task.metrics.primary, experiment.task_dir, sensitive=task.sensitive)
-    question = _question(experiment)
+    winner = experiment.spec.winner
+    rule = WinnerRule() if winner is None else WinnerRule(winner.margin, winner.cost, winner.estimand)
+    trained = any(map(is_trained, experiment.arms))
+    question = rules.question(rule, [len(experiment.spec.seeds)] if trained else [])
     known_spread = _from_history(experiment, metric, groups, store) or _worst_case(metric, groups)
     plain = Power(
         metric=metric.name,
@@ -94,6 +97,8 @@ def power_of(
 
 def with_numbers(plain: Power, known_spread: KnownSpread, question: Question, arms: int) -> Power:
     """The plan's figures from what is known of the spread: those of the pair of arms in the middle."""
+    from scipy.special import stdtrit
+
     design = stats.Design(known_spread.clusters, plain.seeds, question)
     sized = []
     for spread in known_spread.spreads:
@@ -105,6 +110,7 @@ def with_numbers(plain: Power, known_spread: KnownSpread, question: Question, ar
         return replace(plain, basis=f"{known_spread.basis}: no spread was seen, or the test split has one group")
     sized.sort(key=lambda pair: pair[0])
     smallest, spread = sized[len(sized) // 2]
+    error, freedom = stats.planned_error(spread, design)
     strict = 1 - (1 - LEVEL) / max(1, arms - 1)
     result = replace(
         plain,
@@ -112,7 +118,7 @@ def with_numbers(plain: Power, known_spread: KnownSpread, question: Question, ar
         basis=known_spread.basis,
         smallest=smallest,
         smallest_in_verdict=stats.detectable_difference(spread, design, power=POWER, level=strict),
-        least_margin=_half_width(spread, design),
+        least_margin=float(stdtrit(freedom, 0.5 + LEVEL / 2)) * error,
     )
     if not plain.margin:
         return result
@@ -121,20 +127,6 @@ def with_numbers(plain: Power, known_spread: KnownSpread, question: Question, ar
     if examples is not None and known_spread.clusters < plain.groups:  # clusters of unequal size are worth fewer
         examples = round(examples * plain.groups / known_spread.clusters)
     return replace(result, margin_examples=examples, margin_seeds=seeds, margin_out_of_reach=examples is None)
-
-
-def _half_width(spread: stats.Spread, design: stats.Design) -> float:
-    from scipy.special import stdtrit
-
-    error, freedom = stats.planned_error(spread, design)
-    return float(stdtrit(freedom, 0.5 + LEVEL / 2)) * error
-
-
-def _question(experiment: ResolvedExperiment) -> Question:
-    winner = experiment.spec.winner
-    rule = WinnerRule() if winner is None else WinnerRule(winner.margin, winner.cost, winner.estimand)
-    trained = any(map(is_trained, experiment.arms))
-    return rules.question(rule, [len(experiment.spec.seeds)] if trained else [])
 
 
 # ----------------------------------------------------------------------------------------------- where spreads come

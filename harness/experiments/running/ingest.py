@@ -48,7 +48,6 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     metrics, what is sensitive, how the review asks, a price. A change of it is kept with its date, as another winner
     rule is.
     """
-    record_file = home / "experiments" / record.experiment_id / "record.json"
     stored = read_experiment(home, record.experiment_id)
     declared = rules.declare(record, stored, environment.now())
     before = stored or record
@@ -60,8 +59,8 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
         declared, spec={**record.spec, **kept}, task={**record.task, "own_metrics": own}, leaks=record.leaks
     )
     if declared != stored:
-        write_json(record_file, declared)
-    store.ingest([from_json(ExperimentRecord, read_json(record_file))])
+        write_json(_record_file(home, record.experiment_id), declared)
+    store.ingest([read_experiment(home, record.experiment_id)])
 
 
 _UNSAID = ("own_metrics", "resources", "serving", "winner", "winner_rules", "sources", "text", "changes")
@@ -79,15 +78,19 @@ def changes(before: ExperimentRecord, now: ExperimentRecord, when: str) -> list[
 
 def read_experiment(home: Path, experiment_id: str) -> ExperimentRecord | None:
     """The record of an experiment as its file has it."""
-    record_file = home / "experiments" / experiment_id / "record.json"
-    return from_json(ExperimentRecord, read_json(record_file)) if record_file.exists() else None
+    file = _record_file(home, experiment_id)
+    return from_json(ExperimentRecord, read_json(file)) if file.exists() else None
+
+
+def _record_file(home: Path, experiment_id: str) -> Path:
+    return home / "experiments" / experiment_id / "record.json"
 
 
 def race(store: Store, home: Path, record: ExperimentRecord, result: Race) -> None:
     """Store a finished race as part of its experiment's record, and keep it in the record's file."""
     stored = read_experiment(home, record.experiment_id)
     finished = replace(stored or record, race=result)
-    write_json(home / "experiments" / record.experiment_id / "record.json", finished)
+    write_json(_record_file(home, record.experiment_id), finished)
     store.ingest([finished])
 
 
@@ -249,10 +252,7 @@ def prune(
         record = worker.read_run(plan.run_folder)
         if record is None or record.artefact is None or record.artefact.path is None:
             continue
-        kept = {
-            "adapters": record.artefact.kind == "adapter" and plan.fraction == 1,
-            "best": plan.fraction == 1 and (plan.arm_name == best or plan.train_id in parents),
-            "none": False,
-        }[keep]
-        if not kept and Path(record.artefact.path).is_absolute() is False:
+        leads = keep == "best" and (plan.arm_name == best or plan.train_id in parents)
+        kept = leads or (keep == "adapters" and record.artefact.kind == "adapter")
+        if not (kept and plan.fraction == 1) and not Path(record.artefact.path).is_absolute():
             shutil.rmtree(plan.run_folder / record.artefact.path, ignore_errors=True)

@@ -17,10 +17,12 @@ import os
 import shutil
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import filelock
 
 from harness import arms, environment, redaction
 from harness.arms import artefacts
@@ -387,37 +389,28 @@ def _kept_seconds(folder: Path) -> float:
     return float(sum(position.get(name, 0.0) for name in ("train_seconds", "validation_seconds", "lost_seconds")))
 
 
-@contextmanager
-def _claim(folder: Path) -> Iterator[None]:
+def _claim(folder: Path) -> filelock.FileLock:
     """Hold the run folder: two processes never train the same thing. The kernel frees it when a process dies."""
-    import filelock
+    return filelock.FileLock(folder / "claim.lock")
 
-    with filelock.FileLock(folder / "claim.lock"):
-        yield
+
+def set_threads(plan: RunPlan, before: Callable[[RunPlan], None] = lambda plan: None) -> None:
+    """Fix the number of threads: results of CPU kernels depend on it, and waiting threads spin.
+
+    Some libraries read it when they are imported; `before` may import them.
+    """
+    if arms.needs_libraries(plan.arm):
+        os.environ["OMP_NUM_THREADS"] = str(plan.threads)
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        before(plan)
+        import torch
+
+        torch.set_num_threads(plan.threads)
 
 
 def warm(plan: RunPlan) -> None:
     """Import what training and scoring `plan` needs, and load nothing."""
-    if plan.arm.method not in ("toy", "endpoint"):
-        _tell_threads(plan)
-        arms.warm(plan)
-        set_threads(plan)
-
-
-def set_threads(plan: RunPlan) -> None:
-    """Fix the number of threads: results of CPU kernels depend on it, and waiting threads spin."""
-    if plan.arm.method in ("toy", "endpoint"):
-        return
-    _tell_threads(plan)
-    import torch
-
-    torch.set_num_threads(plan.threads)
-
-
-def _tell_threads(plan: RunPlan) -> None:
-    """Set the number of threads for libraries that read it when they are imported."""
-    os.environ["OMP_NUM_THREADS"] = str(plan.threads)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    set_threads(plan, arms.warm)
 
 
 # --------------------------------------------------------------------------------------------------------- files

@@ -11,9 +11,8 @@ A serving engine of its own has other figures.
 
 Prompts are validation examples; the test split is closed meanwhile, so that none of this evaluates on it.
 
-    schedule  the order of rounds and batches, pure      timing     one loaded model
-    probes    what runs in a process of its own          processes  those processes, and what their death means
-    passes    rounds over arms, with a journal           session    an experiment's plans → a stored pass
+    probes  one loaded model in a process of its own    processes  those processes, and what their death means
+    passes  rounds over arms, with a journal            session    an experiment's plans → a stored pass
 """
 
 from harness.experiments.speed.session import check_prompts, jobs, measure

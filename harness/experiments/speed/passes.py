@@ -6,6 +6,7 @@ from its beginning, because its ratios are taken within it.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -22,11 +23,22 @@ class Bench(Protocol):
 
     def probe(self, job: Job) -> ServingProbe:
         """The arm's size and the batches that fit; raises where it cannot be measured."""
-        ...
 
     def visit(self, job: Job, rows: int | None) -> ServingVisit:
         """One timed visit with `rows` prompts at once; raises where it cannot be measured."""
-        ...
+
+
+def orders(arms: Sequence[str], rounds: int, rng: random.Random) -> list[tuple[str, ...]]:
+    """For each round every arm once: in an order drawn by `rng`, and in the next round in the reverse of it.
+
+    Over such a pair of rounds every arm stands at the same place on average, and every arm is as often before as after
+    every other, so that what drifts steadily within the rounds cancels as well.
+    """
+    result: list[tuple[str, ...]] = []
+    while len(result) < rounds:
+        order = tuple(rng.sample(list(arms), len(arms)))
+        result += [order, order[::-1]]
+    return result[:rounds]
 
 
 def run(
@@ -65,9 +77,11 @@ def run(
     return tuple(served[job.plan.arm_name] for job in jobs)
 
 
-def unmeasured(job: Job, error: str, probe: ServingProbe | None = None) -> ServedArm:
-    """The arm of `job`, failed."""
-    return replace(_named(job, probe), status="failed", error=error)
+def served_arm(job: Job, probe: ServingProbe | None = None, error: str | None = None) -> ServedArm:
+    """The arm of `job`, not timed yet; failed where there is an `error`."""
+    plan, artefact = job.plan, job.artefact.hash
+    arm = ServedArm(plan.arm_name, plan.seed, plan.train_id, artefact, "ok", None, probe, forced=job.forced)
+    return arm if error is None else replace(arm, status="failed", error=error)
 
 
 def _probed(job: Job, bench: Bench) -> ServedArm:
@@ -76,15 +90,10 @@ def _probed(job: Job, bench: Bench) -> ServedArm:
     except (Interrupted, DiskFull):
         raise
     except Exception as error:
-        return unmeasured(job, _line(error))
+        return served_arm(job, error=_line(error))
     if probe.tries and probe.batch is None:
-        return unmeasured(job, f"out of memory with a single prompt: {probe.tries[0].detail}", probe)
-    return _named(job, probe)
-
-
-def _named(job: Job, probe: ServingProbe | None) -> ServedArm:
-    plan, artefact = job.plan, job.artefact.hash
-    return ServedArm(plan.arm_name, plan.seed, plan.train_id, artefact, "ok", None, probe, forced=job.forced)
+        return served_arm(job, probe, f"out of memory with a single prompt: {probe.tries[0].detail}")
+    return served_arm(job, probe)
 
 
 def _round(number: int, jobs: Sequence[Job], served: Mapping[str, ServedArm], bench: Bench) -> dict[str, Any]:

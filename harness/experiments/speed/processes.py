@@ -12,7 +12,6 @@ from harness.errors import ArmFailed
 from harness.experiments.running.executors import forking
 from harness.experiments.speed import probes
 from harness.experiments.speed.probes import Job
-from harness.experiments.speed.schedule import batches
 from harness.records import BatchTry, ServingProbe, ServingVisit
 
 T = TypeVar("T")
@@ -30,7 +29,7 @@ class Processes:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._timing is not None:
-            _end(self._timing, busy=kind is not None)
+            forking.close([self._timing], busy=kind is not None)
 
     def probe(self, job: Job) -> ServingProbe:
         """The size of the arm and the batches that fit, in a process that has held no other model.
@@ -44,7 +43,7 @@ class Processes:
             busy = False
             return ServingProbe(size.weights_bytes, size.memory_kind, tries)
         finally:
-            _end(pool, busy)
+            forking.close([pool], busy)
 
     def visit(self, job: Job, rows: int | None) -> ServingVisit:
         """One timed visit. Raises ArmFailed when its process dies, or whatever generating raises."""
@@ -53,9 +52,14 @@ class Processes:
             return _call(self._timing, probes.visit, job, rows)
         except ArmFailed as error:
             if error.message == KILLED:
-                _end(self._timing, busy=False)
+                forking.close([self._timing])
                 self._timing = None
             raise
+
+
+def batches(largest: int) -> list[int]:
+    """1, 2, 4, … and `largest` itself."""
+    return [*(1 << power for power in range((largest - 1).bit_length())), largest]
 
 
 def _tries(pool: ProcessPoolExecutor, largest: int) -> tuple[BatchTry, ...]:
@@ -81,10 +85,3 @@ def _call(pool: ProcessPoolExecutor, function: Callable[..., T], *arguments: obj
 
 def _pool() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), forking.leave_with_parent)
-
-
-def _end(pool: ProcessPoolExecutor, busy: bool) -> None:
-    """Let an idle process end by itself, so that it gives back its semaphores; terminate one that may be at work."""
-    for process in list((pool._processes or {}).values()) if busy else []:
-        process.terminate()
-    pool.shutdown(cancel_futures=True)

@@ -15,10 +15,9 @@ from harness.errors import DataError
 from harness.experiments.running import ingest, worker
 from harness.experiments.running.context import RunContext
 from harness.experiments.speed import passes
-from harness.experiments.speed.passes import Bench
+from harness.experiments.speed.passes import Bench, orders
 from harness.experiments.speed.probes import Job, examples_of
 from harness.experiments.speed.processes import Processes
-from harness.experiments.speed.schedule import orders
 from harness.records import RunPlan, ServingPass, digest, from_json
 from harness.records.files import read_json
 from harness.records.journal import Journal
@@ -51,8 +50,7 @@ def measure(
 
     A pass that is stored for the same subject is given back instead, unless `again`. `bench` stands in for processes.
 
-    Raises:
-        DataError: there is no validation example.
+    Raises DataError where there is no validation example.
     """
     if not jobs:
         return None
@@ -91,7 +89,7 @@ def measure(
             environment=here,
             hardware=hardware,
             seconds=time.monotonic() - started,
-            arms=tuple(served.get(job.plan.arm_name) or passes.unmeasured(job, gone) for job in jobs),
+            arms=tuple(served.get(job.plan.arm_name) or passes.served_arm(job, error=gone) for job in jobs),
         )
         result = replace(result, pass_id=digest(result))
         ingest.serving(context.store, context.home, result)

@@ -73,7 +73,7 @@ def check_search(arm: ArmSpec, search: Search) -> None:
     """Raise SpecError for a field of `search` that the arm does not have, or a value that it refuses."""
     for name, values in search.items():
         field_name = f"search.{name}"
-        if name in NEVER or _field_path(arm, name) is None:
+        if name not in tunable(arm):
             fields = ", ".join(tunable(arm))
             raise SpecError(f"{arm.method} has no such field to tune", field=field_name, hint=f"It has {fields}")
         ends = [values.low, values.high] if isinstance(values, RangeSpec) else list(values)
@@ -89,20 +89,25 @@ def check_search(arm: ArmSpec, search: Search) -> None:
                 raise SpecError(f"{end} cannot be: {reason}", field=field_name, hint="Mend the search space") from None
 
 
-def tunable(arm: ArmSpec) -> list[str]:
-    """Names of the fields that `search` may hold for an arm."""
+def tunable(arm: ArmSpec) -> dict[str, tuple[str, ...]]:
+    """The fields that `search` may hold for an arm, each with its path in the arm's own structure."""
     written = arm.model_dump()
-    names = [name for name, value in written.items() if not isinstance(value, Mapping)]
-    for section in ("optimiser", "lora"):
-        names += list(written.get(section, {}))
-    names += [f"config.{name}" for name in written.get("config", {})]
-    return [name for name in dict.fromkeys(names) if name not in NEVER and _field_path(arm, name) is not None]
+    sections = {section: written.get(section, {}) for section in ("optimiser", "lora")}
+    paths: dict[tuple[str, ...], Any] = {
+        (name,): value for name, value in written.items() if not isinstance(value, Mapping)
+    }
+    paths |= {(section, name): value for section, inner in sections.items() for name, value in inner.items()}
+    fields: dict[str, tuple[str, ...]] = {}
+    for path, value in paths.items():
+        if value is not None and path[-1] not in NEVER:
+            fields.setdefault(path[-1], path)
+    return fields | {f"config.{name}": ("config", name) for name in written.get("config", {})}
 
 
 def current(arm: ArmSpec, name: str) -> Any:
     """The value of a tunable field as the recipe has it."""
     value: Any = arm.model_dump()
-    for part in _field_path(arm, name) or ():
+    for part in tunable(arm)[name]:
         value = value[part]
     return value
 
@@ -111,27 +116,12 @@ def apply(arm: ArmSpec, values: Mapping[str, Setting]) -> ArmSpec:
     """The arm with these values, and nothing left to search. Raises pydantic's ValidationError."""
     written = arm.model_dump() | {"search": {}}
     for name, value in values.items():
-        path = _field_path(arm, name)
-        assert path is not None, name
+        *outer, last = tunable(arm)[name]
         inside = written
-        for part in path[:-1]:
+        for part in outer:
             inside = inside[part]
-        inside[path[-1]] = value
+        inside[last] = value
     return type(arm).model_validate(written)
-
-
-def _field_path(arm: ArmSpec, name: str) -> tuple[str, ...] | None:
-    """The path to a field within the arm's own structure; None where the arm does not have it."""
-    written = arm.model_dump()
-    if name.startswith("config."):
-        inner = name.removeprefix("config.")
-        return ("config", inner) if inner in written.get("config", {}) else None
-    if name in written and written[name] is not None and not isinstance(written[name], Mapping):
-        return (name,)
-    for section in ("optimiser", "lora"):
-        if name in written.get(section, {}) and written[section][name] is not None:
-            return (section, name)
-    return None
 
 
 def _around(arm: ArmSpec, tuning: TuningSpec) -> RangeSpec:
@@ -306,12 +296,11 @@ def _filling(arm: ArmSpec, search: Search) -> Iterator[Values]:
     """Settings in a fixed order, every one of a finite space among them."""
     lines: list[list[Setting]] = []
     for name, values in search.items():
-        if not isinstance(values, RangeSpec):
-            lines.append([_typed(arm, name, value) for value in values])
-        elif isinstance(current(arm, name), int):
+        if isinstance(values, RangeSpec) and isinstance(current(arm, name), int):
             lines.append(list(range(math.ceil(values.low), math.floor(values.high) + 1)))
         else:
-            lines.append([_typed(arm, name, value) for value in _grid(values, None, 101)])
+            line = _grid(values, None, 101) if isinstance(values, RangeSpec) else values
+            lines.append([_typed(arm, name, value) for value in line])
     for row in itertools.product(*lines):
         yield dict(zip(search, row, strict=True))
 

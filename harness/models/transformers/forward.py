@@ -8,7 +8,8 @@ mask. What the last layer computes after storing the keys and values of a contex
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from harness.models import Logprob
@@ -53,22 +54,25 @@ def logits_at(model: Any, rows: Any, columns: Any, **inputs: Any) -> tuple[Any, 
     counting from the end.
     """
     length = inputs["input_ids"].shape[1]
-
-    def narrow(module: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden = args[0]
-        return (hidden[rows, columns + (hidden.shape[1] - length)][None], *args[1:])
-
-    head = model.get_output_embeddings()
-    hook = head.register_forward_pre_hook(narrow) if head is not None else None
-    try:
+    with head_on(model, lambda hidden: hidden[rows, columns + (hidden.shape[1] - length)][None]):
         output = model(**inputs)
-    finally:
-        if hook is not None:
-            hook.remove()
     logits = output.logits
-    if logits.shape[:2] != (1, len(rows)):
-        logits = logits[rows, columns + (logits.shape[1] - length)]
-    return logits.reshape(len(rows), -1), getattr(output, "past_key_values", None)
+    logits = logits[0] if logits.shape[:2] == (1, len(rows)) else logits[rows, columns + (logits.shape[1] - length)]
+    return logits, getattr(output, "past_key_values", None)
+
+
+@contextmanager
+def head_on(model: Any, choose: Callable[[Any], Any]) -> Iterator[None]:
+    """The output head of `model` is run on what `choose` takes of its hidden states."""
+    head = model.get_output_embeddings()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda module, args: (choose(args[0]), *args[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def fill(model: Any, cache: Any, **inputs: Any) -> None:

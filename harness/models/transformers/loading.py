@@ -128,11 +128,11 @@ def _check_model_folder(folder: Path, shown: str = "") -> None:
         raise ModelError(f"{name}/config.json cannot be read ({_line(error)})", hint="Fetch the model again") from error
     if not isinstance(config, dict) or "model_type" not in config:
         raise ModelError(f"{name}/config.json names no model_type", hint="Give a Hugging Face model folder")
-    _refuse_pickles(folder, name, "model")
+    require_safetensors(folder, name, "model")
 
 
-def _refuse_pickles(folder: Path, name: str, what: str) -> None:
-    """Raise ModelError unless `folder` has safetensors weights."""
+def require_safetensors(folder: Path, name: str, what: str) -> None:
+    """Raise ModelError unless `folder`, called `name`, holds the safetensors weights of a whole `what`."""
     if any(folder.glob("*.safetensors")):
         return
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
@@ -337,7 +337,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     is missing, or when it changes no logit: an adapter that silently failed to load scores exactly like its base.
     """
     quiet()
-    _check_adapter_folder(folder)
+    check_adapter_folder(folder)
     before = probe(model)
     with _one_line(f"the adapter in {folder}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -359,7 +359,8 @@ def load_adapter(model: Any, folder: Path) -> Any:
 _OTHER_BASE = "Give the base model it was trained on as `base_model`"
 
 
-def _check_adapter_folder(folder: Path) -> None:
+def check_adapter_folder(folder: Path) -> None:
+    """Raise ModelError unless `folder` holds a readable adapter_config.json and safetensors weights."""
     if not folder.is_dir():
         raise ModelError(f"there is no adapter folder {folder}", hint="Train it again, or mend the path")
     config = folder / "adapter_config.json"
@@ -369,7 +370,7 @@ def _check_adapter_folder(folder: Path) -> None:
         json.loads(config.read_text(encoding="utf-8"))["peft_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{config} cannot be read ({_line(error)})", hint="Save the adapter again") from error
-    _refuse_pickles(folder, str(folder), "adapter")
+    require_safetensors(folder, str(folder), "adapter")
 
 
 def probe(model: Any) -> Any:

@@ -10,36 +10,10 @@ Fixed-n intervals (all but `sequential`) hold when looked at once, after closing
     record  ←  two_way  ←  rates, separation ← bradley_terry ← ranking, agreement ← raters, sequential
 """
 
-from harness.stats.votes.agreement import (
-    Kappa as Kappa,
-    pairwise_kappas as pairwise_kappas,
-    vote_alpha as vote_alpha,
-)
-from harness.stats.votes.bradley_terry import BradleyTerry as BradleyTerry, bradley_terry as bradley_terry
-from harness.stats.votes.ranking import (
-    effect_estimate as effect_estimate,
-    pair_comparisons as pair_comparisons,
-    score_estimates as score_estimates,
-    vote_best_probabilities as vote_best_probabilities,
-    vote_ranks as vote_ranks,
-)
-from harness.stats.votes.raters import (
-    Guess as Guess,
-    blinding_index as blinding_index,
-    gold_accuracy as gold_accuracy,
-    identical_tie_rate as identical_tie_rate,
-    self_consistency as self_consistency,
-)
-from harness.stats.votes.rates import (
-    WinRate as WinRate,
-    left_rate as left_rate,
-    pair_win_rates as pair_win_rates,
-    win_rates as win_rates,
-)
-from harness.stats.votes.record import (
-    Measured as Measured,
-    Vote as Vote,
-    VoteTable as VoteTable,
-    Winner as Winner,
-)
-from harness.stats.votes.sequential import monitored_win_rate as monitored_win_rate
+from harness.stats.votes.agreement import *
+from harness.stats.votes.bradley_terry import *
+from harness.stats.votes.ranking import *
+from harness.stats.votes.raters import *
+from harness.stats.votes.rates import *
+from harness.stats.votes.record import *
+from harness.stats.votes.sequential import *

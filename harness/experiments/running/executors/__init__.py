@@ -30,7 +30,6 @@ class Execute(Protocol):
 
         `before` is called once before the first plan is begun; whatever it raises ends the whole.
         """
-        ...
 
 
 def opened(

@@ -17,6 +17,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
@@ -65,6 +66,15 @@ def end() -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         server._stop()
+
+
+def close(pools: Sequence[ProcessPoolExecutor], busy: bool = False) -> None:
+    """Let idle processes end by themselves, so that they give back their semaphores; terminate those at work."""
+    for pool in pools if busy else ():
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+    for pool in pools:
+        pool.shutdown(cancel_futures=True)
 
 
 def leave_with_parent() -> None:

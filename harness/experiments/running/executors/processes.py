@@ -86,9 +86,7 @@ class Crew:
     def close(self) -> None:
         """End all: those at work are told to, idle ones leave by themselves, which gives back their semaphores."""
         self._dismiss()
-        for worker in self._idle:
-            worker.pool.shutdown(cancel_futures=True)
-        self._idle.clear()
+        self._send_home()
         self._queue.put(None)
         self._listener.join()
 
@@ -108,7 +106,11 @@ class Crew:
             if before is not None:
                 if self._context.get_start_method() == "spawn":
                     self._warm(waiting[: self._workers])
-                self._or_end(before)
+                try:
+                    before()
+                except BaseException:  # nobody waits for what the workers import
+                    self._send_home(busy=True)
+                    raise
             memory = self._expected(waiting) if self._expected is not None and waiting else None
             while waiting or running:
                 for plan in [plan for plan in waiting if plan.parent_train_id in settled | {None}]:
@@ -133,9 +135,12 @@ class Crew:
         """Tell processes at work to leave."""
         busy = [worker for _, worker in self._running.values()]
         self._running.clear()
-        _terminate(busy)
-        for worker in busy:
-            worker.pool.shutdown(cancel_futures=True)
+        forking.close([worker.pool for worker in busy], busy=True)
+
+    def _send_home(self, busy: bool = False) -> None:
+        """End the idle workers, or those that still import (`busy`)."""
+        forking.close([worker.pool for worker in self._idle], busy)
+        self._idle.clear()
 
     def _begun(self, slot: int) -> _Worker:
         device = self._devices[slot % len(self._devices)] if self._devices else None
@@ -148,17 +153,6 @@ class Crew:
             worker = self._begun(free_slot([other.slot for other in self._idle]))
             self._idle.append(worker)
             worker.pool.submit(warm, plan)
-
-    def _or_end(self, before: Callable[[], None]) -> None:
-        """Call `before`; when it refuses, nobody waits for what the workers import."""
-        try:
-            before()
-        except BaseException:
-            _terminate(self._idle)
-            for worker in self._idle:
-                worker.pool.shutdown(cancel_futures=True)
-            self._idle.clear()
-            raise
 
     # --------------------------------------------------------------------------------------------------- memory
 
@@ -173,7 +167,11 @@ class Crew:
         fresh = [] if self._idle else [self._begun(free_slot(taken))]
         for worker in [*reversed(self._idle), *fresh]:
             device = worker.device if plan.device == "cuda" else None
-            occupants = _occupants(memory, self._running, device)
+            occupants = [
+                Occupant(memory.needs.get(other.train_id), _used(memory, busy, device))
+                for other, busy in self._running.values()
+                if device is None or busy.device == device
+            ]
             free, own = memory.free(device), _used(memory, worker, device)
             decision = decide(need, free, occupants, own)
             if decision != "start" and device is None and free is not None:
@@ -206,15 +204,6 @@ def _used(memory: Memory, worker: _Worker, device: str | None) -> int:
     return sum(memory.used(pid, device) for pid in worker.pids)
 
 
-def _occupants(memory: Memory, running: Running, device: str | None) -> list[Occupant]:
-    """Those at work in the memory of `device`; None is main memory."""
-    return [
-        Occupant(memory.needs.get(plan.train_id), _used(memory, worker, device))
-        for plan, worker in running.values()
-        if device is None or worker.device == device
-    ]
-
-
 def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
     """`plans` in the order in which they begin: those that others wait for, other trainings, then the untrained, of
     which those with worked examples have the longer prompts.
@@ -229,12 +218,6 @@ def longest_first(plans: Sequence[RunPlan]) -> list[RunPlan]:
         return 1 if plan.seed is not None else 2 if plan.arm.method == "few_shot" else 3
 
     return sorted(plans, key=late)
-
-
-def _terminate(workers: Sequence[_Worker]) -> None:
-    for worker in workers:
-        for process in list((worker.pool._processes or {}).values()):
-            process.terminate()
 
 
 def devices_of(plans: Sequence[RunPlan]) -> list[str]:
