@@ -89,6 +89,8 @@ def _refuse_test_prompts(experiment: ResolvedExperiment, test: tuple[Example, ..
 def _files(experiment: ResolvedExperiment, source: SourceData, divided: Divided, home: Path) -> TaskFiles:
     task = experiment.task
     templates = [task.system, task.prompt, task.target, task.messages, task.references]
+    if task.special_tokens is not None:
+        templates.append(task.special_tokens)
     training, examples, pairs = divided.training, divided.sealed, divided.heldout_pairs
     fingerprint = digest([templates, training])
     folder = home / "tasks" / f"{task.name}-{fingerprint}"

@@ -83,6 +83,7 @@ SPECS: dict[str, tuple[str, dict[str, Row]]] = {
         "system": ("Be brief.", "tae"),
         "template": (CHAT + " ", "tae"),
         "kwargs": ({"enable_thinking": False}, "tae"),
+        "date": ("2024-07-26", "t"),  # of a template that writes today's date, the prompts too
     }),
     "BudgetSpec": ("experiment.budget", {
         "examples": (11, "t"),
@@ -111,6 +112,8 @@ SPECS: dict[str, tuple[str, dict[str, Row]]] = {
         "target": ("{{ words }} and {{ words }}", "tae"),  # a toy learns how many words an answer has
         "references": ("many", "te", {"target": None}),
         "messages": ("turns", "te", {"prompt": None, "target": None}),
+        "special_tokens": ("text", "te"),
+        "allow_unreachable": ("so", ""),
         "splits": ({"salt": "2"}, "te"),
         "leakage": ({"allow": "so"}, ""),
         "generate": ({"max_new_tokens": 7}, "e"),

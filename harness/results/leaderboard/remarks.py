@@ -58,7 +58,7 @@ def beside_reference(results: Results, arm: str, method: str, counts: Sequence[A
     if arm == reference or not theirs or not counts:
         return ()
     notes = []
-    if all(count.answers and count.texts == theirs[0].texts for count in counts):
+    if all(count.texts and count.texts == theirs[0].texts for count in counts):
         notes.append(
             f"its answers equal those of {reference} on all {counts[0].answers} test examples: as far as they go, it is"
             " the same model"

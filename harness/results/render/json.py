@@ -97,6 +97,8 @@ def _row(row: Row) -> dict[str, Any]:
     fields = _fields(row, names, cells="metrics", to_best="difference_to_best", unranked_reason="apart")
     for cell in fields["metrics"].values():
         cell |= {name: cell[name] or None for name in ("reason", "difference_reason")}
+    always = ("answers", "length_limited", "truncated")
+    fields["answers"] = {name: value for name, value in fields["answers"].items() if name in always or value}
     return fields | {"apart": fields["apart"] or None}
 
 
