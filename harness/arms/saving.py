@@ -42,6 +42,7 @@ def finish(plan: RunPlan, trained: Trainable, spent: Ledger, costs: Ledger, note
     Its `flops` (of preparation) are added to those of the loop. At a rung of a race the training is not finished: its
     artefact is written, to be scored, and no result. A base that was lent for it goes back: `trained` is used up.
     """
+    loading.note_trained(plan.run_folder, trained.model.eval())
     if trained.kind == "adapter":
         _refuse_idle_adapter(trained)
         folder = artefacts.write_folder(plan, lambda path: save_adapter(trained.model, path, plan.experiment.base.path))

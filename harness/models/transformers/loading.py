@@ -21,6 +21,7 @@ from harness.config import BaseModelSpec, QuantSpec
 from harness.errors import ModelError, OutOfMemory
 from harness.models.transformers import base_cache
 from harness.records import Artefact, RunPlan
+from harness.records.files import read_json, write_json
 
 if TYPE_CHECKING:
     from harness.models.transformers.causal import CausalModel
@@ -314,10 +315,12 @@ def load_artefact(plan: RunPlan, artefact: Artefact) -> CausalModel:
     folder = plan.run_folder / artefact.path if artefact.path is not None else None
     if artefact.kind not in ("base", "adapter") and folder is not None:
         model, tokenizer = load_full(folder, base, plan.device, quantisation)
+        check_trained(plan.run_folder, model, quantisation is not None)
         return CausalModel(model, tokenizer, context=base.context, cpu_kernels=cpu_kernels)
     model, tokenizer = borrow_base(base, plan.device, quantisation)
     if artefact.kind == "adapter" and folder is not None:
         model = load_adapter(model, folder)
+        check_trained(plan.run_folder, model, quantisation is not None)
     closed = functools.partial(base_cache.BASE.take_back, model)
     return CausalModel(model, tokenizer, context=base.context, closed=closed, cpu_kernels=cpu_kernels)
 
@@ -383,6 +386,41 @@ def probe(model: Any) -> Any:
         logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
     # Virtual tokens of a prompt-learning adapter come first.
     return logits[0, -16:].float().cpu()
+
+
+TRAINED = "trained_probe.json"
+"""In a run folder: some logits of the model as it was trained."""
+SAME_MODEL = {"float32": 0.02, "rounded": 0.5}
+"""How far a logit may be from the trained model's: by other kernels, or in two bytes and four bits."""
+
+
+def note_trained(run_folder: Path, model: Any) -> None:
+    """Keep some logits of a model that was just trained, against which its artefact is held when it is loaded."""
+    write_json(run_folder / TRAINED, _thinned(probe(model)))
+
+
+def check_trained(run_folder: Path, model: Any, quantised: bool) -> None:
+    """Raise ModelError unless a loaded model has the logits that were noted when it was trained.
+
+    Some initialisations change the base's weights by chance and do so anew when the adapter is loaded, and a type of
+    adapter may not save all that it trained.
+    """
+    path = run_folder / TRAINED
+    if not path.exists():
+        return  # trained elsewhere, or by a version that kept none
+    gap = max(abs(one - other) for one, other in zip(read_json(path), _thinned(probe(model)), strict=True))
+    exact = not quantised and str(next(model.parameters()).dtype) == "torch.float32"
+    if not gap <= SAME_MODEL["float32" if exact else "rounded"]:
+        raise ModelError(
+            f"what was saved is not the model that was trained: logits differ by {gap:.3g}",
+            hint="An initialisation that draws at random from the base, or a kind of adapter that does not save all"
+            " that it trains: choose another",
+        )
+
+
+def _thinned(logits: Any) -> list[float]:
+    """About 256 of the probe's logits, of its last four positions."""
+    return [float(value) for value in logits[-4:, :: max(1, logits.shape[1] // 64)].flatten().tolist()]
 
 
 @contextmanager

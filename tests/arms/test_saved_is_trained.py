@@ -1,0 +1,56 @@
+"""What is loaded to be scored is what was trained, whatever the type of adapter and its first weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness import arms
+from harness.errors import ModelError
+from harness.models.transformers import loading
+from harness.records import RunPlan, TrainingData
+from harness.records.files import read_json, write_json
+
+OPTIMISER = {"learning_rate": 5e-3}
+
+
+def trained(plan: RunPlan, data: TrainingData) -> Any:
+    return arms.family(plan.arm.method).train(plan, data, lambda phase, done, total: None)
+
+
+def peft(init: Any) -> dict[str, Any]:
+    config = {"r": 4, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": init}
+    return {"method": "peft", "type": "LORA", "config": config, "optimiser": OPTIMISER}
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [{"method": "full", "optimiser": OPTIMISER}, {"method": "lora", "optimiser": OPTIMISER},
+     {"method": "qlora", "optimiser": OPTIMISER}, peft(True), peft("gaussian"), peft("pissa"), peft("olora")],
+    ids=["full", "lora", "qlora", "peft", "gaussian", "pissa", "olora"],
+)  # fmt: skip
+def test_the_loaded_model_is_the_trained_one(
+    make_plan: Callable[..., RunPlan], data: TrainingData, arm: dict[str, Any]
+) -> None:
+    plan = make_plan(arm)
+    result = trained(plan, data)
+    arms.family(plan.arm.method).load(plan, result.artefact).close()
+    assert len(read_json(plan.run_folder / loading.TRAINED)) >= 100
+
+
+def test_an_initialisation_that_is_drawn_anew_is_refused(make_plan: Callable[..., RunPlan], data: TrainingData) -> None:
+    plan = make_plan(peft("pissa_niter_1"))
+    result = trained(plan, data)
+    with pytest.raises(ModelError, match="not the model that was trained"):
+        arms.family(plan.arm.method).load(plan, result.artefact)
+
+
+def test_other_logits_are_noticed(make_plan: Callable[..., RunPlan], data: TrainingData) -> None:
+    plan = make_plan({"method": "lora", "optimiser": OPTIMISER})
+    result = trained(plan, data)
+    noted = read_json(plan.run_folder / loading.TRAINED)
+    write_json(plan.run_folder / loading.TRAINED, [*noted[:-1], noted[-1] + 0.05])
+    with pytest.raises(ModelError):
+        arms.family(plan.arm.method).load(plan, result.artefact)
