@@ -101,7 +101,7 @@ def run_experiment(
         if experiment.spec.serving is not None:
             speed.check_prompts(prepared.sizes["validation"])
         plans = plan_runs(experiment, prepared, home)
-        record = experiment_record(experiment, prepared, plans)
+        record = experiment_record(experiment, prepared, plans, home)
         store = Store(queries.database(home))
         upkeep.resume(store, home)
         ingest.experiment(store, home, record)
@@ -200,7 +200,7 @@ def stored_plans(
 ) -> tuple[ExperimentRecord, list[RunPlan]]:
     """The record of an experiment as `run` stores it, and the plans of its runs at the settings that tuning chose."""
     plans = plan_runs(experiment, prepared, home)
-    record = experiment_record(experiment, prepared, plans)
+    record = experiment_record(experiment, prepared, plans, home)
     tuned = with_tuned_settings(experiment, home, record)
     return record, plans if tuned is experiment else plan_runs(tuned, prepared, home)
 
@@ -293,7 +293,9 @@ def name_of(plan: RunPlan) -> str:
 # ---------------------------------------------------------------------------------------------------------- record
 
 
-def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans: Sequence[RunPlan]) -> ExperimentRecord:
+def experiment_record(
+    experiment: ResolvedExperiment, prepared: Prepared, plans: Sequence[RunPlan], home: Path
+) -> ExperimentRecord:
     """The experiment as it is run; its id covers the spec, the task's content and the base.
 
     `plans` are those of the recipes as they stand. What tuning will choose follows from them and from what is searched,
@@ -322,7 +324,7 @@ def experiment_record(experiment: ResolvedExperiment, prepared: Prepared, plans:
         file=experiment.file.name,
         spec=spec.model_dump(mode="json")
         | {
-            "sources": [stored_results.source_of(experiment.file)],
+            "sources": [stored_results.source_of(experiment.file, home)],
             "text": stored_results.file_text(experiment.file),
         },
         task=task.model_dump(mode="json") | declared,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,9 +32,9 @@ def open_store(home: Path) -> Store:
     return Store(database(home))
 
 
-def source_of(file: Path) -> str:
-    """Says which file an experiment is of, without saying where it lies."""
-    return digest(str(file.resolve()))
+def source_of(file: Path, home: Path) -> str:
+    """Says which file an experiment is of, seen from its home folder, which may be moved together with it."""
+    return digest(os.path.relpath(file.resolve(), home.resolve()))
 
 
 def find(store: Store, experiment: str | None) -> ExperimentRecord:
@@ -63,7 +64,9 @@ def find(store: Store, experiment: str | None) -> ExperimentRecord:
 
 def _of_file(store: Store, file: Path) -> ExperimentRecord:
     named = [record for record in store.experiments() if record.name == file.stem]
-    of_file = [record for record in named if not _sources(record) or source_of(file) in _sources(record)]
+    of_file = [
+        record for record in named if not _sources(record) or source_of(file, store.path.parent) in _sources(record)
+    ]
     if of_file:
         return of_file[-1]
     if not named:

@@ -35,7 +35,8 @@ def answer_counts(cursor: Any, eval_ids: Sequence[str]) -> dict[str, tuple[int, 
     wanted = _wanted(cursor, "predictions", ids)
     query = (
         "SELECT eval_id, count(*), count_if(finish = 'length'), count_if(truncated), count_if(finish = 'refused'), "
-        "bit_xor(hash(example, text))::VARCHAR, bit_xor(hash(example, prompt_hash))::VARCHAR FROM {} "
+        "sum(hash(concat(example, chr(31), text))::HUGEINT)::VARCHAR, "
+        "sum(hash(concat(example, chr(31), prompt_hash))::HUGEINT)::VARCHAR FROM {} "
         f"WHERE {wanted} GROUP BY eval_id"
     )
     rows = cursor.execute(query.format("predictions"), [ids]).fetchall()

@@ -65,8 +65,8 @@ def test_a_dpo_arm_trains_on_the_pairs_of_a_file(
     [
         ({"prompt": "", "chosen": "a", "rejected": "b"}, "prompt is missing or empty"),
         ({"prompt": "p", "chosen": "a"}, "rejected is missing or empty"),
-        ({"prompt": [{"role": "user", "content": "p"}], "chosen": "a", "rejected": "b"}, "prompt: must be a text"),
-        ({"prompt": "p", "chosen": [{"role": "user", "content": "a"}], "rejected": "b"}, "one turn of the assistant"),
+        ({"prompt": [{"role": "user", "content": "p"}] * 2, "chosen": "a", "rejected": "b"}, "prompt: must be a text"),
+        ({"prompt": "p", "chosen": [{"role": "user", "content": "a"}], "rejected": "b"}, "end with the assistant"),
         ({"prompt": "p", "chosen": "a", "rejected": "b", "provenance": {"split": "test"}}, "of the test split"),
     ],
 )
@@ -90,8 +90,8 @@ def test_conversations_and_equal_answers(tmp_path: Path, task: TaskSpec) -> None
         ("system", "Be brief."), ("user", "Who?")
     ]  # fmt: skip
     assert [(pair.chosen, pair.rejected) for pair in found.pairs] == [("Ada", "Ben")]
-    with pytest.raises(DataError, match="list of turns"):
-        read_pairs(write(tmp_path / "q.jsonl", ROW), chat)
+    asked = read_pairs(write(tmp_path / "q.jsonl", ROW), chat).examples[0]  # a text is one turn of the user
+    assert [(turn.role, turn.content) for turn in asked.messages or ()] == [("user", ROW["prompt"])]
     with pytest.raises(DataError, match="holds no preference pair"):
         read_pairs(write(tmp_path / "r.jsonl", {**ROW, "rejected": ROW["chosen"]}), task)
 

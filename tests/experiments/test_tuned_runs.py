@@ -122,7 +122,7 @@ def test_tuning_takes_no_look_at_the_test_split_and_cannot(shell: Shell, project
     home = project / ".harness"
     prepared = prepare(experiment, home)
     plans = run_plans.plan_runs(experiment, prepared, home)
-    record = pipeline.experiment_record(experiment, prepared, plans)
+    record = pipeline.experiment_record(experiment, prepared, plans, home)
     from harness.store import Store
 
     store = Store(queries.database(home))

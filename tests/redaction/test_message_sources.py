@@ -20,16 +20,16 @@ LOCALS = {"example", "example_id", "prompt", "completion", "prediction", "refere
 THROUGH = {"named", "quoted", "reason", "len", "type"}
 """Calls that may be given data: the functions of `harness.redaction`, and what keeps nothing of its argument."""
 ALLOWED = {
-    **dict.fromkeys(("round_.id", "round_votes.round.id", "status.id", "there.id"), "names a round of review"),
+    **dict.fromkeys(("round_.id", "round_votes.round.id", "status.id", "closed.id"), "names a round of review"),
     **dict.fromkeys(("last.id", "newest.id"), "names a round of review"),
-    "one.id": "names a round of review",
     **dict.fromkeys(("call.id", "each.id", "final.id"), "names a gate call"),
     **dict.fromkeys(
         ("task.group", "task.messages", "reader.task.id", "reader.task.references"), "a column that the task file names"
     ),
     "pair.example": "keys a likelihood request",
     **dict.fromkeys(("message.content", "turn.content"), "the prompt itself, for those who may read it"),
-    **dict.fromkeys(("sample.example", "one.example"), "a comparison holds no samples of a sensitive task"),
+    "sample.example": "a comparison holds no samples of a sensitive task",
+    "example.prompt": "a sample that `check` prints of a task that is not sensitive",
     **dict.fromkeys(("own.chosen", "best"), "the settings that tuning chose"),
     "rule.dropped": "names a metric that a rule gave up",
 }

@@ -112,9 +112,18 @@ def test_answers_are_counted_by_their_last_rows(store: Store) -> None:
     first = [Prediction("e1", item, "h", "t", "length", 1, 1, 0.1, truncated=True) for item in "ab"]
     store.ingest([*first, replace(first[0], eval_id="e2"), replace(first[0], eval_id="e3")])
     store.ingest([replace(first[1], finish="stop")])
-    counts = {one: AnswerCounts(*found) for one, found in store.answer_counts(["e1", "e2"]).items()}
-    assert counts == count_answers(store.predictions(["e1", "e2"]))
-    assert counts["e1"] == AnswerCounts(2, 1, 2)
+    counts = {name: AnswerCounts(*numbers) for name, numbers in store.answer_counts(["e1", "e2", "e3"]).items()}
+    bare = {name: replace(count, texts="", prompts="") for name, count in counts.items()}
+    assert bare == count_answers(store.predictions(["e1", "e2", "e3"]))
+    assert bare["e1"] == AnswerCounts(2, 1, 2) and counts["e2"].texts == counts["e3"].texts != counts["e2"].prompts
+
+
+@pytest.mark.parametrize("others", [("u", "u"), ("t", "u"), ("u", "t")])
+def test_other_answers_have_another_hash(store: Store, others: tuple[str, str]) -> None:
+    rows = [Prediction("e1", item, "h", "t", "stop", 1, 1, 0.1) for item in "ab"]
+    store.ingest([*rows, *(replace(row, eval_id="e2", text=text) for row, text in zip(rows, others, strict=True))])
+    counts = {name: AnswerCounts(*numbers) for name, numbers in store.answer_counts(["e1", "e2"]).items()}
+    assert counts["e1"].texts != counts["e2"].texts and counts["e1"].prompts == counts["e2"].prompts
 
 
 def test_a_store_that_is_open_answers_as_one_that_opens(store: Store) -> None:

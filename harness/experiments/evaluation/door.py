@@ -151,7 +151,7 @@ def _sentence(name: str, missed: Sequence[tuple[str, str]], of: int) -> str:
         return f"{name} does not give the right answers its best value: {missed[0][1]}"
     reasons = dict.fromkeys(why for _, why in missed)
     shown = "; ".join(
-        f"{next(named(example) for example, other in missed if other == why)}: {why}" for why in list(reasons)[:SHOWN]
+        f"{named(next(name_ for name_, other in missed if other == why))}: {why}" for why in list(reasons)[:SHOWN]
     )
     return f"{name}: {len(missed)} of {of} right answers would not get its best value ({shown})"
 

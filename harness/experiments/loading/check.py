@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from harness import redaction
-from harness.config import ExperimentSpec, GateSpec, TaskSpec
+from harness.config import ExperimentSpec, GateSpec, ImportedSpec, PeftSpec, TaskSpec
 from harness.config.documents import Document, read_document, shown, validate
 from harness.errors import DataError, ModelError, SpecError
 from harness.experiments.loading.load import (
@@ -74,6 +74,7 @@ def _check_file(file: Path, known_metrics: Collection[str] | None, data: bool) -
 
 def _answer_lines(experiment: ResolvedExperiment) -> list[str]:
     """What `run` would say of the right answers and the chat template, where the base model's folder is at hand."""
+    from harness.arms import imported, sft
     from harness.data.examples import read_examples
     from harness.data.splits import split_source
     from harness.experiments.evaluation import door
@@ -81,6 +82,11 @@ def _answer_lines(experiment: ResolvedExperiment) -> list[str]:
     from harness.models.transformers import loading
 
     task = experiment.task
+    for arm in experiment.arms:
+        if isinstance(arm, PeftSpec):
+            sft.adapter_config(arm)
+        if isinstance(arm, ImportedSpec):
+            imported.kind_of(Path(arm.path))
     divided = split_source(read_examples(task, experiment.task_dir), task.splits, task.leakage)
     if all(arm.method in ("toy", "endpoint") for arm in experiment.arms):
         return []

@@ -63,16 +63,15 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     store.ingest([read_experiment(home, record.experiment_id)])
 
 
-_UNSAID = ("own_metrics", "resources", "serving", "winner", "winner_rules", "sources", "text", "changes")
-
-
 def changes(before: ExperimentRecord, now: ExperimentRecord, when: str) -> list[dict[str, Any]]:
-    """What the files of one experiment say otherwise than when it was stored: field, value then and now, date."""
+    """What the task of one experiment says otherwise than when it was stored: field, value then and now, date.
+
+    What the experiment's own file says is part of its identity, but for prices and speed, or dated as the rule is.
+    """
     return [
-        {"field": f"{part}.{name}", "was": was.get(name), "now": value, "when": when}
-        for part, was, is_ in (("task", before.task, now.task), ("experiment", before.spec, now.spec))
-        for name, value in is_.items()
-        if name not in _UNSAID and name in was and was[name] != value
+        {"field": f"task.{name}", "was": before.task[name], "now": value, "when": when}
+        for name, value in now.task.items()
+        if name != "own_metrics" and name in before.task and before.task[name] != value
     ]
 
 

@@ -129,7 +129,7 @@ def test_a_folder_without_a_model_and_one_of_pickles_are_refused(there: Path, sh
     (there / "pickles" / "adapter_model.bin").write_bytes(b"\x80")
     for folder, words in (
         ("empty", "neither adapter_config.json nor config.json"),
-        ("pickles", "only pickled weights"),
+        ("pickles", "a pickle, which can execute code"),
     ):
         found = shell("gate", "gates.yaml", "--candidate", folder)
         assert found.code == 2 and words in found.err, found.err

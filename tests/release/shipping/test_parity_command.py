@@ -80,7 +80,7 @@ def test_papers_of_another_run_and_changed_files_are_invalid_and_cost_no_look(
     assert found.code == 4 and "model.safetensors is not the file that was exported" in told["words"]
     (tmp_path / "m" / "model.safetensors").unlink()
     found = shell("parity", "shop/lora", "--artefact", tmp_path / "m")
-    assert found.code == 2 and "has no weights" in found.err
+    assert found.code == 2 and "has no *.safetensors weights" in found.err
     assert shell("looks", "shop").out == looks
 
 
