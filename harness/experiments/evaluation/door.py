@@ -57,18 +57,23 @@ def end_ids(tokenizer: Any, folder: Path) -> tuple[int, ...]:
 
 
 def check(
-    prompter: Prompter, task: TaskSpec, examples: Sequence[Example], ends: Sequence[int], own: Mapping[str, Metric]
+    prompter: Prompter | None,
+    task: TaskSpec,
+    examples: Sequence[Example],
+    ends: Sequence[int],
+    own: Mapping[str, Metric],
 ) -> list[str]:
     """Notes on right answers that do not get the best value of a metric; `own` are the user's metrics by name.
 
-    Raises DataError where that is so for the primary metric and the task does not allow it.
+    Raises DataError where that is so for the primary metric and the task does not allow it. Without a prompter, of a
+    task that no model is named for, the answers are scored as they stand, and all that is found is a note.
     """
     findings = _Findings()
     chosen = [own.get(name) or metric(name) for name in dict.fromkeys([task.metrics.primary, *task.metrics.also])]
     chosen = [each for each in chosen if each.source == "prediction" and each.name != "length_limited"]
     sums: dict[str, list[Any]] = {}
     for example in examples:
-        given, why = _through(prompter, task, example, ends)
+        given, why = _through(prompter, task, example, ends) if prompter else (example.references[0], "")
         for each in chosen:
             _measure(each, task, example, given, why, findings, sums)
     for each in chosen:
@@ -77,7 +82,7 @@ def check(
             if _short(each, value) and each.name not in findings.missed:
                 findings.missed[each.name] = [("", f"all right answers together get {value:g}")]
     notes = [_sentence(name, missed, len(examples)) for name, missed in findings.missed.items()]
-    if task.metrics.primary in findings.missed and task.allow_unreachable is None:
+    if prompter is not None and task.metrics.primary in findings.missed and task.allow_unreachable is None:
         raise DataError(
             _sentence(task.metrics.primary, findings.missed[task.metrics.primary], len(examples)),
             hint=_way_out(task.metrics.primary, findings.missed[task.metrics.primary])

@@ -128,6 +128,7 @@ def _kind(document: Document) -> str:
 def _data_line(task: TaskSpec, folder: Path) -> str:
     from harness.data.examples import read_examples, read_retention
     from harness.data.splits import leak_line, split_source
+    from harness.experiments.evaluation import door
     from harness.metrics.definition import Answer
     from harness.metrics.user_metrics import load_own, try_out
 
@@ -158,9 +159,10 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
         what = "dropped" if task.leakage and task.leakage.drop else "allowed"
         parts.append(f"{len(splits.leaks)} leaking pairs {what}")
     summary = "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
+    scored = door.check(None, task, (*divided.training.validation, *divided.sealed), (), own)
     samples = [] if task.sensitive else [*divided.training.train[:1], *divided.training.validation[:1]]
     rendered = [f"{split}: {_sample(e)}" for split, e in zip(("train", "validation"), samples, strict=False)]
-    return "\n  ".join([summary, *map(leak_line, splits.leaks), *rendered])
+    return "\n  ".join([summary, *map(leak_line, splits.leaks), *(f"note: {note}" for note in scored), *rendered])
 
 
 def _sample(example: Example) -> str:
