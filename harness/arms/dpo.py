@@ -216,7 +216,8 @@ def _sampled_pairs(
     sizes: list[tuple[int, int]] = []
     for start in range(0, len(by_length), BATCH):
         part = by_length[start : start + BATCH]
-        sampled = sampler.generate([prompts[at][1].prompt for at in part], generate.max_new_tokens, generate.stop)
+        asked = [prompts[at][1].prompt for at in part]
+        sampled = sampler.generate(asked, generate.max_new_tokens, trainable.prompter.stop_strings)
         answers |= {at: answer.text for at, answer in zip(part, sampled, strict=True)}
         sizes += [(len(prompts[at][1].prompt), len(answer.tokens)) for at, answer in zip(part, sampled, strict=True)]
         progress("sample", len(answers), len(prompts))

@@ -306,7 +306,7 @@ class Prompter:
                 hint="Set chat.kwargs (such as enable_thinking: false) or give another chat.template",
             )
         lead, _, trail = probe[len(before) :].partition(_PROBE)
-        for written in (answer, answer.strip()):
+        for written in (answer, answer.strip(), answer.lstrip(), answer.rstrip()):
             if after[len(before) :] == lead + written + trail:
                 return lead + written, trail  # a lead that is more than white space ends `before` already
         raise ModelError(
@@ -413,6 +413,11 @@ class Prompter:
         if self.stops:
             notes.append(f"answers end at the chat template's {self.stops[0]}, which is not the end-of-sequence token")
         return tuple(notes)
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """What ends an answer beside the end of sequence: the task's stop strings, and the template's end of turn."""
+        return tuple(dict.fromkeys((*self.task.generate.stop, *self.stops)))
 
     @functools.cached_property
     def stops(self) -> tuple[str, ...]:

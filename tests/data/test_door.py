@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_every_template_gives_the_answer_back(
         assert tokenizer.decode(row.answer, skip_special_tokens=True).strip() == answer
         asked = prompter.encode_prompt(example(answer), 10)
         assert asked.prompt == row.prompt and asked.prompt_hash == row.prompt_hash
-    assert door.check(prompter, task(), [example("blue sky")], (tokenizer.eos_token_id,), {}) == []
+    assert door.check(prompter, task(), [example("blue sky")], (tokenizer.eos_token_id,)) == []
 
 
 @settings(max_examples=200, deadline=None)
@@ -205,7 +206,7 @@ def test_unicode_forms_are_one_text(form: str) -> None:
     tokenizer = make_tokenizer("bytes", normalise=True)
     prompter = Prompter(tokenizer, ChatSpec(use="never"), task(), 800)
     answer = unicodedata.normalize(form, "café naïve résumé")
-    assert door.check(prompter, task(), [example(answer)], (tokenizer.eos_token_id,), {}) == []
+    assert door.check(prompter, task(), [example(answer)], (tokenizer.eos_token_id,)) == []
 
 
 @pytest.mark.parametrize(
@@ -226,12 +227,12 @@ def test_what_cannot_be_reached_is_said_by_name(
     ends = (tokenizer.eos_token_id,)
     prompter = Prompter(tokenizer, ChatSpec(use="never"), task(**change), 800)
     with pytest.raises(DataError) as caught:
-        door.check(prompter, task(**change), [example(answer)], ends, {})
+        door.check(prompter, task(**change), [example(answer)], ends)
     assert said in caught.value.message
-    [note, reason] = door.check(prompter, task(**change, allow_unreachable="known"), [example(answer)], ends, {})
+    [note, reason] = door.check(prompter, task(**change, allow_unreachable="known"), [example(answer)], ends)
     assert said in note and "known" in reason
     also = {"metrics": MetricsSpec(primary="length_limited", also=[task(**change).metrics.primary])}
-    assert len(door.check(prompter, task(**{**change, **also}), [example(answer)], ends, {})) == 1
+    assert len(door.check(prompter, task(**{**change, **also}), [example(answer)], ends)) == 1
 
 
 def test_stop_strings_may_be_special_tokens(tokenizers: dict[tuple[str, bool], Any]) -> None:
@@ -242,3 +243,15 @@ def test_stop_strings_may_be_special_tokens(tokenizers: dict[tuple[str, bool], A
         answer = finish(tokenizer, (tokenizer.eos_token_id,), row, [stop])
         assert (answer.text, answer.finish) == (text, "stop")
         assert tokenizer.decode(answer.tokens, skip_special_tokens=True).startswith(text)
+
+
+def test_a_metric_of_the_user_s_own_is_not_called(tokenizers: dict[tuple[str, bool], Any], tmp_path: Path) -> None:
+    """It may ask a paid judge; what comes back otherwise counts against it, white space at the ends aside."""
+    tokenizer = tokenizers["bytes", False]
+    spec = ChatSpec(template=template("<|im_start|>", f"{END}\n", "", " | trim"))
+    own = task(metrics=MetricsSpec(primary="nowhere.py:judge"))
+    ends = (tokenizer.eos_token_id,)
+    assert door.check(Prompter(tokenizer, spec, own, 800), own, [example(" blue sky ")], ends) == []
+    short = task(metrics=MetricsSpec(primary="nowhere.py:judge"), generate=GenerateSpec(max_new_tokens=1))
+    with pytest.raises(DataError):
+        door.check(Prompter(tokenizer, spec, short, 800), short, [example("blue sky")], ends)

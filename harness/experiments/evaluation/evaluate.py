@@ -249,7 +249,7 @@ class Scorer:
             eval_id=self.eval_id,
             batch_tokens=self.plan.experiment.spec.resources.batch_tokens,
             max_new_tokens=generate.max_new_tokens,
-            stop=tuple(dict.fromkeys((*generate.stop, *self._prompter().stops))),
+            stop=self._prompter().stop_strings,
         )
 
     def _prompter(self) -> Prompter:

@@ -78,7 +78,6 @@ def _answer_lines(experiment: ResolvedExperiment) -> list[str]:
     from harness.data.examples import read_examples
     from harness.data.splits import split_source
     from harness.experiments.evaluation import door
-    from harness.metrics.user_metrics import load_own
     from harness.models.transformers import loading
 
     task = experiment.task
@@ -97,9 +96,8 @@ def _answer_lines(experiment: ResolvedExperiment) -> list[str]:
         return [f"not checked against the model: {error.message}"]
     for example in divided.training.train:
         prompter.encode(example)
-    own = load_own([task.metrics.primary, *task.metrics.also], experiment.task_dir, sensitive=task.sensitive)
     scored = (*divided.training.validation, *divided.sealed)
-    notes = door.check(prompter, task, scored, door.end_ids(prompter.tokenizer, folder), own)
+    notes = door.check(prompter, task, scored, door.end_ids(prompter.tokenizer, folder))
     return [f"note: {note}" for note in (*prompter.notes, *notes)]
 
 
@@ -159,7 +157,7 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
         what = "dropped" if task.leakage and task.leakage.drop else "allowed"
         parts.append(f"{len(splits.leaks)} leaking pairs {what}")
     summary = "; ".join([*parts, *source.notes, f"fingerprint {splits.fingerprint}"])
-    scored = door.check(None, task, (*divided.training.validation, *divided.sealed), (), own)
+    scored = door.check(None, task, (*divided.training.validation, *divided.sealed), ())
     samples = [] if task.sensitive else [*divided.training.train[:1], *divided.training.validation[:1]]
     rendered = [f"{split}: {_sample(e)}" for split, e in zip(("train", "validation"), samples, strict=False)]
     return "\n  ".join([summary, *map(leak_line, splits.leaks), *(f"note: {note}" for note in scored), *rendered])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from harness import arms
-from harness.experiments.evaluation.evaluate import own_metrics, read_suite
+from harness.experiments.evaluation.evaluate import read_suite
 from harness.experiments.running.worker import read_training
 from harness.models.transformers import base_cache
 from harness.records import RunPlan, TrainingData
@@ -47,5 +47,5 @@ def _answers_fit(plan: RunPlan, say: Callable[[str], None]) -> None:
         prompter.encode_prompt(example, experiment.task.generate.max_new_tokens)
     scored = (*data.validation, *suite.examples)
     ends = door.end_ids(prompter.tokenizer, folder)
-    for note in (*prompter.notes, *door.check(prompter, experiment.task, scored, ends, own_metrics(plan))):
+    for note in (*prompter.notes, *door.check(prompter, experiment.task, scored, ends)):
         say(f"note: {note}")

@@ -70,8 +70,11 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
             )
         into = "the base" if quantisation is None else f"the base as it was trained over ({quantisation.type})"
         merged = Merged(into, change)
-    _own_template(plan, tokenizer)
+    prompter = _own_template(plan, tokenizer)
     whole = CausalModel(model, tokenizer, context=base.context)
+    # It was scored with the chat template's end of turn, so a server must stop there too.
+    ends = [tokenizer.convert_tokens_to_ids(stop) for stop in prompter.stops]
+    whole.model.generation_config.eos_token_id = [*whole.eos_ids, *ends] or None
     saving.save_full(whole.model, tokenizer, folder)
     _check_saved(plan, folder, loading.probe(whole.model))
     return merged
@@ -146,12 +149,13 @@ def _merge(adapted: Any, source: Path) -> Any:
     return merged.eval()
 
 
-def _own_template(plan: RunPlan, tokenizer: Any) -> None:
-    """Give the tokenizer the chat template of the experiment where that has its own."""
+def _own_template(plan: RunPlan, tokenizer: Any) -> Prompter:
+    """The prompter that the model was scored with; the tokenizer gets the experiment's chat template, if it has one."""
     experiment = plan.experiment
+    prompter = Prompter(tokenizer, experiment.spec.chat, experiment.task, experiment.base.context or 1, NO_OVERRIDE)
     if experiment.spec.chat.template is not None:
-        prompter = Prompter(tokenizer, experiment.spec.chat, experiment.task, experiment.base.context or 1, NO_OVERRIDE)
         tokenizer.chat_template = prompter.template
+    return prompter
 
 
 def _check_saved(plan: RunPlan, folder: Path, before: torch.Tensor) -> None:
