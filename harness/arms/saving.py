@@ -16,7 +16,7 @@ from harness.arms import TrainResult, artefacts
 from harness.arms.training import flops
 from harness.data.prompts import Prompter
 from harness.errors import ArmFailed
-from harness.models.transformers import base_cache, loading
+from harness.models.transformers import base_cache, same_model
 from harness.records import Ledger, RunPlan
 
 
@@ -42,7 +42,7 @@ def finish(plan: RunPlan, trained: Trainable, spent: Ledger, costs: Ledger, note
     Its `flops` (of preparation) are added to those of the loop. At a rung of a race the training is not finished: its
     artefact is written, to be scored, and no result. A base that was lent for it goes back: `trained` is used up.
     """
-    loading.note_trained(plan.run_folder, trained.model.eval())
+    same_model.note_trained(plan.run_folder, trained.model.eval())
     if trained.kind == "adapter":
         _refuse_idle_adapter(trained)
         folder = artefacts.write_folder(plan, lambda path: save_adapter(trained.model, path, plan.experiment.base.path))
@@ -110,9 +110,9 @@ def save_full(model: Any, tokenizer: Any, folder: Path) -> None:
 
 def _refuse_idle_adapter(trained: Trainable) -> None:
     """Raise ArmFailed when the adapter leaves the logits as they are: it would be scored as if it were the base."""
-    adapted = loading.probe(trained.model.eval())
+    adapted = same_model.probe(trained.model.eval())
     with trained.model.disable_adapter():
-        plain = loading.probe(trained.model)
+        plain = same_model.probe(trained.model)
     if adapted.equal(plain):
         raise ArmFailed(
             "the trained adapter changes no logit", hint="Give it a larger budget or optimiser.learning_rate"

@@ -16,7 +16,7 @@ from typing import Any, cast
 from harness.config import TaskSpec, templates
 from harness.config.cells import as_text
 from harness.config.documents import find_field, list_names, shown
-from harness.data import rows
+from harness.data import hub, rows
 from harness.data.conversations import TURNS, read_turns, split_answer, with_system
 from harness.data.rows import Row
 from harness.errors import DataError, SpecError
@@ -145,7 +145,7 @@ def _read_rows(task: TaskSpec, task_dir: Path) -> tuple[dict[Split | None, list[
         builder_rows = rows.read_builder(data.builder, data.options, task_dir)
         return {None: builder_rows}, rows.builder_provenance(data.builder, data.options, task_dir)
     if data.hub is not None:
-        by_name = rows.read_hub(data, task_dir)
+        by_name = hub.read_hub(data, task_dir)
         provenance = {"hub": data.hub, "revision": data.revision, "subset": data.subset, "hub_split": data.hub_split}
         if data.hub_split is not None:
             return {None: by_name[data.hub_split]}, provenance
@@ -154,7 +154,7 @@ def _read_rows(task: TaskSpec, task_dir: Path) -> tuple[dict[Split | None, list[
                 hint = f"Say `hub_split: {next(iter(by_name))}`, or remove `splits` to keep the data set's own"
                 raise DataError(f"data.hub: {data.hub!r} has several splits ({', '.join(by_name)})", hint=hint)
             return {None: next(iter(by_name.values()))}, provenance
-        return cast("dict[Split | None, list[Row]]", rows.own_splits(by_name, data.hub)), provenance
+        return cast("dict[Split | None, list[Row]]", hub.own_splits(by_name, data.hub)), provenance
     if data.files is not None:
         names: tuple[Split, ...] = ("train", "validation", "test")
         files = {split: rows.find_files(getattr(data.files, split), task_dir) for split in names}

@@ -18,20 +18,17 @@ A prompt that is too long is truncated on the left (behind the beginning-of-sequ
 
 from __future__ import annotations
 
-import datetime
 import functools
 import hashlib
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from harness import redaction
 from harness.config import BaseModelSpec, ChatSpec, TaskSpec, templates
+from harness.data.chat_templates import pinned, template_of
+from harness.data.special_tokens import SpecialTokens, unmarked
 from harness.errors import DataError, ModelError, SpecError
-from harness.models.token_cache import Encoder
 from harness.records import Example, Message, digest
 from harness.redaction import named
 
@@ -41,13 +38,6 @@ SEPARATOR = "\n\n"
 """Stands between few-shot examples in text mode, and between folded system text and the first user turn."""
 _PROBE = "text-probe-"
 """Stands for a turn or an answer where only the template's own words around it are asked for."""
-_OPEN, _CLOSE = "\ue0f0", "\ue0f1"
-_MARKED = re.compile(f"{_OPEN}([0-9a-f]*){_CLOSE}")
-"""A special token of the data that is to be read as plain text: its UTF-8 bytes in hexadecimal digits."""
-
-
-def _unmarked(text: str) -> str:
-    return _MARKED.sub(lambda match: bytes.fromhex(match[1]).decode(), text)
 
 
 class Tokenizer(Protocol):
@@ -154,10 +144,10 @@ class Prompter:
                 hint="Set eos_token in its tokenizer_config.json",
             )
         self.tokenizer, self.chat, self.task, self.context, self.override = tokenizer, chat, task, context, override
-        self.template = _template(tokenizer, chat, needed=task.messages is not None)
+        self.template = template_of(tokenizer, chat, needed=task.messages is not None)
         self.uses_chat = self.template is not None
-        self._ids = Encoder(tokenizer)
         self._eos = tokenizer.eos_token_id
+        self._specials = SpecialTokens(tokenizer, task.special_tokens)
         self._prefix = () if self.uses_chat else _special_prefix(tokenizer)
 
     @property
@@ -167,7 +157,7 @@ class Prompter:
         Text mode has none of them: empty, but for a tokenizer that reads prompt and target otherwise than each alone.
         """
         if not self.uses_chat:
-            joined = self._encoded("a b") == (*self._encoded("a"), *self._encoded(" b"))
+            joined = self._specials.encode("a b") == (*self._specials.encode("a"), *self._specials.encode(" b"))
             return "" if joined else digest("prompt and target as one text")
         added: dict[str, Any] = {"date": self.chat.date} if self.dated else {}
         try:
@@ -185,17 +175,7 @@ class Prompter:
 
     @functools.cached_property
     def _pinned(self) -> str:
-        """The template with the experiment's date in place of today's; raises ModelError where that cannot be done."""
-        date = datetime.date.fromisoformat(self.chat.date)
-        call = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1\s*\)")
-        pinned = call.sub(lambda match: json.dumps(date.strftime(match[2])), self.template or "")
-        if re.search(r"strftime_now\s*\(", pinned):
-            raise ModelError(
-                "the chat template writes today's date in a form that cannot be pinned, so that prompts would change"
-                " from day to day",
-                hint="Give a chat.template with a date written out",
-            )
-        return pinned
+        return pinned(self.template or "", self.chat.date)
 
     def encode(self, example: Example, answer: str | None = None) -> Encoded:
         """Prompt, target and end of sequence; `answer` takes the place of the example's first reference.
@@ -240,7 +220,7 @@ class Prompter:
         """The prompt that `encode_prompt` encodes, as text and as turns; cut where that cuts."""
         encoded = self.encode_prompt(example, reserve)
         shots = self.override.shots[encoded.dropped_shots :]
-        text = _unmarked(self._prompt_text(example, shots))
+        text = unmarked(self._prompt_text(example, shots))
         prefix = _special_prefix(self.tokenizer)
         if encoded.truncated:
             text = str(self.tokenizer.decode(list(encoded.prompt[len(prefix) if not self.uses_chat else 0 :])))
@@ -249,7 +229,7 @@ class Prompter:
             text = text.removeprefix(str(self.tokenizer.decode(list(prefix))))
         system, turns = self._with_shots(example, shots)
         whole = [Message("system", system), *turns] if system else turns
-        plain = tuple(Message(turn.role, _unmarked(turn.content)) for turn in whole)
+        plain = tuple(Message(turn.role, unmarked(turn.content)) for turn in whole)
         return Rendered(text, plain, encoded.truncated, encoded.prompt_hash)
 
     # ------------------------------------------------------------------------------------------------------- parts
@@ -268,14 +248,14 @@ class Prompter:
         self, example: Example, answer: str, shots: Sequence[Example]
     ) -> tuple[tuple[int, ...], tuple[int, ...], int, int]:
         """Prompt and target ids before truncation, with `Encoded.ending` and `Encoded.surplus`."""
-        answer = self._marked(answer, example)
+        answer = self._specials.marked(answer, example)
         before = self._prompt_text(example, shots)
         trail = ""
         if self.uses_chat:
             answer, trail = self._answered(example, answer, shots, before)
         prompt, target = self._joined(before, answer + trail)
-        ending = self._encoded(trail)
-        end = next((place for place, token in enumerate(ending) if token in self._special_ids), None)
+        ending = self._specials.encode(trail)
+        end = next((place for place, token in enumerate(ending) if token in self._specials.ids), None)
         if end is None:
             apart = target[len(target) - len(ending) :] == ending
             return prompt, (*target, self._eos), len(ending) * apart + 1, 0
@@ -291,8 +271,8 @@ class Prompter:
             return prompt, whole[len(prompt) :]
         # Generation begins behind the prompt as it is tokenised alone. The line break keeps away the space that
         # SentencePiece puts before a text.
-        line, target = self._encoded("\n"), self._encoded("\n" + after)
-        return prompt, target[len(line) :] if target[: len(line)] == line else self._encoded(after)
+        line, target = self._specials.encode("\n"), self._specials.encode("\n" + after)
+        return prompt, target[len(line) :] if target[: len(line)] == line else self._specials.encode(after)
 
     def _answered(self, example: Example, answer: str, shots: Sequence[Example], before: str) -> tuple[str, str]:
         """The answer as the chat template writes it behind `before`, and what the template writes after it."""
@@ -319,14 +299,14 @@ class Prompter:
 
     def _prompt_encoded(self, text: str) -> tuple[int, ...]:
         """Ids of a text that begins a sequence, with one beginning-of-sequence token."""
-        ids = (*self._prefix, *self._encoded(text))
+        ids = (*self._prefix, *self._specials.encode(text))
         twice = self._prefix and ids[len(self._prefix) : 2 * len(self._prefix)] == self._prefix
         return ids[len(self._prefix) :] if twice else ids
 
     def _prompt_text(self, example: Example, shots: Sequence[Example]) -> str:
         """Everything before the answer, special tokens of the data marked."""
         if not self.uses_chat:
-            parts = [self._text(shot) + self._marked(shot.references[0], shot) + SEPARATOR for shot in shots]
+            parts = [self._text(shot) + self._specials.marked(shot.references[0], shot) + SEPARATOR for shot in shots]
             return "".join([*parts, self._text(example)])
         turns = self._conversation(example, shots)
         text = self._render(turns, generation=True)
@@ -353,54 +333,6 @@ class Prompter:
         lead = after[len(before) :].partition(_PROBE + "answer")[0]
         return lead if lead.strip() else ""
 
-    def _marked(self, text: str, example: Example) -> str:
-        """`text` of the data with special tokens in it marked, by the policy that the task declares.
-
-        Raises DataError for a special token in it where the task declares none.
-        """
-        policy, specials = self.task.special_tokens, self._specials
-        if policy == "control" or specials is None or not specials.search(text):
-            return text
-        if policy == "text":
-            return specials.sub(lambda match: f"{_OPEN}{match[0].encode().hex()}{_CLOSE}", text)
-        token = (specials.search(text) or [""])[0]
-        raise DataError(
-            f"example {named(example.id)} holds the text of a special token of this model ({token})",
-            hint="Remove it, or declare in the task what it is: `special_tokens: text`, or `control` where the data is"
-            " formatted already",
-        )
-
-    def _encoded(self, text: str) -> tuple[int, ...]:
-        """Ids of a text, marked special tokens as plain text."""
-        if _OPEN not in text:
-            return self._ids(text)
-        ids: list[int] = []
-        tokenizer: Any = self.tokenizer
-        for number, part in enumerate(_MARKED.split(text)):
-            if number % 2:
-                plain = bytes.fromhex(part).decode()
-                ids += tokenizer.encode(plain, add_special_tokens=False, split_special_tokens=True, verbose=False)
-            elif part:
-                ids += self._ids(part)
-        return tuple(ids)
-
-    @functools.cached_property
-    def _specials(self) -> re.Pattern[str] | None:
-        """Matches the texts of the tokenizer's special tokens."""
-        texts = sorted({text for _, text in self._special_tokens}, key=lambda text: (-len(text), text))
-        return re.compile("|".join(map(re.escape, texts))) if texts else None
-
-    @functools.cached_property
-    def _special_ids(self) -> frozenset[int]:
-        """Ids that can end a turn: special tokens, and the end of sequence."""
-        return frozenset({token for token, _ in self._special_tokens} | {self._eos})
-
-    @functools.cached_property
-    def _special_tokens(self) -> tuple[tuple[int, str], ...]:
-        """Id and text of each special token."""
-        decoder = getattr(self.tokenizer, "added_tokens_decoder", {})
-        return tuple((int(token), str(entry.content)) for token, entry in decoder.items() if entry.special)
-
     @property
     def notes(self) -> tuple[str, ...]:
         """What the chat template does that changes prompts or answers without being asked."""
@@ -426,17 +358,17 @@ class Prompter:
             return ()
         turns = [Message("user", _PROBE)]
         trail = self._render([*turns, Message("assistant", _PROBE + "a")], generation=False).partition(_PROBE + "a")[2]
-        end = next((token for token in self._encoded(trail) if token in self._special_ids), self._eos)
-        return () if end == self._eos else (dict(self._special_tokens)[end],)
+        end = next((token for token in self._specials.encode(trail) if token in self._specials.ids), self._eos)
+        return () if end == self._eos else (self._specials.texts[end],)
 
     def _text(self, example: Example) -> str:
         """The prompt of a text example, through the override's template where there is one."""
         if self.override.prompt is not None:
             where = f"prompt of example {named(example.id)}"
-            return self._marked(templates.render(self.override.prompt, example.fields, where), example)
+            return self._specials.marked(templates.render(self.override.prompt, example.fields, where), example)
         if example.prompt is None:
             raise DataError(f"example {named(example.id)} has messages but no prompt", hint="Use a chat template")
-        return self._marked(example.prompt, example)
+        return self._specials.marked(example.prompt, example)
 
     def _conversation(self, example: Example, shots: Sequence[Example]) -> list[Message]:
         """System text, few-shot examples as earlier turns, and the example's own turns without its answer."""
@@ -456,12 +388,12 @@ class Prompter:
         system, turns = self._turns(example)
         earlier: list[Message] = []
         for shot in shots:
-            earlier += [*self._turns(shot)[1], Message("assistant", self._marked(shot.references[0], shot))]
+            earlier += [*self._turns(shot)[1], Message("assistant", self._specials.marked(shot.references[0], shot))]
         return system, earlier + turns
 
     def _turns(self, example: Example) -> tuple[str | None, list[Message]]:
         """The system text that applies, and the turns after it."""
-        turns = [Message(turn.role, self._marked(turn.content, example)) for turn in example.messages or ()]
+        turns = [Message(turn.role, self._specials.marked(turn.content, example)) for turn in example.messages or ()]
         system = example.system
         if turns and turns[0].role == "system":
             system, turns = turns[0].content, turns[1:]
@@ -516,34 +448,3 @@ def _special_prefix(tokenizer: Tokenizer) -> tuple[int, ...]:
         if full[start : start + len(bare)] == bare:
             return tuple(full[:start])
     return ()
-
-
-def _template(tokenizer: Tokenizer, chat: ChatSpec, needed: bool) -> str | None:
-    """Text of the chat template to use, or None for text mode. Raises ModelError when one is needed and missing."""
-    hint = "Give chat.template (Jinja2 text or a path) in the experiment, or a base model that has a chat template"
-    if chat.use == "never":
-        if needed:
-            raise ModelError("messages data needs a chat template, but chat.use is never", hint="Set chat.use to auto")
-        return None
-    template = _read_template(chat.template) if chat.template is not None else tokenizer.chat_template
-    if isinstance(template, Mapping):  # some tokenizers carry several, by name
-        template = template.get("default")
-    if not template:
-        if needed or chat.use == "always":
-            what = "messages data needs a chat template" if needed else "chat.use is always"
-            raise ModelError(f"{what}, and the tokenizer has none", hint=hint)
-        return None
-    return str(template)
-
-
-def _read_template(text: str) -> str:
-    if "{{" in text or "{%" in text:
-        return text
-    try:
-        return Path(text).read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError(
-            f"{text} is neither Jinja2 text nor a file that can be read ({error.strerror})",
-            field="chat.template",
-            hint="Mend the path; Jinja2 text contains {{ or {%",
-        ) from error

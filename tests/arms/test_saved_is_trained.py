@@ -9,7 +9,7 @@ import pytest
 
 from harness import arms
 from harness.errors import ModelError
-from harness.models.transformers import loading
+from harness.models.transformers import same_model
 from harness.records import RunPlan, TrainingData
 from harness.records.files import read_json, write_json
 
@@ -37,7 +37,7 @@ def test_the_loaded_model_is_the_trained_one(
     plan = make_plan(arm)
     result = trained(plan, data)
     arms.family(plan.arm.method).load(plan, result.artefact).close()
-    assert len(read_json(plan.run_folder / loading.TRAINED)) >= 100
+    assert len(read_json(plan.run_folder / same_model.TRAINED)) >= 100
 
 
 def test_an_initialisation_that_is_drawn_anew_is_refused(make_plan: Callable[..., RunPlan], data: TrainingData) -> None:
@@ -50,7 +50,7 @@ def test_an_initialisation_that_is_drawn_anew_is_refused(make_plan: Callable[...
 def test_other_logits_are_noticed(make_plan: Callable[..., RunPlan], data: TrainingData) -> None:
     plan = make_plan({"method": "lora", "optimiser": OPTIMISER})
     result = trained(plan, data)
-    noted = read_json(plan.run_folder / loading.TRAINED)
-    write_json(plan.run_folder / loading.TRAINED, [*noted[:-1], noted[-1] + 0.05])
+    noted = read_json(plan.run_folder / same_model.TRAINED)
+    write_json(plan.run_folder / same_model.TRAINED, [*noted[:-1], noted[-1] + 0.05])
     with pytest.raises(ModelError):
         arms.family(plan.arm.method).load(plan, result.artefact)

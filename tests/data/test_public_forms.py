@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from harness.config import DataSpec, TaskSpec
-from harness.data import rows
+from harness.data import hub, rows
 from harness.data.conversations import read_turns, with_system
 from harness.data.preference_files import read_pairs
 from harness.errors import DataError
@@ -89,7 +89,7 @@ def test_a_csv_gives_the_same_cells_by_path_and_by_hub(
     ]
     (folder / "train.csv").write_text("\n".join(quoted) + "\n", encoding="utf-8", newline="")
     by_path = [dict(row.values) for row in rows.read_file(folder / "train.csv")]
-    by_hub = rows.read_hub(DataSpec(hub=str(folder), licence="CC0-1.0"), folder)
+    by_hub = hub.read_hub(DataSpec(hub=str(folder), licence="CC0-1.0"), folder)
     assert [dict(row.values) for row in by_hub["train"]] == by_path
     assert [(row["a"], row["b"]) for row in by_path] == table
 
@@ -99,7 +99,7 @@ def test_labels_have_their_names(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"t": ["a", "b", "c"], "label": [0, 1, -1]}, features=features).save_to_disk(
         tmp_path / "d"
     )
-    by_hub = rows.read_hub(DataSpec(hub=str(tmp_path / "d"), licence="CC0-1.0"), tmp_path)
+    by_hub = hub.read_hub(DataSpec(hub=str(tmp_path / "d"), licence="CC0-1.0"), tmp_path)
     assert [row.values["label"] for row in by_hub["train"]] == ["bad", "good", None]
 
 

@@ -14,7 +14,7 @@ from model_plans import plan_of
 
 from harness.config import BaseModelSpec, QuantSpec
 from harness.models import Continuation
-from harness.models.transformers import loading
+from harness.models.transformers import loading, same_model
 from harness.models.transformers.base_cache import BASE, BaseCache
 from harness.records import Artefact
 
@@ -124,13 +124,13 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_base_that_was_changed_is_loaded_anew(base: BaseModelSpec, change: Callable[[Any], None]) -> None:
-    expected = loading.probe(loading.load_base(base, "cpu")[0])
+    expected = same_model.probe(loading.load_base(base, "cpu")[0])
     model = borrowed(base)
     change(model)
     BASE.take_back(model)
     again = borrowed(base)
     assert again is not model
-    assert loading.probe(again).equal(expected)
+    assert same_model.probe(again).equal(expected)
 
 
 def test_what_training_and_scoring_set_is_put_back(base: BaseModelSpec) -> None:

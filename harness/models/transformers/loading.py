@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config import BaseModelSpec, QuantSpec
 from harness.errors import ModelError, OutOfMemory
-from harness.models.transformers import base_cache
+from harness.models.transformers import base_cache, same_model
 from harness.records import Artefact, RunPlan
-from harness.records.files import read_json, write_json
 
 if TYPE_CHECKING:
     from harness.models.transformers.causal import CausalModel
@@ -206,7 +205,7 @@ def borrow_base(base: BaseModelSpec, device: str, quantisation: QuantSpec | None
     stats = {path.name: path.stat() for path in folder.iterdir() if path.is_file()}
     files = sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items())
     key = (str(folder), tuple(files), base.dtype, base.attention, device, quantisation)
-    model = base_cache.BASE.lend(key, lambda: load_weights(folder, base, device, quantisation), probe)
+    model = base_cache.BASE.lend(key, lambda: load_weights(folder, base, device, quantisation), same_model.probe)
     return model, load_tokenizer(folder)
 
 
@@ -315,12 +314,12 @@ def load_artefact(plan: RunPlan, artefact: Artefact) -> CausalModel:
     folder = plan.run_folder / artefact.path if artefact.path is not None else None
     if artefact.kind not in ("base", "adapter") and folder is not None:
         model, tokenizer = load_full(folder, base, plan.device, quantisation)
-        check_trained(plan.run_folder, folder, model, quantisation is not None)
+        same_model.check_trained(plan.run_folder, folder, model, quantisation is not None)
         return CausalModel(model, tokenizer, context=base.context, cpu_kernels=cpu_kernels)
     model, tokenizer = borrow_base(base, plan.device, quantisation)
     if artefact.kind == "adapter" and folder is not None:
         model = load_adapter(model, folder)
-        check_trained(plan.run_folder, folder, model, quantisation is not None)
+        same_model.check_trained(plan.run_folder, folder, model, quantisation is not None)
     closed = functools.partial(base_cache.BASE.take_back, model)
     return CausalModel(model, tokenizer, context=base.context, closed=closed, cpu_kernels=cpu_kernels)
 
@@ -341,7 +340,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """
     quiet()
     check_adapter_folder(folder)
-    before = probe(model)
+    before = same_model.probe(model)
     with _one_line(f"the adapter in {folder}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         from peft import PeftModel
@@ -351,7 +350,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     if missing:
         raise ModelError(f"{folder} is an adapter of another base model ({_line(missing[0])})", hint=_OTHER_BASE)
     adapted.eval()
-    if before.equal(probe(adapted)):
+    if before.equal(same_model.probe(adapted)):
         raise ModelError(
             f"the adapter in {folder} changes nothing: the logits are the base model's to the last bit",
             hint="It was not trained, or its weights did not load; train it again",
@@ -374,53 +373,6 @@ def check_adapter_folder(folder: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{config} cannot be read ({_line(error)})", hint="Save the adapter again") from error
     require_safetensors(folder, str(folder), "adapter")
-
-
-def probe(model: Any) -> Any:
-    """Logits (positions, vocabulary; float32, CPU) of a fixed sequence of 16 token ids spread over the vocabulary."""
-    import torch
-
-    size = int(model.config.get_text_config().vocab_size)
-    ids = torch.tensor([[(7919 * i + 17) % size for i in range(16)]], device=model.device)
-    with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
-    # Virtual tokens of a prompt-learning adapter come first.
-    return logits[0, -16:].float().cpu()
-
-
-TRAINED = "trained_probe.json"
-"""In a run folder: some logits of the model as it was trained."""
-SAME_MODEL = {"float32": 0.02, "rounded": 0.5}
-"""How far a logit may be from the trained model's: by other kernels, or in two bytes and four bits."""
-
-
-def note_trained(run_folder: Path, model: Any) -> None:
-    """Keep some logits of a model that was just trained, against which its artefact is held when it is loaded."""
-    write_json(run_folder / TRAINED, _thinned(probe(model)))
-
-
-def check_trained(run_folder: Path, folder: Path, model: Any, quantised: bool) -> None:
-    """Raise ModelError unless the model loaded from the artefact in `folder` has the logits noted when it was trained.
-
-    Some initialisations change the base's weights by chance and do so anew when the adapter is loaded, and a type of
-    adapter may not save all that it trained.
-    """
-    path = run_folder / TRAINED
-    if not path.exists() or not folder.is_relative_to(run_folder):
-        return  # trained elsewhere, by a version that kept none, or shipped: parity has its own bounds
-    gap = max(abs(one - other) for one, other in zip(read_json(path), _thinned(probe(model)), strict=True))
-    exact = not quantised and str(next(model.parameters()).dtype) == "torch.float32"
-    if not gap <= SAME_MODEL["float32" if exact else "rounded"]:
-        raise ModelError(
-            f"what was saved is not the model that was trained: logits differ by {gap:.3g}",
-            hint="An initialisation that draws at random from the base, or a kind of adapter that does not save all"
-            " that it trains: choose another",
-        )
-
-
-def _thinned(logits: Any) -> list[float]:
-    """About 256 of the probe's logits, of its last four positions."""
-    return [float(value) for value in logits[-4:, :: max(1, logits.shape[1] // 64)].flatten().tolist()]
 
 
 @contextmanager

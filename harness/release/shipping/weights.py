@@ -41,7 +41,7 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
     Raises ModelError for an adapter that cannot be merged, or that changes nothing.
     """
     from harness.arms import saving
-    from harness.models.transformers import loading
+    from harness.models.transformers import loading, same_model
     from harness.models.transformers.causal import CausalModel
 
     base = plan.experiment.base
@@ -57,9 +57,9 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
         model, tokenizer = loading.load_base(base, plan.device, quantisation)
         plain = model if quantisation is None else _dequantised(plan, model)
         adapted = loading.load_adapter(model, source)
-        before = loading.probe(adapted)
+        before = same_model.probe(adapted)
         model = _merge(adapted if quantisation is None else loading.load_adapter(plain, source), source)
-        change = float((loading.probe(model) - before).abs().max())
+        change = float((same_model.probe(model) - before).abs().max())
         allowed = MERGE_TOLERANCE.get(str(model.dtype).removeprefix("torch."), 1.0)
         if change > allowed:
             raise ModelError(
@@ -76,7 +76,7 @@ def write_merged(plan: RunPlan, artefact: Artefact, folder: Path) -> Merged:
     ends = [tokenizer.convert_tokens_to_ids(stop) for stop in prompter.stops]
     whole.model.generation_config.eos_token_id = [*whole.eos_ids, *ends] or None
     saving.save_full(whole.model, tokenizer, folder)
-    _check_saved(plan, folder, loading.probe(whole.model))
+    _check_saved(plan, folder, same_model.probe(whole.model))
     return merged
 
 
@@ -89,7 +89,7 @@ def write_quantised(plan: RunPlan, whole: Path, kind: Quantised, folder: Path) -
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     from harness.arms import saving
-    from harness.models.transformers import loading
+    from harness.models.transformers import loading, same_model
 
     loading.quiet()
     base = plan.experiment.base
@@ -116,7 +116,7 @@ def write_quantised(plan: RunPlan, whole: Path, kind: Quantised, folder: Path) -
             f"bitsandbytes cannot make an {kind} export here ({reason})",
             hint="Export with --merge alone, or on a machine with another bitsandbytes or a GPU",
         ) from error
-    _check_saved(plan, folder, loading.probe(model))
+    _check_saved(plan, folder, same_model.probe(model))
 
 
 def _dequantised(plan: RunPlan, quantised: Any) -> Any:
@@ -160,9 +160,9 @@ def _own_template(plan: RunPlan, tokenizer: Any) -> Prompter:
 
 def _check_saved(plan: RunPlan, folder: Path, before: torch.Tensor) -> None:
     """Raise ModelError unless what lies in `folder` has the logits `before`."""
-    from harness.models.transformers import loading
+    from harness.models.transformers import loading, same_model
 
-    after = loading.probe(loading.load_weights(folder, plan.experiment.base, plan.device, None))
+    after = same_model.probe(loading.load_weights(folder, plan.experiment.base, plan.device, None))
     gap = float((after - before).abs().max())
     if not gap <= SAME_LOGITS:
         raise ModelError(

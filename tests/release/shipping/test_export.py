@@ -70,13 +70,13 @@ def test_a_qlora_adapter_is_merged_into_the_base_that_it_was_trained_over(finish
 
 @pytest.mark.parametrize("name", ["nf4", "int8"])
 def test_a_quantised_export_is_quantised_and_loads(exports: Path, name: str) -> None:
-    from harness.models.transformers import loading
+    from harness.models.transformers import loading, same_model
 
     assert loading.quantised_folder(exports / name) == name
     size = [(exports / one / "model.safetensors").stat().st_size for one in (name, "merged")]
     assert size[0] < size[1]
     spec = BaseModelSpec(path=str(exports / name))
-    ours, whole = (loading.probe(loading.load_weights(exports / one, spec, "cpu", None)) for one in (name, "merged"))
+    ours, whole = (same_model.probe(loading.load_weights(exports / one, spec, "cpu", None)) for one in (name, "merged"))
     gap = float((ours - whole).abs().max())
     assert gap > 0, "quantisation changes something"
 
