@@ -125,7 +125,8 @@ def lines(diagnosis: Diagnosis) -> list[str]:
     """The diagnosis as plain lines."""
     machine = diagnosis.hardware
     out = [
-        f"harness {diagnosis.version} on {machine['processor']}, {machine['cores']} cores",
+        f"harness {diagnosis.version} on {machine['processor']}, {machine['cores']} cores,"
+        f" {environment.usable_threads()} threads for one process (OMP_NUM_THREADS, affinity, quota)",
         "  " + ", ".join(f"{name} {version}" for name, version in diagnosis.packages.items()),
     ]
     for finding in diagnosis.findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from harness.errors import ModelError
 from harness.models.transformers import same_model
 from harness.records import RunPlan, TrainingData
 from harness.records.files import read_json, write_json
+from harness.release.shipping import weights
 
 OPTIMISER = {"learning_rate": 5e-3}
 
@@ -54,3 +56,20 @@ def test_other_logits_are_noticed(make_plan: Callable[..., RunPlan], data: Train
     write_json(plan.run_folder / same_model.TRAINED, [*noted[:-1], noted[-1] + 0.05])
     with pytest.raises(ModelError):
         arms.family(plan.arm.method).load(plan, result.artefact)
+
+
+@pytest.mark.parametrize(("target", "refused"), [(["lm_head"], True), (["q_proj", "v_proj"], False)])
+def test_a_merge_into_weights_that_are_shared_is_refused(
+    make_plan: Callable[..., RunPlan], data: TrainingData, tmp_path: Path, target: list[str], refused: bool
+) -> None:
+    """An adapter of the output head alone changes the embeddings too when it is merged into weights that both share."""
+    arm = peft(True)
+    arm["config"]["target_modules"] = target
+    arm["optimiser"] = {"learning_rate": 5e-2}
+    plan = make_plan(arm, kind="gemma3")
+    result = trained(plan, data)
+    if refused:
+        with pytest.raises(ModelError, match="another model"):
+            weights.write_merged(plan, result.artefact, tmp_path / "merged")
+    else:
+        assert weights.write_merged(plan, result.artefact, tmp_path / "merged").largest_change < 0.05

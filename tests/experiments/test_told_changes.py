@@ -91,16 +91,32 @@ def test_a_run_without_a_value_of_its_primary_metric_fails(
     assert all(f"{arm} ended well and has no value" in answer.out + answer.err for arm in ("weak", "strong"))
 
 
-def test_arms_that_answer_alike_are_marked(shell: Shell, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("skills", "alike"), [((1.0, 1.0), True), ((0.0, 1.0), False)])
+def test_arms_that_answer_alike_are_marked(
+    shell: Shell, project: Path, monkeypatch: pytest.MonkeyPatch, skills: tuple[float, float], alike: bool
+) -> None:
+    """A toy of skill 1 is right on every example, so two of them answer alike."""
     monkeypatch.chdir(project)
     toys = project / "toys.yaml"
-    toys.write_text(toys.read_text().replace("skill: 0.9", "skill: 0.2"))
+    text = toys.read_text().replace("skill: 0.2", f"skill: {skills[0]}").replace("skill: 0.9", f"skill: {skills[1]}")
+    toys.write_text(text)
     assert shell("run", "toys.yaml").code == 0
     rows = {row["arm"]: row for row in board(shell, "toys.yaml")["rows"]}
-    answers = rows["strong"]["answers"]["answers"]
-    same = [note for note in rows["strong"]["notes"] if "equal those of weak" in note]
-    different = [row for row in rows.values() if row["arm"] == "strong" and not same]
-    assert answers and (same or different)
+    assert any("answers equal those of weak" in note for note in rows["strong"]["notes"]) == alike
+    assert not any("answers equal" in note for note in rows["weak"]["notes"])
+
+
+def test_a_written_out_arm_says_that_it_is_not_the_stock_one(project: Path) -> None:
+    from harness.experiments.loading.load import load_experiment, recipe_notes
+
+    arms = (
+        "arms:\n  - {method: lora, name: bare}\n  - {method: full, name: given, optimiser: {learning_rate: 1.0e-5}}\n"
+    )
+    text = (project / "toys.yaml").read_text()
+    start = text.index("arms:")
+    (project / "own.yaml").write_text(text[:start] + arms + "  - qlora\nseeds: [0]\nbudget: {examples: 10}\n")
+    [note] = recipe_notes(load_experiment(project / "own.yaml"))
+    assert note.startswith("bare ") and "0.0001" in note and "0.008" in note
 
 
 REFUSALS: dict[str, dict[str, Any]] = {

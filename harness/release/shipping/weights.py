@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -139,7 +140,10 @@ def _dequantised(plan: RunPlan, quantised: Any) -> Any:
 def _merge(adapted: Any, source: Path) -> Any:
     kind = str(getattr(adapted.active_peft_config, "peft_type", "?")).rpartition(".")[2]
     try:
-        merged = adapted.merge_and_unload(safe_merge=True)
+        with warnings.catch_warnings():
+            # Of weights that the head and the embeddings share: whether that harms is measured by the caller.
+            warnings.filterwarnings("ignore", message=".*tie_word_embeddings")
+            merged = adapted.merge_and_unload(safe_merge=True)
     except (AttributeError, NotImplementedError, ValueError, TypeError) as error:
         raise ModelError(
             f"the {kind} adapter in {source.name} cannot be merged into the weights", hint="Export it without --merge"
