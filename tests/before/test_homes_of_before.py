@@ -30,6 +30,15 @@ def said(folder: Path, name: str) -> Any:
     return json.loads((folder / f"{name}.json").read_text())
 
 
+def near(value: Any) -> Any:
+    """`value` as something that equals it but for rounding: another processor adds in another order."""
+    if isinstance(value, dict):
+        return {name: near(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [near(item) for item in value]
+    return pytest.approx(value, rel=1e-9, abs=1e-12) if isinstance(value, float) else value
+
+
 def test_views_say_what_they_said(before: Path, shell: Shell) -> None:
     review = said(before, "review")
     for words, expected in (
@@ -38,7 +47,7 @@ def test_views_say_what_they_said(before: Path, shell: Shell) -> None:
         (("review", "results", review["round"]), review),
     ):
         answer = shell(*words, "--json")
-        assert (answer.code, json.loads(answer.out)) == (0, expected), words
+        assert (answer.code, json.loads(answer.out)) == (0, near(expected)), words
 
 
 @pytest.mark.parametrize(("candidate", "gates", "code"), CALLS)
@@ -49,14 +58,14 @@ def test_gates_decide_what_they_decided(before: Path, shell: Shell, candidate: s
     own = {"id", "when", "reason", "answered_by"}  # of the call: this one is answered by the stored one
     assert answer.code == code and verdict["answered_by"] == stored["id"]
     assert {name: value for name, value in verdict.items() if name not in own} == {
-        name: value for name, value in stored.items() if name not in own
+        name: near(value) for name, value in stored.items() if name not in own
     }
 
 
 def test_a_bundle_makes_its_tables_again(before: Path, shell: Shell) -> None:
     answer = shell("bundle", "--check", "before.bundle.zip")
     assert answer.code == 0
-    assert len([line for line in answer.out.splitlines() if line.endswith("the same")]) >= 5
+    assert len([line for line in answer.out.splitlines() if "the same" in line]) >= 5
 
 
 def test_the_store_is_made_again_from_its_files(before: Path, shell: Shell) -> None:
@@ -64,4 +73,4 @@ def test_the_store_is_made_again_from_its_files(before: Path, shell: Shell) -> N
         file.unlink()
     assert shell("store", "rebuild").code == 0
     board, expected = json.loads(shell("leaderboard", "before", "--json").out), said(before, "leaderboard")
-    assert board["rows"] == expected["rows"] and board["verdict"] == expected["verdict"]
+    assert board["rows"] == near(expected["rows"]) and board["verdict"] == near(expected["verdict"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_results_come_back_and_their_board_is_the_same(maker: Any, packed: Path)
     assert to_text(ours) == to_text(theirs)
 
 
-def test_tables_come_again_byte_for_byte(packed: Path) -> None:
+def test_tables_come_again_to_the_byte(packed: Path) -> None:
     lines = bundle.check(packed)
     assert sum("the same" in line for line in lines) == 12
     assert "tables/leaderboard.md" in "\n".join(lines)
@@ -109,6 +110,25 @@ def test_a_changed_score_with_a_manifest_to_match_changes_a_table(packed: Path) 
 
     with pytest.raises(DataError, match=r"tables/leaderboard\.\w+ comes out otherwise, first in line \d+"):
         bundle.check(rewritten(packed, change))
+
+
+@pytest.mark.parametrize(("factor", "same"), [(1 + 1e-12, True), (1 + 1e-6, False)])
+@pytest.mark.parametrize("table", ["leaderboard.json", "leaderboard.csv"])
+def test_numbers_may_be_rounded_otherwise_and_no_more(packed: Path, table: str, factor: float, same: bool) -> None:
+    def change(files: dict[str, bytes]) -> None:
+        text = files[f"tables/{table}"].decode()
+        number = max(re.findall(r"0\.\d+", text), key=len)
+        files[f"tables/{table}"] = text.replace(number, repr(float(number) * factor), 1).encode()
+        manifest = json.loads(files["manifest.json"])
+        manifest["files"][f"tables/{table}"] = hashlib.sha256(files[f"tables/{table}"]).hexdigest()
+        files["manifest.json"] = json.dumps(manifest).encode()
+
+    other = rewritten(packed, change)
+    if same:
+        assert any(table in line and "the same but for rounding" in line for line in bundle.check(other))
+    else:
+        with pytest.raises(DataError, match=rf"tables/{table} comes out otherwise, first in line \d+"):
+            bundle.check(other)
 
 
 def test_what_is_no_bundle_is_refused_in_one_line(packed: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One archive with everything that a leaderboard was made of, from which its tables come again byte for byte.
+"""One archive with everything that a leaderboard was made of, from which its tables come again.
 
     manifest.json            schema, experiment, SHA-256 of every other file
     results/NAME.json(l)     the fields of `Results`: experiment, entries, runs with their ledgers, scores by
@@ -49,6 +49,9 @@ LAYOUT = 2
 """Number of the wording and layout of the tables in text, Markdown and LaTeX. Of a bundle with another one (the first
 bundles name none) `check` compares the JSON and CSV tables, which hold every number."""
 LAID_OUT = (".txt", ".md", ".tex")
+ROUNDING = 1e-9
+"""Largest difference, relative above 1, between a number of a bundle and the same number computed on another machine."""
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
 DECLARED = (
     "reference",
     "seeds",
@@ -120,9 +123,10 @@ def read(file: Path) -> Results:
 
 
 def check(file: Path) -> list[str]:
-    """Make every table again from the results in a bundle and compare it byte for byte; one line for each.
+    """Make every table again from the results in a bundle and compare it; one line for each.
 
-    Raises DataError: as `read`, or a table that comes out otherwise.
+    Numbers may be ROUNDING apart: another processor adds in another order. Raises DataError: as `read`, or a table that
+    comes out otherwise.
     """
     files = _opened(file)
     manifest = json.loads(files["manifest.json"])
@@ -144,11 +148,30 @@ def check(file: Path) -> list[str]:
         elif name.endswith(LAID_OUT) and manifest.get("layout") != LAYOUT:
             lines.append(f"tables/{name}: laid out by an earlier harness; JSON and CSV have its numbers")
         else:
-            old = stored[name].decode(errors="replace").splitlines()
-            pairs = enumerate(itertools.zip_longest(text.splitlines(), old), 1)
-            line = next((number for number, (ours, theirs) in pairs if ours != theirs), 1)
-            raise DataError(f"{file}: tables/{name} comes out otherwise, first in line {line}", hint=_made_by(files))
+            old = stored[name].decode(errors="replace")
+            pairs = enumerate(itertools.zip_longest(text.split("\n"), old.split("\n"), fillvalue=""), 1)
+            differing = [
+                number for number, (ours, theirs) in pairs if not _same_line(ours, theirs, name.endswith(LAID_OUT))
+            ]
+            if differing:
+                raise DataError(
+                    f"{file}: tables/{name} comes out otherwise, first in line {differing[0]}", hint=_made_by(files)
+                )
+            lines.append(f"tables/{name}: {len(stored[name]):,} bytes, the same but for rounding")
     return lines
+
+
+def _same_line(ours: str, theirs: str, rounded: bool) -> bool:
+    """The same words, and numbers at most ROUNDING apart; in a `rounded` table at most one in the last digit shown."""
+    if _NUMBER.split(ours) != _NUMBER.split(theirs):
+        return False
+    for mine, other in zip(_NUMBER.findall(ours), _NUMBER.findall(theirs), strict=True):
+        decimals = len(other.partition(".")[2])
+        last_digit = 1.001 * 10.0**-decimals if rounded and decimals else 0.0
+        bound = max(ROUNDING * max(abs(float(mine)), abs(float(other)), 1.0), last_digit)
+        if mine != other and not abs(float(mine) - float(other)) <= bound:
+            return False
+    return True
 
 
 def tables(results: Results) -> dict[str, str]:
