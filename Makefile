@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install run run-full test check app docs bench bench-all clean
+.PHONY: install run run-full test test-real check app docs bench bench-all clean
 
 install: $(STAMP)
 
@@ -20,6 +20,10 @@ run-full: install
 
 test: install check
 	$(BIN)/python -m pytest -n 3 --dist loadfile
+
+# The slow half: real models trained, tuned and raced, processes killed, a browser driven through everything. 6 minutes.
+test-real: install
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m real
 
 check: install
 	$(BIN)/ruff check .

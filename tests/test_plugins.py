@@ -102,6 +102,7 @@ def test_a_run_uses_all_three_and_the_board_needs_the_package_no_more(package: P
     assert gone.returncode == 2 and "unknown method 'parrot'" in gone.stderr and gone.stderr.count("\n") == 1
 
 
+@pytest.mark.real
 def test_another_version_of_the_package_is_another_training_and_metric(
     package: Path, world: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -24,7 +24,10 @@ arms: [untrained, lora]
 budget: {{examples: 4000}}
 resources: {{executor: processes, workers: 2, device: cpu}}
 """
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone"),
+]
 
 
 @pytest.fixture

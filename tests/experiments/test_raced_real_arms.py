@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from shell_calls import Shell
 
+pytestmark = pytest.mark.real
+
 SHORT = "allow_unreachable: short answers are enough here\n"
 
 ROOT = Path(__file__).parents[2]

@@ -95,6 +95,7 @@ def test_a_second_run_repeats_nothing(
     assert json.loads(answer.out) == board
 
 
+@pytest.mark.real
 def test_processes_give_the_same_bits_with_real_arms(
     board: dict[str, Any], visits: Path, shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:

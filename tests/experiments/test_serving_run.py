@@ -62,6 +62,7 @@ def passes_in(project: Path) -> list[Path]:
     return sorted((project / ".harness" / "experiments").glob("*/serving/*"))
 
 
+@pytest.mark.real
 def test_the_whole_life_of_serving_figures(shell: Shell, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = shell("run", "toys.yaml")
     assert first.code == 0, first.err

@@ -14,6 +14,8 @@ from harness.arms.training.order import derived_seeds
 from harness.results import queries
 from harness.store import Store
 
+pytestmark = pytest.mark.real
+
 SHORT = "allow_unreachable: short answers are enough here\n"
 
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from shell_calls import Shell
 
+pytestmark = pytest.mark.real
+
 SHORT = "allow_unreachable: short answers are enough here\n"
 
 ROOT = Path(__file__).parents[2]

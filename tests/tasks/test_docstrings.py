@@ -43,6 +43,7 @@ def row_of(source: SourceData, name: str) -> dict[str, Any]:
     return dict(next(example.fields for example in source.examples if example.id == name))
 
 
+@pytest.mark.real
 def test_thousands_of_real_functions(source: SourceData) -> None:
     assert len(source.examples) > 4000
     modules = {example.group for example in source.examples}

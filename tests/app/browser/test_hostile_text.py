@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from browser_homes import hostile_home
 
+pytestmark = pytest.mark.real
+
 AWAY = "http://evil.test"
 PAYLOADS = [
     f"![pixel]({AWAY}/a.png) :material/delete: $x^2$",

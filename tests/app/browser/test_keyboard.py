@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from browser_homes import all_rows, counted, invite, open_toys, run_toys
 
+pytestmark = pytest.mark.real
+
 LOOK = 550
 """Milliseconds that a pair must have been there before a choice is taken, and some."""
 CLICK_TWICE = """gap => new Promise(done => {

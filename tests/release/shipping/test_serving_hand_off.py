@@ -19,6 +19,8 @@ import pytest
 from huggingface_hub import ModelCard
 from shell_calls import Shell
 
+pytestmark = pytest.mark.real
+
 
 def command_of(folder: Path) -> list[str]:
     """The line that the model card gives to serve it."""
