@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from harness.config.documents import Spec
 
@@ -100,18 +107,34 @@ class MetricsSpec(Spec):
     """Metrics shown beside it, named alike."""
 
 
-class LmEvalSpec(Spec):
-    """lm-evaluation-harness tasks scored beside the task's own test split."""
+class LmEvalOptions(Spec):
+    """How tasks of lm-evaluation-harness are put to a model."""
 
-    tasks: list[str]
-    """Task names in lm-eval's own YAML."""
     include_path: str | None = None
     """Folder of local lm-eval YAML files, relative to the task file."""
     limit: PositiveInt | None = None
-    """Score only the first so many documents."""
+    """Score only the first so many documents of each lm-eval task."""
+    num_fewshot: NonNegativeInt | None = None
+    """Solved examples before each document, as `lm_eval --num_fewshot`; without it what each task's YAML says."""
+    apply_chat_template: bool = False
+    """Documents are turns of a chat, few-shot examples earlier ones, as with `lm_eval --apply_chat_template`, by the
+    experiment's chat settings; else bare text, which a model that was tuned on a chat template may not understand."""
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_set(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # The fields of later versions stand in a record only where they say something: identities stay what they were.
+        later = {"num_fewshot": None, "apply_chat_template": False}
+        return {name: value for name, value in written(self).items() if name not in later or value != later[name]}
 
 
-class RetentionSpec(Spec):
+class LmEvalSpec(LmEvalOptions):
+    """lm-evaluation-harness tasks scored beside the task's own test split."""
+
+    tasks: list[str]
+    """Names of tasks, groups and tags in lm-eval's own YAML."""
+
+
+class RetentionSpec(LmEvalOptions):
     """What the model could do before the fine-tuning, to see what it forgets: text, lm-eval tasks, or both."""
 
     path: str | None = None
@@ -122,10 +145,6 @@ class RetentionSpec(Spec):
     """Keyword options of the builder."""
     lm_eval: list[str] = []
     """lm-eval tasks of skills that should stay; scored before (untrained) and after."""
-    include_path: str | None = None
-    """Folder of local lm-eval YAML files, relative to the task file."""
-    limit: PositiveInt | None = None
-    """Score only the first so many documents of each lm-eval task."""
 
     @model_validator(mode="after")
     def _one(self) -> RetentionSpec:
@@ -139,7 +158,7 @@ class RetentionSpec(Spec):
         """The lm-eval tasks as a suite of their own; None without any."""
         if not self.lm_eval:
             return None
-        return LmEvalSpec(tasks=self.lm_eval, include_path=self.include_path, limit=self.limit)
+        return LmEvalSpec(tasks=self.lm_eval, **{name: getattr(self, name) for name in LmEvalOptions.model_fields})
 
 
 class PreferencesSpec(Spec):

@@ -148,7 +148,10 @@ def _documents(examples: tuple[Example, ...]) -> str:
 
 
 def _lm_eval_files(task: TaskSpec, task_dir: Path) -> dict[str, str]:
-    """Task name → text of its YAML, for local lm-eval tasks: part of the suite's fingerprint."""
+    """Task name → text of its YAML, for local lm-eval tasks: part of the suite's fingerprint.
+
+    With the YAML of what a group or tag may be made of, and the code that a task calls, by path.
+    """
     by_task: dict[str, str] = {}
     for spec in _lm_eval_specs(task):
         for path in sorted((task_dir / spec.include_path).rglob("*.yaml")) if spec.include_path is not None else ():
@@ -156,6 +159,13 @@ def _lm_eval_files(task: TaskSpec, task_dir: Path) -> dict[str, str]:
             name = re.search(r"^task:\s*[\"']?([\w.-]+)", text, re.MULTILINE)
             if name is not None and name.group(1) in spec.tasks:
                 by_task[name.group(1)] = text
+        if spec.include_path is not None:
+            folder = task_dir / spec.include_path
+            kinds = ["*.py"] * any("!function" in text for text in by_task.values())
+            if not set(spec.tasks) <= set(by_task):
+                kinds = ["*.py", "*.yaml"]
+            for path in sorted(path for kind in kinds for path in folder.rglob(kind)):
+                by_task[f"file:{path.relative_to(folder).as_posix()}"] = digest(path.read_text(encoding="utf8"))
     return by_task
 
 

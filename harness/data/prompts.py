@@ -232,6 +232,21 @@ class Prompter:
         plain = tuple(Message(turn.role, unmarked(turn.content)) for turn in whole)
         return Rendered(text, plain, encoded.truncated, encoded.prompt_hash)
 
+    def chat_text(self, turns: Sequence[Message], opened: bool = True) -> str:
+        """A conversation from elsewhere (an lm-eval document) as the chat template writes it.
+
+        `opened`: up to where an answer begins; else its last turn stands unfinished, to be continued.
+        """
+        if turns[0].role == "system" and not self._knows_system:
+            first = next((place for place, turn in enumerate(turns) if turn.role == "user"), 0)
+            folded = Message("user", turns[0].content + SEPARATOR * (first > 0) + turns[first].content * (first > 0))
+            turns = [*turns[1:first], folded, *turns[first + 1 :]]
+        text = self._render(turns, generation=opened)
+        if opened:
+            return text + self._lead(tuple(turn.role for turn in turns))
+        last = turns[-1].content.rstrip()
+        return text[: text.rindex(last) + len(last)] + turns[-1].content[len(last) :]
+
     # ------------------------------------------------------------------------------------------------------- parts
 
     def _cut(self, prompt: tuple[int, ...], room: int) -> tuple[int, ...]:

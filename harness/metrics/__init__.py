@@ -30,7 +30,7 @@ from harness.metrics.definition import (
     Measured as Measured,
     Metric as Metric,
 )
-from harness.metrics.external import is_own as is_own, lm_eval_metric, own_metric
+from harness.metrics.external import is_own as is_own, lm_eval_metric as lm_eval_metric, own_metric
 from harness.records import Example, Likelihood, Prediction, Score, digest
 from harness.redaction import named
 

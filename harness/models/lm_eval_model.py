@@ -8,24 +8,38 @@
 
 Texts are encoded as lm-eval's `HFLM` does (trailing white space of a context moves to its continuation); choices of one
 document share the passes of whatever they have in common, and the output head runs on the scored positions only.
-Generation is greedy whatever a task's `generation_kwargs` say. Chat templates are not applied (the default of lm-eval).
+Generation is greedy whatever a task's `generation_kwargs` say. With `chat`, documents go through a chat template.
 
 Importing this module imports lm_eval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from harness.config import BaseModelSpec
+from harness.errors import ModelError
 from harness.models import Continuation, Logprob, Model
 from harness.models.lm_eval_tasks import Progress, Scorer
 from harness.models.token_cache import Encoder
 from harness.models.transformers.batching import plan_batches, plan_continuations
+from harness.records import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat template: `write` turns a conversation into the text before an answer, or into one whose last turn is to
+    be continued; `stops` end an answer, `system` stands before a task's own description."""
+
+    template: str
+    write: Callable[[Sequence[Message], bool], str]
+    stops: tuple[str, ...] = ()
+    system: str | None = None
 
 
 def _silent(phase: str, done: int, total: int) -> None:
@@ -37,7 +51,8 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
 
     Requests are planned into batches of at most `batch_tokens` padded tokens and `max_rows` rows, longest first, and
     kept in memory until all are done; with `score` the caller does that. `seen` holds what each request of a task came
-    to: (task, document, index) → (sum of natural-log probabilities, tokens, UTF-8 bytes of the continuation).
+    to: (task, document, index) → (sum of natural-log probabilities, tokens, UTF-8 bytes of the continuation); `cut` the
+    (task, document) whose text lost its left to fit the context. `chat` turns a conversation into text (`Chat`).
     """
 
     def __init__(
@@ -48,6 +63,7 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         max_rows: int = 128,
         score: Scorer | None = None,
         progress: Progress = _silent,
+        chat: Chat | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -55,6 +71,8 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         self.longest = int(getattr(model, "context", 2048))
         self.batch_tokens, self.max_rows = batch_tokens, max_rows
         self.seen: dict[tuple[str, int, int], tuple[float, int, int]] = {}
+        self.cut: set[tuple[str, int]] = set()
+        self.chat = chat
         self._score = score or self._in_batches
         self._progress = progress
         self._asked: Sequence[Any] = ()
@@ -109,6 +127,20 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
             special = False
         return list(self._encode(string, special))
 
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        return self.chat.template if self.chat is not None else None
+
+    @property
+    def tokenizer_name(self) -> str:
+        return str(getattr(self.tokenizer, "name_or_path", ""))
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """The text of a conversation, up to where an answer begins or to the end of an unfinished last turn."""
+        if self.chat is None:
+            raise ModelError("no chat template was given", hint="HarnessLM(model, chat=…)")
+        turns = [Message(turn["role"], turn["content"]) for turn in chat_history]
+        return self.chat.write(turns, add_generation_prompt)
+
     # ------------------------------------------------------------------------------------------------- likelihoods
 
     def loglikelihood(self, requests: Any, disable_tqdm: bool = True) -> Any:
@@ -118,6 +150,9 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
 
     def _loglikelihood_tokens(self, requests: Any, **kwargs: Any) -> list[tuple[float, bool]]:
         pairs = [_fit(context, target, self.longest) for _, context, target in requests]
+        for instance, (_, context, _), pair in zip(self._asked, requests, pairs, strict=True):
+            if len(pair.context) < sum(token is not None for token in context):
+                self.cut.add((instance.task_name, instance.doc_id))
         results = self._score("loglikelihood", pairs)
         for instance, (texts, _, _), row in zip(self._asked, requests, results, strict=True):
             key = (instance.task_name, instance.doc_id, instance.idx)
@@ -159,12 +194,15 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         groups: dict[tuple[tuple[str, ...], int], list[int]] = {}
         for number, options in enumerate(request.args[1] for request in requests):
             until = options.get("until") or ()
-            stops = (until,) if isinstance(until, str) else tuple(until)
+            stops = ((until,) if isinstance(until, str) else tuple(until)) + (self.chat.stops if self.chat else ())
             limit = int(options.get("max_gen_toks") or options.get("max_new_tokens") or 256)
             groups.setdefault((stops, min(limit, self.longest - 1)), []).append(number)
         texts: dict[int, str] = {}
         for (stops, limit), members in groups.items():
-            prompts = [encoded[number][-(self.longest - limit) :] for number in members]
+            room = self.longest - limit
+            prompts = [encoded[number][-room:] for number in members]
+            long = [requests[number] for number in members if len(encoded[number]) > room]
+            self.cut |= {(request.task_name, request.doc_id) for request in long}
             lengths = [len(prompt) + limit for prompt in prompts]
             for batch in plan_batches(lengths, self.batch_tokens, self.max_rows):
                 answers = self.model.generate([prompts[i] for i in batch], limit, stops)

@@ -31,7 +31,7 @@ class Evaluation:
     subject: str = ""
     """What was scored on what, whatever the environment: one subject may be scored again elsewhere."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
-    """Source of a metric (`likelihood`, `lm_eval`) → why this artefact has no value for it."""
+    """Metric, or source of metrics (`likelihood`, `lm_eval`) → why this artefact has no value for it."""
     hardware: Mapping[str, Any] = field(default_factory=dict)
     """Processor and accelerators; not part of the identity."""
 

@@ -145,6 +145,8 @@ SPECS: dict[str, tuple[str, dict[str, Row]]] = {
         "tasks": (["own", "second"], "e", {"tasks": ["own"], "include_path": "lm"}),
         "include_path": ("lm2", "e", {"tasks": ["own"], "include_path": "lm"}),
         "limit": (3, "e", {"tasks": ["own"], "include_path": "lm"}),
+        "num_fewshot": (2, "e", {"tasks": ["own"], "include_path": "lm"}),
+        "apply_chat_template": (True, "e", {"tasks": ["own"], "include_path": "lm"}),
     }),
     "RetentionSpec": ("task.retention", {
         "path": ("other_retention.jsonl", "e"),
@@ -153,6 +155,8 @@ SPECS: dict[str, tuple[str, dict[str, Row]]] = {
         "lm_eval": (["own"], "e", {"include_path": "lm"}),
         "include_path": ("lm2", "e", {"lm_eval": ["own"], "include_path": "lm"}),
         "limit": (3, "e", {"lm_eval": ["own"], "include_path": "lm"}),
+        "num_fewshot": (2, "e", {"lm_eval": ["own"], "include_path": "lm"}),
+        "apply_chat_template": (True, "e", {"lm_eval": ["own"], "include_path": "lm"}),
     }),
     "PreferencesSpec": ("task.preferences", {
         "chosen": ("yes", "te", {"chosen": "{{ words }}", "rejected": "no"}),

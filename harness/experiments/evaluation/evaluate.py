@@ -159,7 +159,7 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         predicted = time.perf_counter()
         likelihoods = scorer.likelihoods(progress)
         write_records(folder / "predictions.jsonl", predictions)
-        scores, choices = scorer.lm_eval(progress)
+        scores, choices, withheld = scorer.lm_eval(progress)
         write_records(folder / "lm_eval.jsonl", scores)
         write_records(folder / "likelihoods.jsonl", [*likelihoods, *choices])
         write_records(folder / "scores.jsonl", score(plan, name, folder, suite))
@@ -177,7 +177,7 @@ def evaluate(plan: RunPlan, artefact: Artefact, progress: arms.Progress) -> Seco
         environment=environment_of(plan),
         created=environment.now(),
         subject=subject(plan, artefact),
-        unavailable=unavailable(plan),
+        unavailable={**unavailable(plan), **withheld},
         hardware={} if plan.arm.method == "endpoint" else environment.scoring_hardware(),
     )
     write_json(folder / DONE, {"seconds": seconds, "evaluation": record})
@@ -282,21 +282,23 @@ class Scorer:
         ]
         return predict.likelihoods(self.model, requests, self._settings(), self.folder / "score.jsonl", progress)
 
-    def lm_eval(self, progress: arms.Progress) -> tuple[list[Score], list[Likelihood]]:
-        """The task's own lm-eval tasks, and those of its retention, whose scores have suites `retention:TASK`."""
+    def lm_eval(self, progress: arms.Progress) -> tuple[list[Score], list[Likelihood], dict[str, str]]:
+        """The task's own lm-eval tasks, and those of its retention, whose scores have suites `retention:TASK`; and
+        metric → why its values cannot be shown."""
         task = self.plan.experiment.task
-        scores, likelihoods = self._lm_eval(task.lm_eval, "", progress)
-        kept, choices = self._lm_eval(task.retention.tasks if task.retention else None, "retention-", progress)
+        scores, likelihoods, withheld = self._lm_eval(task.lm_eval, "", progress)
+        kept, choices, more = self._lm_eval(task.retention.tasks if task.retention else None, "retention-", progress)
         scores += [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in kept]
         likelihoods += [replace(row, suite=f"retention:{row.suite.partition(':')[2]}") for row in choices]
-        return scores, likelihoods
+        return scores, likelihoods, withheld | more
 
     def _lm_eval(
         self, spec: LmEvalSpec | None, kept_in: str, progress: arms.Progress
-    ) -> tuple[list[Score], list[Likelihood]]:
+    ) -> tuple[list[Score], list[Likelihood], dict[str, str]]:
         # lm-eval builds its own prompts: few-shot examples do not reach them, so a few-shot arm would repeat untrained.
         if spec is None or self.plan.arm.method in ("toy", "few_shot") or "lm_eval" in unavailable(self.plan):
-            return [], []
+            return [], [], {}
+        from harness.experiments.evaluation import lm_eval_scores
         from harness.models import lm_eval_tasks
 
         settings = self._settings()
@@ -315,5 +317,8 @@ class Scorer:
             batch_tokens=settings.batch_tokens,
             max_rows=settings.max_rows,
             score=run,
+            chat=lm_eval_scores.chat(self._prompter()) if spec.apply_chat_template else None,
         )
-        return lm_eval_tasks.evaluate(self.model, spec, context, progress)
+        results = lm_eval_tasks.evaluate(self.model, spec, context, progress)
+        scores, withheld = lm_eval_scores.agreeing(results)
+        return scores, results.likelihoods, withheld

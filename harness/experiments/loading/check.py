@@ -19,6 +19,7 @@ from harness.experiments.loading.load import (
     stock_folder,
 )
 from harness.experiments.loading.suites import load_suite
+from harness.metrics import is_own
 from harness.records import Example, ResolvedExperiment
 
 
@@ -87,18 +88,28 @@ def _answer_lines(experiment: ResolvedExperiment) -> list[str]:
         if isinstance(arm, ImportedSpec):
             imported.kind_of(Path(arm.path))
     divided = split_source(read_examples(task, experiment.task_dir), task.splits, task.leakage)
+    named = _lm_eval_notes(task, experiment.task_dir)
     if all(arm.method in ("toy", "endpoint") for arm in experiment.arms):
-        return []
+        return named
     try:
         folder = loading.resolve_base(experiment.base)
         prompter = door.prompter(folder, experiment.base, experiment.spec.chat, task)
     except ModelError as error:
-        return [f"not checked against the model: {error.message}"]
+        return [*named, f"not checked against the model: {error.message}"]
     for example in divided.training.train:
         prompter.encode(example)
     scored = (*divided.training.validation, *divided.sealed)
     notes = door.check(prompter, task, scored, door.end_ids(prompter.tokenizer, folder))
-    return [f"note: {note}" for note in (*prompter.notes, *notes)]
+    return [*named, *(f"note: {note}" for note in (*prompter.notes, *notes))]
+
+
+def _lm_eval_notes(task: TaskSpec, folder: Path) -> list[str]:
+    """Notes on the metrics of lm-eval that a task declares; imports lm-eval only where it does."""
+    if not any("/" in name and not is_own(name) for name in (task.metrics.primary, *task.metrics.also)):
+        return []
+    from harness.experiments.evaluation import lm_eval_scores
+
+    return [f"note: {note}" for note in lm_eval_scores.check_names(task, folder)]
 
 
 def is_gates(file: Path) -> bool:
@@ -160,7 +171,8 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
     scored = door.check(None, task, (*divided.training.validation, *divided.sealed), ())
     samples = [] if task.sensitive else [*divided.training.train[:1], *divided.training.validation[:1]]
     rendered = [f"{split}: {_sample(e)}" for split, e in zip(("train", "validation"), samples, strict=False)]
-    return "\n  ".join([summary, *map(leak_line, splits.leaks), *(f"note: {note}" for note in scored), *rendered])
+    notes = [*(f"note: {note}" for note in scored), *_lm_eval_notes(task, folder)]
+    return "\n  ".join([summary, *map(leak_line, splits.leaks), *notes, *rendered])
 
 
 def _sample(example: Example) -> str:

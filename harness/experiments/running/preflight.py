@@ -8,8 +8,14 @@ from dataclasses import replace
 from harness import arms
 from harness.experiments.evaluation.evaluate import read_suite
 from harness.experiments.running.worker import read_training
+from harness.metrics import is_own
 from harness.models.transformers import base_cache
 from harness.records import RunPlan, TrainingData
+
+BARE = (
+    "lm-eval's documents are put as bare text to models whose prompts go through a chat template:"
+    " apply_chat_template: true, under lm_eval or retention, puts them as turns"
+)
 
 
 def examine(plans: Sequence[RunPlan], say: Callable[[str], None]) -> None:
@@ -22,6 +28,12 @@ def examine(plans: Sequence[RunPlan], say: Callable[[str], None]) -> None:
     real = [plan for plan in plans if plan.arm.method != "toy"]
     if not real:
         return
+    task = real[0].experiment.task
+    if any("/" in name and not is_own(name) for name in (task.metrics.primary, *task.metrics.also)):
+        from harness.experiments.evaluation import lm_eval_scores
+
+        for note in lm_eval_scores.check_names(task, real[0].experiment.task_dir):
+            say(f"note: {note}")
     _answers_fit(real[0], say)
     for plan in real:
         if plan.arm.method == "imported":
@@ -47,5 +59,12 @@ def _answers_fit(plan: RunPlan, say: Callable[[str], None]) -> None:
         prompter.encode_prompt(example, experiment.task.generate.max_new_tokens)
     scored = (*data.validation, *suite.examples)
     ends = door.end_ids(prompter.tokenizer, folder)
+    bare = [
+        suite
+        for suite in (experiment.task.lm_eval, experiment.task.retention and experiment.task.retention.tasks)
+        if suite
+    ]
+    if prompter.uses_chat and any(not suite.apply_chat_template for suite in bare):
+        say(f"note: {BARE}")
     for note in (*prompter.notes, *door.check(prompter, experiment.task, scored, ends)):
         say(f"note: {note}")

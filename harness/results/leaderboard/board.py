@@ -116,6 +116,7 @@ def _row(arm: str, entries: Sequence[Entry], lookup: _Lookup, judge: Judge) -> R
     notes = (
         *remarks.of_arm(results.experiment, finished, cost, answers, missing),
         *remarks.beside_reference(results, arm, method, counts),
+        *remarks.cut_documents(judge.table, eval_ids),
         *tuning.notes(lookup.tunings.get(arm)),
     )
     return Row(

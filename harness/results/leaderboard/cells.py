@@ -62,7 +62,8 @@ class Judge:
             return Cell(None, reason=self.environments.why(arm))
         if isinstance(values, str):
             # Why no evaluation can have this metric, where that is known.
-            reasons = [self.unavailable.get(entry.eval_id or "", {}).get(metric.source) for entry in self.entries[arm]]
+            said = [self.unavailable.get(entry.eval_id or "", {}) for entry in self.entries[arm]]
+            reasons = [why.get(column.name) or why.get(metric.source) for why in said]
             return Cell(None, reason=next((reason for reason in reasons if reason is not None), "") or values)
         value = self.estimator.value(metric, values, arm)
         if isinstance(value, str):

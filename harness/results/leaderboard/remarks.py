@@ -10,6 +10,7 @@ from harness.results.collect import AnswerCounts, Results
 from harness.results.leaderboard.costs import OUTSIDE, Cost, against_budget
 from harness.results.leaderboard.raced import race_notes
 from harness.results.numbers import count, seconds as in_seconds
+from harness.results.score_table import Table
 
 UNKNOWN_BUDGET = "budget unknown: trained elsewhere, so it may have had more data, time or tuning than the other arms"
 
@@ -70,6 +71,16 @@ def beside_reference(results: Results, arm: str, method: str, counts: Sequence[A
             " as systems and not as models"
         )
     return tuple(notes)
+
+
+def cut_documents(table: Table, eval_ids: Sequence[str]) -> tuple[str, ...]:
+    """Remarks on lm-eval's documents that did not fit the context."""
+    cut: dict[str, int] = {}
+    for eval_id in eval_ids:
+        for name, column in table.get(eval_id, {}).items():
+            if name.endswith("/prompts_cut"):
+                cut[name.rpartition("/")[0]] = len(column)
+    return tuple(f"{number} documents of {task} lost their left to fit the context" for task, number in cut.items())
 
 
 def _changed(change: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ LAYOUT = 2
 bundles name none) `check` compares the JSON and CSV tables, which hold every number."""
 LAID_OUT = (".txt", ".md", ".tex")
 ROUNDING = 1e-9
-"""Largest difference, relative above 1, between a number of a bundle and the same number computed on another machine."""
+"""Largest difference, relative above 1, between a number of a bundle and the same number computed elsewhere."""
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w.]*\w)")
 DECLARED = (
     "reference",

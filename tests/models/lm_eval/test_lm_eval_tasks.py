@@ -93,7 +93,8 @@ def model(llama: Path) -> CausalModel:
 
 @pytest.fixture(scope="module")
 def ours(model: CausalModel, place: Path) -> tuple[list[Score], list[Likelihood]]:
-    return evaluate(model, SPEC, LmEvalContext(place / "task", place / "sealed", "e"), lambda *a: None)
+    results = evaluate(model, SPEC, LmEvalContext(place / "task", place / "sealed", "e"), lambda *a: None)
+    return results.scores, results.likelihoods
 
 
 @pytest.fixture(scope="module")
@@ -207,9 +208,9 @@ def test_scorer_of_the_caller_is_used_and_limit_is_kept(model: CausalModel, plac
         return model.logprobs(requests)
 
     spec = LmEvalSpec(tasks=["visit_choice", "tiny_rolling"], include_path="lm_eval", limit=3)
-    scores, likelihoods = evaluate(
-        model, spec, LmEvalContext(place / "task", place / "sealed", "e", score=score), lambda *a: None
-    )
+    context = LmEvalContext(place / "task", place / "sealed", "e", score=score)
+    results = evaluate(model, spec, context, lambda *a: None)
+    scores, likelihoods = results.scores, results.likelihoods
     assert sorted(kinds) == [("loglikelihood", 12), ("loglikelihood_rolling", 3)]
     assert len(likelihoods) == 12
     assert Counter(row.metric for row in scores)["acc"] == 3
@@ -238,7 +239,7 @@ def test_models_without_a_tokenizer_of_transformers(place: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     spec = LmEvalSpec(tasks=["visit_choice"], include_path="lm_eval")
     context = LmEvalContext(place / "task", place / "sealed", "e", batch_tokens=400)
-    scores, _ = evaluate(Wordy(), spec, context, lambda *a: seen.append(a))
+    scores = evaluate(Wordy(), spec, context, lambda *a: seen.append(a)).scores
     for row, (number, doc) in zip(
         (row for row in scores if row.metric == "acc"), enumerate([*visits(24), visits(1)[0]]), strict=True
     ):
@@ -320,7 +321,9 @@ def test_importing_the_module_is_cheap() -> None:
 def test_batches_of_choices_are_shared_whatever_their_number(model: CausalModel, place: Path) -> None:
     spec = LmEvalSpec(tasks=["visit_choice"], include_path="lm_eval")
     runs = [
-        evaluate(model, spec, LmEvalContext(place / "task", place / "sealed", "e", tokens, rows), lambda *a: None)[1]
+        evaluate(
+            model, spec, LmEvalContext(place / "task", place / "sealed", "e", tokens, rows), lambda *a: None
+        ).likelihoods
         for tokens, rows in ((100_000, 128), (1, 1))
     ]
     pairs = list(itertools.zip_longest(*runs))
