@@ -467,6 +467,21 @@ def test_python_moves_an_evaluation_and_a_servers_environment_is_its_own(
     assert identities(dataclasses.replace(asked, device="cuda")) == remote
 
 
+@pytest.mark.parametrize(
+    ("method", "moves"), [("untrained", True), ("full", True), ("toy", False), ("endpoint", False)]
+)
+@pytest.mark.parametrize(("field", "value"), [("dtype", "bfloat16"), ("attention", "eager")])
+def test_the_same_weights_in_another_precision_are_scored_anew(
+    plan: RunPlan, method: str, moves: bool, field: str, value: str
+) -> None:
+    own = {"endpoint": {"url": "http://localhost/v1", "model": "m"}}.get(method, {})
+    plan = dataclasses.replace(plan, arm=TypeAdapter(ArmSpec).validate_python({"method": method, "name": "x", **own}))
+    artefact = artefacts.describe(plan, "base", None, "")
+    base = plan.experiment.base.model_copy(update={field: value})
+    other = dataclasses.replace(plan, experiment=dataclasses.replace(plan.experiment, base=base))
+    assert (evaluate.identity(plan, artefact) != evaluate.identity(other, artefact)) == moves
+
+
 def specs(kind: Any) -> set[type[Spec]]:
     """Classes of specs that stand in an annotation, and in their fields."""
     if isinstance(kind, type) and issubclass(kind, Spec):

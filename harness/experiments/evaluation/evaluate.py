@@ -19,7 +19,7 @@ from typing import Any
 
 from harness import arms, environment, metrics
 from harness.arms.untrained import prompt_override
-from harness.config import LmEvalSpec, TaskSpec
+from harness.config import BaseModelSpec, LmEvalSpec, TaskSpec
 from harness.data import sealing
 from harness.data.prompts import Prompter
 from harness.experiments.evaluation import predict
@@ -81,11 +81,16 @@ def subject(plan: RunPlan, artefact: Artefact) -> str:
 
 
 def _subject(plan: RunPlan, artefact: Artefact) -> list[Any]:
+    base = plan.experiment.base
+    # The same weights in another precision are another model. What is the default stands in no identity of before.
+    loaded = {"dtype": base.dtype, "attention": base.attention} if plan.arm.method not in ("toy", "endpoint") else {}
+    chosen = {name: value for name, value in loaded.items() if value != BaseModelSpec.model_fields[name].default}
     return [
         artefact.hash,
         plan.files.suite_fingerprint,
         plan.experiment.task.generate.model_dump(mode="json"),
-        plan.experiment.base.context,
+        base.context,
+        *([chosen] if chosen else []),
     ]
 
 
