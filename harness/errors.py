@@ -149,3 +149,12 @@ class Interrupted(HarnessError):
     """Stopped by Ctrl-C, SIGTERM or SIGHUP; finished work is kept."""
 
     exit_code = 130
+
+
+def refuse_unknown(largest: int, embeddings: int) -> None:
+    """Raise ModelError where the `largest` token of a text has none of the model's embeddings, which never grow."""
+    if largest >= embeddings:
+        raise ModelError(
+            f"the tokenizer gives token {largest}, the model has {embeddings} embeddings",
+            hint="Use the tokenizer that belongs to the base model; embeddings are never resized",
+        )

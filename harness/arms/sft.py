@@ -18,7 +18,7 @@ from harness.arms.training.order import budgeted_order, derived_seed, training_o
 from harness.arms.untrained import load as load
 from harness.config import BudgetSpec, FullSpec, LoraArmSpec, PeftSpec, QloraSpec, TrainedBase
 from harness.data.prompts import Encoded, Prompter, context_length
-from harness.errors import ModelError, SpecError
+from harness.errors import SpecError, refuse_unknown
 from harness.records import Example, Ledger, RunPlan, TrainingData, digest
 
 if TYPE_CHECKING:
@@ -167,12 +167,7 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 def refuse_unknown_tokens(trainable: Trainable, rows: Iterable[Encoded]) -> None:
     """Raise ModelError when a row holds a token that the model has no embedding for; embeddings never grow."""
     size = int(trainable.model.get_input_embeddings().weight.shape[0])
-    largest = max((max(row.input_ids, default=0) for row in rows), default=0)
-    if largest >= size:
-        raise ModelError(
-            f"the tokenizer gives token {largest}, the model has {size} embeddings",
-            hint="Use the tokenizer that belongs to the base model; embeddings are never resized",
-        )
+    refuse_unknown(max((max(row.input_ids, default=0) for row in rows), default=0), size)
 
 
 def refuse_virtual_overflow(trainable: Trainable, rows: Iterable[Encoded]) -> None:

@@ -72,15 +72,16 @@ def check(
 
 
 def preview(
-    task: Annotated[Path, typer.Argument(help="Task folder or file.")],
-    model: Annotated[str, typer.Option("--model", help="Model folder or hub id, for its tokenizer.")],
+    task: Annotated[Path, typer.Argument(help="Task folder or file, or an experiment file.")],
+    model: Annotated[str | None, typer.Option("--model", help="Model folder or hub id, for its tokenizer.")] = None,
+    arm: Annotated[str | None, typer.Option("--arm", help="With the prompt of this arm of the experiment.")] = None,
     context: Annotated[int | None, typer.Option("--context", help="Longest sequence, in tokens.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Which three examples.")] = 0,
 ) -> None:
     """Print three rendered prompts with their label masks, length percentiles and truncation counts."""
     from harness.experiments.loading import preview as previews
 
-    print_lines(previews.lines(task, model, context, seed))
+    print_lines(previews.lines(task, model, arm, context, seed))
 
 
 def plan(

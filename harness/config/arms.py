@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from harness.config.documents import Spec
+from harness.config.documents import FilePath, Spec
 
 Setting = float | int | str | bool
 """A value that a searched field may take."""
@@ -166,7 +166,7 @@ class ContinuedBase(TrainedBase):
 class PairsFileSpec(Spec):
     """Preference pairs of their own: what reviewers preferred, or anything else in TRL's form."""
 
-    path: str
+    path: FilePath
     """jsonl with `prompt`, `chosen` and `rejected`, relative to the file; its content is part of the arm's identity."""
 
 
@@ -207,7 +207,7 @@ class ImportedSpec(ArmBase):
 
     method: Literal["imported"]
     """`imported`."""
-    path: str
+    path: FilePath
     """PEFT adapter folder, or a full model folder (safetensors), relative to the file."""
 
 

@@ -18,10 +18,10 @@ import typing
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import SpecError
@@ -49,6 +49,25 @@ class Spec(BaseModel):
             if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
                 docs[field.target.id] = inspect.cleandoc(str(ast.literal_eval(text.value)))
         return docs
+
+
+def _written_path(path: str) -> str:
+    """`path` with `~` written out. Raises ValueError for one that YAML has changed."""
+    broken = next((character for character in path if ord(character) < 32), None)
+    if broken is not None:
+        raise ValueError(
+            f"the path holds {broken!r}, which YAML makes of a backslash in double quotes: write forward slashes"
+        )
+    return str(Path(path).expanduser()) if path.startswith("~") else path
+
+
+FilePath = Annotated[str, AfterValidator(_written_path)]
+"""A path, a glob, or another name that may be a path."""
+
+
+def backslash_hint(path: str, otherwise: str) -> str:
+    """What to do about a path that leads nowhere."""
+    return f"Write forward slashes: {path.replace(chr(92), '/')}" if "\\" in path else otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, Positiv
 
 from harness.config import plugins
 from harness.config.arms import ArmBase, ArmSpec, Choices, RangeSpec
-from harness.config.documents import Spec
+from harness.config.documents import FilePath, Spec
 
 WinnerCost = Literal[
     "train_seconds",
@@ -31,7 +31,7 @@ SERVING_COSTS: tuple[WinnerCost, ...] = ("latency", "throughput", "inference_mem
 class BaseModelSpec(Spec):
     """The base model that every arm starts from."""
 
-    path: str
+    path: FilePath
     """Local folder (relative to the file) or a Hugging Face id."""
     revision: str | None = None
     """Commit of a hub model."""
@@ -220,7 +220,7 @@ class ExperimentSpec(Spec):
     """Name; without it the file's."""
     description: str = ""
     """One line for people."""
-    task: str
+    task: FilePath
     """Task folder or file, relative to the working directory or to this file, or a stock task's name."""
     base_model: BaseModelSpec | str
     """Base model: a folder, a hub id, or the long form."""

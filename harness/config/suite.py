@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from harness.config.documents import Spec
+from harness.config.documents import FilePath, Spec
 from harness.config.experiment import BaseModelSpec
 
 
@@ -15,7 +15,7 @@ class SuiteItem(Spec):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")] | None = None
     """Name within the suite; without it the last part of its task or base model."""
-    task: str | None = None
+    task: FilePath | None = None
     """Another task."""
     base_model: BaseModelSpec | str | None = None
     """Another base model."""

@@ -13,28 +13,28 @@ from pydantic import (
     model_validator,
 )
 
-from harness.config.documents import Spec
+from harness.config.documents import FilePath, Spec
 
 
 class SplitFiles(Spec):
     """Data that arrives already split; ids and groups are namespaced by the split's name."""
 
-    train: str | list[str]
+    train: FilePath | list[FilePath]
     """Path or glob (or several) of the training file, relative to the task file."""
-    validation: str | list[str]
+    validation: FilePath | list[FilePath]
     """Path or glob of the validation file."""
-    test: str | list[str]
+    test: FilePath | list[FilePath]
     """Path or glob of the sealed test file."""
 
 
 class DataSpec(Spec):
     """Where examples come from: exactly one of `path`, `files`, `hub` and `builder`."""
 
-    path: str | list[str] | None = None
+    path: FilePath | list[FilePath] | None = None
     """jsonl, csv or parquet file, a glob, or several, relative to the task file; the harness splits."""
     files: SplitFiles | None = None
     """Files that keep the splits they came in."""
-    hub: str | None = None
+    hub: FilePath | None = None
     """A Hugging Face data set id, or a local data set folder."""
     revision: str | None = None
     """Commit of the hub data set; pin it, or a change of data goes unseen until the fingerprint differs."""
@@ -110,7 +110,7 @@ class MetricsSpec(Spec):
 class LmEvalOptions(Spec):
     """How tasks of lm-evaluation-harness are put to a model."""
 
-    include_path: str | None = None
+    include_path: FilePath | None = None
     """Folder of local lm-eval YAML files, relative to the task file."""
     limit: PositiveInt | None = None
     """Score only the first so many documents of each lm-eval task."""
@@ -137,7 +137,7 @@ class LmEvalSpec(LmEvalOptions):
 class RetentionSpec(LmEvalOptions):
     """What the model could do before the fine-tuning, to see what it forgets: text, lm-eval tasks, or both."""
 
-    path: str | None = None
+    path: FilePath | None = None
     """jsonl with a `text` column, relative to the task file."""
     builder: str | None = None
     """`file.py:function` that yields rows with a `text` column."""

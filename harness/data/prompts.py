@@ -28,7 +28,7 @@ from harness import redaction
 from harness.config import BaseModelSpec, ChatSpec, TaskSpec, templates
 from harness.data.chat_templates import pinned, template_of
 from harness.data.special_tokens import SpecialTokens, unmarked
-from harness.errors import DataError, ModelError, SpecError
+from harness.errors import DataError, ModelError, SpecError, refuse_unknown
 from harness.records import Example, Message, digest
 from harness.redaction import named
 
@@ -146,6 +146,10 @@ class Prompter:
         self.tokenizer, self.chat, self.task, self.context, self.override = tokenizer, chat, task, context, override
         self.template = template_of(tokenizer, chat, needed=task.messages is not None)
         self.uses_chat = self.template is not None
+        self.vocabulary: int | None = None
+        """Embeddings of the model, where they are known: a token beyond them is refused."""
+        self.apart = 0
+        """Answers so far that do not begin where a token of the whole text does."""
         self._eos = tokenizer.eos_token_id
         self._specials = SpecialTokens(tokenizer, task.special_tokens)
         self._prefix = () if self.uses_chat else _special_prefix(tokenizer)
@@ -196,6 +200,8 @@ class Prompter:
                 " (and a target is never cut)",
                 hint="Raise base_model.context if the model allows it, or shorten or remove the example",
             )
+        if self.vocabulary is not None:
+            refuse_unknown(max((*prompt, *target)), self.vocabulary)
         kept = self._cut(prompt, self.context - len(target))
         return Encoded(kept, target, len(prompt) - len(kept), prompt_hash(kept), dropped, ending, surplus)
 
@@ -284,6 +290,7 @@ class Prompter:
         prompt, whole = self._prompt_encoded(before), self._prompt_encoded(before + after)
         if whole[: len(prompt)] == prompt:
             return prompt, whole[len(prompt) :]
+        self.apart += 1
         # Generation begins behind the prompt as it is tokenised alone. The line break keeps away the space that
         # SentencePiece puts before a text.
         line, target = self._specials.encode("\n"), self._specials.encode("\n" + after)
@@ -347,6 +354,20 @@ class Prompter:
             return ""  # said where an answer is encoded
         lead = after[len(before) :].partition(_PROBE + "answer")[0]
         return lead if lead.strip() else ""
+
+    def is_formatted(self, example: Example) -> bool:
+        """Whether an example's own text holds what the chat template writes around a user's turn already."""
+        texts = [turn.content for turn in example.messages or ()] or [example.prompt or ""]
+        return any(mark in text for mark in self._marks for text in texts)
+
+    @functools.cached_property
+    def _marks(self) -> tuple[str, ...]:
+        """What the template writes before and after a user's turn, without white space; nothing too short to tell."""
+        if not self.uses_chat:
+            return ()
+        before, _, after = self._render([Message("user", _PROBE)], generation=True).partition(_PROBE)
+        lines = [*before.splitlines()[-1:], *after.splitlines()]
+        return tuple(line.strip() for line in lines if len(line.strip()) >= 5)
 
     @property
     def notes(self) -> tuple[str, ...]:

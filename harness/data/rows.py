@@ -26,7 +26,7 @@ from typing import Any
 
 from harness import redaction
 from harness.config import user_code
-from harness.config.documents import list_names, nearest, shown
+from harness.config.documents import backslash_hint, list_names, nearest, shown
 from harness.errors import DataError
 
 
@@ -55,7 +55,7 @@ def find_files(patterns: str | Sequence[str], folder: Path) -> list[Path]:
         names = glob.glob(str(Path(glob.escape(str(folder))) / pattern), recursive=True)  # noqa: PTH207
         files = sorted(Path(name).resolve() for name in names if Path(name).is_file())
         if not files:
-            hint = "Paths are relative to the task file"
+            hint = backslash_hint(pattern, "Paths are relative to the task file")
             raise DataError(f"{shown(folder)}: no data file matches {pattern!r}", hint=hint)
         paths.update(dict.fromkeys(files))
     return list(paths)
@@ -87,6 +87,8 @@ def _jsonl(raw: bytes, file: str) -> Iterator[Row]:
     """One object a line, or the objects of one JSON array."""
     raw = raw.removeprefix(b"\xef\xbb\xbf")
     array = raw.lstrip()[:1] == b"["
+    if raw.lstrip()[:1] == b"{" and raw.count(b"\n") > 1:
+        _refuse_one_object(raw, file)
     parts = [raw] if array else raw.split(b"\n")
     values: list[tuple[str, Any]] = []
     for number, part in enumerate(parts, 1):
@@ -110,6 +112,18 @@ def _jsonl(raw: bytes, file: str) -> Iterator[Row]:
     if len(values) == 1:
         _refuse_wrapped(*values[0])
     yield from (make_row(value, where) for where, value in values)
+
+
+def _refuse_one_object(raw: bytes, file: str) -> None:
+    """Raise DataError where a whole file of several lines is one object, all rows inside."""
+    try:
+        json.loads(raw.partition(b"\n")[0])
+    except ValueError:
+        try:
+            whole = json.loads(raw)
+        except (ValueError, RecursionError):
+            return  # broken, and said so line by line
+        _refuse_wrapped(f"{file}:1", whole)
 
 
 def _refuse_wrapped(where: str, only: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ from harness.records import (
     to_json,
 )
 from harness.results.human.votes import RoundVotes, require_unblinded
+from harness.results.render.writers import from_spreadsheet, spreadsheet_cell
 from harness.review.blind import CHOICES, iso, utc_now
 from harness.review.bundles import VOTES
 from harness.review.desk import AMONG
@@ -88,7 +89,7 @@ def as_csv(votes: Sequence[Mapping[str, Any]], unblinded: bool) -> str:
     table.writeheader()
     for row in votes:
         cells = {name: json.dumps(value) if isinstance(value, (list, dict)) else value for name, value in row.items()}
-        table.writerow(cells)
+        table.writerow({name: spreadsheet_cell(value) for name, value in cells.items()})
     return out.getvalue()
 
 
@@ -175,6 +176,8 @@ def import_file(store: Store, path: Path, who: str) -> Imported:
         votes, others, problems = journal.read(path)
         return _take_in(store, [(shown(path), vote) for vote in votes], others, problems)
     file_rows = rows.read_file(path)
+    if {".csv", ".tsv"} & set(path.suffixes):
+        file_rows = [replace(row, values={k: from_spreadsheet(v) for k, v in row.values.items()}) for row in file_rows]
     columns = {name for row in file_rows for name in row.values}
     if {"token", "rater", "winner"} <= columns:
         located = [(row.where, vote) for row in file_rows if (vote := _vote_of(row)) is not None]
@@ -245,6 +248,7 @@ def _take_in(
         people = {person.name: person for person in session.read(Invitation, "round = $1", [round_.id])}
         stored = session.read(Judgment, f"assignment {AMONG}", [list(of_token)], all_rows=True)
         stored_ids = {vote.id for vote in stored} | {(vote.assignment, vote.revision) for vote in stored}
+        _refuse(_twice(judged))
         fresh = [(w, v) for w, v in judged if v.id not in stored_ids and (v.assignment, v.revision) not in stored_ids]
         _refuse([f"{where}: {text}" for where, vote in fresh if (text := _wrong(vote, round_, of_token, people))])
         stamp = iso(utc_now())
@@ -252,6 +256,19 @@ def _take_in(
         _queues(session, round_, others, people)
         session.write(*[row for row in others if isinstance(row, Guess) and row.round == round_.id])
         return Imported(round_.id, new, len(judged) - new, tuple(problems))
+
+
+def _twice(located: Sequence[tuple[str, Judgment]]) -> list[str]:
+    """What is wrong where one file holds two votes under one token and revision that are not the same."""
+    first: dict[tuple[str, int], tuple[str, Judgment]] = {}
+    problems = []
+    for where, vote in located:
+        earlier_where, earlier = first.setdefault((vote.assignment, vote.revision), (where, vote))
+        if (earlier.rater, earlier.winner) != (vote.rater, vote.winner):
+            problems.append(
+                f"{where} votes otherwise than {earlier_where} under the same token (a later one has revision 2)"
+            )
+    return problems
 
 
 def _refuse(problems: Sequence[str]) -> None:
@@ -304,6 +321,9 @@ def _annotations(store: Store, file_rows: Sequence[Row], who: str, path: Path) -
     """A round out of a finished annotation file; the same file again is the same round."""
     _refuse([f"{row.where}: {text}" for row in file_rows if (text := _bad_annotation(row))])
     name = f"i{digest([row.values for row in file_rows], 10)}"
+    in_file = len(file_rows)
+    file_rows = _once(file_rows)
+    repeated = in_file - len(file_rows)
     stamp = Stamp(iso(utc_now()), who, f"imported from {path.name}")
     assignments, votes = [], []
     times: Counter[tuple[str, ...]] = Counter()
@@ -343,7 +363,30 @@ def _annotations(store: Store, file_rows: Sequence[Row], who: str, path: Path) -
         if session.read(Round, "id = $1", [name]):
             return Imported(name, 0, len(votes))
         session.write(round_, *assignments, *votes)
-    return Imported(name, len(votes), 0)
+    told = (f"{repeated} lines repeat the vote of another line and count once",) if repeated else ()
+    return Imported(name, len(votes), 0, told)
+
+
+def _once(file_rows: Sequence[Row]) -> list[Row]:
+    """The rows without those that repeat the vote of one rater on one pair, whichever side an arm stands on.
+
+    Rows with a token of their own are apart: a round may show a pair twice to one rater. Raises ReviewError where one
+    rater votes in two ways.
+    """
+    first: dict[tuple[str, ...], tuple[Row, str]] = {}
+    problems = []
+    for row in file_rows:
+        example, left, right, rater = (str(row.values[column]).strip() for column in ANNOTATION[:4])
+        winner = str(row.values["winner"]).strip().lower()
+        chosen = {"left": left, "right": right}.get(winner, winner)
+        key = (example, *sorted((left, right)), rater, str(row.values.get("token") or ""))
+        earlier, before = first.setdefault(key, (row, chosen))
+        if before != chosen:
+            problems.append(
+                f"{row.where}: {rater} voted for {before} on this pair in {earlier.where}, and for {chosen} here"
+            )
+    _refuse(problems)
+    return [row for row, _ in first.values()]
 
 
 def _bad_annotation(row: Row) -> str:

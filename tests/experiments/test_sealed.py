@@ -136,14 +136,18 @@ def test_a_metric_added_by_a_run_is_a_look(shell: Shell, project: Path) -> None:
     assert len(looks(shell)) == 4
 
 
-def test_taking_over_a_stored_evaluation_is_a_look(shell: Shell, project: Path) -> None:
+def test_taking_over_a_stored_evaluation_is_no_look(shell: Shell, project: Path) -> None:
     shell("run", "toys.yaml")
     (project / "again.yaml").write_text((project / "toys.yaml").read_text())
     for _ in range(2):
         answer = shell("run", "again.yaml", "--json")
         assert "nothing to train" in answer.err
-    assert json.loads(answer.out)["looks"] == {"experiment": 2, "in_all": 4}
-    assert [row["why"] for row in looks(shell)[2:]] == ["harness run: took over a stored evaluation"] * 2
+    assert json.loads(answer.out)["looks"] == {"experiment": 0, "in_all": 2}
+    assert len(looks(shell)) == 2
+    text = (project / "toys.yaml").read_text().replace("budget:", "  - {method: toy, name: third, skill: 0.5}\nbudget:")
+    (project / "more.yaml").write_text(text.replace("seeds: [0]\n", ""))
+    shell("run", "more.yaml")
+    assert [row["arm"] for row in looks(shell)] == ["weak", "strong", "third"]
 
 
 def test_a_rebuilt_store_has_every_look(shell: Shell, project: Path) -> None:

@@ -78,6 +78,36 @@ def test_a_rule_that_is_changed_after_the_results_is_dated_and_shown(shell: Shel
     assert len(store.experiments()) == 1, "another rule is no other experiment"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "aged"),
+    [
+        ("name: strong", "name: stronger", False),
+        ("name: weak", "name: floor", False),
+        ("budget:", "  - {method: toy, name: third, skill: 0.5}\nbudget:", False),
+        ("margin: 0.05", "margin: 0.01", True),
+        ("reference: weak", "reference: strong", True),
+    ],
+)
+def test_a_rule_is_as_old_as_the_question_that_it_decides(
+    shell: Shell, project: Path, old: str, new: str, aged: bool
+) -> None:
+    declare(project, "{margin: 0.05}")
+    shell("run", "toys.yaml")
+    [first] = told(shell)["winner_rules"]
+    time.sleep(1.1)
+    file = project / "toys.yaml"
+    arms_last = file.read_text().replace("seeds: [0]\n", "") + "seeds: [0]\n"
+    text = arms_last.replace(old, new)
+    if "floor" in new:
+        text = text.replace("reference: weak", "reference: floor")
+    assert text != arms_last
+    file.write_text(text)
+    shell("run", "toys.yaml")
+    board = told(shell)
+    assert (board["winner_rules"][-1]["declared"] > first["declared"]) == aged
+    assert ("before the first look" in board["verdict"]["declaration"]) == (not aged)
+
+
 def test_leaving_the_rule_out_takes_nothing_back(shell: Shell, project: Path) -> None:
     declare(project, "{margin: 0.05}")
     shell("run", "toys.yaml")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from counted_votes import open_votes, pair_counts
+from hypothesis import given, strategies as st
 from review_samples import ARMS, PRACTICE, ballot, open_sample, person, shown, work
 
 from harness import review
 from harness.errors import ReviewError
 from harness.results.human import statistics
+from harness.results.render.writers import from_spreadsheet, spreadsheet_cell
 from harness.review import exchange
 from harness.review.plan import Design
 from harness.store import Store
@@ -234,6 +238,71 @@ def test_a_bad_annotation_is_named_by_its_line(store: Store, tmp_path: Path, lin
     path.write_text("a,b\n1,2\n")
     with pytest.raises(ReviewError, match="Votes on a round have token"):
         exchange.import_file(store, path, "owner")
+
+
+def test_a_vote_that_stands_in_a_file_twice_counts_once(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "done.csv"
+    path.write_text(ANNOTATIONS + "q1,llama,gpt,bo,right,4.5\n" + "q1,gpt,llama,bo,left,\n")  # sides changed
+    done = exchange.import_file(store, path, "owner")
+    assert (done.new, done.already_stored) == (4, 0) and "2 lines repeat" in done.messages[0]
+    assert len(open_votes(review.round_votes(store, done.round))) == 4
+    path.write_text(ANNOTATIONS + "q1,gpt,llama,bo,right,\n")
+    with pytest.raises(ReviewError, match=r"done.csv:6: bo voted for gpt on this pair in line 3"):
+        exchange.import_file(store, path, "owner")
+
+
+def test_generated_annotation_files_count_as_a_plain_count_does(store: Store, tmp_path: Path) -> None:
+    """200 files with repeated, turned and contradicting lines."""
+    rng = random.Random(2)
+    outcomes = Counter[str]()
+    for number in range(200):
+        lines, votes, contradiction = ["example,left,right,rater,winner"], {}, False
+        for _ in range(rng.randint(2, 9)):
+            example, rater = f"q{rng.randint(1, 3)}", rng.choice(["ann", "bo"])
+            left, right = rng.sample(["gpt", "llama"], 2)
+            winner = rng.choice(["left", "right", "tie"])
+            if (example, rater) in votes and rng.random() < 0.9:
+                winner = {left: "left", right: "right"}.get(votes[example, rater], "tie")
+            chosen = {"left": left, "right": right}.get(winner, "tie")
+            contradiction |= votes.setdefault((example, rater), chosen) != chosen
+            lines.append(f"{example},{left},{right},{rater},{winner}")
+        path = tmp_path / f"{number}.csv"
+        path.write_text("\n".join(lines) + "\n")
+        if contradiction:
+            outcomes["refused"] += 1
+            with pytest.raises(ReviewError, match="on this pair in"):
+                exchange.import_file(store, path, "owner")
+            continue
+        outcomes["taken"] += 1
+        done = exchange.import_file(store, path, "owner")
+        assert done.new + done.already_stored == len(votes)
+    assert min(outcomes["refused"], outcomes["taken"]) > 20
+
+
+def test_two_votes_under_one_token_are_refused(store: Store, tmp_path: Path) -> None:
+    _, plan = open_sample(store, Design(2, 1, 1))
+    person(store, "Ann")
+    token = plan[0].token
+    path = tmp_path / "votes.csv"
+    path.write_text(f"token,rater,winner\n{token},Ann,left\n{token},Ann,right\n")
+    with pytest.raises(ReviewError, match=r"votes.csv:3 votes otherwise than line 2"):
+        exchange.import_file(store, path, "owner")
+    path.write_text(f"token,rater,winner\n{token},Ann,left\n{token},Ann,left\n")
+    assert exchange.import_file(store, path, "owner").new == 1
+
+
+@given(st.text(alphabet="=+-@'\t\ra1", max_size=6))
+def test_no_exported_cell_is_a_formula_and_each_comes_back(text: str) -> None:
+    cell = str(spreadsheet_cell(text))
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert from_spreadsheet(cell) == text
+
+
+def test_comments_leave_as_text_and_come_back(store: Store, other: Store, tmp_path: Path) -> None:
+    row = {"token": "t", "rater": "-Ann", "winner": "left", "comment": '=HYPERLINK("http://x")', "seconds": -0.5}
+    table = exchange.as_csv([row], False)
+    [cells] = csv.DictReader(io.StringIO(table))
+    assert cells["comment"] == "'" + row["comment"] and cells["rater"] == "'-Ann" and cells["seconds"] == "-0.5"
 
 
 def test_an_unblinded_export_is_an_annotation_file(store: Store, other: Store, tmp_path: Path) -> None:

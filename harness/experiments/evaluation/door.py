@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from harness.config import BaseModelSpec, ChatSpec, TaskSpec
-from harness.data.prompts import Prompter, context_length
+from harness.data.prompts import NO_OVERRIDE, Prompter, PromptOverride, context_length
 from harness.errors import DataError
 from harness.metrics import Answer, Metric, facts_of, is_own, metric
 from harness.models.transformers.causal import eos_ids_of, finish
@@ -30,14 +30,18 @@ Missed = dict[str, list[tuple[str, str]]]
 """Metric → examples whose right answer does not get its best value, each with the reason; "" stands for all."""
 
 
-def prompter(folder: Path, base: BaseModelSpec, chat: ChatSpec, task: TaskSpec) -> Prompter:
+def prompter(
+    folder: Path, base: BaseModelSpec, chat: ChatSpec, task: TaskSpec, override: PromptOverride = NO_OVERRIDE
+) -> Prompter:
     """The prompter of the base model in `folder`."""
     from transformers import AutoConfig
 
     from harness.models.transformers import loading
 
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    return Prompter(loading.load_tokenizer(folder), chat, task, context_length(base, config))
+    theirs = Prompter(loading.load_tokenizer(folder), chat, task, context_length(base, config), override)
+    theirs.vocabulary = getattr(config.get_text_config(), "vocab_size", None)
+    return theirs
 
 
 def end_ids(tokenizer: Any, folder: Path) -> tuple[int, ...]:
@@ -75,6 +79,17 @@ def check(prompter: Prompter | None, task: TaskSpec, examples: Sequence[Example]
             if not _is_best(each, value):
                 missed[each.name] = [("", f"all right answers together get {value:g}")]
     notes = [_sentence(name, rows, len(examples)) for name, rows in missed.items()]
+    formatted = sum(map(prompter.is_formatted, examples)) if prompter is not None else 0
+    if formatted:
+        notes.append(
+            f"{formatted} of {len(examples)} prompts hold what the chat template writes around a turn, and are put into"
+            " it once more: give the bare text, or chat: {use: never} where the data is formatted already"
+        )
+    if prompter is not None and prompter.uses_chat and prompter.apart:
+        notes.append(
+            "what the chat template writes before an answer does not end where a token of the whole ends, so that both"
+            " are tokenised apart, as generation needs it: a model trained elsewhere on whole texts may answer worse"
+        )
     primary = missed.get(task.metrics.primary)
     if prompter is not None and primary and task.allow_unreachable is None:
         raise DataError(

@@ -112,6 +112,11 @@ def _lm_eval_notes(task: TaskSpec, folder: Path) -> list[str]:
     return [f"note: {note}" for note in lm_eval_scores.check_names(task, folder)]
 
 
+def is_experiment(file: Path) -> bool:
+    """Whether a path is the YAML file of an experiment."""
+    return file.is_file() and _kind(read_document(file)) == "experiment"
+
+
 def is_gates(file: Path) -> bool:
     """Whether a YAML file holds the rules of a gate."""
     return _kind(read_document(file)) == "gates"

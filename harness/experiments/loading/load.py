@@ -21,7 +21,16 @@ from harness.config import (
     UntrainedSpec,
     templates,
 )
-from harness.config.documents import Document, FieldPath, list_names, nearest, read_document, shown, validate
+from harness.config.documents import (
+    Document,
+    FieldPath,
+    backslash_hint,
+    list_names,
+    nearest,
+    read_document,
+    shown,
+    validate,
+)
 from harness.errors import SpecError, UsageError
 from harness.experiments.loading.cross_checks import PROMPTED, check_arms
 from harness.experiments.tuning import search
@@ -157,7 +166,8 @@ def _existing(document: Document, field_path: FieldPath, path: str) -> Path:
         candidate = folder / Path(path).expanduser()
         if candidate.exists():
             return candidate.resolve()
-    raise document.error(field_path, f"no such file or folder: {path}", "It is relative to this file")
+    hint = backslash_hint(path, "It is relative to this file")
+    raise document.error(field_path, f"no such file or folder: {path}", hint)
 
 
 def _arms(document: Document, spec_value: Mapping[str, Any]) -> list[Any]:
@@ -275,7 +285,8 @@ def _base_model(document: Document, value: Mapping[str, Any]) -> BaseModelSpec |
         base = validate(document, ("base_model",), BaseModelSpec, entry)
         field_path: FieldPath = ("base_model", "path")
     elif isinstance(entry, str):
-        base, field_path = BaseModelSpec(path=entry), ("base_model",)
+        base = validate(document, ("base_model",), BaseModelSpec, {"path": entry})
+        field_path = ("base_model",)
     else:
         return None
     model_path = Path(base.path).expanduser()
@@ -290,7 +301,7 @@ def _base_model(document: Document, value: Mapping[str, Any]) -> BaseModelSpec |
         hint = (
             nearest(model_path.name, siblings) if siblings else "Give a folder or a Hugging Face id such as name/model"
         )
-        raise document.error(field_path, f"no such model folder: {base.path}", hint)
+        raise document.error(field_path, f"no such model folder: {base.path}", backslash_hint(base.path, hint))
     return base
 
 

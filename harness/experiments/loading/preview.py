@@ -8,14 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import metrics, redaction
-from harness.config import BaseModelSpec, ChatSpec, TaskSpec
+from harness.arms.untrained import choose_shots
+from harness.config import BaseModelSpec, ChatSpec, FewShotSpec
+from harness.config.documents import nearest
 from harness.data.examples import read_examples
-from harness.data.prompts import IGNORED, Encoded, Prompter
+from harness.data.prompts import IGNORED, NO_OVERRIDE, Encoded, Prompter, PromptOverride
 from harness.data.splits import split_source
-from harness.errors import DataError
+from harness.errors import DataError, UsageError
+from harness.experiments.evaluation import door
 from harness.experiments.loading import load
+from harness.experiments.loading.check import is_experiment
 from harness.models.transformers import loading
-from harness.records import Example
+from harness.records import Example, ResolvedExperiment, TrainingData
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +47,45 @@ class Preview:
     """Errors of examples whose target does not fit."""
 
 
-def lines(task_path: Path, model: str, context: int | None = None, seed: int = 0) -> list[str]:
+def lines(
+    path: Path, model: str | None, arm: str | None = None, context: int | None = None, seed: int = 0
+) -> list[str]:
     """A task's train and validation examples as `model` (a folder or hub id) would be trained on them.
 
-    Three examples are written out, chosen by `seed`; the lengths are over all. The sealed test split is not shown.
+    Of an experiment: by its own base model, chat settings and task, and with the prompt and the few-shot examples of
+    its `arm`. Three examples are written out, chosen by `seed`; the lengths are over all. The sealed test split is not
+    shown. Raises UsageError where it takes a model and none is named, or where the experiment has no such arm.
     """
-    task, folder = load.load_task(task_path, metrics.METRICS)
+    file = load.find_experiment(path)
+    experiment = load.load_experiment(path, metrics.METRICS) if is_experiment(file) else None
+    if experiment is None:
+        if model is None or arm is not None:
+            raise UsageError("a task alone has no model and no arms", hint="Give --model, or an experiment file")
+        task, folder = load.load_task(path, metrics.METRICS)
+        base, chat = BaseModelSpec(path=model, context=context), ChatSpec()
+    else:
+        task, folder, base, chat = experiment.task, experiment.task_dir, experiment.base, experiment.spec.chat
+        changed = {"path": model, "context": context}
+        base = base.model_copy(update={name: value for name, value in changed.items() if value is not None})
     with redaction.texts(task.sensitive):
         source = read_examples(task, folder)
         training = split_source(source, task.splits, task.leakage).training
         examples = [*training.train, *training.validation]
         random.Random(seed).shuffle(examples)
-        return _lines(task, examples, BaseModelSpec(path=model, context=context))
-
-
-def _lines(task: TaskSpec, examples: list[Example], base: BaseModelSpec) -> list[str]:
-    from harness.experiments.evaluation import door
-
-    prompter = door.prompter(loading.resolve_base(base), base, ChatSpec(), task)
-    rendered = render(preview(prompter, examples, 0 if task.sensitive else 3))
+        override = _override(experiment, arm, training) if experiment is not None and arm is not None else NO_OVERRIDE
+        prompter = door.prompter(loading.resolve_base(base), base, chat, task, override)
+        rendered = render(preview(prompter, examples, 0 if task.sensitive else 3))
     return ["The task is sensitive: no prompt is shown.", "", *rendered] if task.sensitive else rendered
+
+
+def _override(experiment: ResolvedExperiment, name: str, training: TrainingData) -> PromptOverride:
+    """How an arm changes the prompt."""
+    chosen = {str(arm.name): arm for arm in experiment.arms}
+    if name not in chosen:
+        raise UsageError(f"{experiment.name} has no arm {name}", hint=nearest(name, list(chosen)))
+    arm = chosen[name]
+    shots = choose_shots(training.train, arm.k) if isinstance(arm, FewShotSpec) else ()
+    return PromptOverride(prompt=getattr(arm, "prompt", None), shots=shots)
 
 
 def preview(prompter: Prompter, examples: Sequence[Example], shown: int) -> Preview:

@@ -49,7 +49,12 @@ def experiment(store: Store, home: Path, record: ExperimentRecord) -> None:
     rule is.
     """
     stored = read_experiment(home, record.experiment_id)
-    declared = rules.declare(record, stored, environment.now())
+    if stored is None:
+        others = sorted(path.parent.name for path in home.glob("experiments/*/record.json"))
+        records = [other for name in others if (other := read_experiment(home, name)) is not None]
+        declared = rules.declare(record, None, rules.first_declared(record, records))
+    else:
+        declared = rules.declare(record, stored, environment.now())
     before = stored or record
     kept = {name: declared.spec[name] for name in ("winner", "winner_rules") if name in declared.spec}
     kept["sources"] = sorted({*(before.spec.get("sources") or ()), *(record.spec.get("sources") or ())})
@@ -128,7 +133,7 @@ def trial(store: Store, plan: RunPlan, run: RunRecord, row: Trial) -> None:
 def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str) -> tuple[list[Any], str | None]:
     """Rows of an evaluation that the store lacks, and why it counts as a test-set evaluation; None where it does not.
 
-    An experiment that takes over an evaluation of another one sees its scores, so that counts too.
+    An experiment that takes over an evaluation of another one looks at nothing that was not looked at.
     """
     from harness.experiments.evaluation import evaluate
 
@@ -139,8 +144,7 @@ def _scoring(store: Store, record: ExperimentRecord, plan: RunPlan, eval_id: str
     if missing:
         rows = evaluate.score(plan, eval_id, folder, evaluate.read_suite(plan))
         return list(rows), f"harness run: added {', '.join(sorted(missing))}"
-    seen = any(row.eval_id == eval_id for row in store.looks(record.experiment_id))
-    return [], None if seen else "harness run: took over a stored evaluation"
+    return [], None
 
 
 def keep_looks(home: Path, looks: Sequence[SealedAccess]) -> None:

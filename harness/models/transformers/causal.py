@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from harness.errors import ArmFailed, OutOfMemory
+from harness.errors import ArmFailed, OutOfMemory, refuse_unknown
 from harness.models import Continuation, Generation, Logprob, cpu, library_configs
 from harness.models.transformers import forward as passes, greedy, token_tree
 from harness.models.transformers.token_tree import Row
@@ -91,6 +91,7 @@ class CausalModel:
         Ends at an end-of-sequence token or the first of the `stop` strings (cut from the text), which may be or hold
         special tokens: finish `stop`; at `max_new_tokens`: finish `length`.
         """
+        self._refuse_unknown(token for prompt in prompts for token in prompt)
         stops = [text for text in stop if text]
         use = self._generate_fast if self._decodes_fast else self._generate_any
         rows = self._in_batches(prompts, lambda batch: use(batch, max_new_tokens, stops))
@@ -220,6 +221,7 @@ class CausalModel:
         `prefix_id`; where a tokenizer has neither BOS nor EOS it is not scored, and not counted in `tokens`.
         """
         rows = [self._with_prefix(request) for request in requests]
+        self._refuse_unknown(token for row in rows for part in row for token in part)
         results: dict[int, Logprob] = {}
         import torch
 
@@ -332,6 +334,10 @@ class CausalModel:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+    def _refuse_unknown(self, tokens: Iterable[int]) -> None:
+        # An accelerator answers a look-up beyond the table with an error that ends the process.
+        refuse_unknown(max(tokens, default=0), int(self.model.get_input_embeddings().weight.shape[0]))
 
     @contextmanager
     def _memory(self, what: str) -> Iterator[None]:

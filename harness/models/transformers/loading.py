@@ -340,6 +340,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """
     quiet()
     check_adapter_folder(folder)
+    _refuse_resized(model, folder)
     before = same_model.probe(model)
     with _one_line(f"the adapter in {folder}"), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -356,6 +357,27 @@ def load_adapter(model: Any, folder: Path) -> Any:
             hint="It was not trained, or its weights did not load; train it again",
         )
     return adapted
+
+
+def _refuse_resized(model: Any, folder: Path) -> None:
+    """Raise ModelError where token embeddings saved with an adapter are more or fewer than the base model's."""
+    from safetensors import safe_open
+
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    for file in sorted(folder.glob("*.safetensors")):
+        with _one_line(str(file)), safe_open(str(file), "pt") as tensors:
+            saved = {
+                tensors.get_slice(name).get_shape()[0]
+                for name in tensors.keys()  # noqa: SIM118  it is no mapping
+                if name.endswith(("embed_tokens.weight", "lm_head.weight", "wte.weight")) and ".lora_" not in name
+            }
+        if saved - {rows}:
+            raise ModelError(
+                f"the adapter in {folder} was saved with {max(saved - {rows})} token embeddings, the base model has"
+                f" {rows}: tokens were added before it was trained",
+                hint="Merge it into the base with as many embeddings and give the merged folder, tokenizer and all, as"
+                " `imported`; or give the base that it was trained on",
+            )
 
 
 _OTHER_BASE = "Give the base model it was trained on as `base_model`"

@@ -261,6 +261,24 @@ def to_rows(fields: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
     return target.getvalue()
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a text begins that a spreadsheet would compute."""
+
+
+def spreadsheet_cell(value: object) -> object:
+    """A text that a spreadsheet would take for a formula, with an apostrophe in front; `from_spreadsheet` undoes it."""
+    if isinstance(value, str) and value.lstrip("'").startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def from_spreadsheet(value: object) -> object:
+    """What `spreadsheet_cell` was given."""
+    if isinstance(value, str) and value.startswith("'") and value.lstrip("'").startswith(_FORMULA):
+        return value[1:]
+    return value
+
+
 def one_line(text: str) -> str:
     """One line, and nothing that a spreadsheet would take for a formula."""
     flat = " ".join("".join(char if char.isprintable() else " " for char in text).split())

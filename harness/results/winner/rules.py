@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from harness.records import ExperimentRecord, Question, SealedAccess, WinnerRule
 
@@ -19,15 +20,41 @@ def declared_rules(record: ExperimentRecord) -> tuple[WinnerRule, ...]:
 def declare(record: ExperimentRecord, stored: ExperimentRecord | None, now: str) -> ExperimentRecord:
     """The experiment to store: `stored` (or, the first time, `record`) with the rule of `record` declared, dated.
 
-    A rule that was declared stands until another one is declared; leaving it out takes nothing back.
+    A rule that was declared stands until another one is declared; leaving it out takes nothing back. `now` is the date
+    of a rule that is new; the first time see `first_declared`.
     """
     rule = record.spec.get("winner")
     if stored is None:
-        stored, now = record, record.created
+        stored = record
     rules = [dict(old) for old in stored.spec.get("winner_rules") or ()]
     if rule is None or (rules and {**rules[-1], "declared": None} == {**rule, "declared": None}):
         return stored
     return replace(stored, spec={**stored.spec, "winner": rule, "winner_rules": [*rules, {**rule, "declared": now}]})
+
+
+def first_declared(record: ExperimentRecord, others: Iterable[ExperimentRecord]) -> str:
+    """When the rule of a new experiment was first declared.
+
+    An experiment whose arms are called otherwise, or are more or fewer, is another record; a rule that decided the same
+    question on the same test split under the same name is as old as it was there.
+    """
+    when = record.created
+    for other in others:
+        rules = other.spec.get("winner_rules") or ()
+        if rules and _decided(other) == _decided(record) and str(rules[-1]["declared"]) < when:
+            when = str(rules[-1]["declared"])
+    return when
+
+
+def _decided(record: ExperimentRecord) -> list[Any]:
+    """What decides in an experiment, whatever its arms are called."""
+    metrics, reference = record.task.get("metrics") or {}, record.spec.get("reference")
+    arms = {arm.get("name"): arm for arm in record.spec.get("arms") or () if isinstance(arm, Mapping)}
+    rule = dict(record.spec.get("winner") or {})
+    rule.pop("declared", None)
+    against = {**arms[reference], "name": None} if reference in arms else reference
+    seeds, budget = record.spec.get("seeds"), record.spec.get("budget")
+    return [record.name, record.task_fingerprint, metrics.get("primary"), rule, against, seeds, budget]
 
 
 def declaration(record: ExperimentRecord, looks: Sequence[SealedAccess], evaluations: Iterable[str]) -> str:
@@ -40,7 +67,7 @@ def declaration(record: ExperimentRecord, looks: Sequence[SealedAccess], evaluat
         return "no rule was declared before the run"
     when = rules[-1].declared or ""
     # Times have seconds: what is stored with the experiment comes before any look of the same second.
-    first = len(rules) == 1 and when == record.created
+    first = len(rules) == 1 and when <= record.created
     before = [look for look in looks if look.when < when or (look.when == when and not first)]
     mine = set(evaluations)
     text = f"declared {when}, "
