@@ -265,8 +265,9 @@ def _twice(located: Sequence[tuple[str, Judgment]]) -> list[str]:
     for where, vote in located:
         earlier_where, earlier = first.setdefault((vote.assignment, vote.revision), (where, vote))
         if (earlier.rater, earlier.winner) != (vote.rater, vote.winner):
+            line = earlier_where.rpartition(":")[2]
             problems.append(
-                f"{where} votes otherwise than {earlier_where} under the same token (a later one has revision 2)"
+                f"{where} votes otherwise than line {line} under the same token (a later vote has revision 2)"
             )
     return problems
 
@@ -382,9 +383,8 @@ def _once(file_rows: Sequence[Row]) -> list[Row]:
         key = (example, *sorted((left, right)), rater, str(row.values.get("token") or ""))
         earlier, before = first.setdefault(key, (row, chosen))
         if before != chosen:
-            problems.append(
-                f"{row.where}: {rater} voted for {before} on this pair in {earlier.where}, and for {chosen} here"
-            )
+            line = earlier.where.rpartition(":")[2]
+            problems.append(f"{row.where}: {rater} voted for {before} on this pair in line {line}, for {chosen} here")
     _refuse(problems)
     return [row for row, _ in first.values()]
 

@@ -213,7 +213,8 @@ class _Case:
         if cheapest_good is not None:
             reason += f" {cheapest_good} is at most {self.contest.rule.margin:g} worse than any arm."
         elif base is None and min(undecided, key=self._price) != leader.arm:
-            reason += f" The cheapest that is not shown to be worse: {min(undecided, key=self._price)}."
+            least = min(undecided, key=self._price)
+            reason += f" Of those not shown to be worse {least} costs least, at {self.arms[least].value:.3g}."
         if unknown:
             return self._close("not_enough_data", f"not enough data: {'; '.join(unknown)}", reason, sets)
         others = list(dict.fromkeys(other for other, _ in pairs))
@@ -223,11 +224,22 @@ class _Case:
         elif len(others) == 1:
             told = f"{others[0]} from {listed([arm for _, arm in pairs])}"
         examples, seeds = self._needed(pairs)
-        hint = "" if self.contest.rule.margin else "; a margin above 0 in the winner rule would let it call a tie"
-        close = f": they are so close that {MOST_EXAMPLES:,} more test examples would not settle it{hint}"
-        how = _how_much(examples, seeds) or close
+        how = _how_much(examples, seeds) or self._out_of_reach(pairs)
         verdict = self._close("not_enough_data", f"not enough data to tell {told}{how}", reason, sets)
         return replace(verdict, more_examples=examples, more_seeds=seeds)
+
+    def _out_of_reach(self, pairs: Sequence[tuple[str, str]]) -> str:
+        """Why no number of test examples is named that would settle all `pairs`."""
+        first, second = min(pairs, key=lambda pair: abs(self.gains.of(*pair).value - self.contest.rule.margin))
+        apart = abs(self.gains.of(first, second).value)
+        equal = (
+            f"{first} and {second} have the same value" if apart == 0 else f"{first} and {second} differ by {apart:.3g}"
+        )
+        beside = f", against a margin of {self.contest.rule.margin:g}" if self.contest.rule.margin else ""
+        hint = "" if self.contest.rule.margin else "; a margin above 0 in the winner rule would let it call a tie"
+        if self.contest.estimand == "method":
+            return f": {equal}{beside}; more test examples alone would not settle it, more seeds may"
+        return f": {equal}{beside}, which {MOST_EXAMPLES:,} more test examples would not settle{hint}"
 
     def _good_enough(self, cheapest: str, cheaper: Sequence[str], sets: _Sets) -> WinnerVerdict:
         """An arm that may be shipped, where arms that cost less may be as good: only their saving is open."""

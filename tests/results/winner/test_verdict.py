@@ -101,7 +101,56 @@ def test_a_margin_of_zero_never_ties() -> None:
     said = verdict({"untrained": 0.1, "lora": 0.8, "qlora": 0.79}, 0.01)
     assert said.words == "not enough data to tell lora from qlora: about 860 more test examples"
     assert said.more_examples == 860
-    assert said.reason == "Best rouge_l so far: lora, 0.8. The cheapest that is not shown to be worse: qlora."
+    assert said.reason == ("Best rouge_l so far: lora, 0.8. Of those not shown to be worse qlora costs least, at 0.79.")
+
+
+@dataclass(frozen=True)
+class Seeds(Normal):
+    """As Normal, where some number of examples or seeds is known to help, or none is."""
+
+    more: tuple[float | None, int | None] = (None, None)
+
+    def needed(self, a: str, b: str, gap: float, level: float) -> tuple[float | None, int | None]:
+        return self.more
+
+
+@settings(max_examples=300)
+@given(
+    values=st.lists(st.floats(0.2, 0.9), min_size=2, max_size=6),
+    error=st.floats(0.01, 0.5),
+    margin=st.sampled_from([0.0, 0.02]),
+    estimand=st.sampled_from(["checkpoints", "method"]),
+    more=st.tuples(st.none() | st.floats(1, 1e6), st.none() | st.integers(1, 9)),
+)
+def test_what_is_said_to_be_missing_is_what_would_help(
+    values: list[float], error: float, margin: float, estimand: Any, more: Any
+) -> None:
+    arms = dict(zip(["untrained", "full", "lora", "qlora", "dora", "ia3"], values, strict=False))
+    said = judge(contest(arms, margin, estimand=estimand), Seeds(arms, error, more=more))
+    if said.outcome != "not_enough_data":
+        return
+    text = f"{said.words} {said.reason}"
+    assert "close" not in text
+    counted = said.words.partition(": about ")[2]
+    assert (said.more_examples is not None) == ("more test examples" in counted)
+    assert (said.more_seeds is not None) == ("more seed" in counted)
+    if not counted:
+        assert "differ by" in said.words or "the same value" in said.words
+        assert ("more seeds may" in said.words) == (estimand == "method")
+    if more[0] is not None and more[0] <= 100_000 and len(set(values)) == len(values) and margin == 0:
+        assert said.more_examples is not None, "known to help, and left out"
+    for arm, value in arms.items():  # a named figure is the arm's own
+        if f"{arm} costs least, at " in said.reason:
+            assert f"{arm} costs least, at {value:.3g}." in said.reason
+
+
+def test_arms_far_apart_are_not_called_close() -> None:
+    """Ten methods with three seeds: it is seeds that are missing, and the figures stand in the sentence."""
+    arms = {"untrained": 0.325, "lora": 0.792}
+    said = judge(contest(arms, estimand="method"), Seeds(arms, 0.4))
+    assert (
+        "lora and untrained differ by 0.467; more test examples alone would not settle it, more seeds may" in said.words
+    )
 
 
 def test_the_examples_named_would_settle_it() -> None:
