@@ -140,8 +140,8 @@ def test_what_is_said_to_be_missing_is_what_would_help(
     if more[0] is not None and more[0] <= 100_000 and len(set(values)) == len(values) and margin == 0:
         assert said.more_examples is not None, "known to help, and left out"
     for arm, value in arms.items():  # a named figure is the arm's own
-        if f"{arm} costs least, at " in said.reason:
-            assert f"{arm} costs least, at {value:.3g}." in said.reason
+        if f" {arm} costs least, at " in said.reason:
+            assert f" {arm} costs least, at {value:.3g}." in said.reason
 
 
 def test_arms_far_apart_are_not_called_close() -> None:
