@@ -19,5 +19,6 @@ def count_answers(predictions: Iterable[Prediction]) -> dict[str, AnswerCounts]:
             answers=old.answers + 1,
             length_limited=old.length_limited + (row.finish == "length"),
             truncated=old.truncated + row.truncated,
+            thinking=old.thinking + ("</think>" in row.text),
         )
     return counts

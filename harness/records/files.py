@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -43,8 +44,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Bytes, as `write_text` writes text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Bytes, as `write_text` writes text. Raises OSError naming a folder that cannot be made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # what lies above it takes no folders (/proc)
+        raise NotADirectoryError(errno.ENOTDIR, "cannot be made", error.filename) from error
     # A name of its own: two processes that start together write the same files.
     part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:

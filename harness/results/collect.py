@@ -43,6 +43,8 @@ class AnswerCounts:
     """Hash of all answers: arms with equal ones gave the same answer to every example."""
     prompts: str = ""
     """Hash of all prompts' hashes."""
+    thinking: int = 0
+    """With the end of a block of reasoning (`</think>`) inside."""
 
 
 @dataclass(frozen=True, slots=True)

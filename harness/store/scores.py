@@ -28,15 +28,16 @@ _ROWS = f"""
 """Texts come as hashes, which the database computes once for each entry of a segment's dictionary."""
 
 
-def answer_counts(cursor: Any, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int, int, str, str]]:
-    """Evaluation → answers, answers cut off at their length limit, prompts whose beginning was cut off, answers that a
-    server refused, and hashes of all answers and of all prompts, whatever their order."""
+def answer_counts(cursor: Any, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int, int, str, str, int]]:
+    """Evaluation → answers, answers cut off at their length limit, prompts whose beginning was cut off, answers refused
+    by a server, hashes of all answers and of all prompts, whatever their order, and answers with reasoning inside."""
     ids = list(dict.fromkeys(eval_ids))
     wanted = _wanted(cursor, "predictions", ids)
     query = (
         "SELECT eval_id, count(*), count_if(finish = 'length'), count_if(truncated), count_if(finish = 'refused'), "
         "sum(hash(concat(example, chr(31), text))::HUGEINT)::VARCHAR, "
-        "sum(hash(concat(example, chr(31), prompt_hash))::HUGEINT)::VARCHAR FROM {} "
+        "sum(hash(concat(example, chr(31), prompt_hash))::HUGEINT)::VARCHAR, "
+        "count_if(contains(text, '</think>')) FROM {} "
         f"WHERE {wanted} GROUP BY eval_id"
     )
     rows = cursor.execute(query.format("predictions"), [ids]).fetchall()

@@ -212,7 +212,7 @@ class Store:
             columns = scores.score_columns(cursor, eval_ids)
         return columns if columns is not None else self.scores(eval_ids)
 
-    def answer_counts(self, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int, int, str, str]]:
+    def answer_counts(self, eval_ids: Sequence[str]) -> dict[str, tuple[int, int, int, int, str, str, int]]:
         """Evaluation → what `AnswerCounts` has; see `scores.answer_counts`."""
         with self._open() as cursor:
             return scores.answer_counts(cursor, eval_ids)

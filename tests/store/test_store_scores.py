@@ -115,6 +115,13 @@ def test_answers_are_counted_by_their_last_rows(store: Store) -> None:
     counts = {name: AnswerCounts(*numbers) for name, numbers in store.answer_counts(["e1", "e2", "e3"]).items()}
     bare = {name: replace(count, texts="", prompts="") for name, count in counts.items()}
     assert bare == count_answers(store.predictions(["e1", "e2", "e3"]))
+    store.ingest(
+        [
+            Prediction("e4", item, "h", text, "stop", 1, 1, 0.1)
+            for item, text in zip("ab", ("<think>x</think>y", "y"), strict=True)
+        ]
+    )
+    assert AnswerCounts(*store.answer_counts(["e4"])["e4"]).thinking == 1
     assert bare["e1"] == AnswerCounts(2, 1, 2) and counts["e2"].texts == counts["e3"].texts != counts["e2"].prompts
 
 

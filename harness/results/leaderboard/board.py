@@ -101,8 +101,8 @@ def _row(arm: str, entries: Sequence[Entry], lookup: _Lookup, judge: Judge) -> R
         status = "failed"
     finished = [runs[entry.train_id, entry.attempt] for entry in good if (entry.train_id, entry.attempt) in runs]
     counts = [results.answers.get(eval_id, AnswerCounts()) for eval_id in eval_ids]
-    numbers = ("answers", "length_limited", "truncated", "refused")
-    answers = AnswerCounts(*(sum(getattr(count, name) for count in counts) for name in numbers))
+    numbers = ("answers", "length_limited", "truncated", "refused", "thinking")
+    answers = AnswerCounts(**{name: sum(getattr(count, name) for count in counts) for name in numbers})
     method = next((run.method for run in runs.values()), arm)
     cells = {column.name: judge.cell(arm, column) for column in judge.columns}
     spec = results.experiment.spec

@@ -133,6 +133,11 @@ def of_arm(
         notes.append(f"{answers.length_limited} of {answers.answers} answers were cut off at max_new_tokens")
     if answers.refused:
         notes.append(f"{answers.refused} of {answers.answers} test prompts got no answer from the server (refused)")
+    if answers.thinking:
+        notes.append(
+            f"{answers.thinking} of {answers.answers} answers hold a block of reasoning (</think>), scored with the rest:"
+            " turn it off (chat.kwargs, or at the server), or have the server take it out"
+        )
     if answers.truncated:
         notes.append(f"{answers.truncated} of {answers.answers} test prompts lost their left to fit the context")
     if missing:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
 from harness.results.numbers import printable
 from harness.results.render.colours import Looks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Point = tuple[float, float]
 _DISTANCES = (7.0, 14.0, 22.0, 32.0, 44.0)
@@ -38,9 +42,12 @@ def beside(axes: Axes, points: Mapping[str, Point], looks: Looks, lines: Sequenc
     renderer = figure.canvas.get_renderer()
     places = {name: tuple(axes.transData.transform(point)) for name, point in points.items()}
     half = _MARKER * scale
-    taken = [Bbox.from_extents(x - half, y - half, x + half, y + half) for x, y in places.values()]
-    for line in lines:
-        taken += _beads([tuple(axes.transData.transform(point)) for point in line], half)
+    drawn = [[tuple(axes.transData.transform(point)) for point in line] for line in lines]
+    beads = [box for line in drawn for box in _beads(line, half)]
+    taken = np.zeros((2 * len(places) + len(beads), 4))
+    taken[: len(places)] = [(x - half, y - half, x + half, y + half) for x, y in places.values()]
+    taken[len(places) : len(places) + len(beads)] = np.reshape(beads, (-1, 4))
+    count = len(places) + len(beads)
     for name, (x, y) in places.items():
         text = axes.annotate(
             short(name),
@@ -57,8 +64,8 @@ def beside(axes: Axes, points: Mapping[str, Point], looks: Looks, lines: Sequenc
         best, least = (0.0, 0.0), math.inf
         for centre in _candidates(x, y, box, scale):
             moved = box.translated(centre[0] - box.width / 2, centre[1] - box.height / 2)
-            cost = sum(_overlap(moved, other) for other in taken) + max(
-                0.0, moved.width * moved.height - _overlap(moved, axes.bbox)
+            cost = float(_overlaps(moved, taken[:count]).sum()) + max(
+                0.0, moved.width * moved.height - float(_overlaps(moved, np.reshape(axes.bbox.extents, (1, 4)))[0])
             )
             if cost < least:
                 best, least = centre, cost
@@ -66,7 +73,8 @@ def beside(axes: Axes, points: Mapping[str, Point], looks: Looks, lines: Sequenc
                 break
         text.set_position(((best[0] - x) / scale, (best[1] - y) / scale))
         moved = box.translated(best[0] - box.width / 2, best[1] - box.height / 2)
-        taken.append(moved)
+        taken[count] = moved.extents
+        count += 1
         gap = max(abs(best[0] - x) - box.width / 2, abs(best[1] - y) - box.height / 2) / scale
         if gap < 2 * _MARKER and text.arrow_patch is not None:
             text.arrow_patch.set_visible(False)
@@ -79,20 +87,24 @@ def _candidates(x: float, y: float, box: Bbox, scale: float) -> Iterator[Point]:
         yield x + across * (distance * scale + box.width / 2), y + up * (distance * scale + box.height / 2)
 
 
-def _beads(line: Sequence[Point], size: float) -> list[Bbox]:
-    """Small boxes along a line in pixels."""
+def _beads(line: Sequence[Point], size: float) -> list[tuple[float, float, float, float]]:
+    """Small boxes (left, bottom, right, top) along a line in pixels."""
     boxes = []
     for (x0, y0), (x1, y1) in itertools.pairwise(line):
         count = max(1, math.ceil(math.hypot(x1 - x0, y1 - y0) / size))
         for index in range(count + 1):
             x, y = x0 + (x1 - x0) * index / count, y0 + (y1 - y0) * index / count
-            boxes.append(Bbox.from_extents(x - 1, y - 1, x + 1, y + 1))
+            boxes.append((x - 1, y - 1, x + 1, y + 1))
     return boxes
 
 
-def _overlap(box: Bbox, other: Bbox) -> float:
-    shared = Bbox.intersection(box, other)
-    return 0.0 if shared is None else float(shared.width * shared.height)
+def _overlaps(box: Bbox, others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The area that a box shares with each of `others` (n, 4): left, bottom, right, top."""
+    left, bottom, right, top = box.extents
+    across = np.minimum(right, others[:, 2]) - np.maximum(left, others[:, 0])
+    up = np.minimum(top, others[:, 3]) - np.maximum(bottom, others[:, 1])
+    areas: NDArray[np.float64] = np.maximum(across, 0.0) * np.maximum(up, 0.0)
+    return areas
 
 
 def spread(targets: Sequence[float], gap: float, low: float, high: float) -> list[float]:
