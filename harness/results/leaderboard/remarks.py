@@ -135,7 +135,7 @@ def of_arm(
         notes.append(f"{answers.refused} of {answers.answers} test prompts got no answer from the server (refused)")
     if answers.thinking:
         notes.append(
-            f"{answers.thinking} of {answers.answers} answers hold a block of reasoning (</think>), scored with the rest:"
+            f"{answers.thinking} of {answers.answers} answers hold reasoning (</think>), which is scored with the rest:"
             " turn it off (chat.kwargs, or at the server), or have the server take it out"
         )
     if answers.truncated:

@@ -223,7 +223,7 @@ def test_names_of_many_arms_find_their_places_in_time() -> None:
     figure = style.figure(6.0, 4.0)
     axes = figure.subplots()
     points = {f"arm{number:03}": (float(number % 11), float(number % 7)) for number in range(120)}
-    looks = arm_looks(list(points))
+    looks = arm_looks(None, points)
     axes.set_xlim(-1, 12)
     axes.set_ylim(-1, 8)
     figure.draw_without_rendering()
