@@ -249,6 +249,16 @@ def _take_in(
         stored = session.read(Judgment, f"assignment {AMONG}", [list(of_token)], all_rows=True)
         stored_ids = {vote.id for vote in stored} | {(vote.assignment, vote.revision) for vote in stored}
         _refuse(_twice(judged))
+        by_revision = {(vote.assignment, vote.revision): vote for vote in stored}
+        _refuse(
+            [
+                f"{where}: the store has {before.winner} under this token, and this says {vote.winner}"
+                f" (a later vote has revision {before.revision + 1})"
+                for where, vote in judged
+                if (before := by_revision.get((vote.assignment, vote.revision))) is not None
+                and (before.rater, before.winner) != (vote.rater, vote.winner)
+            ]
+        )
         fresh = [(w, v) for w, v in judged if v.id not in stored_ids and (v.assignment, v.revision) not in stored_ids]
         _refuse([f"{where}: {text}" for where, vote in fresh if (text := _wrong(vote, round_, of_token, people))])
         stamp = iso(utc_now())
@@ -321,9 +331,9 @@ def _queues(session: Session, round_: Round, others: Sequence[Any], people: Mapp
 def _annotations(store: Store, file_rows: Sequence[Row], who: str, path: Path) -> Imported:
     """A round out of a finished annotation file; the same file again is the same round."""
     _refuse([f"{row.where}: {text}" for row in file_rows if (text := _bad_annotation(row))])
-    name = f"i{digest([row.values for row in file_rows], 10)}"
     in_file = len(file_rows)
     file_rows = _once(file_rows)
+    name = f"i{digest([row.values for row in file_rows], 10)}"
     repeated = in_file - len(file_rows)
     stamp = Stamp(iso(utc_now()), who, f"imported from {path.name}")
     assignments, votes = [], []

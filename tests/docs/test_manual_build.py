@@ -103,7 +103,7 @@ def test_every_field_stands_in_the_reference_with_its_meaning(hooks: Any) -> Non
     text = hooks.yaml_reference()
     kinds = [kind for kind in vars(spec).values() if isinstance(kind, type) and issubclass(kind, spec.Spec)]
     shown = [kind for kind in kinds if f"{{ #{kind.__name__.lower()} }}" in text]
-    bases = {"Spec", "TrainedBase", "ContinuedBase"}
+    bases = {"Spec", "TrainedBase", "ContinuedBase", "LmEvalOptions"}
     assert {kind.__name__ for kind in kinds} - {kind.__name__ for kind in shown} == bases
     for kind in shown:
         [section] = re.findall(rf"{{ #{kind.__name__.lower()} }}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)

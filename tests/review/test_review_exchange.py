@@ -289,6 +289,11 @@ def test_two_votes_under_one_token_are_refused(store: Store, tmp_path: Path) -> 
         exchange.import_file(store, path, "owner")
     path.write_text(f"token,rater,winner\n{token},Ann,left\n{token},Ann,left\n")
     assert exchange.import_file(store, path, "owner").new == 1
+    path.write_text(f"token,rater,winner\n{token},Ann,right\n")
+    with pytest.raises(ReviewError, match="the store has left under this token, and this says right"):
+        exchange.import_file(store, path, "owner")
+    path.write_text(f"token,rater,winner,revision\n{token},Ann,right,2\n")
+    assert exchange.import_file(store, path, "owner").new == 1
 
 
 @given(st.text(alphabet="=+-@'\t\ra1", max_size=6))

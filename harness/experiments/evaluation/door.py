@@ -85,11 +85,6 @@ def check(prompter: Prompter | None, task: TaskSpec, examples: Sequence[Example]
             f"{formatted} of {len(examples)} prompts hold what the chat template writes around a turn, and are put into"
             " it once more: give the bare text, or chat: {use: never} where the data is formatted already"
         )
-    if prompter is not None and prompter.uses_chat and prompter.apart:
-        notes.append(
-            "what the chat template writes before an answer does not end where a token of the whole ends, so that both"
-            " are tokenised apart, as generation needs it: a model trained elsewhere on whole texts may answer worse"
-        )
     primary = missed.get(task.metrics.primary)
     if prompter is not None and primary and task.allow_unreachable is None:
         raise DataError(

@@ -12,6 +12,10 @@ from harness.metrics import is_own
 from harness.models.transformers import base_cache
 from harness.records import RunPlan, TrainingData
 
+APART = (
+    "what the chat template writes before an answer does not end where a token of the whole ends, so that both are"
+    " tokenised apart, as generation needs it: an imported model that was trained on whole texts may answer worse"
+)
 BARE = (
     "lm-eval's documents are put as bare text to models whose prompts go through a chat template:"
     " apply_chat_template: true, under lm_eval or retention, puts them as turns"
@@ -39,7 +43,7 @@ def examine(plans: Sequence[RunPlan], say: Callable[[str], None]) -> None:
 
         for note in lm_eval_scores.check_names(task, real[0].experiment.task_dir):
             say(f"note: {note}")
-    _answers_fit(real[0], say)
+    _answers_fit(real[0], say, any(plan.arm.method == "imported" for plan in real))
     for plan in real:
         if plan.arm.method == "imported":
             sealed = replace(plan, files=replace(plan.files, sealed=None))
@@ -48,8 +52,11 @@ def examine(plans: Sequence[RunPlan], say: Callable[[str], None]) -> None:
             base_cache.BASE.drop()
 
 
-def _answers_fit(plan: RunPlan, say: Callable[[str], None]) -> None:
-    """Tokenise every target of every split once (a target is never cut, so each must fit), and score the right ones."""
+def _answers_fit(plan: RunPlan, say: Callable[[str], None], elsewhere: bool) -> None:
+    """Tokenise every target of every split once (a target is never cut, so each must fit), and score the right ones.
+
+    `elsewhere`: some models were not trained here, on these tokens.
+    """
     from harness.experiments.evaluation import door
     from harness.models.transformers import loading
 
@@ -73,3 +80,5 @@ def _answers_fit(plan: RunPlan, say: Callable[[str], None]) -> None:
         say(f"note: {BARE}")
     for note in (*prompter.notes, *door.check(prompter, experiment.task, scored, ends)):
         say(f"note: {note}")
+    if elsewhere and prompter.uses_chat and prompter.apart:
+        say(f"note: {APART}")
