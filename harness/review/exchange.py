@@ -332,7 +332,7 @@ def _annotations(store: Store, file_rows: Sequence[Row], who: str, path: Path) -
     """A round out of a finished annotation file; the same file again is the same round."""
     _refuse([f"{row.where}: {text}" for row in file_rows if (text := _bad_annotation(row))])
     in_file = len(file_rows)
-    file_rows = _once(file_rows)
+    file_rows = once(file_rows)
     name = f"i{digest([row.values for row in file_rows], 10)}"
     repeated = in_file - len(file_rows)
     stamp = Stamp(iso(utc_now()), who, f"imported from {path.name}")
@@ -378,7 +378,7 @@ def _annotations(store: Store, file_rows: Sequence[Row], who: str, path: Path) -
     return Imported(name, len(votes), 0, told)
 
 
-def _once(file_rows: Sequence[Row]) -> list[Row]:
+def once(file_rows: Sequence[Row]) -> list[Row]:
     """The rows without those that repeat the vote of one rater on one pair, whichever side an arm stands on.
 
     Rows with a token of their own are apart: a round may show a pair twice to one rater. Raises ReviewError where one

@@ -113,6 +113,7 @@ def test_the_loser_is_stopped_told_of_and_never_scored_on_the_test_split(shell: 
     assert {row["arm"]: row["errors"] for row in rebuilt["rows"]} == {arm: row["errors"] for arm, row in rows.items()}
 
 
+@pytest.mark.real
 def test_a_killed_race_goes_on_and_both_executors_decide_alike(shell: Shell, project: Path) -> None:
     assert shell("run", "raced.yaml", "--home", "calm").code == 0
     write(project, "raced", ("racing: {}", "racing: {}\nresources: {executor: processes, workers: 2}"))

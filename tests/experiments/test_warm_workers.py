@@ -129,6 +129,7 @@ def test_a_refusal_before_the_first_plan_ends_those_that_were_begun(toys: list[R
         assert statuses(made, toys[:2]) == {"ok"}
 
 
+@pytest.mark.real
 def test_trials_looks_and_finals_of_a_run_share_two_processes(
     shell: Shell, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given, strategies as st
 from review_samples import ARMS, PRACTICE, ballot, open_sample, person, shown, work
 
 from harness import review
+from harness.data.rows import read_file
 from harness.errors import ReviewError
 from harness.results.human import statistics
 from harness.results.render.writers import from_spreadsheet, spreadsheet_cell
@@ -271,11 +272,13 @@ def test_generated_annotation_files_count_as_a_plain_count_does(store: Store, tm
         if contradiction:
             outcomes["refused"] += 1
             with pytest.raises(ReviewError, match="on this pair in"):
-                exchange.import_file(store, path, "owner")
+                exchange.once(read_file(path))
             continue
         outcomes["taken"] += 1
-        done = exchange.import_file(store, path, "owner")
-        assert done.new + done.already_stored == len(votes)
+        assert len(exchange.once(read_file(path))) == len(votes)
+        if outcomes["taken"] <= 10:
+            done = exchange.import_file(store, path, "owner")
+            assert done.new + done.already_stored == len(votes)
     assert min(outcomes["refused"], outcomes["taken"]) > 20
 
 

@@ -21,6 +21,8 @@ from harness.data.splits import split_source
 from harness.experiments.loading.load import load_task
 from harness.records import SourceData
 
+pytestmark = pytest.mark.real
+
 FOLDER = Path(__file__).parents[2] / "tasks" / "docstrings"
 
 
@@ -43,7 +45,6 @@ def row_of(source: SourceData, name: str) -> dict[str, Any]:
     return dict(next(example.fields for example in source.examples if example.id == name))
 
 
-@pytest.mark.real
 def test_thousands_of_real_functions(source: SourceData) -> None:
     assert len(source.examples) > 4000
     modules = {example.group for example in source.examples}

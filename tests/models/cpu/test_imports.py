@@ -45,6 +45,7 @@ def test_a_training_is_imported_whole(cpu_kernels: str) -> None:
     assert found["compile"] == "torch"
 
 
+@pytest.mark.real
 def test_uncompiled_quantisation_gives_the_same_weights() -> None:
     code = (
         "import json, torch\n"
