@@ -21,7 +21,7 @@ run-full: install
 test: install check
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
-# The slow half: real models trained, tuned and raced, processes killed, a browser driven through everything. 6 minutes.
+# The slow half: real models trained, tuned and raced, processes killed, a browser driven through everything. 4 minutes.
 test-real: install
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m real
 
