@@ -247,11 +247,11 @@ class Prompter:
             first = next((place for place, turn in enumerate(turns) if turn.role == "user"), 0)
             folded = Message("user", turns[0].content + SEPARATOR * (first > 0) + turns[first].content * (first > 0))
             turns = [*turns[1:first], folded, *turns[first + 1 :]]
-        text = self._render(turns, generation=opened)
         if opened:
-            return text + self._lead(tuple(turn.role for turn in turns))
-        last = turns[-1].content.rstrip()
-        return text[: text.rindex(last) + len(last)] + turns[-1].content[len(last) :]
+            return self._render(turns, generation=True) + self._lead(tuple(turn.role for turn in turns))
+        last = turns[-1]
+        before = self._render([*turns[:-1], Message(last.role, _PROBE)], generation=False).partition(_PROBE)[0]
+        return before + last.content
 
     # ------------------------------------------------------------------------------------------------------- parts
 

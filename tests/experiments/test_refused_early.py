@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_task import plain_task
 from shell_calls import Shell
 from tiny_models import save_model
 
@@ -90,22 +91,14 @@ def test_an_adapter_with_more_embeddings_is_told_from_one_of_another_base(world:
 
 def test_prompts_that_are_formatted_already_are_counted(world: Path, shell: Shell) -> None:
     """200 generated templates: their own marks in the data are seen, and bare data never are."""
-    from harness.config import ChatSpec, TaskSpec
+    from harness.config import ChatSpec
     from harness.data.prompts import Prompter
     from harness.models.transformers import loading
     from harness.records import Example
 
     rng = random.Random(6)
     tokenizer = loading.load_tokenizer(world / "base")
-    task = TaskSpec.model_validate(
-        {
-            "name": "t",
-            "data": {"path": "x.jsonl", "licence": "CC0-1.0"},
-            "prompt": "{{ a }}",
-            "target": "{{ b }}",
-            "metrics": {"primary": "exact_match"},
-        }
-    )
+    task = plain_task()
     for _ in range(200):
         opening, closing = rng.choice([("### ", ":"), ("<|", "|>"), ("[", "]"), ("<start_of_turn>", "")])
         names = {role: f"{opening}{role}{rng.randrange(100)}{closing}" for role in ("user", "assistant")}

@@ -108,6 +108,23 @@ def test_a_rule_is_as_old_as_the_question_that_it_decides(
     assert ("before the first look" in board["verdict"]["declaration"]) == (not aged)
 
 
+def test_a_primary_metric_changed_after_results_does_not_get_the_rules_first_date(shell: Shell, project: Path) -> None:
+    declare(project, "{margin: 0.05}")
+    shell("run", "toys.yaml")
+    [first] = told(shell)["winner_rules"]
+    time.sleep(1.1)
+    task, file = project / "task" / "task.yaml", project / "toys.yaml"
+    task.write_text(
+        task.read_text().replace("primary: exact_match, also: [rouge_l", "primary: rouge_l, also: [exact_match")
+    )
+    shell("run", "toys.yaml")
+    file.write_text(file.read_text().replace("name: strong", "name: stronger"))
+    shell("run", "toys.yaml")
+    board = told(shell)
+    assert board["primary"] == "rouge_l" and board["winner_rules"][-1]["declared"] > first["declared"]
+    assert "AFTER the test split had been looked at" in board["verdict"]["declaration"]
+
+
 def test_leaving_the_rule_out_takes_nothing_back(shell: Shell, project: Path) -> None:
     declare(project, "{margin: 0.05}")
     shell("run", "toys.yaml")

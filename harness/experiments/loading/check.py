@@ -88,7 +88,7 @@ def _answer_lines(experiment: ResolvedExperiment) -> list[str]:
         if isinstance(arm, ImportedSpec):
             imported.kind_of(Path(arm.path))
     divided = split_source(read_examples(task, experiment.task_dir), task.splits, task.leakage)
-    named = _lm_eval_notes(task, experiment.task_dir)
+    named = [f"note: {note}" for note in lm_eval_notes(task, experiment.task_dir)]
     if all(arm.method in ("toy", "endpoint") for arm in experiment.arms):
         return named
     try:
@@ -103,13 +103,16 @@ def _answer_lines(experiment: ResolvedExperiment) -> list[str]:
     return [*named, *(f"note: {note}" for note in (*prompter.notes, *notes))]
 
 
-def _lm_eval_notes(task: TaskSpec, folder: Path) -> list[str]:
-    """Notes on the metrics of lm-eval that a task declares; imports lm-eval only where it does."""
+def lm_eval_notes(task: TaskSpec, folder: Path) -> list[str]:
+    """Notes on the metrics of lm-eval that a task declares; imports lm-eval only where it does.
+
+    Raises SpecError for a metric that lm-eval will not give.
+    """
     if not any("/" in name and not is_own(name) for name in (task.metrics.primary, *task.metrics.also)):
         return []
     from harness.experiments.evaluation import lm_eval_scores
 
-    return [f"note: {note}" for note in lm_eval_scores.check_names(task, folder)]
+    return lm_eval_scores.check_names(task, folder)
 
 
 def is_experiment(file: Path) -> bool:
@@ -176,7 +179,7 @@ def _data_line(task: TaskSpec, folder: Path) -> str:
     scored = door.check(None, task, (*divided.training.validation, *divided.sealed), ())
     samples = [] if task.sensitive else [*divided.training.train[:1], *divided.training.validation[:1]]
     rendered = [f"{split}: {_sample(e)}" for split, e in zip(("train", "validation"), samples, strict=False)]
-    notes = [*(f"note: {note}" for note in scored), *_lm_eval_notes(task, folder)]
+    notes = [f"note: {note}" for note in (*scored, *lm_eval_notes(task, folder))]
     return "\n  ".join([summary, *map(leak_line, splits.leaks), *notes, *rendered])
 
 

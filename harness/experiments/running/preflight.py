@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from harness import arms
 from harness.experiments.evaluation.evaluate import read_suite
+from harness.experiments.loading.check import lm_eval_notes
 from harness.experiments.running.worker import read_training
-from harness.metrics import is_own
 from harness.models.transformers import base_cache
 from harness.records import RunPlan, TrainingData
 
@@ -37,12 +37,8 @@ def examine(plans: Sequence[RunPlan], say: Callable[[str], None]) -> None:
             say(f"note: {note}")
     if not real:
         return
-    task = real[0].experiment.task
-    if any("/" in name and not is_own(name) for name in (task.metrics.primary, *task.metrics.also)):
-        from harness.experiments.evaluation import lm_eval_scores
-
-        for note in lm_eval_scores.check_names(task, real[0].experiment.task_dir):
-            say(f"note: {note}")
+    for note in lm_eval_notes(real[0].experiment.task, real[0].experiment.task_dir):
+        say(f"note: {note}")
     _answers_fit(real[0], say, any(plan.arm.method == "imported" for plan in real))
     for plan in real:
         if plan.arm.method == "imported":

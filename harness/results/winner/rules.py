@@ -41,8 +41,10 @@ def first_declared(record: ExperimentRecord, others: Iterable[ExperimentRecord])
     when = record.created
     for other in others:
         rules = other.spec.get("winner_rules") or ()
-        if rules and _decided(other) == _decided(record) and str(rules[-1]["declared"]) < when:
-            when = str(rules[-1]["declared"])
+        if rules and _decided(other) == _decided(record):
+            # A primary metric that was changed after results is no older than its change.
+            changes = [row for row in other.spec.get("changes") or () if row["field"] == "task.metrics"]
+            when = min(when, max([str(rules[-1]["declared"]), *(str(row["when"]) for row in changes)]))
     return when
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from plain_task import plain_task
 
 from harness.config import ChatSpec, LmEvalSpec, TaskSpec
 from harness.data.prompts import Prompter
@@ -18,6 +19,7 @@ from harness.experiments.evaluation import lm_eval_scores
 from harness.models import Generation, Logprob
 from harness.models.lm_eval_model import HarnessLM
 from harness.models.lm_eval_tasks import LmEvalContext, LmEvalResults, evaluate, metric_names
+from harness.records import Message
 
 CHATML = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}\n{% endfor %}"
@@ -130,15 +132,7 @@ def test_few_shot_examples_and_chat_templates_are_those_of_the_command(
     )
     model = HarnessLM.load(str(llama)).model
     spec = LmEvalSpec(tasks=["pick", "say"], include_path="yaml", num_fewshot=2, apply_chat_template=chat)
-    task = TaskSpec.model_validate(
-        {
-            "name": "t",
-            "data": {"path": "x.jsonl", "licence": "CC0-1.0"},
-            "prompt": "{{ a }}",
-            "target": "{{ b }}",
-            "metrics": {"primary": "exact_match"},
-        }
-    )
+    task = plain_task()
     prompter = Prompter(model.tokenizer, ChatSpec(template=CHATML, system="Be brief."), task, 700)  # type: ignore[attr-defined]
     context = LmEvalContext(tmp_path, tmp_path, "e", chat=lm_eval_scores.chat(prompter) if chat else None)
     ours = evaluate(model, spec, context, lambda *a: None)
@@ -150,16 +144,19 @@ def test_few_shot_examples_and_chat_templates_are_those_of_the_command(
     assert [row.logprob for row in bare.likelihoods] != pytest.approx(wanted, abs=1e-2)
 
 
+@pytest.mark.parametrize("prefix", ["e", " Answer: ", "The answer is"])
+@pytest.mark.parametrize("trim", ["", " | trim"])
+def test_an_answer_that_was_begun_is_continued(llama: Path, prefix: str, trim: str) -> None:
+    """A prefix that stands in the template's own words too, or that the template would trim, stays as it is."""
+    tokenizer = HarnessLM.load(str(llama)).tokenizer
+    template = CHATML.replace("m['content'] }}", f"m['content']{trim} }}}}<|end|>")
+    prompter = Prompter(tokenizer, ChatSpec(template=template), plain_task(), 700)
+    text = prompter.chat_text([Message("user", "How?"), Message("assistant", prefix)], opened=False)
+    assert text == f"<|user|>How?<|end|>\n<|assistant|>{prefix}"
+
+
 def test_a_template_that_is_not_there_is_refused(llama: Path) -> None:
-    task = TaskSpec.model_validate(
-        {
-            "name": "t",
-            "data": {"path": "x.jsonl", "licence": "CC0-1.0"},
-            "prompt": "{{ a }}",
-            "target": "{{ b }}",
-            "metrics": {"primary": "exact_match"},
-        }
-    )
+    task = plain_task()
     tokenizer = HarnessLM.load(str(llama)).tokenizer
     with pytest.raises(ModelError, match="apply_chat_template needs a chat template"):
         lm_eval_scores.chat(Prompter(tokenizer, ChatSpec(), task, 700))
@@ -300,16 +297,7 @@ def test_a_primary_metric_that_will_not_be_is_refused(tmp_path: Path, primary: s
     (folder / "both.yaml").write_text(yaml.safe_dump({"group": "both", "task": ["pick", "say"]}))
 
     def task(name: str) -> TaskSpec:
-        return TaskSpec.model_validate(
-            {
-                "name": "t",
-                "data": {"path": "x.jsonl", "licence": "CC0-1.0"},
-                "prompt": "{{ a }}",
-                "target": "{{ b }}",
-                "lm_eval": {"tasks": ["both"], "include_path": "yaml"},
-                "metrics": {"primary": name},
-            }
-        )
+        return plain_task(name, lm_eval={"tasks": ["both"], "include_path": "yaml"})
 
     with pytest.raises(SpecError, match=message) as refused:
         lm_eval_scores.check_names(task(primary), tmp_path)
