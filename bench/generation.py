@@ -11,14 +11,12 @@ what `harness run` calls: planned batches within the default token budget. Sides
 
 Parity in the same run: identical token ids. Where two answers part, the model's two best next tokens at that place are
 looked up; logits at most 1e-3 apart are a tie, which the shape of a batch decides: ties are counted, anything else is a
-fault. Bounds hold for our generation as it comes; beside it stands what it reaches without the kernels for CPUs
-(`resources.cpu_kernels: off`), for which no speed is asked. Prints its figures last and exits with 1 when it misses.
+fault. Prints its figures last and exits with 1 when it misses.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import sys
 import time
@@ -127,7 +125,7 @@ def main() -> int:
     torch.set_num_threads(asked.threads)
     base = BaseModelSpec(path=str(BASE))
     plain, tokenizer = loading.load_base(base, "cpu")
-    models = {name: CausalModel(*loading.load_base(base, "cpu"), cpu_kernels=name) for name in ("on", "off")}
+    model = CausalModel(*loading.load_base(base, "cpu"))
     count, repeats = asked.visits or (48 if asked.quick else 96), 3 if asked.quick else 5
     lines, missed = [], 0
     for name, ids in prompts(tokenizer, count).items():
@@ -139,28 +137,22 @@ def main() -> int:
         peer(plain, tokenizer, few, 1)
         alone = (time.perf_counter() - started) / len(few) * count
         print(f"\n{name}: {count} prompts. generate by batch size, seconds: 1: {alone:.2f} (from {len(few)}), {listed}")
-        theirs, faults = peer(plain, tokenizer, ids, size), 0
-        for kernels, model in models.items():
-            mine = ours(model, ids)
-            tied, elsewhere = ties(plain, ids, theirs, mine)
-            faults += elsewhere
-            same = sum(a == b for a, b in zip(theirs, mine, strict=True))
-            said = f"{same} of {count} the same, {tied} part at a tie, {elsewhere} elsewhere"
-            print(f"{name}, kernels {kernels}: {said}", flush=True)
+        theirs, mine = peer(plain, tokenizer, ids, size), ours(model, ids)
+        tied, faults = ties(plain, ids, theirs, mine)
+        same = sum(a == b for a, b in zip(theirs, mine, strict=True))
+        print(f"{name}: {same} of {count} the same, {tied} part at a tie, {faults} elsewhere", flush=True)
 
         def theirs_again(ids: list[Ids] = ids, size: int = size) -> None:
             peer(plain, tokenizer, ids, size)
 
-        def ours_again(kernels: str, ids: list[Ids] = ids) -> None:
-            ours(models[kernels], ids)
+        def ours_again(ids: list[Ids] = ids) -> None:
+            ours(model, ids)
 
-        sides = {"generate": theirs_again, **{name: functools.partial(ours_again, name) for name in models}}
-        times = interleaved(sides, repeats, warm=False)
+        times = interleaved({"generate": theirs_again, "ours": ours_again}, repeats, warm=False)
         bound = ASKED if name == "notes" else None
-        lines.append(ratio_line(f"{name} (generate at {size})", times["generate"], times["on"], bound))
-        lines.append(ratio_line(f"{name}, kernels off", times["generate"], times["off"]))
-        print("\n".join(lines[-2:]), flush=True)
-        value = ratio(times["generate"], times["on"]).value
+        lines.append(ratio_line(f"{name} (generate at {size})", times["generate"], times["ours"], bound))
+        print(lines[-1], flush=True)
+        value = ratio(times["generate"], times["ours"]).value
         missed += bool(faults) or (bound is not None and value < bound)
     print(f"\n{asked.threads} thread(s), float32, {torch.__version__}")
     print("\n".join(lines))

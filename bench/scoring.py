@@ -12,9 +12,7 @@ that lm-eval calls (`loglikelihood`, `loglikelihood_rolling`), tokenising includ
 HFLM is searched over batch sizes before, on the same requests; the best one counts, and its default (1) is reported
 apart. Sides take turns. Parity in the same run: sums of log-probabilities of choices at most 1e-4 apart, the same
 greedy flags and the same choice everywhere; of whole texts, whose sums of hundreds of tokens HFLM holds in float32
-(spacing 6e-5 beyond 512), at most 1e-4 a text or 1e-6 a token. Bounds hold for our scorer as it comes; beside it stands
-what it reaches without the kernels for CPUs (`resources.cpu_kernels: off`), for which no bound is asked. Prints its
-figures last and exits with 1 when it misses.
+(spacing 6e-5 beyond 512), at most 1e-4 a text or 1e-6 a token. Prints its figures last and exits with 1 when it misses.
 """
 
 from __future__ import annotations
@@ -196,28 +194,22 @@ def differences(work: Workload, theirs: list[Any], ours: list[Any], count: Calla
     return line, max(apart) <= TOLERANCE and not flags and not chosen
 
 
-def compare(work: Workload, hflm: Any, lms: tuple[Any, Any], repeats: int) -> tuple[list[str], bool]:
-    """Search, parity, turns; lines of the result and whether all holds. `lms`: ours with the kernels and without."""
-    lm, plain = lms
+def compare(work: Workload, hflm: Any, lm: Any, repeats: int) -> tuple[list[str], bool]:
+    """Search, parity, turns; lines of the result and whether all holds."""
     size, sizes = best_size(hflm, work)
     hflm.batch_size_per_gpu = size
     listed = ", ".join(f"{n}: {seconds:.2f}" for n, seconds in sizes.items())
     print(f"\n{work.name}: {len(work.requests)} requests. HFLM by batch size, seconds: {listed}")
     line, same = differences(work, ask(hflm, work), ask(lm, work), lambda text: len(lm.tok_encode(text)))
     print(f"{work.name}: {line}: {'same' if same else 'NOT the same'}", flush=True)
-    line, agrees = differences(work, ask(hflm, work), ask(plain, work), lambda text: len(lm.tok_encode(text)))
-    print(f"{work.name}, kernels off: {line}: {'same' if agrees else 'NOT the same'}", flush=True)
-    sides = {"HFLM": hflm, "ours": lm, "off": plain}
+    sides = {"HFLM": hflm, "ours": lm}
     times = interleaved({name: lambda side=side: ask(side, work) and None for name, side in sides.items()}, repeats)
     asked = ASKED[work.name]
     default = sizes[1] / statistics.median(times["ours"])
     title = f"{work.name} (HFLM at {size}; at its default of 1 {default:.2f} times)"
-    lines = [
-        ratio_line(title, times["HFLM"], times["ours"], asked),
-        ratio_line(f"{work.name}, kernels off", times["HFLM"], times["off"]),
-    ]
+    lines = [ratio_line(title, times["HFLM"], times["ours"], asked)]
     print("\n".join(lines), flush=True)
-    return lines, same and agrees and ratio(times["HFLM"], times["ours"]).value >= asked
+    return lines, same and ratio(times["HFLM"], times["ours"]).value >= asked
 
 
 def main() -> int:
@@ -238,10 +230,10 @@ def main() -> int:
     lines, missed = [], 0
     with tempfile.TemporaryDirectory() as place:
         found = workloads(asked.visits or (16 if asked.quick else 24), Path(place))
-        hflm, lms = peer(1), (HarnessLM.load(str(BASE)), HarnessLM.load(str(BASE), cpu_kernels="off"))
+        hflm, lm = peer(1), HarnessLM.load(str(BASE))
         for work in found:
             if asked.only in (None, work.name):
-                of_work, good = compare(work, hflm, lms, 3 if asked.quick else 5)
+                of_work, good = compare(work, hflm, lm, 3 if asked.quick else 5)
                 lines += of_work
                 missed += not good
     print(f"\n{asked.threads} thread(s), float32, {torch.__version__}")

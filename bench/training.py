@@ -17,9 +17,7 @@ square matrix product in float32 in the same run with the same threads (of five 
 seven products, before and after each training). The embeddings are counted once, and used once as a matrix, for the
 output; attention is not in the formula.
 
-Both parts in turns, five repeats. Bounds hold for our loop as it comes; beside it stands what it reaches without the
-kernels for CPUs (`resources.cpu_kernels: off`), for which no speed is asked. Exits with 1 when a bound is missed or
-losses differ.
+Both parts in turns, five repeats. Exits with 1 when a bound is missed or losses differ.
 """
 
 from __future__ import annotations
@@ -89,9 +87,7 @@ def embedded() -> Any:
     return AutoModelForCausalLM.from_pretrained(base_folder(), dtype="float32", local_files_only=True)
 
 
-def ours(
-    model: Any, seen: Seen, precision: str, rate: float = 1.4e-3, batch: int = BATCH, cpu_kernels: str = "on"
-) -> Trained:
+def ours(model: Any, seen: Seen, precision: str, rate: float = 1.4e-3, batch: int = BATCH) -> Trained:
     """Our loop, as every arm runs it."""
     import json
 
@@ -114,7 +110,6 @@ def ours(
             folder=Path(folder),
             checkpoint_seconds=1e9,
             autocast="bfloat16" if precision == "bf16" else None,
-            cpu_kernels=cpu_kernels,
         )
         model.requires_grad_(True)
         loop.run(model, job, lambda *step: None)
@@ -184,7 +179,7 @@ def against_trl(precision: str, seen: Seen, repeats: int) -> bool:
     """Print both ratios of one precision; whether both bounds hold and all losses agree."""
     rows, order = seen
     best = best_of(precision, (rows, order[: 4 * BATCH]))
-    losses: dict[str, list[list[float]]] = {"ours": [], "off": [], "defaults": [], "best": []}
+    losses: dict[str, list[list[float]]] = {"ours": [], "defaults": [], "best": []}
 
     def side(name: str, work: Callable[[], Trained]) -> Callable[[], float]:
         def once() -> float:
@@ -197,7 +192,6 @@ def against_trl(precision: str, seen: Seen, repeats: int) -> bool:
     found = interleaved(
         {
             "ours": side("ours", lambda: ours(embedded(), seen, precision)),
-            "off": side("off", lambda: ours(embedded(), seen, precision, cpu_kernels="off")),
             "best": side("best", lambda: trl(seen, precision, SETTINGS[best])),
             "defaults": side("defaults", lambda: trl(seen, precision, {})),
         },
@@ -212,8 +206,6 @@ def against_trl(precision: str, seen: Seen, repeats: int) -> bool:
     print(f"  {precision}, largest difference of losses at any of {table.shape[1]} steps: {apart:.1e}")
     print(f"  {precision}: " + ratio_line("trl at its defaults", found["defaults"], found["ours"], DEFAULTS_BOUND))
     print(f"  {precision}: " + ratio_line(f"trl, {best}", found["best"], found["ours"], BEST_BOUND), flush=True)
-    for name, title in (("defaults", "trl at its defaults"), ("best", f"trl, {best}")):
-        print(f"  {precision}, kernels off: " + ratio_line(title, found[name], found["off"]), flush=True)
     good = ratio(found["defaults"], found["ours"]).value >= DEFAULTS_BOUND
     return good and ratio(found["best"], found["ours"]).value >= BEST_BOUND and apart <= LOSS_BOUND
 
@@ -278,26 +270,20 @@ def of_the_processor(steps: int, repeats: int) -> bool:
     count = sum(weight.numel() for weight in model.parameters())
     table = model.get_input_embeddings().weight.numel()
     print(f"  {count / 1e6:.1f} M parameters ({table / count:.0%} of them tied embeddings), {tokens} real tokens timed")
-    shares, without = [], []
+    shares = []
     ours(random_llama(), (rows, order[: 2 * BATCH]), "fp32", 1e-4, BATCH)
     for _ in range(repeats):
         before = best_square()
         done = ours(random_llama(), (rows, order), "fp32", 1e-4, LARGE_BATCH)
-        plain = ours(random_llama(), (rows, order), "fp32", 1e-4, LARGE_BATCH, "off")
         peak = max(before, best_square())
-        rates = [6 * count * tokens / side.seconds for side in (done, plain)]
-        shares.append(rates[0] / peak)
-        without.append(rates[1] / peak)
-        print(
-            f"  {rates[0] / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s: {shares[-1]:.1%}; kernels off: {without[-1]:.1%}",
-            flush=True,
-        )
+        rate = 6 * count * tokens / done.seconds
+        shares.append(rate / peak)
+        print(f"  {rate / 1e9:.0f} of {peak / 1e9:.0f} GFLOP/s: {shares[-1]:.1%}", flush=True)
     share = float(np.median(shares))
     print(
         f"  full fine-tuning: {share:.1%} [{min(shares):.1%}, {max(shares):.1%}] of the best square matrix product; "
         f"at least {SHARE_BOUND:.0%} asked: {'yes' if share >= SHARE_BOUND else 'NO'}"
     )
-    print(f"  full fine-tuning, kernels off: {np.median(without):.1%} [{min(without):.1%}, {max(without):.1%}]")
     return share >= SHARE_BOUND
 
 

@@ -50,6 +50,11 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def moment() -> str:
+    """The present moment in UTC to the microsecond, for what must differ from the same thing done again at once."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+
+
 @lru_cache
 def packages() -> dict[str, str]:
     """Installed versions of the libraries that results depend on; those that are missing are left out."""
@@ -211,18 +216,14 @@ def commit() -> tuple[str | None, bool | None]:
     return (None, None) if not head or changes is None else (head[0], bool(changes))
 
 
-def scoring_environment(device: str, cpu_kernels: str = "on") -> dict[str, str]:
+def scoring_environment(device: str) -> dict[str, str]:
     """What may move a score without a change of model or data: library versions, and the kind of device.
 
-    Without the kernels for CPUs (`resources.cpu_kernels: off`) a CPU is another environment.
+    Version 0.1 scored small models on a CPU by layers of its own; the mark tells its scores from those of now.
     """
     versions = {name: version for name, version in packages().items() if name in SCORING}
-    return {"device": device, "python": platform.python_version(), **versions, **kernels_mark(device, cpu_kernels)}
-
-
-def kernels_mark(device: str, cpu_kernels: str) -> dict[str, str]:
-    """What the record of a result says of `resources.cpu_kernels`: nothing but where it is `off` on a CPU."""
-    return {"cpu_kernels": "off"} if cpu_kernels == "off" and device == "cpu" else {}
+    mark = {"layers": "transformers"} if device == "cpu" else {}
+    return {"device": device, "python": platform.python_version(), **versions, **mark}
 
 
 def scoring_hardware() -> dict[str, Any]:

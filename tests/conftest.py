@@ -9,7 +9,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-from model_plans import CPU_KERNELS_OFF
 from shell_calls import Answer, Shell
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -19,17 +18,6 @@ hypothesis.settings.register_profile(
     "shared_machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("shared_machine")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def kernels_off() -> Iterator[None]:
-    """With HARNESS_CPU_KERNELS=off the kernels for CPUs serve no model: every result must hold without them."""
-    with pytest.MonkeyPatch.context() as patch:
-        if CPU_KERNELS_OFF:
-            from harness.models import cpu
-
-            patch.setattr(cpu, "serve", lambda device, cpu_kernels: False)
-        yield
 
 
 @pytest.fixture

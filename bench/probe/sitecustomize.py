@@ -78,10 +78,7 @@ class Watch(importlib.abc.MetaPathFinder):
             _state["torch"] = 1
             import torch
 
-            from harness.models.cpu import layers
-
             module: Any = torch.nn.Module
-            layers.Decoder.__call__ = timed("forward", layers.Decoder.__call__)  # type: ignore[method-assign]
             module.__call__ = timed("forward", module.__call__)
             torch.autograd.backward = timed("backward", torch.autograd.backward)
             torch.optim.AdamW.step = timed("optimiser", torch.optim.AdamW.step)  # type: ignore[method-assign]

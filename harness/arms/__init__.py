@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 from harness.config import ArmBase, ArmSpec, ToySpec, TrainedBase, plugins
 from harness.errors import UsageError
-from harness.models import Model, cpu
+from harness.models import Model
 from harness.records import Artefact, Ledger, RunPlan, TrainingData
 
 FAMILIES: dict[str, str] = {
@@ -48,8 +48,6 @@ TRAINING = ("peft", "harness.arms.saving", "harness.arms.training.loop", *SCORIN
 
 def warm(plan: RunPlan) -> None:
     """Import what training or loading the plan's arm will import anyway, and load nothing."""
-    if plan.seed is not None:
-        cpu.shorten_imports(plan.device, plan.experiment.spec.resources.cpu_kernels)
     import_all(SCORING if plan.seed is None else TRAINING)
 
 

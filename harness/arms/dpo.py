@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness import environment
 from harness.arms import Progress, TrainResult, artefacts
 from harness.arms.parents import load_parent, read_parent
 from harness.arms.sft import refuse_unknown_tokens, validator
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 VERSION = 4
 PAIRS = "pairs.json"
 BATCH = 16
-REFERENCES, REFERENCES_FORMAT = "references", 1
+REFERENCES, REFERENCES_FORMAT = "references", 2
 """Folder in the home that shared references lie in, and the version of their files."""
 
 
@@ -210,7 +209,6 @@ def _sampled_pairs(
         trainable.model,
         trainable.tokenizer,
         context=trainable.prompter.context,
-        cpu_kernels=plan.experiment.spec.resources.cpu_kernels,
     )
     answers: dict[int, str] = {}
     sizes: list[tuple[int, int]] = []
@@ -257,8 +255,7 @@ def reference_identity(plan: RunPlan, parent: Artefact, sides: Sequence[Encoded]
 
     base = plan.experiment.base
     precision = [base.dtype, base.autocast, base.attention]
-    mark = environment.kernels_mark(plan.device, plan.experiment.spec.resources.cpu_kernels)
-    where = [plan.device, torch.get_num_threads(), torch.__version__, *mark.values()]
+    where = [plan.device, torch.get_num_threads(), torch.__version__]
     tokens = [[side.prompt, side.target] for side in sides]
     return digest([REFERENCES_FORMAT, parent.hash, parent.base_hash, precision, where, tokens], 32)
 
@@ -283,13 +280,13 @@ def _reference(plan: RunPlan, trainable: Trainable, sides: Sequence[Encoded], pr
     """The parent's log-probabilities of `sides`."""
     import torch
 
-    from harness.arms.training import loop, losses
+    from harness.arms.training import losses, packing
     from harness.arms.training.job import mixed
 
     started = time.perf_counter()
     model = trainable.model
     model.eval()
-    loop.try_packing(model, plan.device, plan.experiment.spec.resources.cpu_kernels)
+    packing.examine(model, losses.target_logprobs)
     by_length = sorted(range(len(sides)), key=lambda at: len(sides[at].input_ids))
     logprobs = [0.0] * len(sides)
     with torch.no_grad(), mixed(plan.device, plan.experiment.base.autocast):

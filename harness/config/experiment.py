@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, InstanceOf, PositiveInt, SerializeAsAny, model_validator
+from pydantic import AfterValidator, Field, InstanceOf, PositiveInt, SerializeAsAny, model_validator
 
 from harness.config import plugins
 from harness.config.arms import ArmBase, ArmSpec, Choices, RangeSpec
@@ -177,11 +177,6 @@ class ServingSpec(Spec):
     """Seed of the order within the rounds."""
 
 
-def _on_or_off(value: Any) -> Any:
-    """YAML 1.1 and JSON have booleans for them."""
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
-
-
 EXECUTORS = ("inline", "processes")
 
 
@@ -202,9 +197,6 @@ class ResourcesSpec(Spec):
     """Threads of a CPU worker; without it all cores inline, one in processes."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models run; `auto`: on an accelerator where there is one."""
-    cpu_kernels: Annotated[Literal["on", "off"], BeforeValidator(_on_or_off)] = "on"
-    """Whether small float32 models are trained and scored on a CPU by layers written for that. `off`: by those of the
-    libraries, as on an accelerator; log-probabilities then differ in their last digits, and results say so."""
     batch_tokens: PositiveInt = 16384
     """Padded tokens of one scoring or generation batch."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0

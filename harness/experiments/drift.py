@@ -34,8 +34,7 @@ def check(path: Path, home: Path, reporter: Reporter, arm: str | None = None) ->
     Raises UsageError when the experiment has no results here, ArmFailed when the frozen run's artefact is gone.
     """
     experiment, context, plans = pipeline.stored_run(path, home.absolute(), reporter)
-    device, cpu_kernels = run_plans.device_of(experiment), experiment.spec.resources.cpu_kernels
-    here = digest(environment.scoring_environment(device, cpu_kernels))
+    here = digest(environment.scoring_environment(run_plans.device_of(experiment)))
     by_train_id = {plan.train_id: plan for plan in plans}
     return [_check(context, by_train_id[entry.train_id], entry) for entry in _frozen(context, here, arm)]
 

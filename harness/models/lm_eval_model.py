@@ -88,7 +88,6 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         adapter: str | None = None,
         dtype: str = "float32",
         device: str = "cpu",
-        cpu_kernels: str = "on",
         **options: Any,
     ) -> HarnessLM:
         """The model in folder (or hub id) `base`, with the peft adapter in folder `adapter` on top; `options` as above.
@@ -103,7 +102,7 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]
         model, tokenizer = loading.load_base(BaseModelSpec.model_validate({"path": base, "dtype": dtype}), device)
         if adapter is not None:
             model = loading.load_adapter(model, Path(adapter))
-        return cls(CausalModel(model, tokenizer, cpu_kernels=cpu_kernels), **options)
+        return cls(CausalModel(model, tokenizer), **options)
 
     @property
     def eot_token_id(self) -> Any:

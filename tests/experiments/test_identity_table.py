@@ -95,7 +95,6 @@ SPECS: dict[str, tuple[str, dict[str, Row]]] = {
         "workers": (2, ""),
         "threads": (2, ""),
         "device": ("cpu", ""),
-        "cpu_kernels": ("off", "e"),  # an evaluation by other layers is another one; a finished training is kept
         "batch_tokens": (100, ""),
         "checkpoint_seconds": (1.0, ""),
         "price_per_device_hour": (1.0, ""),

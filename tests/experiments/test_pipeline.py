@@ -18,7 +18,9 @@ from harness.data.prepare import prepare
 from harness.errors import UsageError
 from harness.experiments import pipeline
 from harness.experiments.evaluation.evaluate import read_suite
-from harness.experiments.running import plans, worker
+from harness.experiments.running import ingest, plans, worker
+from harness.records import SealedAccess, from_json
+from harness.records.files import read_json
 from harness.results import queries
 
 
@@ -137,6 +139,17 @@ def test_looks_are_counted_once_for_each_scoring(shell: Shell, project: Path) ->
     assert [look.why for look in store.looks()] == ["harness run"] * 2
     shell("score", "--metric", "chrf")
     assert len(store.looks()) == 4
+
+
+def test_the_same_look_twice_within_a_second_is_two(shell: Shell, project: Path) -> None:
+    shell("run", "toys.yaml")
+    home = project / ".harness"
+    store = queries.open_store(home)
+    record = queries.find(store, "toys")
+    entry = store.entries(record.experiment_id)[0]
+    ingest.keep_looks(home, [ingest.look(record, entry, "again"), ingest.look(record, entry, "again")])
+    kept = [from_json(SealedAccess, read_json(path)) for path in home.glob("experiments/*/looks/*.json")]
+    assert [look.why for look in kept].count("again") == 2
 
 
 def test_keep_none_prunes_artefacts_and_a_rerun_still_repeats_nothing(shell: Shell, project: Path) -> None:

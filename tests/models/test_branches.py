@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import given, strategies as st
-from model_plans import KERNELS
 
 from harness.config import BaseModelSpec
 from harness.models import Continuation
@@ -77,12 +76,8 @@ def test_parts_hold_everything_once_within_the_limits(
             assert most_tokens is None or padding <= forward.PASS_TOKENS
 
 
-def load(folder: Path, kernels: bool = False) -> CausalModel:
-    """A model that goes through transformers' own layers, unless `kernels`."""
-    model = CausalModel(*load_base(BaseModelSpec(path=str(folder)), "cpu"))
-    if not kernels:
-        model._cpu_agrees = False
-    return model
+def load(folder: Path) -> CausalModel:
+    return CausalModel(*load_base(BaseModelSpec(path=str(folder)), "cpu"))
 
 
 def counted(model: CausalModel) -> list[tuple[int, int]]:
@@ -122,12 +117,11 @@ def test_a_long_common_beginning_goes_through_once(tiny: Folder, kind: str) -> N
     assert [row.greedy for row in found] == [row.greedy for row in alone]
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_what_was_asked_before_does_not_change_a_bit(tiny: Folder, kernels: bool) -> None:
+def test_what_was_asked_before_does_not_change_a_bit(tiny: Folder) -> None:
     requests = [Continuation(text, (5, 6, 7)) for text in prompts(4, 90)]
-    fresh = load(tiny("llama"), kernels).logprobs(requests)
-    model = load(tiny("llama"), kernels)
-    assert (model.cpu_scorer is not None) == kernels
+    fresh = load(tiny("llama")).logprobs(requests)
+    model = load(tiny("llama"))
+    assert model.grows_trees
     model.generate(prompts(3, 90), 5, [])
     model.logprobs([Continuation(text[5:], (9, 8)) for text in prompts(4, 80)])
     assert model.logprobs(requests) == fresh

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings, strategies as st
-from model_plans import CPU_KERNELS_OFF, KERNELS
 from tiny_models import EXTRA
 
 from harness.config import BaseModelSpec
@@ -23,8 +22,6 @@ from harness.models.transformers.loading import load_base
 
 Folder = Callable[[str], Path]
 KINDS = sorted(EXTRA)
-SERVED = () if CPU_KERNELS_OFF else ("llama", "qwen3")
-"""Kinds that the kernels for CPUs serve."""
 
 
 def load(folder: Path, **options: Any) -> CausalModel:
@@ -140,14 +137,9 @@ def test_adapters_score_as_their_own_forward_pass(base: BaseModelSpec, name: str
     assert wrapped.generate(prompts, 8, []) == [wrapped.generate([prompt], 8, [])[0] for prompt in prompts]
 
 
-@pytest.mark.parametrize("kernels", KERNELS)
-def test_head_sees_scored_positions_only(tiny: Folder, kernels: bool) -> None:
+def test_head_sees_scored_positions_only(tiny: Folder) -> None:
     model = load(tiny("llama"))
-    if kernels:
-        assert model.cpu_scorer is not None
-    else:
-        model._cpu_agrees = False
-        assert model.shares_contexts and model.grows_trees
+    assert model.shares_contexts and model.grows_trees
     seen: list[int] = []
     model.model.get_output_embeddings().register_forward_hook(lambda m, args, out: seen.append(out.shape[:-1].numel()))
     model.logprobs([Continuation((5, 6, 7, 8), (9, 10)), Continuation((11, 12), (13,))])
@@ -247,13 +239,10 @@ def test_own_loop_equals_generate_while_rows_leave_the_batch(tiny: Folder, kind:
     model._reset_generation_config()
     for stop in ([], [free[0].text[5:7], free[1].text[2:4]]):
         fast = model.generate(prompts, 40, stop)
-        agreed = model._cpu_agrees
-        assert agreed == (kind in SERVED)
-        model._cpu_agrees = False
-        assert fast == model.generate(prompts, 40, stop)
+        assert model.shares_contexts
         model._shares = False
         assert fast == model.generate(prompts, 40, stop)
-        model._shares, model._cpu_agrees = True, agreed
+        model._shares = True
         assert len({len(row.tokens) for row in fast}) > 3
 
 
@@ -262,8 +251,6 @@ def test_cache_grows_beyond_its_first_buffer(tiny: Folder) -> None:
     prompts = [(5, 6, 7), (8, 9)]
     [long, other] = model.generate(prompts, 200, [])
     assert len(long.tokens) == len(other.tokens) == 200
-    model._cpu_agrees = False
-    assert model.generate(prompts, 200, []) == [long, other]
     model._shares = False
     assert model.generate(prompts, 200, []) == [long, other]
 

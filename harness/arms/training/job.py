@@ -58,7 +58,6 @@ class Job:
     pause: float | None = None
     """Share of the steps after which it checkpoints and ends, to go on later; the schedule stays that of all steps."""
     autocast: str | None = None
-    cpu_kernels: str = "on"
 
     @classmethod
     def of(cls, plan: RunPlan, seen: Seen, objective: Objective, validate: Callable[[Any], float] | None) -> Job:
@@ -79,7 +78,6 @@ class Job:
             stop_on=plan.experiment.spec.stop_on,
             pause=None if plan.rung is None else plan.rung.share,
             autocast=plan.experiment.base.autocast,
-            cpu_kernels=plan.experiment.spec.resources.cpu_kernels,
         )
 
 

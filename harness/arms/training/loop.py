@@ -31,7 +31,7 @@ from harness.arms.training.recorder import Recorder
 from harness.arms.training.stopping import StopFlag
 from harness.config import OptimiserSpec
 from harness.errors import ArmFailed, SpecError
-from harness.models import cpu, library_configs
+from harness.models import library_configs
 from harness.records import Ledger, LibraryConfig
 
 # Trainer collects garbage when it starts, and walks half a million objects of the imported libraries (0.4 s). They live
@@ -49,11 +49,6 @@ def seed_training(seed: int) -> None:
     set_seed(seed)
 
 
-def try_packing(model: Any, device: str, cpu_kernels: str) -> None:
-    """Find out whether `model` takes rows end to end, and choose its layers, before it scores a target."""
-    packing.examine(model, losses.target_logprobs, cpu.fused_layers(device, cpu_kernels))
-
-
 def run(model: Any, job: Job, progress: Progress) -> Ledger:
     """Train `model` in place, from its last checkpoint if there is one, and give back what the loop knows of its cost.
 
@@ -61,7 +56,7 @@ def run(model: Any, job: Job, progress: Progress) -> Ledger:
     """
     asked = _micro_batch(job.optimiser)
     # Before a checkpoint is read, so that a resumed training decides as the undisturbed one did.
-    try_packing(model, job.device, job.cpu_kernels)
+    packing.examine(model, losses.target_logprobs)
     trainable = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     optimiser = _adamw(trainable, job.optimiser)
     recorder = Recorder(model, job, progress, trainable, optimiser)

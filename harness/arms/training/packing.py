@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,13 +26,11 @@ REFUSALS = (TypeError, ValueError, RuntimeError, AttributeError, KeyError, Index
 WINDOWS = ("sliding_window", "attention_chunk_size")
 """Fields of a model's config that say how far attention looks; rows beyond that are padded."""
 
-Layers = Callable[[Any], AbstractContextManager[None]]
-"""Model → context that its forward passes run in."""
 Score = Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """Model, ids, labels, lengths → a number a row."""
 
-_examined: weakref.WeakKeyDictionary[Any, Layers | None] = weakref.WeakKeyDictionary()
-"""Models that were tried; None: rows of it are padded."""
+_examined: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+"""Models that were tried; False: rows of it are padded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +105,7 @@ def _row_attention(config: Any) -> Iterator[None]:
 
 def forward(model: Any, ids: torch.Tensor, packed: Packed) -> torch.Tensor:
     """Logits of `ids` (1, tokens), rows end to end; of all positions that reach the output head."""
-    layers = _examined[model] or nullcontext
-    with layers(model), _row_attention(model.config.get_text_config()):
+    with _row_attention(model.config.get_text_config()):
         logits: torch.Tensor = model(
             input_ids=ids, position_ids=packed.positions, packed=packed, use_cache=False
         ).logits
@@ -117,24 +114,22 @@ def forward(model: Any, ids: torch.Tensor, packed: Packed) -> torch.Tensor:
 
 def fits(model: Any, lengths: Sequence[int]) -> bool:
     """Whether rows of `lengths` may lie end to end: the model is known to score them alike, and none is too long."""
-    if _examined.get(model) is None:
+    if not _examined.get(model):
         return False
     windows = (getattr(model.config.get_text_config(), name, None) for name in WINDOWS)
     return all(max(lengths) <= window for window in windows if window)
 
 
-def examine(model: Any, score: Score, layers: Layers = nullcontext) -> bool:
+def examine(model: Any, score: Score) -> bool:
     """Find out, once a model, whether it scores rows end to end as it scores padded ones; `fits` remembers.
 
-    `score` must be the function that will score; its passes over rows end to end run within `layers`. Draws no random
-    numbers and leaves the model as it was. Call it where an undisturbed and a resumed training both pass, with the same
-    weights.
+    `score` must be the function that will score. Draws no random numbers and leaves the model as it was. Call it where
+    an undisturbed and a resumed training both pass, with the same weights.
     """
     if model not in _examined:
-        _examined[model] = None
-        if _suited(model) and _agree(model, score, layers):
-            _examined[model] = layers
-    return _examined[model] is not None
+        _examined[model] = False
+        _examined[model] = _suited(model) and _agree(model, score)
+    return _examined[model]
 
 
 def _suited(model: Any) -> bool:
@@ -144,7 +139,7 @@ def _suited(model: Any) -> bool:
     return not virtual and model.config.get_text_config()._attn_implementation == "sdpa"
 
 
-def _agree(model: Any, score: Score, layers: Layers) -> bool:
+def _agree(model: Any, score: Score) -> bool:
     size = int(model.get_input_embeddings().weight.shape[0])
     lengths = torch.tensor(TRIAL, device=model.device)
     count, width = len(TRIAL), max(TRIAL)
@@ -156,12 +151,12 @@ def _agree(model: Any, score: Score, layers: Layers) -> bool:
     try:
         with torch.no_grad():
             padded = score(model, ids, labels, lengths)
-            _examined[model] = layers
+            _examined[model] = True
             packed = score(model, ids, labels, lengths)
     except REFUSALS:
         return False
     finally:
-        _examined[model] = None
+        _examined[model] = False
         model.train(was_training)
     # A wrong neighbour or position moves a score by far more than rounding in the model's data type.
     tolerance = 1e-4 if model.dtype == torch.float32 else 2e-2

@@ -98,7 +98,7 @@ def environment_of(plan: RunPlan) -> dict[str, str]:
     """Versions and hardware that may move the scores of `plan`; for an endpoint only its server knows them."""
     if plan.arm.method == "endpoint":
         return environment.REMOTE
-    return environment.scoring_environment(plan.device, plan.experiment.spec.resources.cpu_kernels)
+    return environment.scoring_environment(plan.device)
 
 
 def find(plan: RunPlan, artefact: Artefact) -> str | None:

@@ -34,7 +34,7 @@ def identity(plan: RunPlan, artefact: Artefact) -> str:
             plan.experiment.task.metrics.primary,
             plan.experiment.task.generate.model_dump(mode="json"),
             plan.experiment.base.context,
-            environment.scoring_environment(plan.device, plan.experiment.spec.resources.cpu_kernels),
+            environment.scoring_environment(plan.device),
         ]
     )
 

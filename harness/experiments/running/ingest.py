@@ -156,7 +156,7 @@ def keep_looks(home: Path, looks: Sequence[SealedAccess]) -> None:
 def look(record: ExperimentRecord, entry: Entry, why: str) -> SealedAccess:
     """A test-set evaluation, to be counted: who scored which arm on the sealed test split, when and why."""
     assert entry.eval_id is not None
-    return SealedAccess(entry.eval_id, record.experiment_id, entry.arm, environment.user(), why, environment.now())
+    return SealedAccess(entry.eval_id, record.experiment_id, entry.arm, environment.user(), why, environment.moment())
 
 
 def check(store: Store, home: Path, check: SentinelCheck | ParityCheck, rows: Sequence[Any]) -> None:

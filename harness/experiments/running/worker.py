@@ -151,9 +151,7 @@ def _new_record(plan: RunPlan, earlier: RunRecord | None, provenance: Provenance
 
 
 def _train(plan: RunPlan, earlier: RunRecord | None, progress: arms.Progress) -> RunRecord:
-    mark = environment.kernels_mark(plan.device, plan.experiment.spec.resources.cpu_kernels)
     provenance = Provenance.here()
-    provenance = replace(provenance, hardware={**provenance.hardware, **mark})
     attempt = earlier.attempt + 1 if earlier is not None else 1
     lost = _lost_seconds(plan.run_folder)
     if earlier is not None and earlier.status != "ok":
@@ -197,8 +195,6 @@ def _places(folder: Path, provenance: Provenance) -> list[dict[str, str]]:
     versions = {name: version for name, version in provenance.packages.items() if name in environment.TRAINING}
     here = {"processor": str(provenance.hardware.get("processor")), **versions}
     here["accelerators"] = ", ".join(provenance.hardware.get("accelerators", ())) or "none"
-    if "cpu_kernels" in provenance.hardware:
-        here["cpu_kernels"] = str(provenance.hardware["cpu_kernels"])
     places: list[dict[str, str]] = read_json(path) if path.exists() and (folder / "checkpoints").exists() else []
     if not places or places[-1] != here:
         places.append(here)

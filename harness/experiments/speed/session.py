@@ -61,7 +61,7 @@ def measure(
         check_prompts(len(examples))
         cores, written = environment.hardware()["cores"], settings.model_dump(mode="json")
         hardware = {**environment.scoring_hardware(), "cores": cores, "threads": plan.threads}
-        here = environment.scoring_environment(plan.device, plan.experiment.spec.resources.cpu_kernels)
+        here = environment.scoring_environment(plan.device)
         measured_arms = sorted([job.plan.arm_name, job.plan.train_id, job.artefact.hash] for job in jobs)
         about = digest([written, plan.files.fingerprint, measured_arms, here, hardware])
         earlier = stored(folder, about)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from harness.errors import ArmFailed, OutOfMemory, refuse_unknown
-from harness.models import Continuation, Generation, Logprob, cpu, library_configs
+from harness.models import Continuation, Generation, Logprob, library_configs
 from harness.models.transformers import forward as passes, greedy, token_tree
 from harness.models.transformers.token_tree import Row
 from harness.records import LibraryConfig
@@ -29,7 +29,7 @@ class CausalModel:
 
     `context` is the longest sequence that is used: what the spec says, else what the config says. `prefix_id` stands
     before a text without context: the begin-of-sequence token, else end-of-sequence (as lm-eval does), else None.
-    `closed` is called when the model is closed. `cpu_kernels`: see `config.ResourcesSpec`.
+    `closed` is called when the model is closed.
     """
 
     def __init__(
@@ -38,7 +38,6 @@ class CausalModel:
         tokenizer: Any,
         context: int | None = None,
         closed: Callable[[], None] | None = None,
-        cpu_kernels: str = "on",
     ) -> None:
         config = model.config.get_text_config()
         self.model = model.eval()
@@ -57,9 +56,6 @@ class CausalModel:
         self._shares: bool | None = False if self._virtual else None
         self._grows: bool | None = False if self._virtual else None
         self._tree = passes.Tree(self.model, self._pad)
-        self._cpu_kernels = "off" if self._virtual else cpu_kernels
-        self._cpu_scorer: cpu.CpuScorer | None = None
-        self._cpu_agrees: bool | None = None
         self._reset_generation_config()
 
     def _reset_generation_config(self) -> None:
@@ -93,13 +89,13 @@ class CausalModel:
         """
         self._refuse_unknown(token for prompt in prompts for token in prompt)
         stops = [text for text in stop if text]
-        use = self._generate_fast if self._decodes_fast else self._generate_any
+        use = self._generate_fast if self.shares_contexts else self._generate_any
         rows = self._in_batches(prompts, lambda batch: use(batch, max_new_tokens, stops))
         return [finish(self.tokenizer, self.eos_ids, row, stops) for row in rows]
 
     def forced(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> int:
         """Generate exactly `new_tokens` for each prompt as `generate` does, end-of-sequence or not; their number."""
-        fast = self._decodes_fast
+        fast = self.shares_contexts
         rows = self._in_batches(
             prompts,
             lambda batch: (
@@ -109,11 +105,6 @@ class CausalModel:
             ),
         )
         return sum(map(len, rows))
-
-    @property
-    def _decodes_fast(self) -> bool:
-        """Whether one of our own loops serves the model."""
-        return self.cpu_scorer is not None or self.shares_contexts
 
     @property
     def weights_bytes(self) -> int:
@@ -157,8 +148,6 @@ class CausalModel:
 
         eos = self.eos_ids if stops is not None else ()
         ended = greedy.ends(eos, self._stopping(stops) if stops else None)
-        if (quick := self.cpu_scorer) is not None:
-            return cpu.greedy(quick, prompts, limit, ended)
         common = passes.worth_sharing([prompt[:-1] for prompt in prompts])
         common = common if common and self.grows_trees else 0
         ids, mask = passes.padded([prompt[common:] for prompt in prompts], self._pad, True, self.model.device)
@@ -226,8 +215,6 @@ class CausalModel:
         import torch
 
         with self._memory("scoring"), torch.inference_mode():
-            if (quick := self.cpu_scorer) is not None:
-                return quick.score_parts(rows, self._most_scored)
             alone = [index for index, row in enumerate(rows) if len(row[0]) == 1 or not row[1]]
             if len(alone) < len(rows) and self.grows_trees:
                 grown = token_tree.grow(rows, leave=alone)
@@ -272,18 +259,6 @@ class CausalModel:
         if self._grows is None:
             self._grows = self._tree.fits and self._agrees(self._tree.score_all, self._lengths)
         return self._grows
-
-    @property
-    def cpu_scorer(self) -> cpu.CpuScorer | None:
-        """Scoring by the kernels for CPUs, where they serve the model and give what whole sequences give; None while a
-        hook is set on a layer that they do not call."""
-        if self._cpu_agrees is None:
-            self._cpu_scorer = cpu.scorer(self.model, self._cpu_kernels) if self._tree.fits else None
-            if self._cpu_scorer is None or self._cpu_scorer.decoder.ready():
-                scorer = self._cpu_scorer
-                self._cpu_agrees = scorer is not None and self._agrees(scorer.score_all, self._lengths)
-        scorer = self._cpu_scorer if self._cpu_agrees else None
-        return scorer if scorer is not None and scorer.decoder.ready() else None
 
     @property
     def _lengths(self) -> tuple[int, ...]:

@@ -309,19 +309,18 @@ def load_artefact(plan: RunPlan, artefact: Artefact) -> CausalModel:
     from harness.models.transformers.causal import CausalModel
 
     base: BaseModelSpec = plan.experiment.base
-    cpu_kernels = plan.experiment.spec.resources.cpu_kernels
     quantisation = QuantSpec(**artefact.quantisation) if artefact.quantisation else None
     folder = plan.run_folder / artefact.path if artefact.path is not None else None
     if artefact.kind not in ("base", "adapter") and folder is not None:
         model, tokenizer = load_full(folder, base, plan.device, quantisation)
         same_model.check_trained(plan.run_folder, folder, model, quantisation is not None)
-        return CausalModel(model, tokenizer, context=base.context, cpu_kernels=cpu_kernels)
+        return CausalModel(model, tokenizer, context=base.context)
     model, tokenizer = borrow_base(base, plan.device, quantisation)
     if artefact.kind == "adapter" and folder is not None:
         model = load_adapter(model, folder)
         same_model.check_trained(plan.run_folder, folder, model, quantisation is not None)
     closed = functools.partial(base_cache.BASE.take_back, model)
-    return CausalModel(model, tokenizer, context=base.context, closed=closed, cpu_kernels=cpu_kernels)
+    return CausalModel(model, tokenizer, context=base.context, closed=closed)
 
 
 def load_full(folder: Path, base: BaseModelSpec, device: str, quantisation: QuantSpec | None) -> tuple[Any, Any]:

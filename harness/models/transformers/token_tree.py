@@ -37,22 +37,13 @@ class Branches:
         """Tokens that go through the model."""
         return len(self.context) - 1 + len(self.tokens)
 
-    @property
-    def trunk(self) -> int:
-        """How many nodes from node 0 on each follow their predecessor: with the context they are one row."""
-        for node, parent in enumerate(self.parents):
-            if node and parent != node - 1:
-                return node
-        return len(self.parents)
-
     def depths(self) -> NDArray[np.int64]:
         """Distance of each node from node 0 [nodes]."""
         import numpy as np
 
-        trunk = self.trunk
-        depths = list(range(trunk))
-        for node in range(trunk, len(self.tokens)):
-            depths.append(depths[self.parents[node]] + 1)
+        depths = [0]
+        for parent in self.parents[1:]:
+            depths.append(depths[parent] + 1)
         return np.array(depths, dtype=np.int64)
 
     def ancestors(self) -> NDArray[np.bool_]:
@@ -76,13 +67,6 @@ def grow(rows: Sequence[Row], leave: Collection[int] = ()) -> list[Branches]:
         if index not in left:
             groups.setdefault(context, []).append(index)
     return [_tree(context, members, [rows[i][1] for i in members]) for context, members in groups.items()]
-
-
-def alone(row: Row, number: int) -> Branches:
-    """The tree of one request, number `number`: a single way. Its target is not empty."""
-    context, target = row
-    ways = tuple(range(len(target)))
-    return Branches(context, (context[-1], *target[:-1]), (0, *ways[:-1]), (number,), (ways,))
 
 
 def _tree(context: tuple[int, ...], members: Sequence[int], targets: Sequence[tuple[int, ...]]) -> Branches:

@@ -114,7 +114,7 @@ def _against_papers(folder: Path, run: Shippable) -> str:
 
 def _endpoint(url: str, run: Shippable, server: Server) -> Shipped:
     from harness.arms import endpoint
-    from harness.environment import now
+    from harness.environment import moment
 
     if not server.model:
         raise UsageError(f"{url} may serve several models", hint="Say which with --model NAME")
@@ -134,7 +134,7 @@ def _endpoint(url: str, run: Shippable, server: Server) -> Shipped:
     plan = replace(run.plan, arm=spec)
     answers = endpoint.probe(endpoint.client(plan))
     # The moment is part of the identity: what answered behind a URL an hour ago says nothing about now.
-    identity = ["shipped", "endpoint", spec.url, spec.model, spec.api, answers, now()]
+    identity = ["shipped", "endpoint", spec.url, spec.model, spec.api, answers, moment()]
     nothing: dict[str, Any] = {"path": None, "files_hash": "", "quantisation": None, "prefix_hash": ""}
     artefact = replace(run.artefact, kind="endpoint", hash=digest(identity), **nothing)
     # A server may know a model by the folder it was started with: its name is enough.

@@ -230,7 +230,7 @@ def looks_to_lines(looks: Sequence[SealedAccess]) -> list[str]:
     """One line for each look, the earliest first, and their number."""
     arm = max((len(look.arm) for look in looks), default=0)
     who = max((len(look.who) for look in looks), default=0)
-    lines = [f"{look.when}  {look.who:<{who}}  {look.arm:<{arm}}  {look.eval_id}  {look.why}" for look in looks]
+    lines = [f"{look.when[:19]}  {look.who:<{who}}  {look.arm:<{arm}}  {look.eval_id}  {look.why}" for look in looks]
     return [*lines, f"{len(looks)} look{'' if len(looks) == 1 else 's'} at this test split"]
 
 
@@ -238,7 +238,7 @@ def looks(results: Results) -> Table:
     """Every look at the sealed test split, without who looked."""
     own = results.experiment.experiment_id
     rows = [
-        [look.when, look.arm, "this one" if look.experiment == own else look.experiment, look.why]
+        [look.when[:19], look.arm, "this one" if look.experiment == own else look.experiment, look.why]
         for look in results.looks
     ]
     return table(["when", "arm", "experiment", "why"], rows, title="Looks, the earliest first", words=True)

@@ -25,7 +25,6 @@ from typing import Any
 
 from harness import arms
 from harness.experiments.evaluation import evaluate
-from harness.models import cpu
 from harness.records import ResolvedExperiment, RunPlan
 
 IMPORTED = "harness.experiments.running.executors.preload"
@@ -39,8 +38,7 @@ def begin(experiment: ResolvedExperiment, device: str, threads: int) -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when the libraries are imported
     try:
-        short = [cpu.IMPORTS] if cpu.serve(device, experiment.spec.resources.cpu_kernels) else []
-        forkserver.set_forkserver_preload([*short, IMPORTED, *evaluate.modules(experiment.task)])
+        forkserver.set_forkserver_preload([IMPORTED, *evaluate.modules(experiment.task)])
         forkserver.ensure_running()
     finally:
         if before is None:
