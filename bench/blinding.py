@@ -48,6 +48,7 @@ prompt: "Say: {{ words }}"
 target: "{{ words }}"
 splits: {test: 0.4, validation: 0.2}
 generate: {max_new_tokens: 60}
+allow_unreachable: what is looked for is names, not scores
 metrics: {primary: exact_match}
 review: {criteria: [correctness], flags: [fabrication], practice: {
   prompt: "Say: 1 2", left: 1 2, right: 2 1, answer: left, why: It repeats the words.}}

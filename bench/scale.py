@@ -67,6 +67,7 @@ id: id
 prompt: "{{ words }}\\nNote:\\n"
 target: "{{ answer }}"
 generate: {max_new_tokens: 3}
+allow_unreachable: what is measured is time
 metrics: {primary: exact_match, also: [rouge_l, perplexity]}
 """
 
@@ -107,6 +108,7 @@ def arms_experiment(folder: Path, arms: int) -> list[str]:
     shutil.copytree(ROOT / "tasks" / "visit_notes", folder / "task")
     task = folder / "task" / "task.yaml"
     text = task.read_text().replace("visits: 1000", "visits: 100").replace("max_new_tokens: 150", "max_new_tokens: 24")
+    text += "\nallow_unreachable: what is measured is time\n"
     task.write_text(text[: text.index("lm_eval:")])
     lines = []
     for number in range(arms):

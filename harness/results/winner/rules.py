@@ -68,19 +68,24 @@ def declaration(record: ExperimentRecord, looks: Sequence[SealedAccess], evaluat
     if not rules:
         return "no rule was declared before the run"
     when = rules[-1].declared or ""
-    # Times have seconds: what is stored with the experiment comes before any look of the same second.
+    # Rules are dated to the second: what is stored with the experiment comes before any look of the same second.
     first = len(rules) == 1 and when <= record.created
-    before = [look for look in looks if look.when < when or (look.when == when and not first)]
+    seconds = {look: _to_the_second(look.when) for look in looks}
+    before = [look for look in looks if seconds[look] < when or (seconds[look] == when and not first)]
     mine = set(evaluations)
     text = f"declared {when}, "
     if not before:
         text += "before the first look at the test split"
     elif any(look.eval_id in mine for look in before):
         times = "once" if len(before) == 1 else f"{len(before)} times"
-        text += f"AFTER the test split had been looked at {times}, first {min(look.when for look in before)}"
+        text += f"AFTER the test split had been looked at {times}, first {min(seconds[look] for look in before)}"
     else:
         text += f"before this experiment's first look, after {len(before)} looks at the same test split by others"
     return text + (f"; it replaces a rule declared {rules[-2].declared}" if len(rules) > 1 else "")
+
+
+def _to_the_second(when: str) -> str:
+    return f"{when[:19]}{when[-6:]}" if "." in when else when
 
 
 def question(rule: WinnerRule, seeds: Iterable[int]) -> Question:
