@@ -165,7 +165,9 @@ class Estimator:
                 return None
             means = [stats.average_seeds(arm.data)[None] for arm in arms]
             several = [stats.method_arm(mean, clusters, trained=False)[0] for mean in means]
-            return stats.pair_table(several, clusters, metric.bounds, level)
+            values, seeds = np.concatenate(means), max(arm.seeds for arm in arms)
+            table = stats.right_or_wrong(values, metric.bounds, seeds)
+            return stats.pair_table(several, clusters, metric.bounds, level, table, seeds)
         except ValueError:
             return None
 

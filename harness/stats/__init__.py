@@ -10,7 +10,7 @@ Two estimands exist and are never mixed, and `Estimate.method` says which one it
 
 `power` turns spreads into standard errors and standard errors into the smallest difference that can be detected.
 
-    clusters  ←  intervals, bootstrap, significance, across_seeds  ←  all_pairs, ranks, power
+    clusters  ←  proportions  ←  intervals, bootstrap, significance, across_seeds  ←  all_pairs, ranks, power
 """
 
 from harness.stats.across_seeds import *
@@ -22,5 +22,6 @@ from harness.stats.intervals import *
 from harness.stats.medians import *
 from harness.stats.one_sided import *
 from harness.stats.power import *
+from harness.stats.proportions import *
 from harness.stats.ranks import *
 from harness.stats.significance import *

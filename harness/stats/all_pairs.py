@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.stats import proportions
 from harness.stats.across_seeds import FRACTION_POWER, Arm, Parts, combined_variance, subtract
 from harness.stats.bootstrap import Combine
 from harness.stats.clusters import LAST_BITS, Clusters, Floats, cr2_dof, part_sizes, t_quantile, unseen_fraction
@@ -33,13 +34,21 @@ class PairTable:
 
 
 def pair_table(
-    arms: Sequence[Arm], clusters: Clusters, bounds: tuple[float, float] | None, level: float = 0.95
+    arms: Sequence[Arm],
+    clusters: Clusters,
+    bounds: tuple[float, float] | None,
+    level: float = 0.95,
+    right_or_wrong: Floats | None = None,
+    seeds: int = 1,
 ) -> PairTable:
     """Difference of every pair of arms over the same examples, with the interval that one pair alone would have.
 
     Arms are those of `mean_arm`; of *these checkpoints* those of means over seeds, not trained. `bounds` are the
     metric's. To rounding the same as `arm_estimate` of `subtract`, and as `paired_difference`. No interval where no two
     clusters of a pair differ and bounds are not known.
+
+    `right_or_wrong`: of *these checkpoints* the values [arms, n] between 0 and 1 that `proportions` has score intervals
+    for, each a mean over up to `seeds` seeds.
 
     Raises ValueError: fewer than two arms or two clusters.
     """
@@ -55,6 +64,8 @@ def pair_table(
     half = ((1 - weight) * t_quantile(level, cr2_dof(clusters)) + weight * reach) * error
     low, high = value - half, value + half
     possible = span(bounds)
+    if right_or_wrong is not None and possible is not None:
+        _score_intervals((low, high), error, possible[1], right_or_wrong, clusters, seeds, level)
     scale = np.array([arm.scale for arm in arms])
     alike = error <= LAST_BITS * np.maximum(scale[:, None], scale)
     if possible is None:
@@ -156,6 +167,34 @@ def squared_distances(rows: Floats) -> Floats:
 
 
 # ------------------------------------------------------------------------------------------------------- internals
+
+
+def _score_intervals(
+    limits: tuple[Floats, Floats],
+    error: Floats,
+    width: float,
+    values: Floats,
+    clusters: Clusters,
+    seeds: int,
+    level: float,
+) -> None:
+    """Write Tango's intervals of every pair of `values` [arms, n] that differs into `limits`, low and high.
+
+    `width`: of the metric's bounds, in whose unit limits and error are.
+    """
+    low, high = limits
+    rows, columns = np.nonzero(np.triu(error > 0, 1))
+    ahead, behind = np.empty(len(rows)), np.empty(len(rows))
+    at = 0
+    for size in part_sizes(len(rows), values.shape[1]):
+        part = slice(at, at + size)
+        apart = values[rows[part]] - values[columns[part]]
+        ahead[part], behind[part] = np.maximum(apart, 0).mean(axis=1), np.maximum(-apart, 0).mean(axis=1)
+        at += size
+    pairs = proportions.discordance(ahead, behind, (error[rows, columns] / width) ** 2, clusters.n * seeds)
+    ends = proportions.tango(pairs, t_quantile(level, cr2_dof(clusters)))
+    low[rows, columns], high[rows, columns] = ends[0] * width, ends[1] * width
+    low[columns, rows], high[columns, rows] = -high[rows, columns], -low[rows, columns]
 
 
 def _seed_tables(arms: Sequence[Arm], level: float) -> tuple[Floats, Floats, Floats]:

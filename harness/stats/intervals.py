@@ -2,7 +2,8 @@
 
 The mean with the bias-reduced cluster-robust variance CR2 and Bell-McCaffrey degrees of freedom (Bell & McCaffrey
 2002; Imbens & Kolesár 2016). For clusters of one size the degrees of freedom are their number minus one, and for
-clusters of one example the interval is the ordinary (paired) t interval.
+clusters of one example the interval is the ordinary (paired) t interval. Metrics that are right or wrong have the score
+intervals of `proportions` in its place.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from harness.records import Estimate
+from harness.stats import proportions
 from harness.stats.clusters import (
     LAST_BITS,
     Clusters,
@@ -41,7 +43,7 @@ def estimate(
     bounds: tuple[float, float] | None = None,
     level: float = 0.95,
 ) -> Estimate:
-    """Mean of values [n] with a cluster-robust t interval.
+    """Mean of values [n] with a cluster-robust t interval; of right-or-wrong values a score interval (`proportions`).
 
     Without two clusters there is no interval (low and high are None). Values that are all equal show no spread: then
     the exact binomial limit over clusters on the share of unseen different values gives the interval, where `bounds`
@@ -58,6 +60,8 @@ def estimate(
         how = "no interval from a single cluster"
     elif (error := float(cr2_variance(grouped.sums(array - value), grouped)) ** 0.5) <= LAST_BITS * np.abs(array).max():
         low, high, how = without_spread(value, grouped.count, bounds, level)
+    elif (score := score_interval(array, error, grouped, bounds, seeds, level)) is not None:
+        low, high, how = score
     else:
         dof = cr2_dof(grouped)
         half = t_quantile(level, dof) * error
@@ -65,6 +69,33 @@ def estimate(
         how = f"cluster-robust (CR2) t interval, {dof:.1f} degrees of freedom"
     words = f"mean over examples; {how}; {checkpoints(seeds)}"
     return Estimate(value, low, high, grouped.n, grouped.count, seeds, words, level)
+
+
+def score_interval(
+    values: Floats, error: float, clusters: Clusters, bounds: tuple[float, float] | None, seeds: int, level: float
+) -> tuple[float, float, str] | None:
+    """Ends of the score interval of right-or-wrong values [n] with this standard error, and how it was made.
+
+    None where the values are none.
+    """
+    kind = proportions.kind_of(values, bounds, seeds)
+    if kind is None or bounds is None:
+        return None
+    width = bounds[1] - bounds[0]
+    if kind == "proportion":
+        counts = proportions.proportion_counts((values - bounds[0]) / width, (error / width) ** 2, clusters, seeds)
+        low, high = (bounds[0] + width * end for end in proportions.wilson(counts, level))
+        return low, high, f"Wilson's score interval of {counts.n:.4g} independent examples"
+    pairs = differing(values / bounds[1], error / bounds[1], clusters, seeds)
+    ends = proportions.tango(pairs, t_quantile(level, cr2_dof(clusters)))
+    low, high = (float(end) * bounds[1] for end in ends)
+    return low, high, f"Tango's score interval of {float(pairs.n):.4g} independent pairs"
+
+
+def differing(differences: Floats, error: float, clusters: Clusters, seeds: int) -> proportions.Discordance:
+    """Shares of right-or-wrong pairs [n] that differ, either way, from differences between -1 and 1."""
+    ahead, behind = np.maximum(differences, 0).mean(), np.maximum(-differences, 0).mean()
+    return proportions.discordance(ahead, behind, error**2, clusters.n * seeds)
 
 
 def paired_difference(

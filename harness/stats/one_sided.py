@@ -14,15 +14,17 @@ from dataclasses import dataclass, replace
 from numpy.typing import ArrayLike
 
 from harness.records import Estimate
+from harness.stats import proportions
 from harness.stats.clusters import (
     LAST_BITS,
     Clusters,
+    Floats,
     clusters_without_spread,
     cr2_dof,
     cr2_variance,
     finite_values,
 )
-from harness.stats.intervals import estimate
+from harness.stats.intervals import differing, estimate
 from harness.stats.medians import median
 
 MOST_EXAMPLES = 1_000_000
@@ -64,17 +66,47 @@ def side_test(
     mean = estimate(array, grouped, bounds=bounds, level=2 * confidence - 1)
     if mean.low is None or mean.high is None:
         return SideTest(mean, None, None, None)
-    settled = mean.low > limit or mean.high < limit
     error = float(cr2_variance(grouped.sums(array - mean.value), grouped)) ** 0.5
     if error <= LAST_BITS * abs(array).max():
         return _without_spread(mean, limit, confidence)
     dof = cr2_dof(grouped)
+    if bounds is not None and proportions.kind_of(array, bounds) is not None:
+        return _right_or_wrong(array, error, limit, grouped, bounds, confidence, mean)
+    settled = mean.low > limit or mean.high < limit
     above = float(stdtr(dof, -(mean.value - limit) / error))
     gap = abs(mean.value - limit)
     reach = float(stdtrit(dof, confidence) + stdtrit(dof, 0.8)) * error
     total = math.inf if gap == 0 else grouped.n * (reach / gap) ** 2
     more = 0 if settled else None if total > MOST_EXAMPLES else max(1, math.ceil(total) - grouped.n)
     return SideTest(mean, above, 1 - above, more)
+
+
+def _right_or_wrong(
+    values: Floats,
+    error: float,
+    limit: float,
+    clusters: Clusters,
+    bounds: tuple[float, float],
+    confidence: float,
+    mean: Estimate,
+) -> SideTest:
+    """A right-or-wrong metric: exact for a value, Tango's score test for a difference (see `proportions`)."""
+    from scipy.special import stdtr
+
+    low, width = bounds[0], bounds[1] - bounds[0]
+    if proportions.kind_of(values, bounds) == "proportion":
+        seen = proportions.proportion_counts((values - low) / width, (error / width) ** 2, clusters, 1)
+        counts = proportions.adjusted(seen, clusters, confidence)
+        ends = [low + width * end for end in proportions.exact_limits(counts, confidence)]
+        above, below = proportions.exact_tails(counts, (limit - low) / width)
+        words = mean.method.split("; ")
+        words[1] = f"exact limits (Clopper-Pearson) of {counts.n:.4g} independent examples"
+        mean = replace(mean, low=ends[0], high=ends[1], method="; ".join(words))
+    else:
+        pairs = differing(values / bounds[1], error / bounds[1], clusters, 1)
+        above = float(stdtr(cr2_dof(clusters), -proportions.tango_statistic(pairs, limit / bounds[1])))
+        below = 1 - above
+    return SideTest(mean, above, below, more_to_settle(mean, limit, confidence))
 
 
 def _without_spread(current: Estimate, limit: float, confidence: float) -> SideTest:

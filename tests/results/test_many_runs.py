@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.records import ScoreColumns
+from harness.records import ScoreBlock, ScoreColumns
 from harness.results.collect import collect
 from harness.results.leaderboard.board import leaderboard
 from harness.results.score_table import ColumnTable, series, tabulate
@@ -29,6 +29,19 @@ def test_the_board_is_the_same(make, tmp_path: Path, seeds: tuple[int, ...]) -> 
     rows, columns = collect(store, "x1"), collect(store, "x1", columns=True)
     assert isinstance(columns.scores, ScoreColumns) and isinstance(rows.scores, list)
     assert leaderboard(columns) == leaderboard(rows)
+
+
+def test_a_board_makes_no_records_of_scores_that_it_does_not_show(
+    maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand runs of a thousand examples are millions of them, and took half a minute."""
+    results = collect(stored(maker, tmp_path), "x1", columns=True)
+    made: list[int] = []
+    own = ScoreBlock.scores
+    monkeypatch.setattr(ScoreBlock, "scores", lambda self, row: made.append(row) or own(self, row))
+    board = leaderboard(results)
+    assert board.rows and not made
+    assert dict(tabulate(results.scores)["eval-lora-0"]) and made
 
 
 def test_missing_values_and_other_orders_make_the_same_series(maker, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_equal_values_get_the_exact_limit_where_bounds_are_known():
 
 
 def test_limits_stay_within_bounds():
-    result = stats.estimate([0.0] * 30 + [1.0], bounds=(0.0, 1.0))
+    result = stats.estimate([0.0] * 30 + [0.9], bounds=(0.0, 1.0))
     assert result.low == 0.0
     assert 0.03 < result.high < 0.2
 

@@ -48,7 +48,9 @@ def _compare(
     examples = frame.examples(results.experiment)
     texts = Texts(examples, _store.predictions(eval_ids), inside=True)
     comparison = compare_arms(results, *arms, texts, samples=ALL)
-    return comparison, slices(comparison.values, examples, results.groups)
+    primary = comparison.metrics[0]
+    seeds = 1 if primary.difference is None else primary.difference.seeds
+    return comparison, slices(comparison.values, examples, results.groups, primary.column.bounds, seeds)
 
 
 def _metrics(comparison: Comparison) -> None:

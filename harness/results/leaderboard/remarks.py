@@ -77,9 +77,10 @@ def cut_documents(table: Table, eval_ids: Sequence[str]) -> tuple[str, ...]:
     """Remarks on lm-eval's documents that did not fit the context."""
     cut: dict[str, int] = {}
     for eval_id in eval_ids:
-        for name, column in table.get(eval_id, {}).items():
+        scores = table.get(eval_id, {})
+        for name in scores:  # of a column's scores only those that are asked for are made into records
             if name.endswith("/prompts_cut"):
-                cut[name.rpartition("/")[0]] = len(column)
+                cut[name.rpartition("/")[0]] = len(scores[name])
     return tuple(f"{number} documents of {task} lost their left to fit the context" for task, number in cut.items())
 
 

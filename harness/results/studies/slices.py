@@ -31,34 +31,45 @@ class Slice:
 
 
 def slices(
-    values: Mapping[str, tuple[float, float]], examples: Mapping[str, Example], groups: Mapping[str, str]
+    values: Mapping[str, tuple[float, float]],
+    examples: Mapping[str, Example],
+    groups: Mapping[str, str],
+    bounds: tuple[float, float] | None,
+    seeds: int = 1,
 ) -> tuple[Slice, ...]:
     """Differences by length of prompt and reference (thirds, in words) and by group (of at least five examples).
 
-    `values` has each example's values of the two arms, seeds averaged. Intervals are about these checkpoints, each at
-    95 % on its own: among twenty slices one excludes zero by chance.
+    `values` has each example's values of the two arms, averaged over `seeds`; `bounds` are the metric's. Intervals are
+    about these checkpoints, each at 95 % on its own: among twenty slices one excludes zero by chance.
     """
     items = [item for item in values if item in examples]
     parts = []
     for kind, count in (("prompt length", prompt_words), ("reference length", reference_words)):
         for name, part in _thirds({item: count(examples[item]) for item in items}):
-            parts.append(_slice(kind, name, part, values, groups))
+            parts.append(_slice(kind, name, part, values, groups, bounds, seeds))
     sizes = Counter(groups.get(item, item) for item in values)
     for group, size in sizes.most_common():
         if size >= SMALLEST:
             part = [item for item in values if groups.get(item, item) == group]
             # Within one group every example stands for itself.
-            parts.append(_slice("group", group, part, values, {}))
+            parts.append(_slice("group", group, part, values, {}, bounds, seeds))
     return tuple(parts)
 
 
 def _slice(
-    kind: str, name: str, items: Sequence[str], values: Mapping[str, tuple[float, float]], groups: Mapping[str, str]
+    kind: str,
+    name: str,
+    items: Sequence[str],
+    values: Mapping[str, tuple[float, float]],
+    groups: Mapping[str, str],
+    bounds: tuple[float, float] | None,
+    seeds: int,
 ) -> Slice:
     ours, theirs = (np.array([values[item][side] for item in items]) for side in (0, 1))
     part = Slice(kind, name, len(items), float(ours.mean()), float(theirs.mean()), None)
     try:
-        difference = stats.paired_difference(ours, theirs, [groups.get(item, item) for item in items])
+        clusters = [groups.get(item, item) for item in items]
+        difference = stats.paired_difference(ours, theirs, clusters, seeds=seeds, bounds=bounds)
     except ValueError as error:
         return replace(part, reason=str(error))
     return replace(part, difference=difference)
